@@ -1,0 +1,5 @@
+"""What makes ``twistd vmpooler`` known to twistd."""
+
+from twisted.application.service import ServiceMaker
+
+vmpooler = ServiceMaker("vmpooler", "vmpooler.service", "Pools of virtual machines that are already running.", "vmpooler")

@@ -1,0 +1,1 @@
+"""What the service decides, as pure functions: no Twisted, no clock, no chance, no store."""

@@ -1,0 +1,50 @@
+"""What can go wrong, by its meaning. The web's one table maps these to statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class VmpoolerError(Exception):
+    """The base of all errors that this service raises on purpose; its text is for people."""
+
+
+class ConfigError(VmpoolerError):
+    """The configuration cannot be used; ``mistakes`` has all of them, each with its path in the file."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class StartError(VmpoolerError):
+    """The service cannot start; the text is one line that says what to do."""
+
+
+class StoreAway(VmpoolerError):
+    """Redis cannot be reached, or did not answer in time. Whether a command sent to it was carried out is unknown
+    when ``sent`` is true; it was not when ``sent`` is false."""
+
+    def __init__(self, text: str, *, sent: bool = False) -> None:
+        self.sent = sent
+        super().__init__(text)
+
+
+class Invalid(VmpoolerError):
+    """What a client sent is malformed."""
+
+
+class NoSuchVm(VmpoolerError):
+    """No record of that VM, or it does not stand where the request needs it."""
+
+
+class UnknownPools(VmpoolerError):
+    """A name that is neither a pool nor an alias."""
+
+
+class TokenNeeded(VmpoolerError):
+    """A token is missing or unknown."""
+
+
+class PoolEmpty(VmpoolerError):
+    """Fewer VMs are ready than were asked for; nothing was changed."""

@@ -1,0 +1,1 @@
+"""Where VMs live. A provider knows neither Redis nor queues: it makes, shows and destroys VMs."""
