@@ -29,17 +29,20 @@ def setting(
     choices: tuple[str, ...] = (),
     pattern: str | None = None,
     secret: bool = False,
+    path: bool = False,
     inherits: bool = False,
     served: bool = True,
 ) -> Any:
     """A field that an operator can set.
 
     ``text`` is one sentence for the operator. A ``secret`` is never printed, and may come from ``<name>_file``
-    or the environment. ``inherits``: a pool without it takes the value of the same name under ``config``.
-    ``served=False``: accepted, since the original has it, and warned of, since nothing acts on it yet.
+    or the environment. A relative ``path`` starts from the folder of the configuration file, or from the working
+    directory when the configuration came by the environment; it is made absolute. ``inherits``: a pool without it
+    takes the value of the same name under ``config``. ``served=False``: accepted, since the original has it, and
+    warned of, since nothing acts on it yet.
     """
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "pattern": pattern}
-    flags = {"secret": secret, "inherits": inherits, "served": served}
+    flags = {"secret": secret, "path": path, "inherits": inherits, "served": served}
     return attrs.field(default=default, repr=not secret, metadata={"text": text, **limits, **flags})
 
 
@@ -53,14 +56,26 @@ class General:
     site_name: str = setting("The name of this installation, shown on the dashboard.", "vmpooler", served=False)
     domain: str = setting("The domain of the VMs, a member of its own in replies; none when empty.", "")
     prefix: str = setting("What the name of every VM starts with.", "", pattern=r"([A-Za-z0-9][A-Za-z0-9_-]{0,40})?")
-    logfile: str = setting("Where a daemon writes its log; in the foreground it goes to standard output.", "vmpooler.log")
-    log_format: str = setting("How a log line looks: plain (as the original's) or json.", "plain", choices=("plain", "json"))
-    state_directory: str = setting("Where an embedded Redis keeps its data, relative to the configuration file.", ".vmpooler")
+    logfile: str = setting(
+        "The file that a daemon logs to, relative to this one; in the foreground the log goes to standard output.",
+        "vmpooler.log",
+        path=True,
+    )
+    log_format: str = setting(
+        "How a log line looks: plain (as the original's) or json.", "plain", choices=("plain", "json")
+    )
+    state_directory: str = setting(
+        "The directory that an embedded Redis keeps its data in, relative to this file's.", ".vmpooler", path=True
+    )
     task_limit: int = setting("How many clones may be under way at once, all pools together.", 10, minimum=1)
     timeout: float = setting("Minutes that a pending VM may take to become ready.", 15, minimum=0.01)
-    ready_ttl: float = setting("Minutes that a ready VM stays fresh before it is replaced; 0 for no limit.", 0, minimum=0)
+    ready_ttl: float = setting(
+        "Minutes that a ready VM stays fresh before it is replaced; 0 for no limit.", 0, minimum=0
+    )
     vm_checktime: float = setting("Minutes between two checks of a ready VM.", 15, minimum=0.01)
-    vm_lifetime: float = setting("Hours that a checked-out VM lives, unless its client says otherwise.", 24, minimum=0.01)
+    vm_lifetime: float = setting(
+        "Hours that a checked-out VM lives, unless its client says otherwise.", 24, minimum=0.01
+    )
     vm_lifetime_auth: float = setting("The same for a VM checked out with a token; 0 for no difference.", 0, minimum=0)
     discovered_grace: float = setting(
         "Minutes that a VM must be unknown, or missing, without a break before it is acted on.", 10, minimum=0.01
@@ -75,14 +90,16 @@ class General:
 class Redis:
     """The section ``redis``: where all state is kept."""
 
-    server: str = setting("The host of the Redis server, or embedded for a private one that this service starts.", "localhost")
+    server: str = setting(
+        "The host of the Redis server, or embedded for a private one that this service starts.", "localhost"
+    )
     port: int = setting("The port of the Redis server.", 6379, minimum=1, maximum=65535)
-    socket: str = setting("The path of a Redis server's unix socket, used instead of server and port.", "")
+    socket: str = setting("The path of a Redis server's unix socket, used instead of server and port.", "", path=True)
     database: int = setting("The number of the database.", 0, minimum=0)
     username: str = setting("The user to log in as; Redis's default user when empty.", "")
     password: str = setting("The password to log in with; none when empty.", "", secret=True)
     tls: bool = setting("Speak TLS to the Redis server.", False)
-    tls_ca_file: str = setting("The certificates (PEM) to trust instead of the system's.", "")
+    tls_ca_file: str = setting("The file of certificates (PEM) to trust instead of the system's.", "", path=True)
     data_ttl: float = setting("Hours that the record of a destroyed VM is kept.", 168, minimum=0.01)
 
 
@@ -91,41 +108,51 @@ class Pool:
     """One entry of ``pools``: a named set of like VMs, kept at ``size``."""
 
     name: str = setting("The name that clients ask for.", pattern=NAME)
-    alias: tuple[str, ...] = setting("Other names by which clients can ask for it; several pools may share one.", ())
+    alias: tuple[str, ...] = setting(
+        "Other names by which clients can ask for it; several pools may share one.", (), pattern=NAME
+    )
     template: str = setting("The path of the image that is cloned.", "")
     folder: str = setting("The folder that the VMs of this pool live in, and nothing else does.", "")
     datastore: str = setting("Where the disks of its VMs go.", "")
     size: int = setting("How many VMs are kept ready.", minimum=0)
-    provider: str = setting("The entry of providers that makes its VMs.", "")
+    provider: str = setting(
+        "The entry of providers that makes its VMs; when empty vsphere if there is one, else dummy.", ""
+    )
     clone_target: str = setting("The cluster that its VMs are cloned to.", "", inherits=True, served=False)
     timeout: float = setting("Minutes that one of its VMs may take to become ready.", 15, minimum=0.01, inherits=True)
-    ready_ttl: float = setting("Minutes that one of its ready VMs stays fresh; 0 for no limit.", 0, minimum=0, inherits=True)
+    ready_ttl: float = setting(
+        "Minutes that one of its ready VMs stays fresh; 0 for no limit.", 0, minimum=0, inherits=True
+    )
     probe_port: int = setting("The TCP port that must answer before a VM is ready.", 22, minimum=1, maximum=65535)
 
 
-PERCENT = {"minimum": 0, "maximum": 100}
+def percentage(text: str) -> Any:
+    """A field that is a share of a hundred; none by default."""
+    return setting(text, 0, minimum=0, maximum=100)
 
 
 @attrs.frozen(kw_only=True)
 class Dummy:
     """An entry of ``providers`` of class ``dummy``: a simulated hypervisor, for trying out and for tests."""
 
-    filename: str = setting("The file that the imaginary VMs are remembered in; in memory only when empty.", "")
+    filename: str = setting(
+        "The file that the imaginary VMs are remembered in; in memory only when empty.", "", path=True
+    )
     createvm_max_time: float = setting("Seconds that a clone takes at the most.", 0, minimum=0)
-    createvm_fail_percent: float = setting("How many clones of a hundred fail.", 0, **PERCENT)
+    createvm_fail_percent: float = percentage("How many clones of a hundred fail.")
     bootvm_max_time: float = setting("Seconds that a guest takes to boot at the most.", 0, minimum=0)
-    bootvm_fail_percent: float = setting("How many guests of a hundred never boot.", 0, **PERCENT)
-    vmready_fail_percent: float = setting("How many probes of a hundred find no answer.", 0, **PERCENT)
-    getvm_poweroff_percent: float = setting("How many looks at a guest of a hundred find it switched off.", 0, **PERCENT)
-    getvm_rename_percent: float = setting("How many looks at a guest of a hundred find another host name.", 0, **PERCENT)
+    bootvm_fail_percent: float = percentage("How many guests of a hundred never boot.")
+    vmready_fail_percent: float = percentage("How many probes of a hundred find no answer.")
+    getvm_poweroff_percent: float = percentage("How many looks at a guest of a hundred find it switched off.")
+    getvm_rename_percent: float = percentage("How many looks at a guest of a hundred find another host name.")
     destroyvm_max_time: float = setting("Seconds that a destruction takes at the most.", 0, minimum=0)
-    destroyvm_fail_percent: float = setting("How many destructions of a hundred fail.", 0, **PERCENT)
+    destroyvm_fail_percent: float = percentage("How many destructions of a hundred fail.")
     createdisk_max_time: float = setting("Seconds that an extra disk takes at the most.", 0, minimum=0)
-    createdisk_fail_percent: float = setting("How many extra disks of a hundred fail.", 0, **PERCENT)
+    createdisk_fail_percent: float = percentage("How many extra disks of a hundred fail.")
     createsnapshot_max_time: float = setting("Seconds that a snapshot takes at the most.", 0, minimum=0)
-    createsnapshot_fail_percent: float = setting("How many snapshots of a hundred fail.", 0, **PERCENT)
+    createsnapshot_fail_percent: float = percentage("How many snapshots of a hundred fail.")
     revertsnapshot_max_time: float = setting("Seconds that a revert takes at the most.", 0, minimum=0)
-    revertsnapshot_fail_percent: float = setting("How many reverts of a hundred fail.", 0, **PERCENT)
+    revertsnapshot_fail_percent: float = percentage("How many reverts of a hundred fail.")
     tcp_probe: bool = setting("Probe the guests' addresses over TCP for real instead of asking the simulation.", False)
 
 
@@ -164,4 +191,8 @@ class Settings:
     providers: Mapping[str, Dummy | Vsphere] = attrs.field(factory=dict)
     auth: Auth | None = None
     graphite: Graphite | None = None
-    tagfilter: Mapping[str, re.Pattern[str]] = attrs.field(factory=dict)
+    tagfilter: Mapping[str, re.Pattern[str]] = setting(
+        "For a tag, the regular expression whose groups, joined, are kept of its value.",
+        attrs.Factory(dict),
+        served=False,
+    )

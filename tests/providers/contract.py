@@ -1,0 +1,214 @@
+"""What every provider must do. A provider's own test module subclasses ``ProviderContract`` and brings a ``case``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+
+from vmpooler.domain.guest import Guest
+from vmpooler.providers.base import NoAnswer, Provider, ProviderError
+from vmpooler.settings import Pool
+
+T = TypeVar("T")
+
+
+class ProviderCase(Protocol):
+    """A provider that was started and has no VMs, whose clones, guests and destructions take a moment."""
+
+    provider: Provider
+    pool: Pool
+    other_pool: Pool
+
+    async def finish(self, work: Awaitable[T]) -> T:
+        """Let time go by until the work is done."""
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Let time go by until it holds."""
+
+    def cut_off(self) -> None:
+        """The provider's far side is out of reach."""
+
+    def disks(self, name: str) -> list[int]:
+        """The extra disks of a VM in GB, as the provider's far side has them."""
+
+
+def begin(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+    """Begin the work and let time stand still."""
+    return ensureDeferred(work)
+
+
+async def cloned(case: ProviderCase, name: str = "one") -> Guest:
+    """A VM whose clone has just ended."""
+    await case.finish(case.provider.clone(case.pool, name))
+    return (await case.provider.inventory(case.pool))[name]
+
+
+async def booted(case: ProviderCase, name: str = "one") -> Guest:
+    """A VM whose guest is up."""
+    await cloned(case, name)
+
+    async def is_up() -> bool:
+        return bool((await case.provider.inventory(case.pool))[name].address)
+
+    await case.until(is_up)
+    return (await case.provider.inventory(case.pool))[name]
+
+
+class ProviderContract:
+    async def test_without_vms_the_inventory_is_empty(self, case: ProviderCase) -> None:
+        assert dict(await case.finish(case.provider.inventory(case.pool))) == {}
+
+    async def test_out_of_reach_the_inventory_is_an_error_and_not_empty(self, case: ProviderCase) -> None:
+        await booted(case)
+        case.cut_off()
+        with pytest.raises(ProviderError):
+            await case.finish(case.provider.inventory(case.pool))
+
+    async def test_a_clone_under_way_is_listed_as_such(self, case: ProviderCase) -> None:
+        clone = begin(case.provider.clone(case.pool, "one"))
+
+        async def is_listed() -> bool:
+            return "one" in await case.provider.inventory(case.pool)
+
+        await case.until(is_listed)
+        assert (await case.provider.inventory(case.pool))["one"].cloning
+        await case.finish(clone)
+        assert not (await case.provider.inventory(case.pool))["one"].cloning
+
+    async def test_a_clone_is_switched_on_and_bears_our_stamp(self, case: ProviderCase) -> None:
+        guest = await cloned(case)
+        assert (guest.powered_on, guest.cloning) == (True, False)
+        assert guest.stamp is not None
+        assert (guest.stamp.pool, guest.stamp.name, guest.stamp.owner) == (case.pool.name, "one", "")
+        assert guest.stamp.created > 0
+
+    async def test_a_name_that_is_taken_is_not_cloned_again(self, case: ProviderCase) -> None:
+        clone = begin(case.provider.clone(case.pool, "one"))
+        with pytest.raises(ProviderError):
+            await case.finish(case.provider.clone(case.pool, "one"))
+        await case.finish(clone)
+        with pytest.raises(ProviderError):
+            await case.finish(case.provider.clone(case.pool, "one"))
+        assert list(await case.provider.inventory(case.pool)) == ["one"]
+
+    async def test_a_booted_guest_has_its_vm_s_name_an_address_and_answers(self, case: ProviderCase) -> None:
+        guest = await booted(case)
+        assert guest.hostname == "one"
+        await case.finish(case.provider.probe(case.pool, guest))
+
+    async def test_a_guest_that_has_not_booted_does_not_answer(self, case: ProviderCase) -> None:
+        guest = await cloned(case)
+        with pytest.raises(NoAnswer):
+            await case.finish(case.provider.probe(case.pool, guest))
+
+    async def test_a_pool_lists_its_own_vms_only(self, case: ProviderCase) -> None:
+        await cloned(case)
+        assert dict(await case.provider.inventory(case.other_pool)) == {}
+
+    async def test_a_vm_is_found_from_any_pool(self, case: ProviderCase) -> None:
+        guest = await booted(case)
+        assert await case.finish(case.provider.find(case.pool, "one")) == guest
+        assert await case.finish(case.provider.find(case.other_pool, "one")) == guest
+        assert await case.finish(case.provider.find(case.pool, "two")) is None
+
+    async def test_a_destroyed_vm_is_gone_and_its_name_free(self, case: ProviderCase) -> None:
+        await booted(case)
+        await case.finish(case.provider.destroy(case.pool, "one"))
+        assert dict(await case.provider.inventory(case.pool)) == {}
+        assert await case.provider.find(case.pool, "one") is None
+        await cloned(case)
+
+    async def test_a_vm_that_is_not_there_counts_as_destroyed(self, case: ProviderCase) -> None:
+        await case.finish(case.provider.destroy(case.pool, "never-was"))
+
+    async def test_two_destructions_of_one_vm_both_succeed(self, case: ProviderCase) -> None:
+        await booted(case)
+        first = begin(case.provider.destroy(case.pool, "one"))
+        await case.finish(case.provider.destroy(case.pool, "one"))
+        await case.finish(first)
+        assert dict(await case.provider.inventory(case.pool)) == {}
+
+    async def test_a_vm_destroyed_during_its_clone_is_gone_and_its_clone_fails(self, case: ProviderCase) -> None:
+        clone = begin(case.provider.clone(case.pool, "one"))
+        failed: list[object] = []
+        clone.addErrback(lambda failure: failed.append(failure.value))
+        await case.finish(case.provider.destroy(case.pool, "one"))
+        await case.finish(clone)
+        assert isinstance(failed[0], ProviderError)
+        assert dict(await case.provider.inventory(case.pool)) == {}
+
+    async def test_a_caller_who_gives_up_leaves_a_vm_that_can_be_destroyed(self, case: ProviderCase) -> None:
+        clone = begin(case.provider.clone(case.pool, "one"))
+        clone.cancel()
+        with pytest.raises(CancelledError):
+            await clone
+        destruction = begin(case.provider.destroy(case.pool, "one"))
+        destruction.cancel()
+        with pytest.raises(CancelledError):
+            await destruction
+        await case.finish(case.provider.destroy(case.pool, "one"))
+        assert dict(await case.provider.inventory(case.pool)) == {}
+
+    async def test_the_owner_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
+        await cloned(case)
+        for owner in ("jane", ""):
+            await case.finish(case.provider.stamp_owner(case.pool, "one", owner))
+            stamp = (await case.provider.inventory(case.pool))["one"].stamp
+            assert stamp is not None
+            assert (stamp.owner, stamp.pool, stamp.name) == (owner, case.pool.name, "one")
+
+    async def test_a_revert_takes_the_disks_back(self, case: ProviderCase) -> None:
+        provider, pool = case.provider, case.pool
+        await booted(case)
+        await case.finish(provider.add_disk(pool, "one", 5))
+        await case.finish(provider.snapshot(pool, "one", "before"))
+        await case.finish(provider.add_disk(pool, "one", 7))
+        assert case.disks("one") == [5, 7]
+        await case.finish(provider.revert(pool, "one", "before"))
+        assert case.disks("one") == [5]
+
+    async def test_a_snapshot_that_is_there_counts_as_taken_and_stays_as_it_is(self, case: ProviderCase) -> None:
+        provider, pool = case.provider, case.pool
+        await booted(case)
+        await case.finish(provider.snapshot(pool, "one", "before"))
+        await case.finish(provider.add_disk(pool, "one", 5))
+        await case.finish(provider.snapshot(pool, "one", "before"))
+        await case.finish(provider.revert(pool, "one", "before"))
+        assert case.disks("one") == []
+
+    async def test_what_is_not_there_is_neither_reverted_to_nor_changed(self, case: ProviderCase) -> None:
+        provider, pool = case.provider, case.pool
+        await booted(case)
+        for work in (
+            provider.revert(pool, "one", "never-taken"),
+            provider.revert(pool, "never-was", "before"),
+            provider.snapshot(pool, "never-was", "before"),
+            provider.add_disk(pool, "never-was", 5),
+            provider.stamp_owner(pool, "never-was", "jane"),
+        ):
+            with pytest.raises(ProviderError):
+                await case.finish(work)
+
+    async def test_listeners_hear_of_a_boot_and_of_a_destruction(self, case: ProviderCase) -> None:
+        heard: list[str] = []
+        case.provider.changes(heard.append)
+
+        async def has_heard() -> bool:
+            return bool(heard)
+
+        await cloned(case)
+        heard.clear()
+        await case.until(has_heard)
+        assert (await case.provider.inventory(case.pool))["one"].address
+        heard.clear()
+        await case.finish(case.provider.destroy(case.pool, "one"))
+        await case.until(has_heard)
+        assert set(heard) == {case.pool.name}
+
+    async def test_a_stopped_provider_answers_with_an_error(self, case: ProviderCase) -> None:
+        await case.finish(case.provider.stop())
+        with pytest.raises(ProviderError):
+            await case.finish(case.provider.inventory(case.pool))

@@ -1,0 +1,68 @@
+"""A real Redis for tests, on a private socket, without persistence; it ends with the process of the tests."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from vmpooler.embedded.program import guarded, installed
+from vmpooler.settings import Redis
+
+
+class RedisServer:
+    """A redis-server to be started, killed, frozen and started again."""
+
+    def __init__(self) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
+        self.socket = str(self._home / "redis.sock")
+        self.settings = Redis(socket=self.socket)
+        self._program = next(iter(installed())).path
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, empty, and return when it answers."""
+        options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(guarded([self._program, *options]), stdout=log, stderr=log)
+        until = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < until, (self._home / "log").read_text()
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it with -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self.kill()
+        shutil.rmtree(self._home)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(self.socket)
+                client.sendall(b"PING\r\n")
+                return client.recv(7) == b"+PONG\r\n"
+            except OSError:
+                return False

@@ -1,0 +1,79 @@
+"""The ``vmpooler`` command: what an operator does to a service that runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from vmpooler import __version__
+from vmpooler.config import find, load
+from vmpooler.domain.errors import StartError, VmpoolerError
+from vmpooler.embedded import EmbeddedRedis
+from vmpooler.settings import Redis, Settings
+from vmpooler.store.connection import Connection
+from vmpooler.store.guard import confirm, unknown
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    asked = _parser().parse_args(argv)
+    try:
+        source = find(asked.config, os.environ, Path.cwd())
+        settings = load(source.text, environ=os.environ, base=source.base).settings
+    except VmpoolerError as error:
+        sys.exit(f"vmpooler: {error}")
+    react(lambda reactor: Deferred.fromCoroutine(_confirm(reactor, settings, asked.pool, asked.yes)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vmpooler",
+        description="Work on a vmpooler that runs. The service itself is started by: twistd vmpooler",
+    )
+    parser.add_argument("--version", action="version", version=f"vmpooler {__version__}")
+    parser.add_argument(
+        "--config", metavar="FILE", help="the service's configuration (default: as the service finds it)"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    confirming = commands.add_parser(
+        "confirm",
+        help="give up a pool's unknown VMs that the mass guard protects",
+        description="When much of a pool's inventory is unknown at once, nothing unknown is destroyed: it may be in "
+        "use, and Redis may have lost its data. This command lists those VMs, and with --yes gives them up.",
+    )
+    confirming.add_argument("pool", metavar="POOL")
+    confirming.add_argument("--yes", action="store_true", help="give up the VMs listed: they will be destroyed")
+    return parser
+
+
+async def _confirm(reactor: Any, settings: Settings, pool: str, yes: bool) -> None:
+    if pool not in {each.name for each in settings.pools}:
+        sys.exit(f"vmpooler: no such pool: {pool}")
+    connection = Connection(_redis(reactor, settings), reactor, quiet=True)
+    connection.start()
+    try:
+        await connection.wait_ready(3)
+        names = await (confirm(connection, pool) if yes else unknown(connection, pool))
+    except VmpoolerError as error:
+        sys.exit(f"vmpooler: {error}")
+    finally:
+        await connection.close()
+    print("\n".join(names) if names else f"{pool} has no unknown VMs")
+    if names:
+        print(f"{len(names)} VMs given up" if yes else f"{len(names)} VMs; to give them up: add --yes")
+
+
+def _redis(reactor: Any, settings: Settings) -> Redis:
+    """How to reach the Redis of the service, also an embedded one that another process runs."""
+    if settings.redis.server != "embedded" or settings.redis.socket:
+        return settings.redis
+    socket = EmbeddedRedis(Path(settings.general.state_directory), reactor).settings.socket
+    if not Path(socket).exists():
+        raise StartError(f"no embedded Redis runs in {settings.general.state_directory}: is the service started?")
+    return attrs.evolve(settings.redis, socket=socket)

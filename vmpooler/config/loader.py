@@ -1,0 +1,109 @@
+"""The text of a configuration -> Settings."""
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+from vmpooler.config.document import parse
+from vmpooler.config.listen import endpoint
+from vmpooler.config.original import SECTIONS
+from vmpooler.config.providers import assign, read_providers
+from vmpooler.config.reader import Reader
+from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
+from vmpooler.settings import Auth, General, Graphite, Pool, Redis, Settings
+
+SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "tagfilter")
+
+
+@attrs.frozen
+class Loaded:
+    """A configuration that can be used, and what its operator should know of it."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
+    """The settings in the YAML ``text``, with secrets from ``environ`` and paths that start from ``base``.
+
+    Reads no file but those that a ``…_file`` key names. Raises ConfigError with every mistake at once.
+    """
+    report = Report()
+    reader = Reader(environ, base, report)
+    sections = reader.mapping(parse(text, report), "configuration") or {}
+    _check_sections(sections, report)
+    settings = _settings(reader, sections)
+    report.raise_mistakes()
+    return Loaded(settings, report.warnings())
+
+
+def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
+    general = reader.section(General, sections.get("config"), "config")
+    _check_listen(general.listen, reader.report)
+    redis = reader.section(Redis, sections.get("redis"), "redis")
+    providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
+    pools = _pools(reader, sections.get("pools"), general)
+    auth, graphite = sections.get("auth"), sections.get("graphite")
+    return Settings(
+        general=general,
+        redis=redis,
+        pools=assign(pools, providers, reader.report),
+        providers=providers.entries,
+        auth=None if auth is None else reader.section(Auth, auth, "auth"),
+        graphite=None if graphite is None else reader.section(Graphite, graphite, "graphite"),
+        tagfilter=_tagfilter(reader, sections.get("tagfilter")),
+    )
+
+
+def _check_sections(sections: Iterable[str], report: Report) -> None:
+    for key in sections:
+        if key in SECTIONS:
+            report.warn(key, NOT_SERVED)
+        elif key not in SERVED:
+            report.mistake(key_shown(key), "unknown section" + nearest(key, SERVED))
+
+
+def _check_listen(listen: str | None, report: Report) -> None:
+    if listen is None:
+        return  # a mistake that has been told
+    try:
+        endpoint(listen)
+    except ValueError as error:
+        report.mistake("config.listen", f"{error}, got {shown(listen)}")
+
+
+def _pools(reader: Reader, raw: object, general: General) -> list[Pool]:
+    if raw is not None and not isinstance(raw, list):
+        reader.report.mistake("pools", f"expected a list, got {shown(raw)}")
+        return []
+    if not raw:
+        reader.report.mistake("pools", "at least one must be given")
+        return []
+    pools = [reader.section(Pool, entry, f"pools[{index}]", general) for index, entry in enumerate(raw)]
+    first: dict[str, int] = {}
+    for index, pool in enumerate(pools):
+        if pool.name is not None and first.setdefault(pool.name, index) != index:
+            reader.report.mistake(f"pools[{index}].name", f"pools[{first[pool.name]}] has that name already")
+    return pools
+
+
+def _tagfilter(reader: Reader, raw: object) -> Mapping[str, re.Pattern[str]]:
+    if raw is not None and not attrs.fields(Settings).tagfilter.metadata["served"]:
+        reader.report.warn("tagfilter", NOT_SERVED)
+    found = {}
+    for tag, pattern in (reader.mapping(raw, "tagfilter") or {}).items():
+        path = f"tagfilter.{key_shown(tag)}"
+        if not isinstance(pattern, str):
+            reader.report.mistake(path, f"expected a regular expression, got {shown(pattern)}")
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # what Python warns of, such as [[:alpha:]], means another thing in Ruby
+                found[tag] = re.compile(pattern)
+        except (re.error, Warning, OverflowError, RecursionError) as error:
+            text = f"not a regular expression of Python's (what only Ruby understands must be rewritten): {error}"
+            reader.report.mistake(path, text)
+    return found

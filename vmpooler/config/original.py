@@ -1,0 +1,50 @@
+"""Keys of the original's files that this version does not serve: a warning each, where an unknown key is a mistake."""
+
+from collections.abc import Mapping
+
+from vmpooler.settings import Auth, Dummy, General, Pool, Redis, Vsphere
+
+
+def _keys(*lines: str) -> frozenset[str]:
+    return frozenset(" ".join(lines).split())
+
+
+SECTIONS = _keys("statsd prometheus tracing graphs dns_configs rate_limits")
+
+PROVIDER_CLASSES = _keys("gce ec2 azure")
+"""What the original's plugins make VMs with."""
+
+_LOOP = "check_loop_delay_min check_loop_delay_max check_loop_delay_decay"
+_BREAKER = """
+    circuit_breaker_enabled circuit_breaker_failure_threshold circuit_breaker_timeout
+    circuit_breaker_half_open_attempts adaptive_timeout_enabled connection_pool_timeout_min
+    connection_pool_timeout_max connection_pool_timeout_initial connection_pool_monitor_enabled
+    connection_pool_monitor_interval
+"""
+_GENERAL = """
+    ondemand_clone_limit max_ondemand_instances_per_request ondemand_request_ttl migration_limit
+    max_lifetime_upper_limit timeout_notification max_tries retry_factor max_vm_retries create_folders
+    create_template_delta_disks create_linked_clones manage_host_selection host_selection_max_age utilization_limit
+    vsphere_timeout experimental_features usage_stats request_logger rate_limiting_enabled backend_weight
+    purge_unconfigured_resources purge_unconfigured_folders extra_config check_ready_vm_hostname_for_mismatch
+    dlq_enabled dlq_ttl dlq_max_entries purge_enabled purge_dry_run purge_interval max_pending_age max_ready_age
+    max_completed_age max_orphaned_age health_check_enabled health_check_interval health_thresholds
+"""
+_POOL = """
+    pool dns_plugin datacenter network timeout_notification check_hostname_for_mismatch create_linked_clone
+    snapshot_mainMem_ioBlockPages snapshot_mainMem_iowait
+"""
+_PROVIDER = """
+    connection_pool_size connection_pool_timeout insecure datacenter resources_allowlist folder_whitelist
+    skip_dns_check_before_creating_vm purge_unconfigured_resources purge_unconfigured_folders
+"""
+_DUMMY = "is_ready_timeout migratevm_couldmove_percent migratevm_max_time migratevm_fail_percent"
+
+KEYS: Mapping[type, frozenset[str]] = {
+    General: _keys(_GENERAL, _LOOP, _BREAKER),
+    Redis: _keys("connection_pool_size connection_pool_timeout reconnect_attempts"),
+    Pool: _keys(_POOL, _LOOP),
+    Dummy: _keys(_DUMMY, _PROVIDER, _BREAKER),
+    Vsphere: _keys(_PROVIDER, _BREAKER),
+    Auth: _keys("ldap"),
+}

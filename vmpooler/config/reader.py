@@ -1,0 +1,111 @@
+"""A section of the file -> the class of its settings."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import attrs
+
+from vmpooler.config.document import plain
+from vmpooler.config.original import KEYS
+from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
+from vmpooler.config.values import Wrong, convert
+
+Section = TypeVar("Section", bound=attrs.AttrsInstance)
+
+
+@attrs.frozen
+class Reader:
+    """Reads sections by what :mod:`vmpooler.settings` says of their fields. ``base``: where relative paths start.
+
+    Nothing here raises: what is wrong is noted in ``report``, and stands as None in the section that is returned, so
+    that reading goes on to the next mistake.
+    """
+
+    environ: Mapping[str, str]
+    base: Path
+    report: Report
+
+    def mapping(self, raw: object, path: str) -> dict[str, object] | None:
+        """The mapping at ``path`` with plain keys; empty when it is not there, None when it is something else."""
+        if raw is None:
+            return {}
+        if isinstance(raw, dict):
+            return {plain(str(key)): value for key, value in raw.items()}
+        got = "text" if isinstance(raw, str) else shown(raw)
+        self.report.mistake(path, f"expected a mapping, got {got}")
+        return None
+
+    def section(self, kind: type[Section], raw: object, path: str, parent: object = None) -> Section:
+        """The section of class ``kind`` at ``path``; ``parent`` has the values that it may inherit."""
+        fields = attrs.fields(kind)
+        given = self.mapping(raw, path)
+        if given is None:
+            return kind(**{field.name: None for field in fields})
+        self._check_keys(kind, given, path)
+        types = get_type_hints(kind)
+        return kind(**{field.name: self._value(field, types[field.name], given, path, parent) for field in fields})
+
+    def _check_keys(self, kind: type[attrs.AttrsInstance], given: Mapping[str, object], path: str) -> None:
+        fields = attrs.fields_dict(kind)
+        files = {f"{name}_file" for name, field in fields.items() if field.metadata["secret"]}
+        unserved = {name for name, field in fields.items() if not field.metadata["served"]}
+        if given and unserved == set(fields):
+            self.report.warn(path, NOT_SERVED)
+            unserved = set()
+        for key, value in given.items():
+            if key in KEYS.get(kind, ()) or (key in unserved and value is not None):
+                self.report.warn(f"{path}.{key}", NOT_SERVED)
+            elif key not in fields and key not in files:
+                self.report.mistake(f"{path}.{key_shown(key)}", "unknown key" + nearest(key, [*fields, *files]))
+
+    def _value(self, field: Any, kind: Any, given: Mapping[str, object], path: str, parent: object) -> Any:
+        raw = self._secret(field.name, given, path) if field.metadata["secret"] else given.get(field.name)
+        path = f"{path}.{field.name}"
+        if raw is None and field.metadata["inherits"]:
+            return getattr(parent, field.name)
+        if raw is None and field.default is attrs.NOTHING:
+            self.report.mistake(path, "must be given")
+            return None
+        value = field.default if raw is None else self._typed(field, kind, raw, path)
+        return str(self.base / value) if field.metadata["path"] and value else value
+
+    def _typed(self, field: Any, kind: Any, raw: object, path: str) -> Any:
+        if kind == tuple[str, ...]:
+            if isinstance(raw, list):
+                return tuple(self._typed(field, str, item, f"{path}[{index}]") for index, item in enumerate(raw))
+            return (self._typed(field, str, raw, path),)
+        try:
+            return convert(raw, kind, field.metadata)
+        except Wrong as wrong:
+            got = "" if field.metadata["secret"] else f", got {shown(raw)}"
+            self.report.mistake(path, f"expected {wrong}{got}")
+            return None
+
+    def _secret(self, name: str, given: Mapping[str, object], path: str) -> object:
+        """A secret as given: by the environment first, so that it can stand in for what the file says."""
+        own, file = given.get(name), given.get(f"{name}_file")
+        if own is not None and file is not None:
+            self.report.mistake(f"{path}.{name}_file", f"{name} is given too; keep one of them")
+            return None
+        owner = path.removeprefix("providers.")
+        variable = re.sub("[^A-Z0-9]", "_", f"VMPOOLER_{owner}_{name}".upper())
+        if value := self.environ.get(variable):
+            return value
+        return own if file is None else self._content(file, f"{path}.{name}_file")
+
+    def _content(self, file: object, path: str) -> str | None:
+        """The secret in a file, without the newline at its end."""
+        text, trouble = "", f"expected the path of a file, got {shown(file)}"
+        if isinstance(file, str):
+            try:
+                text = (self.base / file).read_text(encoding="utf-8").removesuffix("\n")
+                trouble = f"{shown(file)} is empty"
+            except OSError as error:
+                trouble = f"cannot read {shown(file)}: {error.strerror}"
+            except ValueError:
+                trouble = f"{shown(file)} is not a file of UTF-8 text"
+        if not text:
+            self.report.mistake(path, trouble)
+        return text or None

@@ -1,0 +1,46 @@
+"""Where the configuration comes from."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from vmpooler.domain.errors import ConfigError
+
+NONE = (
+    "no configuration: give --config FILE, put a vmpooler.yaml here, or set VMPOOLER_CONFIG_FILE or VMPOOLER_CONFIG; "
+    "to try the service out without any, give --demo"
+)
+
+
+class Source(NamedTuple):
+    """A configuration that was found: its text, where it stood (for people), and the folder its paths start from."""
+
+    text: str
+    where: str
+    base: Path
+
+
+def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> Source:
+    """The file ``--config`` names, else ./vmpooler.yaml, else VMPOOLER_CONFIG_FILE's, else VMPOOLER_CONFIG itself.
+
+    Raises ConfigError when there is none of them, or when the first one that there is cannot be read.
+    """
+    if config_option:
+        return _file(cwd / config_option, "--config")
+    if os.path.lexists(cwd / "vmpooler.yaml"):
+        return _file(cwd / "vmpooler.yaml", "configuration")
+    if name := environ.get("VMPOOLER_CONFIG_FILE"):
+        return _file(cwd / name, "VMPOOLER_CONFIG_FILE")
+    if text := environ.get("VMPOOLER_CONFIG"):
+        return Source(text, "VMPOOLER_CONFIG", cwd)
+    raise ConfigError([NONE])
+
+
+def _file(path: Path, named_by: str) -> Source:
+    try:
+        return Source(path.read_text(encoding="utf-8"), str(path), path.parent)
+    except OSError as error:
+        raise ConfigError([f"{named_by}: cannot read {path}: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{named_by}: {path} is not a file of UTF-8 text"]) from error

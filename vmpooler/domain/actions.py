@@ -1,0 +1,154 @@
+"""What a plan can ask for: frozen, comparable, without methods."""
+
+import attrs
+
+from vmpooler.domain.model import Queue
+
+
+@attrs.frozen
+class Clone:
+    """Order so many clones, as far as the limit allows."""
+
+    count: int
+
+
+@attrs.frozen
+class Release:
+    """Stop counting a clone as under way: nobody is waiting for it any more."""
+
+    vm: str
+
+
+@attrs.frozen
+class Probe:
+    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it."""
+
+    vm: str
+    last: bool = False
+
+
+@attrs.frozen
+class Check:
+    """See whether a ready VM still answers; complete it when not."""
+
+    vm: str
+
+
+@attrs.frozen
+class Complete:
+    """Finish with a VM that stands in ``queue``."""
+
+    vm: str
+    queue: Queue
+    why: str
+
+
+@attrs.frozen
+class Destroy:
+    """Have the provider destroy a completed VM, then forget it."""
+
+    vm: str
+
+
+@attrs.frozen
+class Discover:
+    """Note a VM that is in the inventory and in no queue."""
+
+    vm: str
+    stamped: bool
+
+
+@attrs.frozen
+class Explain:
+    """Stop noting a VM that is unknown no more."""
+
+    vm: str
+    why: str
+
+
+@attrs.frozen
+class Miss:
+    """Note that a running VM is missing from the inventory."""
+
+    vm: str
+
+
+@attrs.frozen
+class Welcome:
+    """Note that a running VM that was missing is back."""
+
+    vm: str
+
+
+@attrs.frozen
+class Seek:
+    """Look for a running VM by name, wherever it may be; complete it when it is nowhere."""
+
+    vm: str
+
+
+@attrs.frozen
+class Mend:
+    """Fill in a moment that a VM's record lacks: the clock of a timer starts now."""
+
+    vm: str
+    queue: Queue
+
+
+@attrs.frozen
+class Settle:
+    """Take a VM that stands in several queues out of all but one."""
+
+    vm: str
+    queue: Queue
+    others: tuple[Queue, ...]
+
+
+@attrs.frozen
+class StampOwner:
+    """Have the provider write on a VM who has it."""
+
+    vm: str
+    owner: str
+
+
+@attrs.frozen
+class Flag:
+    """Tell that too much of a pool is unknown at once for any of it to be completed."""
+
+    why: str
+
+
+@attrs.frozen
+class Unflag:
+    """Tell that the pool can be explained again."""
+
+
+@attrs.frozen
+class NoteEmpty:
+    """Tell that a pool has run out of ready VMs, or has some again."""
+
+    empty: bool
+
+
+@attrs.frozen
+class Withdraw:
+    """Leave the line for a clone."""
+
+
+VmAction = (
+    Release
+    | Probe
+    | Check
+    | Complete
+    | Destroy
+    | Discover
+    | Explain
+    | Miss
+    | Welcome
+    | Seek
+    | Mend
+    | Settle
+    | StampOwner
+)
+Action = VmAction | Clone | Flag | Unflag | NoteEmpty | Withdraw

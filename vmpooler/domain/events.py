@@ -1,0 +1,65 @@
+"""What happened: one event for each transition, written by the same script that made it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+import attrs
+
+
+class What(StrEnum):
+    """The kinds of event. The comment says what ``why`` holds, where it holds something."""
+
+    CLONE = "clone"  # a clone was ordered
+    CLONED = "cloned"  # it is done, after ``seconds``
+    READY = "ready"  # pending -> ready, ``seconds`` after its order
+    CHECKOUT = "checkout"  # ready -> running; by: the user, as far as known
+    RETURNED = "returned"  # running -> ready: why its client never got it
+    COMPLETED = "completed"  # ``queue`` -> completed: why
+    DESTROYED = "destroyed"  # gone, after ``seconds``
+    DISCOVERED = "discovered"  # in the inventory, in no queue
+    EXPLAINED = "explained"  # discovered no more: why
+    MISSING = "missing"  # a running VM is not in the inventory
+    FOUND = "found"  # it is back
+    SETTLED = "settled"  # it stood in several queues: which it left
+    FAILED = "failed"  # what was tried (``subject``) did not work: why; ``tries`` in a row, next after ``seconds``
+    RECOVERED = "recovered"  # ``subject`` works again
+    FLAGGED = "flagged"  # the mass guard holds: why
+    UNFLAGGED = "unflagged"
+    EMPTY = "empty"  # the pool has no ready VM
+    FILLED = "filled"  # it has one again
+
+
+@attrs.frozen
+class Event:
+    """One event. ``when`` is in seconds since the epoch; ``id`` is the stream's, and grows.
+
+    ``by`` is who made it happen: ``manager``, ``api`` or a user. ``more`` has what only some kinds have, as text.
+    """
+
+    id: str
+    what: What
+    pool: str
+    vm: str
+    when: float
+    by: str
+    why: str = ""
+    more: Mapping[str, str] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, id: str, fields: Mapping[str, str]) -> Self | None:
+        """An event from the fields of a stream's entry; None for an entry of a kind that this version lacks."""
+        rest = dict(fields)
+        try:
+            known = cls(
+                id=id,
+                what=What(rest.pop("what")),
+                pool=rest.pop("pool"),
+                vm=rest.pop("vm"),
+                when=float(rest.pop("when")),
+                by=rest.pop("by"),
+                why=rest.pop("why", ""),
+            )
+        except (KeyError, ValueError):
+            return None
+        return attrs.evolve(known, more=rest)

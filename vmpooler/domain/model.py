@@ -1,0 +1,67 @@
+"""What one look at a pool saw."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import attrs
+
+from vmpooler.domain.guest import Guest
+
+
+class Queue(StrEnum):
+    """Where a VM stands; the value is what its Redis key says."""
+
+    PENDING = "pending"
+    READY = "ready"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    DISCOVERED = "discovered"
+
+
+PRECEDENCE = (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
+"""Which queue is believed of a VM that stands in several, as only a crash of the original can leave it: the one in
+which it is safest from being destroyed in use."""
+
+
+@attrs.frozen
+class Vm:
+    """A VM as Redis has it. Moments are in seconds since the epoch, None where they are not known.
+
+    ``ordered`` is when its clone was, ``checked`` when it was last found well as a ready VM. ``lifetime`` is in
+    hours, None for never. ``since`` is when it was first found missing (a running VM) or unknown (a discovered one)
+    without a break. ``retry_at`` is when a destruction that failed may be tried again. ``also`` names the queues it
+    must leave.
+    """
+
+    name: str
+    queue: Queue
+    ordered: float | None = None
+    ready: float | None = None
+    checked: float | None = None
+    checkout: float | None = None
+    lifetime: float | None = None
+    owner: str = ""
+    since: float | None = None
+    retry_at: float = 0
+    also: tuple[Queue, ...] = ()
+
+
+@attrs.frozen
+class PoolState:
+    """A pool at one moment: its VMs in Redis, the provider's inventory, and what is in flight.
+
+    ``busy``: VMs that this process has work in flight for. ``cloning``: VMs whose clone Redis counts as under way.
+    ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again. ``confirmed``:
+    unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
+    """
+
+    vms: tuple[Vm, ...] = ()
+    inventory: Mapping[str, Guest] = attrs.field(factory=dict)
+    busy: frozenset[str] = frozenset()
+    cloning: frozenset[str] = frozenset()
+    clone_failures: int = 0
+    clones_after: float = 0
+    confirmed: frozenset[str] = frozenset()
+    flagged: bool = False
+    empty: bool = False
+    waiting: bool = False

@@ -1,0 +1,33 @@
+"""How long to wait: between rounds, and before what failed is tried again. All in seconds."""
+
+from vmpooler.domain.model import PoolState, Queue
+
+ROUND = 30.0
+"""Between the rounds of a pool in which nothing is awaited: events wake it earlier."""
+
+EAGER = 5.0
+"""Between the rounds of a pool that awaits something: pending VMs, a turn to clone, a destruction."""
+
+SOONEST = 0.05
+"""Between two rounds at the least, unless an event wakes the pool."""
+
+UNANSWERED = 1.0
+"""After a guest that has booted did not answer a probe."""
+
+BACKOFF_FIRST = 1.0
+BACKOFF_MOST = 300.0
+
+
+def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
+    """How long after a look the next is due when no event comes before."""
+    awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
+    retries = [vm.retry_at for vm in state.vms if vm.retry_at > now]
+    if state.clones_after > now:
+        retries.append(state.clones_after)
+    until_retry = min(retries, default=now + longest) - now
+    return max(SOONEST, min(EAGER if awaited else longest, longest, until_retry))
+
+
+def backoff(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(failures - 1, 30)))

@@ -1,0 +1,115 @@
+"""What should happen to a pool now: first each VM is judged, then VMs are counted."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from vmpooler.domain.actions import (
+    Action,
+    Clone,
+    Complete,
+    Discover,
+    Flag,
+    NoteEmpty,
+    Unflag,
+    VmAction,
+    Withdraw,
+)
+from vmpooler.domain.guest import Guest
+from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.verdict import Case, fate
+from vmpooler.settings import Pool
+
+
+@attrs.frozen
+class Rules:
+    """What holds for all pools alike, in seconds. ``check_every`` lies between two checks of a ready VM."""
+
+    grace: float = 600.0
+    check_every: float = 900.0
+    destroy_foreign: bool = False
+
+
+def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
+    """What should happen now: at most one action for each VM, then what concerns the pool as a whole.
+
+    A VM that this process has work in flight for is left to that work.
+    """
+    unknown = unknown_vms(state)
+    guarded = is_mass(unknown - state.confirmed, state.inventory)
+    fates = {
+        vm.name: fate(_case(vm, pool, state, now, rules, guarded)) for vm in state.vms if vm.name not in state.busy
+    }
+    fates |= trims(pool, state, fates)
+    known = {vm.name for vm in state.vms}
+    new = [Discover(name, state.inventory[name].stamp is not None) for name in sorted(unknown - known)]
+    todo: list[Action] = [action for action in fates.values() if action is not None]
+    return [*todo, *new, *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
+
+
+def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
+    guest = state.inventory.get(vm.name)
+    ours = is_stamped(guest, vm.name) or rules.destroy_foreign
+    return Case(
+        vm=vm,
+        guest=guest,
+        pool=pool,
+        now=now,
+        cloning=vm.name in state.cloning,
+        grace=rules.grace,
+        check_every=rules.check_every,
+        may_complete_unknown=ours and not guarded,
+    )
+
+
+def is_stamped(guest: Guest | None, name: str) -> bool:
+    """Whether this service, or the original, made the VM."""
+    return guest is not None and guest.stamp is not None and guest.stamp.name == name
+
+
+def unknown_vms(state: PoolState) -> frozenset[str]:
+    """The VMs of the inventory that stand in no queue but ``discovered``, and that nobody works on."""
+    explained = {vm.name for vm in state.vms if vm.queue is not Queue.DISCOVERED}
+    return frozenset(state.inventory.keys() - explained - state.busy)
+
+
+def is_mass(unknown: frozenset[str], inventory: Iterable[str]) -> bool:
+    """The mass guard: whether so much is unknown at once that the store, not the VMs, must be at fault."""
+    total = len(list(inventory))
+    return len(unknown) > 0 and (len(unknown) == total or len(unknown) > max(5, total / 5))
+
+
+def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> dict[str, VmAction | None]:
+    """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
+    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    pending = [vm for vm in staying if vm.queue is Queue.PENDING]
+    ready = [vm for vm in staying if vm.queue is Queue.READY]
+    surplus = len(pending) + len(ready) - pool.size
+    if surplus <= 0:
+        return {}
+    idle = [vm for vm in pending if vm.name not in state.busy and vm.name not in state.cloning]
+    young = sorted(idle, key=lambda vm: vm.ordered or 0, reverse=True)[:surplus]
+    idle = [vm for vm in ready if vm.name not in state.busy]
+    beyond = max(0, min(surplus - len(young), len(ready) - pool.size))
+    stale = sorted(idle, key=lambda vm: vm.ready or 0)[:beyond]
+    why = f"is more than the pool's size of {pool.size}"
+    return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
+
+
+def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Action]:
+    if guarded and not state.flagged:
+        share = f"{len(unknown - state.confirmed)} of {len(state.inventory)}"
+        return [Flag(f"{share} VMs are unknown; none is destroyed until this is confirmed")]
+    return [Unflag()] if state.flagged and not guarded else []
+
+
+def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
+    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    ready = sum(vm.queue is Queue.READY for vm in counted)
+    pending = sum(vm.queue is Queue.PENDING for vm in counted)
+    empty = not ready and pool.size > 0
+    notes: list[Action] = [NoteEmpty(empty)] if empty != state.empty else []
+    wanted = pool.size - ready - pending
+    if wanted > 0 and now >= state.clones_after:
+        return [*notes, Clone(1 if state.clone_failures else wanted)]
+    return [*notes, Withdraw()] if state.waiting else notes

@@ -1,0 +1,144 @@
+"""What clients are told of the service and of a VM, as the JSON that they read."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from vmpooler.domain import lifetime, times
+from vmpooler.settings import Pool
+
+ALL_WELL = "Battle station fully armed and operational."
+
+HOUR = 3600.0
+
+
+@attrs.frozen
+class PoolCounts:
+    """How many VMs of a pool stand where, and when the last became ready (text, empty if never)."""
+
+    ready: int
+    pending: int
+    running: int
+    completed: int
+    last_boot: str
+
+
+@attrs.frozen
+class Counts:
+    """All pools at one moment, in the order asked for; the day's clone and boot times in seconds."""
+
+    pools: tuple[PoolCounts, ...]
+    cloning: int
+    clone_seconds: tuple[float, ...]
+    boot_seconds: tuple[float, ...]
+
+
+def status(
+    pools: Sequence[Pool], counts: Counts, uptime: float, views: Collection[str] | None = None
+) -> dict[str, Any]:
+    """How the service does. ``counts`` are of ``pools``, in their order; ``uptime`` is in seconds.
+
+    ``views`` names the members wanted, all when None; ``status`` is always there, and judges the pools only when they
+    are wanted. Source: API-CONTRACT 3 and 8.
+    """
+    members: dict[str, Any] = {
+        "boot": _durations(counts.boot_seconds),
+        "capacity": _capacity(pools, counts),
+        "clone": _durations(counts.clone_seconds),
+        "pools": {pool.name: _pool(pool, each) for pool, each in zip(pools, counts.pools, strict=True)},
+        "queue": _queue(counts),
+    }
+    wanted = members.keys() if views is None else members.keys() & set(views)
+    judged = zip(pools, counts.pools, strict=True) if "pools" in wanted else ()
+    empty = [pool.name for pool, each in judged if pool.size and not each.ready]
+    found = {"status": _verdict(empty, uptime), **{name: members[name] for name in wanted}}
+    return dict(sorted(found.items()))
+
+
+def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
+    """What a VM's record tells; ``default_lifetime`` is in hours. Source: API-CONTRACT 3, GET /vm/:hostname, and 8."""
+    stored = record.get("lifetime", "")
+    report: dict[str, Any] = {
+        "template": record.get("template", record.get("pool")),
+        # Clients divide by it: a part of an hour counts as one.
+        "lifetime": math.ceil(lifetime.hours(stored, default_lifetime)),
+        **_running(record, lifetime.limit(stored, default_lifetime), now),
+        "state": _state(record),
+    }
+    if tags := _named(record, "tag:"):
+        report["tags"] = tags
+    if snapshots := _named(record, "snapshot:"):
+        report["snapshots"] = list(snapshots)
+    if disks := record.get("disk"):
+        report["disk"] = disks.split(":")
+    return report
+
+
+def _durations(seconds: Sequence[float]) -> dict[str, Any]:
+    if not seconds:
+        return {"duration": {"average": 0, "min": 0, "max": 0, "total": 0}, "count": {"total": 0}}
+    total = math.fsum(seconds)
+    duration = {"average": round(total / len(seconds), 1), "min": min(seconds), "max": max(seconds)}
+    return {"duration": {**duration, "total": round(total, 2)}, "count": {"total": len(seconds)}}
+
+
+def _capacity(pools: Sequence[Pool], counts: Counts) -> dict[str, Any]:
+    current = sum(each.ready for each in counts.pools)
+    total = sum(pool.size for pool in pools)
+    return {"current": current, "total": total, "percent": round(100 * current / total, 1) if total else 0}
+
+
+def _pool(pool: Pool, counts: PoolCounts) -> dict[str, Any]:
+    figures = {"ready": counts.ready, "running": counts.running, "pending": counts.pending, "max": pool.size}
+    alias = {"alias": list(pool.alias)} if pool.alias else {}
+    return {**figures, **alias, "lastBoot": counts.last_boot}
+
+
+def _queue(counts: Counts) -> dict[str, Any]:
+    queues = {
+        name: sum(getattr(each, name) for each in counts.pools) for name in ("pending", "ready", "running", "completed")
+    }
+    cloning = {"cloning": counts.cloning, "booting": max(0, queues["pending"] - counts.cloning)}
+    return {"pending": queues.pop("pending"), **cloning, **queues, "total": _total(counts)}
+
+
+def _total(counts: Counts) -> int:
+    return sum(each.pending + each.ready + each.running + each.completed for each in counts.pools)
+
+
+def _verdict(empty: Sequence[str], uptime: float) -> dict[str, Any]:
+    trouble = {"empty": list(empty)} if empty else {}
+    message = f"Found {len(empty)} empty pools." if empty else ALL_WELL
+    return {"ok": not empty, "message": message, **trouble, "uptime": round(uptime, 1)}
+
+
+def _state(record: Mapping[str, str]) -> str:
+    for field, state in (("destroy", "destroyed"), ("checkout", "running"), ("check", "ready")):
+        if record.get(field):
+            return state
+    return "pending"
+
+
+def _running(record: Mapping[str, str], limit: float | None, now: float) -> dict[str, Any]:
+    """How long a VM has been out of its pool, and while it still is, how long it will be: ``limit`` is in hours."""
+    start = times.moment(record.get("checkout", ""))
+    if start is None:
+        return {}
+    destroyed = bool(record.get("destroy"))
+    end = times.moment(record["destroy"]) if destroyed else now
+    if end is None:
+        return {}
+    known: dict[str, Any] = {"running": round(max(0.0, end - start) / HOUR, 2)}
+    if destroyed:
+        return known
+    known["start_time"] = times.rfc3339(start)
+    if limit is not None:
+        due = start + limit * HOUR
+        known |= {"remaining": round((due - now) / HOUR, 2), "end_time": times.rfc3339(due)}
+    return known
+
+
+def _named(record: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {field.removeprefix(prefix): value for field, value in record.items() if field.startswith(prefix)}

@@ -1,0 +1,142 @@
+"""What should happen to one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
+
+import attrs
+
+from vmpooler.domain.actions import (
+    Check,
+    Complete,
+    Destroy,
+    Explain,
+    Mend,
+    Miss,
+    Probe,
+    Release,
+    Seek,
+    Settle,
+    StampOwner,
+    VmAction,
+    Welcome,
+)
+from vmpooler.domain.guest import Guest
+from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.names import is_called
+from vmpooler.settings import Pool
+
+CLONE_SETTLES = 30.0
+"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory."""
+
+
+@attrs.frozen
+class Case:
+    """One VM, everything that bears on it, and the moment."""
+
+    vm: Vm
+    guest: Guest | None
+    pool: Pool
+    now: float
+    cloning: bool = False
+    grace: float = 600.0
+    check_every: float = 900.0
+    may_complete_unknown: bool = False
+
+    def older(self, moment: float | None, seconds: float) -> bool:
+        """Whether ``moment`` is at least so many seconds ago."""
+        return moment is not None and self.now - moment >= seconds
+
+
+def fate(case: Case) -> VmAction | None:
+    """The one thing to do about a VM, or None."""
+    vm = case.vm
+    if vm.also:
+        return Settle(vm.name, vm.queue, vm.also)
+    match vm.queue:
+        case Queue.PENDING:
+            return _pending(case)
+        case Queue.READY:
+            return _ready(case)
+        case Queue.RUNNING:
+            return _running(case)
+        case Queue.COMPLETED:
+            return Destroy(vm.name) if vm.retry_at <= case.now else None
+        case Queue.DISCOVERED:
+            return _discovered(case)
+
+
+def _pending(case: Case) -> VmAction | None:
+    vm, guest = case.vm, case.guest
+    if vm.ordered is None:
+        return Mend(vm.name, vm.queue)
+    if case.cloning and not (guest and guest.cloning):
+        return Release(vm.name)
+    late = case.older(vm.ordered, case.pool.timeout * 60)
+    if guest is None and case.older(vm.ordered, CLONE_SETTLES):
+        return Complete(vm.name, vm.queue, "is missing from the inventory")
+    if guest and guest.powered_on and is_called(guest.hostname, vm.name):
+        return Probe(vm.name, last=late)
+    if late:
+        seen = _pending_trouble(guest)
+        return Complete(vm.name, vm.queue, f"marked as 'failed' after {case.pool.timeout:g} minutes: {seen}")
+    return None
+
+
+def _pending_trouble(guest: Guest | None) -> str:
+    if guest is None:
+        return "it is not in the inventory"
+    if guest.cloning:
+        return "its clone has not ended"
+    if not guest.powered_on:
+        return "it is switched off"
+    return f"its host name is '{guest.hostname}'" if guest.hostname else "its guest has not reported a host name"
+
+
+def _ready(case: Case) -> VmAction | None:
+    vm, guest, pool = case.vm, case.guest, case.pool
+    fresh = vm.ready if vm.ready is not None else vm.ordered
+    if fresh is None:
+        return Mend(vm.name, vm.queue)
+    why = None
+    if guest is None:
+        why = "is missing from the inventory"
+    elif pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
+        why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
+    elif not guest.powered_on:
+        why = "appears to be powered off"
+    elif guest.hostname and not is_called(guest.hostname, vm.name):
+        why = f"has mismatched hostname '{guest.hostname}'"
+    if why:
+        return Complete(vm.name, vm.queue, why)
+    checked = vm.checked if vm.checked is not None else fresh
+    return Check(vm.name) if case.older(checked, case.check_every) else _stamp(case)
+
+
+def _running(case: Case) -> VmAction | None:
+    vm, guest = case.vm, case.guest
+    if vm.checkout is None:
+        return Mend(vm.name, vm.queue)
+    if vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
+        return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours")
+    if guest is None:
+        if vm.since is None:
+            return Miss(vm.name)
+        return Seek(vm.name) if case.older(vm.since, case.grace) else None
+    if vm.since is not None:
+        return Welcome(vm.name)
+    return _stamp(case)
+
+
+def _stamp(case: Case) -> VmAction | None:
+    """The provider's note of who has a VM follows Redis's."""
+    vm, guest = case.vm, case.guest
+    behind = guest is not None and guest.stamp is not None and guest.stamp.owner != vm.owner
+    return StampOwner(vm.name, vm.owner) if behind and vm.retry_at <= case.now else None
+
+
+def _discovered(case: Case) -> VmAction | None:
+    vm = case.vm
+    if case.guest is None:
+        return Explain(vm.name, "is no longer in the inventory")
+    if vm.since is None:
+        return Mend(vm.name, vm.queue)
+    if case.may_complete_unknown and case.older(vm.since, case.grace):
+        return Complete(vm.name, vm.queue, f"has been unknown for {case.grace / 60:g} minutes")
+    return None

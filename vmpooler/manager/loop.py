@@ -1,0 +1,78 @@
+"""When a pool's round runs: at its pace, and at once when something happened."""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.pace import EAGER, SOONEST
+
+MOST_REST = 1.0
+"""Seconds that a loop rests at the most when it was woken during its round: else as long as that round took, so that
+a storm of events takes no more than half of a core."""
+
+STORE_AWAY = 1.0
+"""Seconds before the next round when Redis is away."""
+
+
+class Loop:
+    """Runs ``round`` for ever, never twice at once. ``round`` gives the seconds until the next is due."""
+
+    log = Logger()
+
+    def __init__(self, name: str, round: Callable[[], Awaitable[float]], clock: IReactorTime) -> None:
+        self._name = name
+        self._round = round
+        self._clock = clock
+        self._call = LoopingCall(lambda: Deferred.fromCoroutine(self._once()))
+        self._call.clock = clock
+        self._ended: Deferred[LoopingCall] | None = None
+        self._in_round = False
+        self._woken = False
+        self._alarm: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin with a round."""
+        self._ended = self._call.start(EAGER, now=True)
+
+    def wake(self) -> None:
+        """Run a round at once; if one is under way, another after it."""
+        self._woken = self._in_round
+        if self._call.running and not self._in_round:
+            self._call.stop()
+            self.start()
+
+    def wake_after(self, seconds: float) -> None:
+        """Run a round in so many seconds, unless one is already awaited that way."""
+        if self._call.running and (self._alarm is None or not self._alarm.active()):
+            self._alarm = self._clock.callLater(seconds, self.wake)
+
+    async def stop(self) -> None:
+        """Begin no more rounds; returns when the last has ended."""
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        if self._call.running:
+            self._call.stop()
+        if self._ended is not None:
+            await self._ended
+
+    async def _once(self) -> None:
+        """One round, and the pace of the next. Nothing ends the loop: what failed is tried again."""
+        self._in_round = True
+        began = self._clock.seconds()
+        try:
+            due = await self._round()
+        except StoreAway as error:
+            self.log.warn("[!] [{pool}] waits for Redis: {why}", pool=self._name, why=error)
+            due = STORE_AWAY
+        except Exception:
+            self.log.failure("[!] [{pool}] its round failed", pool=self._name)
+            due = EAGER
+        self._in_round = False
+        if self._woken:
+            self._woken = False
+            due = min(self._clock.seconds() - began, MOST_REST)
+        self._call.interval = max(due, SOONEST / 10)

@@ -1,0 +1,119 @@
+"""All pools of one process: their loops, and what wakes them."""
+
+from collections.abc import Mapping
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.events import Event, What
+from vmpooler.domain.names import Choice
+from vmpooler.domain.plan import Rules
+from vmpooler.manager.loop import STORE_AWAY, Loop
+from vmpooler.manager.pool import PoolRound
+from vmpooler.manager.tasks import Tasks
+from vmpooler.manager.work import Work
+from vmpooler.providers.base import Provider
+from vmpooler.settings import Pool, Settings
+from vmpooler.store.connection import Connection
+from vmpooler.store.queues import Queues
+from vmpooler.store.stream import EventStream
+
+BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED, What.RECOVERED})
+"""The events that may come from another process and give a pool something to do."""
+
+
+class Manager:
+    """Keeps every pool of the settings full."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        events: EventStream,
+        providers: Mapping[str, Provider],
+        clock: IReactorTime,
+        choice: Choice,
+    ) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._providers = providers
+        self._clock = clock
+        self._choice = choice
+        self._queues = Queues(connection, settings)
+        self._loops: dict[str, Loop] = {}
+        self._rounds: dict[str, PoolRound] = {}
+        for pool in settings.pools:
+            self._add(pool)
+        for provider in providers.values():
+            provider.changes(self.wake)
+        events.listen(self._heard)
+
+    async def start(self) -> None:
+        """Start the providers, put the books in order, begin all loops. Raises ProviderError for a provider whose
+        settings cannot work. A Redis that is away is waited for."""
+        for provider in self._providers.values():
+            await provider.start()
+        while not await self._recounted():
+            await deferLater(self._clock, STORE_AWAY)
+        for name, loop in self._loops.items():
+            self.log.info("[*] [{pool}] starting its loop", pool=name)
+            loop.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Begin nothing more, wait up to so many seconds for what is in flight, let the providers go."""
+        await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in self._loops.values()])
+        await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
+        for provider in self._providers.values():
+            await provider.stop()
+
+    def wake(self, pool: str) -> None:
+        """Run a pool's round at once."""
+        if pool in self._loops:
+            self._loops[pool].wake()
+
+    async def _recounted(self) -> bool:
+        try:
+            await self._queues.recount(list(self._loops))
+        except StoreAway as error:
+            self.log.warn("[!] waits for Redis: {why}", why=error)
+            return False
+        return True
+
+    def _heard(self, event: Event) -> None:
+        if event.what in BY_OTHERS:
+            self.wake(event.pool)
+
+    def _add(self, pool: Pool) -> None:
+        general, provider = self._settings.general, self._providers[pool.provider]
+        tasks = Tasks(pool.name, self._clock, lambda: self._ended(pool.name))
+        work = Work(pool, provider, self._queues, self._clock, lambda s: self._loops[pool.name].wake_after(s))
+        self._rounds[pool.name] = PoolRound(
+            pool=pool,
+            provider=provider,
+            connection=self._connection,
+            queues=self._queues,
+            tasks=tasks,
+            work=work,
+            clock=self._clock,
+            choice=self._choice,
+            prefix=general.prefix,
+            lifetime=general.vm_lifetime,
+            rules=Rules(
+                grace=general.discovered_grace * 60,
+                check_every=general.vm_checktime * 60,
+                destroy_foreign=general.destroy_foreign,
+            ),
+        )
+        self._loops[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
+
+    def _ended(self, pool: str) -> None:
+        """A task ended: its pool may have more to do, and a pool in line for a clone may have its turn."""
+        self.wake(pool)
+        for name, each in self._rounds.items():
+            if each.refused:
+                self.wake(name)

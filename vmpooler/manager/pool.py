@@ -1,0 +1,159 @@
+"""One pool's round: look, plan, perform."""
+
+from collections.abc import Mapping
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from vmpooler.domain import actions as act
+from vmpooler.domain.guest import Guest
+from vmpooler.domain.model import PoolState
+from vmpooler.domain.names import Choice, vm_name
+from vmpooler.domain.pace import EAGER, ROUND, pause
+from vmpooler.domain.plan import Rules, plan_pool
+from vmpooler.manager.tasks import Tasks
+from vmpooler.manager.work import Work
+from vmpooler.providers.base import Provider, ProviderError
+from vmpooler.settings import Pool
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.look import Look, Trouble, look
+from vmpooler.store.queues import Queues
+
+PATIENCE = 60.0
+"""Seconds that an inventory may take."""
+
+
+@attrs.define
+class PoolRound:
+    """Everything that a round of a pool needs; :meth:`run` is one round."""
+
+    pool: Pool
+    provider: Provider
+    connection: Connection
+    queues: Queues
+    tasks: Tasks
+    work: Work
+    clock: IReactorTime
+    choice: Choice
+    prefix: str
+    lifetime: float
+    rules: Rules
+    refused: bool = False
+    """Whether the pool wants a clone and must wait for its turn."""
+
+    log = Logger()
+
+    async def run(self) -> float:
+        """Look, plan and perform; the seconds until the next round is due if nothing happens before.
+
+        Raises StoreAway when Redis is: what was not done then is what the next round finds.
+        """
+        # Note [Order of a look]: first what is in flight, then the inventory, then the queues. A VM that is made or
+        # destroyed meanwhile is in the first, so it is never taken for unknown or missing.
+        busy = self.tasks.busy()
+        try:
+            inventory = await self._inventory()
+        except ProviderError as error:
+            return min(ROUND, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
+        seen = await look(self.connection, self.pool.name, self.lifetime)
+        if keys.INVENTORY in seen.troubles:
+            await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
+        state = state_of(seen, inventory, busy)
+        self.refused = False
+        for action in plan_pool(self.pool, state, self._now(), self.rules):
+            await self._perform(action, state)
+        return min(EAGER, pause(state, self._now())) if self.refused else pause(state, self._now())
+
+    async def _inventory(self) -> Mapping[str, Guest]:
+        asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))
+        try:
+            return await asked.addTimeout(PATIENCE, self.clock)
+        except DeferTimeout:
+            raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
+
+    async def _perform(self, action: act.Action, state: PoolState) -> None:  # noqa: C901 - one arm for each action
+        pool, now = self.pool.name, self._now()
+        match action:
+            case act.Clone(count):
+                await self._clone(count)
+            case act.Release(vm):
+                await self.queues.end_clone(pool, vm, None, now)
+            case act.Complete(vm, queue, why):
+                await self.queues.complete(pool, vm, queue, why, now)
+            case act.Discover(vm, stamped):
+                await self.queues.discover(pool, vm, stamped, now)
+            case act.Explain(vm, why):
+                await self.queues.explain(pool, vm, why, now)
+            case act.Miss(vm):
+                await self.queues.miss(pool, vm, True, now)
+            case act.Welcome(vm):
+                await self.queues.miss(pool, vm, False, now)
+            case act.Mend(vm, queue):
+                await self.queues.mend(pool, vm, queue, now)
+            case act.Settle(vm, queue, others):
+                await self.queues.settle(pool, vm, queue, others, now)
+            case act.Flag(why):
+                await self.queues.flag(pool, why, now)
+            case act.Unflag():
+                await self.queues.flag(pool, "", now)
+            case act.NoteEmpty():
+                await self.queues.note_empty(pool, now)
+            case act.Withdraw():
+                await self.queues.withdraw(pool)
+            case _:
+                self._begin(action, state)
+
+    def _begin(self, action: act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner, state: PoolState) -> None:
+        """Begin what takes its time."""
+        vm = next(vm for vm in state.vms if vm.name == action.vm)
+        match action:
+            case act.Probe(_, last):
+                self.tasks.start(vm.name, self.work.probe(vm, state.inventory[vm.name], last))
+            case act.Check():
+                self.tasks.start(vm.name, self.work.check(vm, state.inventory[vm.name]))
+            case act.Destroy():
+                self.tasks.start(vm.name, self.work.destroy(vm))
+            case act.Seek():
+                self.tasks.start(vm.name, self.work.seek(vm))
+            case act.StampOwner(_, owner):
+                self.tasks.start(vm.name, self.work.stamp_owner(vm, owner))
+
+    async def _clone(self, count: int) -> None:
+        """Order clones until there are enough, or it is another pool's turn."""
+        while count > 0:
+            name = vm_name(self.choice, self.prefix)
+            match await self.queues.begin_clone(self.pool.name, name, self.pool.size, self._now()):
+                case "ok":
+                    self.tasks.start(name, self.work.clone(name))
+                    count -= 1
+                case "taken":
+                    continue
+                case "limit":
+                    self.refused = True
+                    return
+                case "full":
+                    return
+
+    def _now(self) -> float:
+        return self.clock.seconds()
+
+
+def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
+    """What a look at both sides saw, as the planner wants it."""
+    clones = seen.troubles.get(keys.CLONES, Trouble())
+    return PoolState(
+        vms=seen.vms,
+        inventory=inventory,
+        busy=busy,
+        cloning=frozenset(seen.cloning),
+        clone_failures=clones.tries,
+        clones_after=clones.until,
+        confirmed=seen.confirmed,
+        flagged=seen.flagged,
+        empty=seen.empty,
+        waiting=seen.waiting,
+    )

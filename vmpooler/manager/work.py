@@ -1,0 +1,106 @@
+"""What is done to one VM and takes its time: the provider is asked, and Redis told how it went.
+
+A Redis that is away in between costs only the telling: the next round sees what the provider has, and goes on.
+"""
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferTimeout
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain.guest import Guest
+from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.pace import UNANSWERED
+from vmpooler.providers.base import NoAnswer, Provider, ProviderError
+from vmpooler.settings import Pool
+from vmpooler.store import keys
+from vmpooler.store.queues import Queues
+
+
+@attrs.frozen
+class Work:
+    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.Tasks`."""
+
+    pool: Pool
+    provider: Provider
+    queues: Queues
+    clock: IReactorTime
+    wake_after: Callable[[float], None]
+
+    async def clone(self, name: str) -> None:
+        """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
+        pool, start, longest = self.pool.name, self.clock.seconds(), self.pool.timeout * 60
+        try:
+            made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
+            await made.addTimeout(longest, self.clock)
+        except (ProviderError, DeferTimeout) as error:
+            why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
+            await self.queues.fail(pool, keys.CLONES, why, self.clock.seconds())
+            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.clock.seconds())
+        else:
+            now = self.clock.seconds()
+            await self.queues.end_clone(pool, name, now - start, now)
+
+    async def probe(self, vm: Vm, guest: Guest, last: bool) -> None:
+        """Make a pending VM ready if it answers."""
+        pool = self.pool
+        try:
+            await self.provider.probe(pool, guest)
+        except NoAnswer as error:
+            if not last:
+                self.wake_after(UNANSWERED)
+                return
+            why = f"marked as 'failed' after {pool.timeout:g} minutes: {error}"
+            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.clock.seconds())
+        except ProviderError as error:
+            await self._provider_failed(vm, error)
+        else:
+            now = self.clock.seconds()
+            seconds = None if vm.ordered is None else now - vm.ordered
+            await self.queues.promote(pool.name, vm.name, guest.address, seconds, now)
+
+    async def check(self, vm: Vm, guest: Guest) -> None:
+        """Complete a ready VM that does not answer."""
+        try:
+            await self.provider.probe(self.pool, guest)
+        except NoAnswer as error:
+            why = f"is unreachable: {error}"
+            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.clock.seconds())
+        except ProviderError as error:
+            await self._provider_failed(vm, error)
+        else:
+            await self.queues.check(vm.name, self.clock.seconds())
+
+    async def destroy(self, vm: Vm) -> None:
+        """Destroy a completed VM and forget it."""
+        start = self.clock.seconds()
+        try:
+            await self.provider.destroy(self.pool, vm.name)
+        except ProviderError as error:
+            await self._provider_failed(vm, error)
+        else:
+            now = self.clock.seconds()
+            await self.queues.forget(self.pool.name, vm.name, now - start, now)
+
+    async def seek(self, vm: Vm) -> None:
+        """Complete a running VM that the provider has nowhere."""
+        try:
+            guest = await self.provider.find(self.pool, vm.name)
+        except ProviderError as error:
+            await self._provider_failed(vm, error)
+        else:
+            if guest is None:
+                why = "is nowhere to be found"
+                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, why, self.clock.seconds())
+
+    async def stamp_owner(self, vm: Vm, owner: str) -> None:
+        """Have the provider note who has a VM."""
+        try:
+            await self.provider.stamp_owner(self.pool, vm.name, owner)
+        except ProviderError as error:
+            await self._provider_failed(vm, error)
+
+    async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
+        await self.queues.fail(self.pool.name, vm.name, str(error), self.clock.seconds())

@@ -1,0 +1,164 @@
+"""All imaginary VMs: kept, remembered, and brought to the notice of those who wait when their moments come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from vmpooler.providers.base import Listener, ProviderError
+from vmpooler.providers.dummy.memory import Memory
+from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.waits import Waits
+
+log = Logger()
+
+
+class World:
+    """The VMs by name. ``clock.seconds()`` is in seconds since the epoch; without a ``memory`` they end with it."""
+
+    def __init__(self, clock: IReactorTime, memory: Memory | None) -> None:
+        self.listeners: list[Listener] = []
+        self._clock = clock
+        self._memory = memory
+        self._vms: dict[str, Vm] = {}
+        self._numbers = 0
+        self._waits = Waits()
+        self._alarms: dict[str, IDelayedCall] = {}
+        self._writing: IDelayedCall | None = None
+
+    def open(self) -> None:
+        """Go on where the memory ends. Raises ProviderError when it cannot be read and written."""
+        if self._memory:
+            self._vms = {vm.name: vm for vm in self._memory.read()}
+            self._memory.write()
+        self._numbers = max((vm.number for vm in self._vms.values()), default=0)
+        for vm in list(self._vms.values()):
+            self._arm(vm, (moment for moment in vm.moments if moment > self.now))
+            self.get(vm.name)
+
+    def close(self) -> None:
+        """Remember everything and let go of the clock and of everyone who waits."""
+        self._waits.give_up(ProviderError("the simulated hypervisor was stopped; what is under way there goes on"))
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._alarms.clear()
+        if self._writing:
+            self._writing.cancel()
+            self._write()
+
+    @property
+    def now(self) -> float:
+        """The moment, in seconds since the epoch."""
+        return self._clock.seconds()
+
+    def vms(self) -> list[Vm]:
+        """Every VM that exists now."""
+        now = self.now
+        return [vm for vm in self._vms.values() if vm.exists(now)]
+
+    def get(self, name: str) -> Vm | None:
+        """The VM of that name, if it exists now."""
+        vm = self._vms.get(name)
+        if vm and not vm.exists(self.now):
+            self._come(name)
+            return None
+        return vm
+
+    def number(self) -> int:
+        """A number that no VM has."""
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, vm: Vm) -> Deferred[None]:
+        """A new VM; fires when its clone is over, or fails as it does."""
+        self.change(vm)
+        self._arm(vm, (moment for moment in vm.moments if moment >= self.now))
+        return self._waits.until(("clone", vm.name))
+
+    def change(self, vm: Vm) -> None:
+        """The VM is now like this; its moments are the same."""
+        self._vms[vm.name] = vm
+        if self._memory:
+            self._memory.keep(vm)
+        self._remember()
+
+    def doom(self, vm: Vm, gone: float) -> None:
+        """The VM is being destroyed, which ends its clone and will be done at the moment ``gone``."""
+        doomed = attrs.evolve(vm, gone=gone, fails=False)
+        self.change(doomed)
+        self._arm(doomed, doomed.moments)
+        self._waits.over(("clone", vm.name), ProviderError(f"{vm.name} was destroyed while it was being cloned"))
+
+    def until_gone(self, name: str) -> Deferred[None]:
+        """Fires when that VM, which is there, is gone."""
+        return self._waits.until(("end", name))
+
+    def remove(self, vm: Vm, why: str) -> None:
+        """The VM is gone; a clone under way has failed for that reason."""
+        del self._vms[vm.name]
+        self._disarm(vm.name)
+        if self._memory:
+            self._memory.drop(vm.name)
+        self._remember()
+        self._waits.over(("clone", vm.name), ProviderError(why))
+        self._waits.over(("end", vm.name))
+        self.tell(vm.pool)
+
+    async def elapse(self, seconds: float) -> None:
+        """Let so many seconds go by, none being a turn of the reactor."""
+        end = object()
+        alarm = self._clock.callLater(seconds, self._waits.over, end)
+        try:
+            await self._waits.until(end)
+        finally:
+            self._waits.over(end)
+            if alarm.active():
+                alarm.cancel()
+
+    def tell(self, pool: str) -> None:
+        """Let the listeners know that VMs of this pool changed."""
+        for listener in self.listeners:
+            try:
+                listener(pool)
+            except Exception:
+                log.failure("a listener failed on a change of pool {pool}", pool=pool)
+
+    def _come(self, name: str) -> None:
+        """A moment of this VM has come."""
+        self._disarm(name)
+        vm, now = self._vms[name], self.now
+        if not vm.exists(now):
+            self.remove(vm, f"injected failure: the clone of {name} failed")
+            return
+        if not vm.cloning(now):
+            self._waits.over(("clone", name))
+        self._arm(vm, (moment for moment in vm.moments if moment > now))
+        self.tell(vm.pool)
+
+    def _arm(self, vm: Vm, moments: Iterable[float]) -> None:
+        self._disarm(vm.name)
+        first = min(moments, default=None)
+        if first is not None:
+            self._alarms[vm.name] = self._clock.callLater(max(0, first - self.now), self._come, vm.name)
+
+    def _disarm(self, name: str) -> None:
+        alarm = self._alarms.pop(name, None)
+        if alarm and alarm.active():
+            alarm.cancel()
+
+    def _remember(self) -> None:
+        """Have the memory written in the next turn, once for all that changes in this one."""
+        if self._memory and not self._writing:
+            self._writing = self._clock.callLater(0, self._write)
+
+    def _write(self) -> None:
+        self._writing = None
+        try:
+            if self._memory:
+                self._memory.write()
+        except ProviderError:
+            log.failure("imaginary VMs are not remembered until the next change")

@@ -1,0 +1,92 @@
+"""VMs as clients take them and give them back."""
+
+import json
+from collections.abc import Sequence
+
+from vmpooler.domain import times
+from vmpooler.domain.checkout import Given, Wanted
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.settings import Settings
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.queues import complete_keys
+from vmpooler.store.scripts import load
+
+BY = "api"
+
+OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime")
+"""The fields of a record that a checkout writes; a VM that is given back loses them."""
+
+
+class Checkouts:
+    """ready -> running for a client, back again, or running -> completed at its wish."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self._connection = connection
+        self._kept = settings.general.events_max
+        hours = int(settings.general.vm_lifetime_auth)
+        self._lifetime = str(hours) if hours > 0 else ""
+
+    async def checkout(self, wanted: Sequence[Wanted], checkout_id: str, token: str | None, now: float) -> list[Given]:
+        """Every VM wanted, recorded as its owner's; or none, and an unchanged store.
+
+        ``token`` is None where none was sent or none is needed. Raises TokenNeeded for one that is unknown, PoolEmpty
+        when too few VMs are ready.
+        """
+        pools = list(dict.fromkeys(pool for each in wanted for pool in each.pools))
+        places = [key for pool in pools for key in _place(pool)]
+        numbered = [[each.count, [pools.index(pool) + 1 for pool in each.pools]] for each in wanted]
+        heads = [int(each.pools[0] == each.name) for each in wanted]
+        shape = (times.text(now), keys.RECORD, keys.HISTORY, json.dumps(numbered), json.dumps(pools), checkout_id)
+        owner = (int(token is not None), token or "", self._lifetime if token is not None else "", json.dumps(heads))
+        reply = await self._connection.run(
+            load("checkout"),
+            (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
+            (f"{now:.3f}", self._kept, BY, "", "", *shape, *owner),
+        )
+        match reply:
+            case ["ok", *rows]:
+                return [
+                    Given(wanted[entry - 1].name, pools[pool - 1], vm)
+                    for entry, pool, vm in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+                ]
+            case ["token"]:
+                raise TokenNeeded("this token is not known")
+            case _:
+                raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
+
+    async def give_back(self, pool: str, vm: str, checkout_id: str, why: str, now: float) -> bool:
+        """running -> ready: the client of this checkout never got the VM. False when it is no longer that client's."""
+        queues = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool))
+        args = (What.RETURNED, why, "checkout_id", checkout_id, json.dumps(OF_A_CHECKOUT))
+        return bool(
+            await self._connection.run(
+                load("move"),
+                (keys.EVENTS, keys.record(vm), keys.history(vm), *queues),
+                (f"{now:.3f}", self._kept, BY, pool, vm, *args),
+            )
+        )
+
+    async def complete(self, pool: str, vm: str, token: str | None, checked: bool, now: float) -> None:
+        """running -> completed, because its client says so.
+
+        ``checked``: whether a VM that was checked out with a token needs one that is known. Raises TokenNeeded for
+        that, NoSuchVm when the VM is not running.
+        """
+        more = complete_keys(pool, Queue.RUNNING, token or "")
+        args = (Queue.RUNNING, "its client is done with it", "client" if checked else "", times.text(now))
+        done = await self._connection.run(
+            load("complete"),
+            (keys.EVENTS, keys.record(vm), keys.history(vm), *more),
+            (f"{now:.3f}", self._kept, BY, pool, vm, *args),
+        )
+        if done < 0:
+            raise TokenNeeded(f"{vm} was checked out with a token: a known token is needed")
+        if not done:
+            raise NoSuchVm(f"{vm} is not checked out")
+
+
+def _place(pool: str) -> tuple[str, str, str]:
+    return keys.queue(Queue.READY, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool)

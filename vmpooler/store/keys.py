@@ -1,0 +1,82 @@
+"""Every key in Redis, its type and its meaning.
+
+The first part is the original's, a public contract: an operator can move from the original to this service and
+back on the same Redis. What is ours alone stands under ``vmpooler__x__``, which the original never reads. The
+original says ``template`` for a pool's name; that is translated here and nowhere else.
+"""
+
+from vmpooler.domain.model import Queue
+
+# The original's.
+TASKS_CLONE = "vmpooler__tasks__clone"  # string: how many clones are under way
+LASTBOOT = "vmpooler__lastboot"  # hash: pool -> when its last VM became ready
+RECORD = "vmpooler__vm__"  # + VM; hash: what is known of it; expires after its destruction
+TOKEN = "vmpooler__token__"  # + token; hash: user, created, last  # noqa: S105 - a key, not a secret
+
+# Ours.
+EVENTS = "vmpooler__x__events"  # stream: what happened, capped
+CLONING = "vmpooler__x__cloning"  # hash: VM -> pool, the clones under way; TASKS_CLONE is its length
+LINE = "vmpooler__x__line"  # sorted set: pools in line for a clone, by when they joined
+LINE_ASKED = "vmpooler__x__line_asked"  # sorted set: the same pools, by when they last asked
+FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard holds
+HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
+
+
+def queue(queue: Queue, pool: str) -> str:
+    """Set: the VMs of a pool that stand in a queue."""
+    return f"vmpooler__{queue}__{pool}"
+
+
+def active(pool: str) -> str:
+    """Hash: VM -> when it was checked out."""
+    return f"vmpooler__active__{pool}"
+
+
+def empty(pool: str) -> str:
+    """String "true" while a pool has no ready VM."""
+    return f"vmpooler__empty__{pool}"
+
+
+def clone_times(day: str) -> str:
+    """Hash: pool:VM -> seconds that its clone took, of one local day."""
+    return f"vmpooler__clone__{day}"
+
+
+def boot_times(day: str) -> str:
+    """Hash: pool:VM -> seconds from its order until it was ready, of one local day."""
+    return f"vmpooler__boot__{day}"
+
+
+def record(vm: str) -> str:
+    """Hash: what is known of a VM."""
+    return RECORD + vm
+
+
+def token(token: str) -> str:
+    """Hash: what is known of a token."""
+    return TOKEN + token
+
+
+def history(vm: str) -> str:
+    """List of JSON: the events of a VM."""
+    return HISTORY + vm
+
+
+def since(pool: str) -> str:
+    """Hash: VM -> since when (epoch) it has been missing or unknown without a break."""
+    return f"vmpooler__x__since__{pool}"
+
+
+def trouble(pool: str) -> str:
+    """Hash: what keeps failing (a VM, or one of the subjects below) -> JSON of tries, until (epoch) and why."""
+    return f"vmpooler__x__trouble__{pool}"
+
+
+def confirmed(pool: str) -> str:
+    """Set: unknown VMs that an operator gave up in spite of the mass guard."""
+    return f"vmpooler__x__confirmed__{pool}"
+
+
+# What else than a VM can keep failing; no VM has such a name.
+CLONES = ":clone"
+INVENTORY = ":inventory"

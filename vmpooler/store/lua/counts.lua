@@ -1,0 +1,14 @@
+-- How many VMs stand where, of all pools at one moment.
+--   KEYS for each pool: ready, pending, running, completed; then last boots, the number of clones under way, and the
+--   day's clone times and boot times
+--   ARGV[1..] the pools' names
+-- Returns {{ready, pending, running, completed, last boot}, ...}, clones under way, [clone seconds], [boot seconds].
+local pools, base = {}, 4 * #ARGV
+for i, name in ipairs(ARGV) do
+  local counts = {}
+  for q = 1, 4 do counts[q] = redis.call('SCARD', KEYS[4 * (i - 1) + q]) end
+  counts[5] = redis.call('HGET', KEYS[base + 1], name) or ''
+  pools[i] = counts
+end
+local under_way = redis.call('GET', KEYS[base + 2]) or '0'
+return {pools, under_way, redis.call('HVALS', KEYS[base + 3]), redis.call('HVALS', KEYS[base + 4])}

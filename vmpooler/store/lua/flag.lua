@@ -1,0 +1,13 @@
+-- uses: prelude
+-- The mass guard holds for a pool, or no longer.
+--   KEYS[4] flagged pools
+--   ARGV[6] why; empty when it no longer holds
+-- Returns 1, or 0 when nothing changed.
+if ARGV[6] == '' then
+  if redis.call('HDEL', KEYS[4], pool) == 0 then return 0 end
+  emit('unflagged', '', nil, nil, nil, false)
+else
+  if redis.call('HSET', KEYS[4], pool, ARGV[6]) == 0 then return 0 end
+  emit('flagged', ARGV[6], nil, nil, nil, false)
+end
+return 1

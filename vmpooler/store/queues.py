@@ -1,0 +1,147 @@
+"""The queues as the manager moves VMs through them: one method, one script, one transition.
+
+Methods say whether the transition happened: a VM that has moved on meanwhile is left alone. Moments are in seconds
+since the epoch. Every method raises StoreAway when Redis is.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from vmpooler.domain import times
+from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
+from vmpooler.settings import Settings
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import load
+
+PASSED_OVER = 15.0
+"""Seconds after which a pool that has not asked again loses its place in the line for a clone."""
+
+Begun = Literal["ok", "full", "limit", "taken"]
+
+
+class Queues:
+    """Every transition that the manager makes."""
+
+    def __init__(self, connection: Connection, settings: Settings, by: str = "manager") -> None:
+        self._connection = connection
+        self._kept = settings.general.events_max
+        self._limit = settings.general.task_limit
+        self._data_ttl = int(settings.redis.data_ttl * 3600)
+        self._by = by
+
+    async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
+        """Make the VM pending, if the pool is short of VMs and it is its turn to clone."""
+        more = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
+        shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
+        args = (times.text(now), size, self._limit, PASSED_OVER)
+        return cast(Begun, await self._run("begin_clone", pool, vm, now, (*more, *shared), args))
+
+    async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
+        """The clone is done after ``seconds``; None: nobody waits for it any more."""
+        more = (keys.CLONING, keys.TASKS_CLONE, keys.clone_times(times.day(now)), keys.trouble(pool))
+        return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds),))
+
+    async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
+        """pending -> ready, ``seconds`` after its clone was ordered."""
+        queues = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
+        stats = (keys.boot_times(times.day(now)), keys.LASTBOOT, keys.CLONING, keys.TASKS_CLONE)
+        args = (times.text(now), address, _seconds(seconds))
+        return await self._did("promote", pool, vm, now, (*queues, *stats), args)
+
+    async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:
+        """``queue`` -> completed."""
+        return await self._did("complete", pool, vm, now, complete_keys(pool, queue), (queue, why, "", times.text(now)))
+
+    async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
+        """completed -> gone, ``seconds`` after its destruction was ordered."""
+        more = (keys.queue(Queue.COMPLETED, pool), keys.trouble(pool), keys.confirmed(pool), keys.active(pool))
+        return await self._did("forget", pool, vm, now, more, (times.text(now), _seconds(seconds), self._data_ttl))
+
+    async def discover(self, pool: str, vm: str, stamped: bool, now: float) -> bool:
+        """none -> discovered."""
+        others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
+        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others)
+        return await self._did("discover", pool, vm, now, more, (int(stamped),))
+
+    async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
+        """discovered -> none."""
+        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), keys.confirmed(pool))
+        return await self._did("explain", pool, vm, now, more, (why,))
+
+    async def miss(self, pool: str, vm: str, missing: bool, now: float) -> bool:
+        """Note that a running VM is missing, or back."""
+        more = (keys.queue(Queue.RUNNING, pool), keys.since(pool))
+        return await self._did("miss", pool, vm, now, more, (int(missing),))
+
+    async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
+        """Take the VM out of the other queues that it stands in."""
+        more = (keys.queue(queue, pool), *(keys.queue(other, pool) for other in others))
+        return await self._did("settle", pool, vm, now, more, (", ".join(others),))
+
+    async def mend(self, pool: str, vm: str, queue: Queue, now: float) -> bool:
+        """Start the clock of a VM that lacks the moment its timer counts from."""
+        touched = (keys.record(vm), keys.active(pool), keys.since(pool), keys.queue(queue, pool))
+        done = await self._connection.run(load("mend"), touched, (vm, queue, times.text(now), _epoch(now)))
+        return bool(done)
+
+    async def check(self, vm: str, now: float) -> None:
+        """Note that a ready VM was found well."""
+        await self._connection.call("HSET", keys.record(vm), "check", times.text(now))
+
+    async def fail(self, pool: str, subject: str, why: str, now: float) -> float:
+        """Note that ``subject`` (a VM, ``keys.CLONES`` or ``keys.INVENTORY``) failed; the seconds to wait."""
+        vm = "" if subject.startswith(":") else subject
+        args = (subject, why, BACKOFF_FIRST, BACKOFF_MOST)
+        return float(await self._run("fail", pool, vm, now, (keys.trouble(pool),), args))
+
+    async def recover(self, pool: str, subject: str, now: float) -> bool:
+        """Note that what failed works again."""
+        return await self._did("recover", pool, "", now, (keys.trouble(pool),), (subject,))
+
+    async def flag(self, pool: str, why: str, now: float) -> bool:
+        """Note that the mass guard holds, or with an empty ``why`` that it does not."""
+        return await self._did("flag", pool, "", now, (keys.FLAGGED,), (why,))
+
+    async def note_empty(self, pool: str, now: float) -> bool:
+        """Note whether the pool has a ready VM."""
+        return await self._did("empty", pool, "", now, (keys.queue(Queue.READY, pool), keys.empty(pool)), ())
+
+    async def withdraw(self, pool: str) -> None:
+        """Leave the line for a clone."""
+        await self._connection.call("ZREM", keys.LINE, pool)
+
+    async def recount(self, pools: Sequence[str]) -> int:
+        """Drop the clones of pools that are not configured any more from the count; how many there were."""
+        touched = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
+        dropped: int = await self._connection.run(load("recount"), touched, pools)
+        return dropped
+
+    async def _did(
+        self, script: str, pool: str, vm: str, now: float, more: Sequence[str], args: Sequence[str | int | float]
+    ) -> bool:
+        return bool(await self._run(script, pool, vm, now, more, args))
+
+    async def _run(
+        self, script: str, pool: str, vm: str, now: float, more: Sequence[str], args: Sequence[str | int | float]
+    ) -> str:
+        """Run a script with what the prelude wants before what the script wants."""
+        head = (keys.EVENTS, keys.record(vm), keys.history(vm))
+        known = (_epoch(now), self._kept, self._by, pool, vm)
+        reply: str = await self._connection.run(load(script), (*head, *more), (*known, *args))
+        return reply
+
+
+def complete_keys(pool: str, queue: Queue, token: str = "") -> tuple[str, ...]:
+    """What complete.lua wants after the prelude's keys."""
+    moved = (keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
+    return (*moved, keys.CLONING, keys.TASKS_CLONE, keys.since(pool), keys.token(token))
+
+
+def _epoch(now: float) -> str:
+    return f"{now:.3f}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{max(0.0, seconds):.2f}"

@@ -1,0 +1,85 @@
+"""The event stream, read once by each process and told to all who listen in it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.events import Event
+from vmpooler.store import keys
+
+BLOCK = 10.0
+"""Seconds that one read waits for an event."""
+
+AGAIN = 0.5
+"""Seconds before the next try when Redis is away."""
+
+Listener = Callable[[Event], None]
+
+
+class Caller(Protocol):
+    """A connection whose replies may take longer than BLOCK."""
+
+    async def call(self, *args: str | int) -> Any:
+        """Send one command."""
+
+
+class EventStream:
+    """Tells every listener each event from the moment of the start on, in order and once. Events that happen while
+    Redis is away are told when it is back, while the stream still holds them."""
+
+    log = Logger()
+
+    def __init__(self, connection: Caller, clock: IReactorTime) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self._last = ""
+        self._running: Deferred[None] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener`` told every event. It must not raise, and not block."""
+        self._listeners.append(listener)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._running = Deferred.fromCoroutine(self._read())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def stop(self) -> None:
+        """Read no more."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                self._last = self._last or await self._newest()
+                reply = await self._connection.call(
+                    "XREAD", "COUNT", 500, "BLOCK", int(BLOCK * 1000), "STREAMS", keys.EVENTS, self._last
+                )
+            except StoreAway:
+                await deferLater(self._clock, AGAIN)
+                continue
+            for _, entries in reply or ():
+                self._tell(entries)
+
+    async def _newest(self) -> str:
+        entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
+        return entries[0][0] if entries else "0-0"
+
+    def _tell(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
+        for id, flat in entries:
+            self._last = id
+            event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
+            if event is None:
+                continue
+            for listener in self._listeners:
+                try:
+                    listener(event)
+                except Exception:
+                    self.log.failure("a listener failed on event {id}", id=id)
