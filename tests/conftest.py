@@ -37,9 +37,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
         result = test(*args, **kwargs)
         if inspect.iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        return result.addTimeout(limit, reactor) if isinstance(result, Deferred) else result
+        return result.addTimeout(limit, reactor, _too_late) if isinstance(result, Deferred) else result
 
     pyfuncitem.obj = timed
+
+
+def _too_late(_: object, seconds: float) -> None:
+    """Fail also a test that took its cancellation for an end."""
+    raise TimeoutError(f"the test took longer than {seconds:g} s")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import LogEvent
 
 from vmpooler.providers.base import NoAnswer, ProviderError
 
@@ -232,9 +233,22 @@ async def test_a_stop_lets_go_of_the_clock_and_of_everyone_who_waits() -> None:
     assert case.clock.getDelayedCalls() == []
 
 
-async def test_a_listener_that_fails_hurts_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_listener_that_fails_hurts_no_other(logged_errors: list[LogEvent]) -> None:
     case = await started()
     heard: list[str] = []
+    case.dummy.changes(lambda pool: heard.remove("never there"))
     case.dummy.changes(heard.append)
     case.dummy.plant("alpha", "one", stamped=True)
     assert heard == ["alpha"]
+    assert logged_errors.pop()["pool"] == "alpha"
+
+
+async def test_a_vm_that_is_being_destroyed_is_listed_switched_off_and_no_longer_cloning() -> None:
+    case = await started(createvm_max_time=100, destroyvm_max_time=10)
+    clone = ensureDeferred(case.provider.clone(case.pool, "one"))
+    ensureDeferred(case.provider.destroy(case.pool, "one"))
+    assert error_of(clone) == "one was destroyed while it was being cloned"
+    guest = (await case.provider.inventory(case.pool))["one"]
+    assert (guest.cloning, guest.powered_on, guest.hostname) == (False, False, "")
+    with pytest.raises(ProviderError, match="is being destroyed"):
+        await case.provider.add_disk(case.pool, "one", 5)

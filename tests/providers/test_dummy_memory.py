@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import ensureDeferred
+from twisted.logger import LogEvent
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy.memory import Memory
@@ -142,7 +143,9 @@ def test_a_process_killed_while_it_writes_leaves_a_file_that_can_be_read(file: P
         assert len(Memory(file).read()) == 300
 
 
-async def test_a_disk_that_fails_later_is_logged_and_tried_again_at_the_next_change(tmp_path: Path) -> None:
+async def test_a_disk_that_fails_later_is_logged_and_tried_again_at_the_next_change(
+    tmp_path: Path, logged_errors: list[LogEvent]
+) -> None:
     directory = tmp_path / "state"
     directory.mkdir()
     case = DummyCase(filename=str(directory / "vms.json"))
@@ -151,6 +154,7 @@ async def test_a_disk_that_fails_later_is_logged_and_tried_again_at_the_next_cha
     directory.rmdir()
     case.dummy.plant("alpha", "one", stamped=True)
     case.clock.advance(0)
+    assert "cannot be written" in str(logged_errors.pop())
     directory.mkdir()
     case.dummy.plant("alpha", "two", stamped=True)
     case.clock.advance(0)

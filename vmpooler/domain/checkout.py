@@ -56,7 +56,7 @@ def count_of(name: str, value: object) -> int:
         case bool() | list() | dict():
             raise Invalid(f"the count of {name} is not a number")
         case int() | float():
-            return max(0, int(min(value, MANY)))
+            return int(max(0, min(value, MANY)))
         case _:
             digits = re.match(r"\s*\+?(\d[\d_]*)", str(value), re.ASCII)
             return min(MANY, int(digits[1].replace("_", "")[:20])) if digits else 0

@@ -50,9 +50,9 @@ class Vm:
 class PoolState:
     """A pool at one moment: its VMs in Redis, the provider's inventory, and what is in flight.
 
-    ``busy``: VMs that this process has work in flight for. ``cloning``: VMs whose clone Redis counts as under way.
-    ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again. ``confirmed``:
-    unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
+    ``busy``: VMs that this process has work in flight for. ``cloning``: VMs of this pool whose clone Redis counts as
+    under way. ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again.
+    ``confirmed``: unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
     """
 
     vms: tuple[Vm, ...] = ()

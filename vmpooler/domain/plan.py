@@ -1,7 +1,5 @@
 """What should happen to a pool now: first each VM is judged, then VMs are counted."""
 
-from collections.abc import Iterable
-
 import attrs
 
 from vmpooler.domain.actions import (
@@ -11,6 +9,7 @@ from vmpooler.domain.actions import (
     Discover,
     Flag,
     NoteEmpty,
+    Release,
     Unflag,
     VmAction,
     Withdraw,
@@ -36,15 +35,16 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     A VM that this process has work in flight for is left to that work.
     """
     unknown = unknown_vms(state)
-    guarded = is_mass(unknown - state.confirmed, state.inventory)
+    guarded = is_guarded(unknown, state)
     fates = {
         vm.name: fate(_case(vm, pool, state, now, rules, guarded)) for vm in state.vms if vm.name not in state.busy
     }
     fates |= trims(pool, state, fates)
     known = {vm.name for vm in state.vms}
-    new = [Discover(name, state.inventory[name].stamp is not None) for name in sorted(unknown - known)]
+    new = [Discover(name, is_stamped(state.inventory[name], name)) for name in sorted(unknown - known)]
+    lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
     todo: list[Action] = [action for action in fates.values() if action is not None]
-    return [*todo, *new, *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
+    return [*todo, *lost, *new, *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
 
 
 def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
@@ -58,7 +58,7 @@ def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarde
         cloning=vm.name in state.cloning,
         grace=rules.grace,
         check_every=rules.check_every,
-        may_complete_unknown=ours and not guarded,
+        may_complete_unknown=ours and (not guarded or vm.name in state.confirmed),
     )
 
 
@@ -73,10 +73,15 @@ def unknown_vms(state: PoolState) -> frozenset[str]:
     return frozenset(state.inventory.keys() - explained - state.busy)
 
 
-def is_mass(unknown: frozenset[str], inventory: Iterable[str]) -> bool:
-    """The mass guard: whether so much is unknown at once that the store, not the VMs, must be at fault."""
-    total = len(list(inventory))
-    return len(unknown) > 0 and (len(unknown) == total or len(unknown) > max(5, total / 5))
+def is_guarded(unknown: frozenset[str], state: PoolState) -> bool:
+    """The mass guard: whether so much is unknown at once that the store, not the VMs, must be at fault.
+
+    A pool that is flagged stays guarded until each of its unknown VMs is confirmed or explained: the clones that fill
+    it up again would soon make the unknown ones a small part. A VM in no queue that is worked on is no sign of health.
+    """
+    strange = len(unknown - state.confirmed)
+    total = len(unknown) + sum(vm.queue is not Queue.DISCOVERED and vm.name in state.inventory for vm in state.vms)
+    return strange > 0 and (state.flagged or strange == total or strange > max(5, total / 5))
 
 
 def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> dict[str, VmAction | None]:
@@ -87,9 +92,10 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> di
     surplus = len(pending) + len(ready) - pool.size
     if surplus <= 0:
         return {}
-    idle = [vm for vm in pending if vm.name not in state.busy and vm.name not in state.cloning]
+    kept = state.busy | state.cloning | {vm.name for vm in staying if vm.also}
+    idle = [vm for vm in pending if vm.name not in kept]
     young = sorted(idle, key=lambda vm: vm.ordered or 0, reverse=True)[:surplus]
-    idle = [vm for vm in ready if vm.name not in state.busy]
+    idle = [vm for vm in ready if vm.name not in kept]
     beyond = max(0, min(surplus - len(young), len(ready) - pool.size))
     stale = sorted(idle, key=lambda vm: vm.ready or 0)[:beyond]
     why = f"is more than the pool's size of {pool.size}"
@@ -105,11 +111,14 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
     counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
-    ready = sum(vm.queue is Queue.READY for vm in counted)
-    pending = sum(vm.queue is Queue.PENDING for vm in counted)
-    empty = not ready and pool.size > 0
+    ready = [vm for vm in counted if vm.queue is Queue.READY]
+    pending = [vm for vm in counted if vm.queue is Queue.PENDING]
+    empty = not ready and (pool.size > 0 or state.empty)
     notes: list[Action] = [NoteEmpty(empty)] if empty != state.empty else []
-    wanted = pool.size - ready - pending
+    wanted = pool.size - len(ready) - len(pending)
+    if state.clone_failures:
+        tried = any(vm.name in state.cloning for vm in pending)
+        wanted = min(wanted, 0 if tried else 1)
     if wanted > 0 and now >= state.clones_after:
-        return [*notes, Clone(1 if state.clone_failures else wanted)]
+        return [*notes, Clone(wanted)]
     return [*notes, Withdraw()] if state.waiting else notes

@@ -13,6 +13,9 @@ ALL_WELL = "Battle station fully armed and operational."
 
 HOUR = 3600.0
 
+END_OF_TIME = 253402300799.0
+"""The last second of the year 9999: no lifetime is told to end later, since no date can."""
+
 
 @attrs.frozen
 class PoolCounts:
@@ -97,15 +100,18 @@ def _pool(pool: Pool, counts: PoolCounts) -> dict[str, Any]:
 
 
 def _queue(counts: Counts) -> dict[str, Any]:
-    queues = {
-        name: sum(getattr(each, name) for each in counts.pools) for name in ("pending", "ready", "running", "completed")
+    pending, ready, running, completed = (
+        sum(getattr(each, queue) for each in counts.pools) for queue in ("pending", "ready", "running", "completed")
+    )
+    return {
+        "pending": pending,
+        "cloning": counts.cloning,
+        "booting": max(0, pending - counts.cloning),
+        "ready": ready,
+        "running": running,
+        "completed": completed,
+        "total": pending + ready + running + completed,
     }
-    cloning = {"cloning": counts.cloning, "booting": max(0, queues["pending"] - counts.cloning)}
-    return {"pending": queues.pop("pending"), **cloning, **queues, "total": _total(counts)}
-
-
-def _total(counts: Counts) -> int:
-    return sum(each.pending + each.ready + each.running + each.completed for each in counts.pools)
 
 
 def _verdict(empty: Sequence[str], uptime: float) -> dict[str, Any]:
@@ -122,22 +128,20 @@ def _state(record: Mapping[str, str]) -> str:
 
 
 def _running(record: Mapping[str, str], limit: float | None, now: float) -> dict[str, Any]:
-    """How long a VM has been out of its pool, and while it still is, how long it will be: ``limit`` is in hours."""
+    """How long a VM has been out of its pool, and while it still is, how long it will be; ``limit`` is in hours."""
     start = times.moment(record.get("checkout", ""))
-    if start is None:
-        return {}
-    destroyed = bool(record.get("destroy"))
-    end = times.moment(record["destroy"]) if destroyed else now
-    if end is None:
+    destroyed = record.get("destroy")
+    end = times.moment(destroyed) if destroyed else now
+    if start is None or end is None:
         return {}
     known: dict[str, Any] = {"running": round(max(0.0, end - start) / HOUR, 2)}
     if destroyed:
         return known
-    known["start_time"] = times.rfc3339(start)
-    if limit is not None:
-        due = start + limit * HOUR
-        known |= {"remaining": round((due - now) / HOUR, 2), "end_time": times.rfc3339(due)}
-    return known
+    if limit is None:
+        return {**known, "start_time": times.rfc3339(start)}
+    due = min(start + limit * HOUR, END_OF_TIME)
+    remaining = round((due - now) / HOUR, 2)
+    return {**known, "remaining": remaining, "start_time": times.rfc3339(start), "end_time": times.rfc3339(due)}
 
 
 def _named(record: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -49,6 +49,8 @@ def fate(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
+    if case.cloning and not (case.guest and case.guest.cloning):
+        return Release(vm.name)
     match vm.queue:
         case Queue.PENDING:
             return _pending(case)
@@ -66,8 +68,6 @@ def _pending(case: Case) -> VmAction | None:
     vm, guest = case.vm, case.guest
     if vm.ordered is None:
         return Mend(vm.name, vm.queue)
-    if case.cloning and not (guest and guest.cloning):
-        return Release(vm.name)
     late = case.older(vm.ordered, case.pool.timeout * 60)
     if guest is None and case.older(vm.ordered, CLONE_SETTLES):
         return Complete(vm.name, vm.queue, "is missing from the inventory")

@@ -43,7 +43,7 @@ class Tasks:
     async def drain(self, seconds: float) -> None:
         """Wait until nothing is in flight; after so many seconds, give up what still is. Work at the provider goes on
         there, and the next start finds it."""
-        if self._under_way:
+        if self._under_way and seconds > 0:
             everything = DeferredList(list(self._under_way.values()))
             await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
         for task in list(self._under_way.values()):

@@ -25,6 +25,7 @@ class Provider(Protocol):
     """A place where VMs live.
 
     Methods are asynchronous, safe to repeat, and know nothing of Redis or queues. Every failure is a ProviderError.
+    To cancel a call ends the wait for it; what was ordered may go on at the provider.
     """
 
     async def start(self) -> None:
@@ -63,4 +64,5 @@ class Provider(Protocol):
         """Take the VM back to a snapshot; raises when there is none of that name."""
 
     def changes(self, listener: Listener) -> None:
-        """Have ``listener`` called whenever a VM of a pool appeared, went, booted or changed."""
+        """Have ``listener`` called whenever a VM of a pool appeared, went, booted or changed; a clone that was ordered
+        here, when it has ended, well or not."""

@@ -19,7 +19,7 @@ async def reach(reactor: IReactorTime, host: str, port: int, timeout: float = 5.
     """
     # The attempt reports a cancellation as some failure of its own, so those who wait do so on a Deferred beside it.
     outcome: Deferred[None] = Deferred()
-    attempt = _endpoint(reactor, host, port, timeout).connect(Factory.forProtocol(_HangUp))
+    attempt = _endpoint(reactor, host, port).connect(Factory.forProtocol(_HangUp))
     attempt.addCallbacks(lambda _: outcome.callback(None), outcome.errback)
     outcome.addTimeout(timeout, reactor)
     try:
@@ -42,9 +42,9 @@ class _HangUp(Protocol):
             self.transport.loseConnection()
 
 
-def _endpoint(reactor: IReactorTime, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+def _endpoint(reactor: IReactorTime, host: str, port: int) -> IStreamClientEndpoint:
     if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout)
+        return TCP4ClientEndpoint(reactor, host, port)
     if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout)
-    return HostnameEndpoint(reactor, host, port, timeout)
+        return TCP6ClientEndpoint(reactor, host, port)
+    return HostnameEndpoint(reactor, host, port)

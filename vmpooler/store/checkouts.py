@@ -1,12 +1,14 @@
 """VMs as clients take them and give them back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import attrs
 
 from vmpooler.domain import times
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
-from vmpooler.domain.events import What
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
@@ -18,6 +20,21 @@ BY = "api"
 
 OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime")
 """The fields of a record that a checkout writes; a VM that is given back loses them."""
+
+SKEW = 60.0
+"""Seconds that the clock of Redis may be behind ours."""
+
+PAGE = 1000
+"""Events that one reading of the stream brings."""
+
+
+@attrs.frozen
+class Taken:
+    """A VM that a checkout took."""
+
+    pool: str
+    vm: str
+    checkout_id: str
 
 
 class Checkouts:
@@ -57,14 +74,26 @@ class Checkouts:
             case _:
                 raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
 
+    async def taken_by(self, checkout_ids: Collection[str], since: float) -> list[Taken]:
+        """The VMs that these checkouts took from the moment ``since`` on, as the event stream tells."""
+        taken: list[Taken] = []
+        start = f"{max(0, int((since - SKEW) * 1000))}"
+        while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE):
+            for id, flat in page:
+                event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
+                if event and event.what is What.CHECKOUT and event.more.get("checkout_id") in checkout_ids:
+                    taken.append(Taken(event.pool, event.vm, event.more["checkout_id"]))
+            start = f"({page[-1][0]}"
+        return taken
+
     async def give_back(self, pool: str, vm: str, checkout_id: str, why: str, now: float) -> bool:
         """running -> ready: the client of this checkout never got the VM. False when it is no longer that client's."""
-        queues = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool))
+        places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
         args = (What.RETURNED, why, "checkout_id", checkout_id, json.dumps(OF_A_CHECKOUT))
         return bool(
             await self._connection.run(
                 load("move"),
-                (keys.EVENTS, keys.record(vm), keys.history(vm), *queues),
+                (keys.EVENTS, keys.record(vm), keys.history(vm), *places),
                 (f"{now:.3f}", self._kept, BY, pool, vm, *args),
             )
         )

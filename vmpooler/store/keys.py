@@ -16,7 +16,7 @@ TOKEN = "vmpooler__token__"  # + token; hash: user, created, last  # noqa: S105 
 # Ours.
 EVENTS = "vmpooler__x__events"  # stream: what happened, capped
 CLONING = "vmpooler__x__cloning"  # hash: VM -> pool, the clones under way; TASKS_CLONE is its length
-LINE = "vmpooler__x__line"  # sorted set: pools in line for a clone, by when they joined
+LINE = "vmpooler__x__line"  # sorted set: pools in line for a clone, in their order
 LINE_ASKED = "vmpooler__x__line_asked"  # sorted set: the same pools, by when they last asked
 FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard holds
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record

@@ -30,12 +30,12 @@ class Trouble:
 
 @attrs.frozen
 class Look:
-    """What Redis has of a pool. ``cloning``: every clone under way and its pool, of all pools."""
+    """What Redis has of a pool. ``cloning``: its VMs whose clone is under way."""
 
     vms: tuple[Vm, ...]
     troubles: Mapping[str, Trouble]
     confirmed: frozenset[str]
-    cloning: Mapping[str, str]
+    cloning: frozenset[str]
     flagged: bool
     empty: bool
     waiting: bool
@@ -53,7 +53,7 @@ async def look(connection: Connection, pool: str, default_lifetime: float) -> Lo
         vms=_vms(reply[:5], known, default_lifetime),
         troubles=known,
         confirmed=frozenset(confirmed),
-        cloning=_pairs(cloning),
+        cloning=frozenset(vm for vm, owner in _pairs(cloning).items() if owner == pool),
         flagged=bool(flagged),
         empty=bool(empty),
         waiting=bool(waiting),
@@ -79,7 +79,7 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         ordered=moment(clone),
         ready=moment(ready),
         checked=moment(check),
-        checkout=moment(checkout or active),
+        checkout=began if (began := moment(checkout)) is not None else moment(active),
         lifetime=lifetime.limit(life, default),
         owner=(user or "anonymous") if queue is Queue.RUNNING else "",
         since=float(since) if since else None,

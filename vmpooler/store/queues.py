@@ -68,7 +68,7 @@ class Queues:
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
         """discovered -> none."""
         more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), keys.confirmed(pool))
-        return await self._did("explain", pool, vm, now, more, (why,))
+        return await self._did("explain", pool, vm, now, more, (why, self._data_ttl))
 
     async def miss(self, pool: str, vm: str, missing: bool, now: float) -> bool:
         """Note that a running VM is missing, or back."""
@@ -77,7 +77,7 @@ class Queues:
 
     async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
         """Take the VM out of the other queues that it stands in."""
-        more = (keys.queue(queue, pool), *(keys.queue(other, pool) for other in others))
+        more = (keys.queue(queue, pool), keys.since(pool), *(keys.queue(other, pool) for other in others))
         return await self._did("settle", pool, vm, now, more, (", ".join(others),))
 
     async def mend(self, pool: str, vm: str, queue: Queue, now: float) -> bool:

@@ -2,36 +2,14 @@
 
 from collections.abc import Sequence
 
-import attrs
-
 from vmpooler.domain import times
 from vmpooler.domain.model import Queue
+from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
 
 COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
-
-
-@attrs.frozen
-class PoolCounts:
-    """How many VMs of a pool stand where, and when the last became ready (text, empty if never)."""
-
-    ready: int
-    pending: int
-    running: int
-    completed: int
-    last_boot: str
-
-
-@attrs.frozen
-class Counts:
-    """All pools at one moment, in the order asked for; the day's clone and boot times in seconds."""
-
-    pools: tuple[PoolCounts, ...]
-    cloning: int
-    clone_seconds: tuple[float, ...]
-    boot_seconds: tuple[float, ...]
 
 
 async def counts(connection: Connection, pools: Sequence[str], now: float) -> Counts:
@@ -46,6 +24,12 @@ async def counts(connection: Connection, pools: Sequence[str], now: float) -> Co
         clone_seconds=_figures(clone_seconds),
         boot_seconds=_figures(boot_seconds),
     )
+
+
+async def flagged(connection: Connection) -> dict[str, str]:
+    """The pools that the mass guard holds for, and why."""
+    flat = await connection.call("HGETALL", keys.FLAGGED)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _figures(texts: Sequence[str]) -> tuple[float, ...]:

@@ -76,7 +76,7 @@ class World:
     def add(self, vm: Vm) -> Deferred[None]:
         """A new VM; fires when its clone is over, or fails as it does."""
         self.change(vm)
-        self._arm(vm, (moment for moment in vm.moments if moment >= self.now))
+        self._arm(vm, vm.moments)
         return self._waits.until(("clone", vm.name))
 
     def change(self, vm: Vm) -> None:

@@ -3,7 +3,7 @@
 --   ARGV[1] now (epoch), ARGV[2] events kept, ARGV[3] by whom, ARGV[4] pool, ARGV[5] VM
 local now, kept, by, pool, vm = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
--- Writes one event to the stream and to the history of its VM, which lives as long as the VM's record.
+-- Writes one event to the stream and to the history of its VM, which lives as long as the VM's record; a week without.
 local function emit(what, why, more, of, record, history)
   local fields = {'what', what, 'pool', of and of.pool or pool, 'vm', of and of.vm or vm, 'when', now, 'by', by}
   if why and why ~= '' then fields[#fields + 1] = 'why'; fields[#fields + 1] = why end
@@ -16,6 +16,6 @@ local function emit(what, why, more, of, record, history)
   redis.call('RPUSH', history, cjson.encode(entry))
   redis.call('LTRIM', history, -200, -1)
   local left = redis.call('PTTL', record)
-  if left > 0 then redis.call('PEXPIRE', history, left)
-  elseif left == -2 then redis.call('EXPIRE', history, 604800) end
+  if left == -1 then redis.call('PERSIST', history)
+  else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end
 end

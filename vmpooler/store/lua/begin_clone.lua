@@ -13,7 +13,8 @@ end
 local free = tonumber(ARGV[8]) - redis.call('HLEN', KEYS[6])
 local before = redis.call('ZRANK', KEYS[8], pool) or redis.call('ZCARD', KEYS[8])
 if free <= before then
-  redis.call('ZADD', KEYS[8], 'NX', now, pool)
+  local last = redis.call('ZREVRANGE', KEYS[8], 0, 0, 'WITHSCORES')
+  redis.call('ZADD', KEYS[8], 'NX', (last[2] or 0) + 1, pool)
   redis.call('ZADD', KEYS[9], now, pool)
   return 'limit'
 end

@@ -8,7 +8,10 @@
 if ARGV[8] == 'client' then
   local known = redis.call('EXISTS', KEYS[10]) == 1
   if not known and redis.call('HEXISTS', KEYS[2], 'token:token') == 1 then return -1 end
-  if known then redis.call('HSET', KEYS[10], 'last', ARGV[9]) end
+  if known then
+    redis.call('HSET', KEYS[10], 'last', ARGV[9])
+    by = redis.call('HGET', KEYS[10], 'user') or by
+  end
 end
 if redis.call('SMOVE', KEYS[4], KEYS[5], vm) == 0 then return 0 end
 redis.call('HDEL', KEYS[6], vm)

@@ -5,6 +5,6 @@
 -- Returns 1, or 0 when it does stand in a queue.
 for i = 6, 9 do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 0 end end
 if redis.call('SADD', KEYS[4], vm) == 0 then return 0 end
-redis.call('HSETNX', KEYS[5], vm, now)
+redis.call('HSET', KEYS[5], vm, now)
 emit('discovered', '', {'stamped', ARGV[6]})
 return 1

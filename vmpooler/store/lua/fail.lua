@@ -10,6 +10,6 @@ trouble.tries = trouble.tries + 1
 local wait = math.min(tonumber(ARGV[9]), tonumber(ARGV[8]) * 2 ^ math.min(trouble.tries - 1, 30))
 trouble['until'], trouble.why = tonumber(now) + wait, ARGV[7]
 redis.call('HSET', KEYS[4], ARGV[6], cjson.encode(trouble))
-local more = {'subject', ARGV[6], 'tries', trouble.tries, 'seconds', wait}
+local more = {'subject', ARGV[6], 'tries', tostring(trouble.tries), 'seconds', tostring(wait)}
 if vm == '' then emit('failed', ARGV[7], more, nil, nil, false) else emit('failed', ARGV[7], more) end
 return tostring(wait)

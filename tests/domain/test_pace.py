@@ -1,0 +1,36 @@
+"""How long a pool rests."""
+
+import pytest
+
+from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
+
+NOW = 1_700_000_000.0
+
+
+def test_a_pool_that_awaits_nothing_rests_for_long() -> None:
+    assert pause(PoolState(vms=(Vm("a", Queue.READY), Vm("b", Queue.RUNNING))), NOW) == ROUND
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        PoolState(vms=(Vm("a", Queue.PENDING),)),
+        PoolState(vms=(Vm("a", Queue.COMPLETED),)),
+        PoolState(waiting=True),
+    ],
+    ids=["a VM that boots", "a destruction", "a turn to clone"],
+)
+def test_a_pool_that_awaits_something_looks_often(state: PoolState) -> None:
+    assert pause(state, NOW) == EAGER
+
+
+def test_a_retry_is_not_missed() -> None:
+    assert pause(PoolState(clones_after=NOW + 2), NOW) == pytest.approx(2)
+    assert pause(PoolState(vms=(Vm("a", Queue.COMPLETED, retry_at=NOW + 1),)), NOW) == pytest.approx(1)
+    assert pause(PoolState(clones_after=NOW + 1e-6), NOW) == SOONEST
+
+
+def test_a_retry_in_the_past_or_far_away_changes_nothing() -> None:
+    assert pause(PoolState(clones_after=NOW - 5), NOW) == ROUND
+    assert pause(PoolState(clones_after=NOW + 300), NOW) == ROUND

@@ -1,0 +1,365 @@
+"""What happens to a pool: how VMs are counted, and how little is destroyed."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpooler.domain.actions import (
+    Action,
+    Clone,
+    Complete,
+    Discover,
+    Explain,
+    Flag,
+    NoteEmpty,
+    Release,
+    Settle,
+    Unflag,
+    VmAction,
+    Withdraw,
+)
+from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.plan import Rules, plan_pool
+from vmpooler.settings import Pool
+
+NOW = 1_700_000_000.0
+LONG_AGO = NOW - 1000.0
+POOL = Pool(name="debian", size=3, timeout=15, ready_ttl=60)
+
+
+def guest(name: str, stamped: bool = True, **seen: Any) -> Guest:
+    return Guest(name, **{"hostname": name, "stamp": Stamp("debian", name, NOW) if stamped else None, **seen})
+
+
+def pending(name: str, ordered: float = NOW - 5, **known: Any) -> Vm:
+    return Vm(name, Queue.PENDING, ordered=ordered, **known)
+
+
+def ready(name: str, since: float = NOW - 5, **known: Any) -> Vm:
+    return Vm(name, Queue.READY, ordered=since, ready=since, checked=NOW, **known)
+
+
+def running(name: str) -> Vm:
+    return Vm(name, Queue.RUNNING, checkout=NOW)
+
+
+def unknown(name: str, since: float | None = LONG_AGO) -> Vm:
+    return Vm(name, Queue.DISCOVERED, since=since)
+
+
+def named(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{i}" for i in range(count)]
+
+
+def pool_of(*vms: Vm, also: tuple[Guest, ...] = (), **more: Any) -> PoolState:
+    """A pool whose VMs are all in the inventory, and up."""
+    here = {vm.name: guest(vm.name) for vm in vms} | {each.name: each for each in also}
+    return PoolState(vms=vms, **{"inventory": here, **more})
+
+
+def planned(state: PoolState, size: int = 3, now: float = NOW, **rules: Any) -> list[Action]:
+    return plan_pool(attrs.evolve(POOL, size=size), state, now, Rules(**rules))
+
+
+def completed(plan: list[Action]) -> list[str]:
+    return [action.vm for action in plan if isinstance(action, Complete)]
+
+
+# Filling.
+
+
+def test_an_empty_pool_is_told_of_and_filled() -> None:
+    assert planned(PoolState()) == [NoteEmpty(True), Clone(3)]
+
+
+def test_pending_and_ready_vms_count_and_those_in_use_do_not() -> None:
+    assert planned(pool_of(running("r"), ready("a"), pending("b"), busy=frozenset("b"))) == [Clone(1)]
+
+
+def test_a_full_pool_with_nothing_amiss_has_nothing_to_do() -> None:
+    assert planned(pool_of(*map(ready, "abc"))) == []
+
+
+def test_what_is_completed_now_is_replaced_now() -> None:
+    state = pool_of(ready("a"), ready("b"), ready("c", LONG_AGO * 0))
+    plan = planned(state)
+    assert (completed(plan), plan[-1]) == (["c"], Clone(1))
+
+
+def test_a_pool_that_has_ready_vms_again_is_told_of() -> None:
+    assert planned(pool_of(*map(ready, "abc"), empty=True)) == [NoteEmpty(False)]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_pool_of_size_0_does_not_run_out(marked: bool) -> None:
+    assert planned(PoolState(empty=marked), size=0) == []
+
+
+def test_where_clones_fail_nothing_is_tried_before_its_time_and_the_place_in_line_is_left() -> None:
+    failing = PoolState(clone_failures=3, clones_after=NOW + 1, empty=True)
+    assert planned(failing) == []
+    assert planned(attrs.evolve(failing, waiting=True)) == [Withdraw()]
+
+
+def test_where_clones_fail_one_is_tried_at_a_time() -> None:
+    failing = PoolState(clone_failures=3, clones_after=NOW, empty=True)
+    assert planned(failing) == [Clone(1)]
+    trial = frozenset("a")
+    assert planned(attrs.evolve(failing, vms=(pending("a"),), busy=trial, cloning=trial)) == []
+
+
+def test_a_pool_that_needs_no_clone_any_more_leaves_the_line() -> None:
+    assert planned(pool_of(*map(ready, "abc"), waiting=True)) == [Withdraw()]
+
+
+def test_a_clone_counted_of_a_vm_that_stands_nowhere_gives_its_place_back() -> None:
+    lost = pool_of(*map(ready, "abc"), cloning=frozenset({"lost", "made"}), busy=frozenset({"made"}))
+    assert planned(lost) == [Release("lost")]
+
+
+def test_a_clone_counted_of_a_vm_that_is_there_but_in_no_queue_is_first_noted() -> None:
+    state = pool_of(*map(ready, "abc"), also=(guest("x"),), cloning=frozenset("x"))
+    assert planned(state) == [Discover("x", stamped=True)]
+    noted = pool_of(*map(ready, "abc"), unknown("x"), cloning=frozenset("x"))
+    assert planned(noted) == [Release("x")]
+
+
+# Trimming.
+
+
+def test_of_too_many_vms_the_youngest_pending_go_first() -> None:
+    state = pool_of(ready("a"), ready("b"), pending("old", NOW - 9), pending("young", NOW - 1))
+    assert completed(planned(state)) == ["young"]
+
+
+def test_then_the_stalest_ready_ones() -> None:
+    state = pool_of(ready("old", NOW - 9), ready("a", NOW - 3), ready("b", NOW - 2), pending("young"))
+    assert completed(planned(state, size=2)) == ["old", "young"]
+
+
+def test_a_clone_under_way_is_not_cut_short_and_no_ready_vm_goes_in_its_place() -> None:
+    making = frozenset({"new"})
+    state = pool_of(*map(ready, "abc"), pending("new"), busy=making, cloning=making)
+    assert planned(state) == []
+    abandoned = pool_of(*map(ready, "abc"), pending("new"), cloning=making)
+    assert planned(abandoned) == [Release("new")]
+
+
+def test_a_vm_in_several_queues_is_settled_before_it_is_counted_out() -> None:
+    odd = ready("a", also=(Queue.COMPLETED,))
+    assert planned(pool_of(odd), size=0) == [Settle("a", Queue.READY, (Queue.COMPLETED,))]
+
+
+def test_a_pool_shrunk_to_nothing_keeps_what_is_in_use() -> None:
+    assert completed(planned(pool_of(running("r"), ready("a"), ready("b")), size=0)) == ["a", "b"]
+
+
+# Never destroy what you cannot explain.
+
+
+def crowd(*strangers: Vm, of: int = 20, **more: Any) -> PoolState:
+    """A pool with many VMs in use, and a few unknown ones."""
+    return pool_of(*map(running, named("r", of - len(strangers))), *strangers, **more)
+
+
+def test_a_vm_in_no_queue_is_noted_and_nothing_more() -> None:
+    state = pool_of(*map(ready, "abc"), also=(guest("new"),))
+    assert planned(state) == [Discover("new", stamped=True)]
+
+
+def test_a_copy_of_one_of_our_vms_does_not_count_as_stamped() -> None:
+    copy = guest("copy", stamp=Stamp("debian", "a", NOW))
+    assert planned(pool_of(*map(ready, "abc"), also=(copy,))) == [Discover("copy", stamped=False)]
+
+
+def test_a_vm_that_is_being_made_or_destroyed_is_not_unknown() -> None:
+    assert planned(pool_of(*map(ready, "abc"), also=(guest("new"),), busy=frozenset({"new"}))) == []
+
+
+def test_a_stamped_vm_that_stayed_unknown_is_completed() -> None:
+    assert completed(planned(crowd(unknown("x")))) == ["x"]
+    assert completed(planned(crowd(unknown("x", NOW - 599)))) == []
+
+
+def test_a_foreign_vm_is_left_alone_for_ever_unless_the_operator_says_otherwise() -> None:
+    foreign = crowd(unknown("x", 0), also=(guest("x", stamped=False),), confirmed=frozenset("x"))
+    assert completed(planned(foreign)) == []
+    assert completed(planned(foreign, destroy_foreign=True)) == ["x"]
+
+
+def test_an_unknown_vm_that_went_away_is_explained() -> None:
+    state = crowd(unknown("x"))
+    gone = {name: each for name, each in state.inventory.items() if name != "x"}
+    assert Explain("x", "is no longer in the inventory") in planned(attrs.evolve(state, inventory=gone))
+
+
+@pytest.mark.parametrize(("strangers", "of", "guarded"), [(5, 20, False), (6, 20, True), (8, 40, False), (9, 40, True)])
+def test_more_than_five_unknown_vms_that_are_more_than_a_fifth_raise_the_guard(
+    strangers: int, of: int, guarded: bool
+) -> None:
+    plan = planned(crowd(*map(unknown, named("x", strangers)), of=of))
+    assert completed(plan) == ([] if guarded else named("x", strangers))
+    assert any(isinstance(action, Flag) for action in plan) is guarded
+
+
+def test_a_pool_of_which_all_is_unknown_is_guarded_however_small_it_is() -> None:
+    plan = planned(pool_of(unknown("x")))
+    assert completed(plan) == []
+    assert Flag("1 of 1 VMs are unknown; none is destroyed until this is confirmed") in plan
+
+
+def test_the_guard_stays_when_new_clones_make_the_unknown_ones_few() -> None:
+    """Redis came up empty: three VMs are in use, unseen, and the pool has been filled up again."""
+    refilled = pool_of(*map(ready, "abc"), *map(unknown, "xyz"), flagged=True)
+    assert planned(refilled) == []
+
+
+def test_work_in_flight_for_vms_of_no_queue_is_no_sign_of_health() -> None:
+    """Redis was emptied while a clone was under way."""
+    state = pool_of(*map(unknown, "xyz"), also=(guest("made"),), busy=frozenset({"made"}))
+    assert completed(planned(state)) == []
+
+
+def test_confirmed_vms_are_completed_while_the_others_stay_guarded() -> None:
+    strangers = named("x", 8)
+    some = frozenset(strangers[:3])
+    state = crowd(*map(unknown, strangers), flagged=True, confirmed=some)
+    plan = planned(state)
+    assert completed(plan) == sorted(some)
+    assert Unflag() not in plan
+
+
+def test_the_flag_goes_when_everything_is_confirmed_or_explained() -> None:
+    assert Unflag() in planned(crowd(flagged=True))
+    confirmed = crowd(*map(unknown, named("x", 8)), flagged=True, confirmed=frozenset(named("x", 8)))
+    assert Unflag() in planned(confirmed)
+    assert completed(planned(confirmed)) == named("x", 8)
+
+
+# Whatever a look sees.
+
+NAMES = st.sampled_from(named("vm", 9))
+AGES = st.sampled_from([-10.0, 0.0, 5.0, 31.0, 599.0, 600.0, 900.0, 3600.0, 8000.0])
+MOMENTS = st.none() | AGES.map(lambda age: NOW - age)
+ALSO = st.just(()) | st.just((Queue.COMPLETED,)) | st.just((Queue.PENDING, Queue.DISCOVERED))
+
+VMS = st.builds(
+    Vm,
+    name=NAMES,
+    queue=st.sampled_from(Queue),
+    ordered=MOMENTS,
+    ready=MOMENTS,
+    checked=MOMENTS,
+    checkout=MOMENTS,
+    lifetime=st.none() | st.sampled_from([1.0, 2.0]),
+    owner=st.sampled_from(["", "ann"]),
+    since=MOMENTS,
+    retry_at=st.sampled_from([0.0, NOW + 5]),
+    also=st.one_of(st.just(()), st.just(()), ALSO),
+)
+
+
+@st.composite
+def guests(draw: st.DrawFn, name: str) -> Guest:
+    stamp = draw(st.none() | st.just(Stamp("debian", name, NOW)) | st.just(Stamp("debian", "another", NOW)))
+    hostname = draw(st.sampled_from(["", name, "other"]))
+    return Guest(name, draw(st.booleans()), draw(st.booleans()), hostname, stamp=stamp)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> PoolState:
+    """Any pool, sensible or not."""
+    inventory = {name: draw(guests(name)) for name in draw(st.sets(NAMES))}
+    return PoolState(
+        vms=tuple(draw(st.lists(VMS, unique_by=lambda vm: vm.name))),
+        inventory=inventory,
+        busy=draw(st.frozensets(NAMES, max_size=3)),
+        cloning=draw(st.frozensets(NAMES, max_size=3)),
+        clone_failures=draw(st.integers(0, 2)),
+        clones_after=draw(st.sampled_from([0.0, NOW, NOW + 5])),
+        confirmed=draw(st.frozensets(NAMES, max_size=2)),
+        flagged=draw(st.booleans()),
+        empty=draw(st.booleans()),
+        waiting=draw(st.booleans()),
+    )
+
+
+SIZES = st.integers(0, 6)
+
+
+@given(states(), SIZES)
+def test_every_vm_gets_at_most_one_action_and_a_busy_one_none(state: PoolState, size: int) -> None:
+    touched = [action.vm for action in planned(state, size) if isinstance(action, VmAction)]
+    assert len(touched) == len(set(touched))
+    assert state.busy.isdisjoint(touched)
+
+
+@given(states(), SIZES)
+def test_a_vm_is_completed_from_the_queue_that_it_stands_in(state: PoolState, size: int) -> None:
+    stands = {vm.name: vm.queue for vm in state.vms}
+    for action in planned(state, size):
+        if isinstance(action, Complete):
+            assert stands[action.vm] is action.queue
+            assert action.why
+
+
+@given(states(), SIZES, st.booleans())
+def test_an_unknown_vm_is_completed_only_when_all_the_rules_allow_it(
+    state: PoolState, size: int, destroy_foreign: bool
+) -> None:
+    vms = {vm.name: vm for vm in state.vms}
+    plan = planned(state, size, destroy_foreign=destroy_foreign)
+    unexplained = {name for name in state.inventory if name not in vms or vms[name].queue is Queue.DISCOVERED}
+    strange = unexplained - state.busy - state.confirmed
+    for name in completed(plan):
+        if vms[name].queue is not Queue.DISCOVERED:
+            continue
+        stamp = state.inventory[name].stamp
+        assert destroy_foreign or (stamp is not None and stamp.name == name)
+        assert NOW - (vms[name].since or NOW) >= 600
+        if name not in state.confirmed:
+            assert not state.flagged
+            assert strange != state.inventory.keys()
+            assert len(strange) <= max(5, len(state.inventory) / 5)
+
+
+@given(states(), SIZES)
+def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, size: int) -> None:
+    plan = planned(state, size)
+    gone = set(completed(plan))
+    filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
+    ordered = sum(action.count for action in plan if isinstance(action, Clone))
+    assert ordered == 0 or (ordered > 0 and len(filling) + ordered <= size)
+
+
+@given(states(), SIZES)
+def test_trimming_never_goes_below_the_size(state: PoolState, size: int) -> None:
+    plan = planned(state, size)
+    gone = set(completed(plan))
+    filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
+    if any(isinstance(action, Complete) and "more than the pool's size" in action.why for action in plan):
+        assert len(filling) >= size
+        assert not any(isinstance(action, Clone) for action in plan)
+
+
+@given(states(), SIZES)
+def test_a_running_vm_is_completed_at_the_end_of_its_lifetime_and_for_nothing_else(state: PoolState, size: int) -> None:
+    vms = {vm.name: vm for vm in state.vms}
+    for name in completed(planned(state, size)):
+        vm = vms[name]
+        if vm.queue is Queue.RUNNING:
+            assert vm.checkout is not None
+            assert vm.lifetime is not None
+            assert NOW - vm.checkout >= vm.lifetime * 3600
+
+
+@given(states(), SIZES)
+def test_nothing_is_cloned_before_its_time_or_twice_where_clones_fail(state: PoolState, size: int) -> None:
+    for action in planned(state, size):
+        if isinstance(action, Clone):
+            assert state.clones_after <= NOW
+            assert action.count == 1 or not state.clone_failures

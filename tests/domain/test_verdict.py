@@ -1,0 +1,244 @@
+"""What happens to one VM: the rules of MANAGER-CONTRACT 1.2 and 1.9, a sentence each."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from vmpooler.domain.actions import (
+    Check,
+    Complete,
+    Destroy,
+    Explain,
+    Mend,
+    Miss,
+    Probe,
+    Release,
+    Seek,
+    Settle,
+    StampOwner,
+    VmAction,
+    Welcome,
+)
+from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
+from vmpooler.settings import Pool
+
+NOW = 1_700_000_000.0
+MINUTE, HOUR = 60.0, 3600.0
+POOL = Pool(name="debian", size=5, timeout=15, ready_ttl=60)
+UP = Guest("vm", hostname="vm", address="10.0.0.1", stamp=Stamp("debian", "vm", NOW))
+CLONING = Guest("vm", cloning=True, powered_on=False)
+
+PENDING, READY, RUNNING = Queue.PENDING, Queue.READY, Queue.RUNNING
+COMPLETED, DISCOVERED = Queue.COMPLETED, Queue.DISCOVERED
+
+
+def judged(
+    queue: Queue, guest: Guest | None = UP, pool: Pool = POOL, case: Any = None, **known: Any
+) -> VmAction | None:
+    return fate(Case(Vm("vm", queue, **known), guest, pool, NOW, **(case or {})))
+
+
+def why(action: VmAction | None) -> str:
+    assert isinstance(action, Complete)
+    return action.why
+
+
+def test_a_vm_in_several_queues_is_settled_before_anything_else() -> None:
+    assert judged(RUNNING, checkout=0.0, lifetime=1, also=(COMPLETED,)) == Settle("vm", RUNNING, (COMPLETED,))
+
+
+# Pending.
+
+
+def test_a_pending_vm_that_is_up_under_its_name_is_probed() -> None:
+    assert judged(PENDING, ordered=NOW - 20) == Probe("vm")
+    assert judged(PENDING, attrs.evolve(UP, hostname="vm.example.com"), ordered=NOW - 20) == Probe("vm")
+
+
+def test_a_pending_vm_whose_time_is_up_is_probed_a_last_time() -> None:
+    assert judged(PENDING, ordered=NOW - 15 * MINUTE) == Probe("vm", last=True)
+
+
+NOT_UP = {
+    "its host name is 'other'": attrs.evolve(UP, hostname="other"),
+    "its host name is 'vm2.example.com'": attrs.evolve(UP, hostname="vm2.example.com"),
+    "its guest has not reported a host name": attrs.evolve(UP, hostname=""),
+    "it is switched off": attrs.evolve(UP, powered_on=False),
+    "its clone has not ended": CLONING,
+}
+
+
+@pytest.mark.parametrize("trouble", NOT_UP)
+def test_a_pending_vm_that_does_not_come_up_fails_when_its_time_is_up_and_not_before(trouble: str) -> None:
+    assert judged(PENDING, NOT_UP[trouble], ordered=NOW - 15 * MINUTE + 1) is None
+    failed = judged(PENDING, NOT_UP[trouble], ordered=NOW - 15 * MINUTE)
+    assert failed == Complete("vm", PENDING, f"marked as 'failed' after 15 minutes: {trouble}")
+
+
+def test_a_pending_vm_without_a_time_of_order_gets_one_and_so_will_not_stay_for_ever() -> None:
+    assert judged(PENDING) == Mend("vm", PENDING)
+
+
+def test_a_pending_vm_missing_from_the_inventory_is_no_ghost() -> None:
+    assert judged(PENDING, None, ordered=NOW - CLONE_SETTLES + 1) is None
+    assert why(judged(PENDING, None, ordered=NOW - CLONE_SETTLES)) == "is missing from the inventory"
+
+
+def test_a_missing_vm_of_a_pool_with_a_very_short_timeout_fails_by_that() -> None:
+    hasty = attrs.evolve(POOL, timeout=0.1)
+    assert why(judged(PENDING, None, hasty, ordered=NOW - 6)).endswith("it is not in the inventory")
+
+
+@pytest.mark.parametrize("guest", [UP, None])
+def test_a_clone_that_nobody_waits_for_and_that_is_not_under_way_gives_its_place_back(guest: Guest | None) -> None:
+    assert judged(PENDING, guest, case={"cloning": True}, ordered=NOW) == Release("vm")
+
+
+def test_a_clone_that_is_still_under_way_keeps_its_place_whoever_ordered_it() -> None:
+    assert judged(PENDING, CLONING, case={"cloning": True}, ordered=NOW - 60) is None
+
+
+def test_a_clone_counted_of_a_vm_that_is_pending_no_more_gives_its_place_back() -> None:
+    assert judged(RUNNING, case={"cloning": True}, checkout=NOW, owner="") == Release("vm")
+
+
+# Ready.
+
+
+def test_a_good_ready_vm_is_left_alone_until_its_next_check() -> None:
+    assert judged(READY, ready=NOW - 20 * MINUTE, checked=NOW - 15 * MINUTE + 1) is None
+    assert judged(READY, ready=NOW - 20 * MINUTE, checked=NOW - 15 * MINUTE) == Check("vm")
+
+
+def test_a_ready_vm_that_was_never_checked_is_checked_in_time_after_it_became_ready() -> None:
+    assert judged(READY, ready=NOW - 15 * MINUTE + 1) is None
+    assert judged(READY, ready=NOW - 15 * MINUTE) == Check("vm")
+
+
+@pytest.mark.parametrize("field", ["ready", "ordered"])
+def test_a_ready_vm_goes_stale_counted_from_when_it_was_ready_else_from_its_order(field: str) -> None:
+    stale: dict[str, Any] = {field: NOW - HOUR}
+    fresh: dict[str, Any] = {field: NOW - HOUR + 1}
+    assert why(judged(READY, **stale)) == "reached end of TTL after 60 minutes"
+    assert not isinstance(judged(READY, **fresh), Complete)
+
+
+def test_a_ready_vm_that_became_ready_late_is_not_stale_by_its_order() -> None:
+    assert judged(READY, ordered=NOW - 2 * HOUR, ready=NOW - MINUTE) is None
+
+
+def test_without_ready_ttl_a_ready_vm_never_goes_stale() -> None:
+    lasting = attrs.evolve(POOL, ready_ttl=0)
+    assert judged(READY, UP, lasting, ready=NOW - 1000 * HOUR, checked=NOW) is None
+
+
+def test_a_stale_vm_is_stale_also_when_a_check_is_due() -> None:
+    assert "TTL" in why(judged(READY, ready=NOW - HOUR, checked=NOW - HOUR))
+
+
+NOT_WELL = {
+    "is missing from the inventory": None,
+    "appears to be powered off": attrs.evolve(UP, powered_on=False),
+    "has mismatched hostname 'other'": attrs.evolve(UP, hostname="other"),
+}
+
+
+@pytest.mark.parametrize("trouble", NOT_WELL)
+def test_a_ready_vm_that_is_visibly_not_well_is_completed(trouble: str) -> None:
+    assert judged(READY, NOT_WELL[trouble], ready=NOW - 1) == Complete("vm", READY, trouble)
+
+
+def test_a_ready_vm_that_reports_no_host_name_is_not_judged_by_it() -> None:
+    assert judged(READY, attrs.evolve(UP, hostname=""), ready=NOW - 1) is None
+
+
+def test_a_ready_vm_without_any_moment_gets_one() -> None:
+    assert judged(READY) == Mend("vm", READY)
+
+
+def test_a_vm_that_was_given_back_is_stamped_as_nobodys() -> None:
+    returned = attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, owner="ann"))
+    assert judged(READY, returned, ready=NOW) == StampOwner("vm", "")
+
+
+# Running.
+
+
+@pytest.mark.parametrize("guest", [UP, attrs.evolve(UP, powered_on=False, hostname=""), None])
+def test_a_running_vm_ends_with_its_lifetime_whatever_its_guest_does(guest: Guest | None) -> None:
+    over = judged(RUNNING, guest, checkout=NOW - 2 * HOUR, lifetime=2.0, since=NOW)
+    assert over == Complete("vm", RUNNING, "reached end of TTL after 2 hours")
+    assert not isinstance(judged(RUNNING, guest, checkout=NOW - 2 * HOUR + 1, lifetime=2.0), Complete)
+
+
+def test_a_running_vm_without_a_lifetime_never_ends() -> None:
+    assert judged(RUNNING, checkout=0.0) is None
+
+
+def test_a_running_vm_without_a_time_of_checkout_gets_one() -> None:
+    assert judged(RUNNING, lifetime=1.0) == Mend("vm", RUNNING)
+
+
+@pytest.mark.parametrize("guest", [attrs.evolve(UP, powered_on=False), attrs.evolve(UP, hostname="mine")])
+def test_what_a_client_does_with_its_vm_is_its_own_affair(guest: Guest) -> None:
+    assert judged(RUNNING, guest, checkout=NOW - HOUR, lifetime=2.0) is None
+
+
+def test_a_missing_running_vm_is_noted_then_given_its_grace_then_sought_but_not_completed() -> None:
+    taken: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 2.0}
+    assert judged(RUNNING, None, **taken) == Miss("vm")
+    assert judged(RUNNING, None, since=NOW - 10 * MINUTE + 1, **taken) is None
+    assert judged(RUNNING, None, since=NOW - 10 * MINUTE, **taken) == Seek("vm")
+
+
+def test_a_running_vm_that_is_back_starts_anew() -> None:
+    assert judged(RUNNING, checkout=NOW, since=NOW - HOUR) == Welcome("vm")
+
+
+def test_a_running_vm_is_stamped_with_its_owner_once() -> None:
+    assert judged(RUNNING, checkout=NOW, owner="ann") == StampOwner("vm", "ann")
+    done = attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, owner="ann"))
+    assert judged(RUNNING, done, checkout=NOW, owner="ann") is None
+
+
+def test_a_stamp_that_failed_waits_before_it_is_tried_again() -> None:
+    assert judged(RUNNING, checkout=NOW, owner="ann", retry_at=NOW + 1) is None
+
+
+def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
+    assert judged(RUNNING, attrs.evolve(UP, stamp=None), checkout=NOW, owner="ann") is None
+
+
+# Completed.
+
+
+@pytest.mark.parametrize("guest", [UP, CLONING, None])
+def test_a_completed_vm_is_destroyed_also_when_it_is_not_in_the_inventory(guest: Guest | None) -> None:
+    assert judged(COMPLETED, guest) == Destroy("vm")
+
+
+def test_a_destruction_that_failed_waits_before_it_is_tried_again() -> None:
+    assert judged(COMPLETED, retry_at=NOW + 1) is None
+    assert judged(COMPLETED, retry_at=NOW) == Destroy("vm")
+
+
+# Discovered.
+
+
+def test_an_unknown_vm_is_completed_only_after_its_grace_and_only_when_it_may_be() -> None:
+    may = {"may_complete_unknown": True}
+    assert judged(DISCOVERED, case=may, since=NOW - 10 * MINUTE + 1) is None
+    assert judged(DISCOVERED, since=NOW - 1000 * HOUR) is None
+    done = judged(DISCOVERED, case=may, since=NOW - 10 * MINUTE)
+    assert done == Complete("vm", DISCOVERED, "has been unknown for 10 minutes")
+
+
+def test_an_unknown_vm_that_is_gone_is_noted_no_more() -> None:
+    assert judged(DISCOVERED, None, since=0.0) == Explain("vm", "is no longer in the inventory")
+
+
+def test_an_unknown_vm_that_the_original_noted_gets_its_whole_grace() -> None:
+    assert judged(DISCOVERED, case={"may_complete_unknown": True}) == Mend("vm", DISCOVERED)

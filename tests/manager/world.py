@@ -1,0 +1,153 @@
+"""A manager with everything real but time: a real Redis, the simulated hypervisor, and a clock that a story turns."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.task import Clock, deferLater
+
+from vmpooler.config import load
+from vmpooler.domain.checkout import Catalogue
+from vmpooler.domain.events import Event
+from vmpooler.domain.model import Queue
+from vmpooler.domain.names import random_name
+from vmpooler.log import line
+from vmpooler.manager.manager import Manager
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Dummy
+from vmpooler.store import keys
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import Connection
+from vmpooler.store.stream import EventStream
+from vmpooler.store.vms import Vms
+
+MORNING = 1_800_000_000.0
+"""When every story begins."""
+
+
+class Counted:
+    """A connection that knows how many commands are under way."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.under_way = 0
+
+    async def call(self, *args: Any) -> Any:
+        return await self._count(self._connection.call(*args))
+
+    async def run(self, *args: Any) -> Any:
+        return await self._count(self._connection.run(*args))
+
+    async def _count(self, work: Any) -> Any:
+        self.under_way += 1
+        try:
+            return await work
+        finally:
+            self.under_way -= 1
+
+
+class World:
+    """A manager and its provider, on a clock of their own. Use as ``async with``."""
+
+    def __init__(self, connection: Connection, yaml: str) -> None:
+        self.clock = Clock()
+        self.clock.rightNow = MORNING
+        self.real = connection
+        self.store: Any = Counted(connection)
+        self.settings = load(yaml, environ={}, base=Path()).settings
+        self.chance = random.Random(7)
+        self.events: list[Event] = []
+        self.checkouts = Checkouts(self.store, self.settings)
+        self.vms = Vms(self.store)
+        self.catalogue = Catalogue(self.settings.pools)
+        dummy = self.settings.providers["dummy"]
+        assert isinstance(dummy, Dummy)
+        self.provider = DummyProvider(dummy, self.clock, self.chance)
+        self._blocking = connection.reader(30)
+        self.manager = self._new_manager()
+
+    def _new_manager(self) -> Manager:
+        self._stream = EventStream(self._blocking, reactor)
+        self._stream.listen(self.events.append)
+        return Manager(
+            self.settings, self.store, self._stream, {"dummy": self.provider}, self.clock, self.chance.choice
+        )
+
+    async def __aenter__(self) -> "World":
+        self._blocking.start()
+        await self._blocking.wait_ready(5)
+        self._stream.start()
+        await self.manager.start()
+        await self.settle()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stream.stop()
+        await self._blocking.close()
+        await self.manager.stop(0)
+
+    async def settle(self) -> None:
+        """Wait until nothing more happens without the clock being turned."""
+        quiet = 0
+        while quiet < 2:
+            await deferLater(reactor, 0)
+            if self.store.under_way or not await self._heard_all():
+                quiet = 0
+            else:
+                quiet += 1
+
+    async def _heard_all(self) -> bool:
+        newest = await self.real.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
+        return not newest or newest[0][0] == self._stream._last
+
+    async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> None:
+        """Turn the clock, from one thing that is due to the next."""
+        await self.settle()
+        end = self.clock.seconds() + seconds + 60 * minutes + 3600 * hours
+        while (due := min((call.getTime() for call in self.clock.getDelayedCalls()), default=end + 1)) <= end:
+            self.clock.advance(max(0.0, due - self.clock.seconds()))
+            await self.settle()
+        self.clock.advance(end - self.clock.seconds())
+        await self.settle()
+
+    async def queue(self, queue: Queue, pool: str = "debian") -> set[str]:
+        """The VMs of a pool in a queue."""
+        return set(await self.real.call("SMEMBERS", keys.queue(queue, pool)))
+
+    async def counts(self, pool: str = "debian") -> dict[str, int]:
+        """How many VMs of a pool stand where; queues with none are left out."""
+        found = {str(queue): len(await self.queue(queue, pool)) for queue in Queue}
+        return {queue: count for queue, count in found.items() if count}
+
+    async def checkout(self, *, token: str | None = None, **counts: int) -> list[str]:
+        """Check VMs out, as the API does."""
+        wanted = self.catalogue.wanted(counts)
+        id = random_name(self.chance.choice, 32)
+        given = await self.checkouts.checkout(wanted, id, token, self.clock.seconds())
+        await self.settle()
+        return [each.vm for each in given]
+
+    async def delete(self, vm: str, pool: str = "debian") -> None:
+        """Finish with a VM, as the API does."""
+        await self.checkouts.complete(pool, vm, None, False, self.clock.seconds())
+        await self.settle()
+
+    async def record(self, vm: str) -> Mapping[str, str]:
+        return await self.vms.record(vm)
+
+    def log(self, vm: str = "") -> list[str]:
+        """What the log says, of one VM or of all."""
+        return [line(event) for event in self.events if vm in ("", event.vm)]
+
+    async def one_each(self) -> None:
+        """Every VM stands in one queue, and the count of clones is right."""
+        places: dict[str, list[str]] = {}
+        for pool in self.settings.pools:
+            for queue in Queue:
+                for vm in await self.queue(queue, pool.name):
+                    places.setdefault(vm, []).append(f"{pool.name} {queue}")
+        assert {vm: where for vm, where in places.items() if len(where) != 1} == {}
+        under_way = await self.real.call("HLEN", keys.CLONING)
+        assert int(await self.real.call("GET", keys.TASKS_CLONE) or 0) == under_way

@@ -1,0 +1,91 @@
+"""An API on a real port, over a real Redis."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+import pytest_twisted
+from twisted.internet.defer import Deferred, succeed
+
+from vmpooler.settings import Auth, General, Pool, Settings
+from vmpooler.store.connection import Connection
+from vmpooler.web.app import Api
+
+from .client import Answer, said
+
+POOLS = (
+    Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),
+    Pool(name="ubuntu-22.04", alias=("linux",), size=2),
+    Pool(name="spare-pool", size=0),
+)
+
+PLAIN = Settings(pools=POOLS)
+WITH_DOMAIN = Settings(pools=POOLS, general=General(domain="example.com"))
+WITH_AUTH = Settings(pools=POOLS, auth=Auth(provider="dummy"))
+
+
+@attrs.frozen
+class Served:
+    """An API that is being served, and the Redis behind it."""
+
+    api: Api
+    port: int
+    store: Connection
+
+    async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        """The answer to a request such as clients send: no Content-Type, and a Content-Length if there is a body."""
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += [f"Content-Length: {len(body)}"] if body else []
+        return await self.say("\r\n".join([*lines, "", ""]).encode() + body, head_only=method == "HEAD")
+
+    async def say(self, data: bytes, head_only: bool = False) -> Answer:
+        """The answer to these bytes."""
+        return await said(self.port, data, head_only)
+
+    async def have(self, pool: str, *vms: str) -> None:
+        """Make VMs ready, as the original's manager leaves them."""
+        await self.store.call("SADD", f"vmpooler__ready__{pool}", *vms)
+        for vm in vms:
+            await self.store.call("HSET", f"vmpooler__vm__{vm}", "template", pool, "check", "2024-01-01 00:00:00 +0000")
+
+    async def queue(self, queue: str, pool: str) -> set[str]:
+        """The VMs that stand in a queue."""
+        return set(await self.store.call("SMEMBERS", f"vmpooler__{queue}__{pool}"))
+
+    async def record(self, vm: str) -> dict[str, str]:
+        """The fields of a VM's record."""
+        flat: Sequence[str] = await self.store.call("HGETALL", f"vmpooler__vm__{vm}")
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def events(self) -> list[tuple[str, str]]:
+        """What happened to which VM."""
+        entries = await self.store.call("XRANGE", "vmpooler__x__events", "-", "+")
+        fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+        return [(each["what"], each["vm"]) for each in fields]
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+def nowhere(host: str) -> Deferred[str]:
+    """A resolver that knows one host."""
+    return succeed("192.0.2.7") if host == "known-host" else Deferred()
+
+
+@pytest_twisted.async_yield_fixture
+async def serve(store: Connection) -> AsyncIterator[Serve]:
+    """Serves settings over the shared Redis, or another connection, until the test is over."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    async def start(settings: Settings = PLAIN, connection: Connection = store) -> Served:
+        api = Api(settings, connection, reactor, resolve=nowhere)
+        port = reactor.listenTCP(0, api.site(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        ports.append(port)
+        return Served(api, port.getHost().port, connection)
+
+    yield start
+    for port in ports:
+        await port.stopListening()

@@ -1,0 +1,67 @@
+"""The API put together: what is mounted where."""
+
+import secrets
+from typing import Any
+
+from twisted.web.server import Site
+
+from vmpooler.domain.names import Choice
+from vmpooler.settings import Settings
+from vmpooler.store.connection import Connection
+from vmpooler.store.vms import Vms
+from vmpooler.web.desk import Desk
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.lookup import Lookup, Resolve
+from vmpooler.web.request import Request
+from vmpooler.web.root import Root
+from vmpooler.web.status import StatusRoutes
+from vmpooler.web.under_way import UnderWay
+from vmpooler.web.vm import VmRoutes
+
+IDLE = 60.0
+"""Seconds after which a connection that says nothing is closed."""
+
+
+class Api:
+    """The HTTP API over a connection to Redis.
+
+    ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        connection: Connection,
+        reactor: Any,
+        choice: Choice = secrets.choice,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._under_way = UnderWay()
+        self._desk = Desk(settings, connection, self._under_way, reactor, choice)
+        lookup = Lookup(resolve or reactor.resolve, reactor)
+        app = JsonApp()
+        VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
+        StatusRoutes(settings.pools, connection, reactor).mount(app)
+        self._root = Root(app.resource(), self._under_way)
+
+    def site(self) -> Site:
+        """What a port listens with."""
+        return _Site(self._root, requestFactory=Request, timeout=IDLE, reactor=self._reactor)
+
+    async def drained(self, seconds: float) -> bool:
+        """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be
+        called when the port is closed: connections that are still open are closed after their next answer."""
+        self._root.ending = True
+        idle = await self._under_way.idle(seconds, self._reactor)
+        self._desk.close()
+        return idle
+
+
+class _Site(Site):
+    """A Site that writes no access log: the log tells what happened to VMs, and no tokens."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Nothing."""

@@ -1,0 +1,57 @@
+"""Where VMs are handed out, and taken back."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain.checkout import Given, Wanted
+from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.names import Choice, random_name
+from vmpooler.settings import Settings
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import Connection
+from vmpooler.web.request import Request
+from vmpooler.web.returns import Returns
+from vmpooler.web.under_way import UnderWay
+
+ID_LENGTH = 32
+"""Characters of a checkout's id."""
+
+
+class Desk:
+    """Checks VMs out and finishes with them; what is begun here is brought to an end though its client hangs up."""
+
+    def __init__(
+        self, settings: Settings, connection: Connection, under_way: UnderWay, clock: IReactorTime, choice: Choice
+    ) -> None:
+        self._checkouts = Checkouts(connection, settings)
+        self._returns = Returns(self._checkouts, clock, under_way)
+        self._under_way = under_way
+        self._guarded = settings.auth is not None
+        self._clock = clock
+        self._choice = choice
+
+    def check_out(self, request: Request, wanted: list[Wanted]) -> Deferred[list[Given]]:
+        """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
+        return self._under_way.shielded(self._check_out(request, wanted))
+
+    def complete(self, request: Request, pool: str, vm: str) -> Deferred[None]:
+        """The client of this request is done with a VM."""
+        now = self._clock.seconds()
+        return self._under_way.shielded(self._checkouts.complete(pool, vm, request.token, self._guarded, now))
+
+    def close(self) -> None:
+        """Give nothing back any more."""
+        self._returns.stop()
+
+    async def _check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
+        checkout_id, now = random_name(self._choice, ID_LENGTH), self._clock.seconds()
+        token = request.token if self._guarded else None
+        try:
+            given = await self._checkouts.checkout(wanted, checkout_id, token, now)
+        except StoreAway as away:
+            if away.sent:
+                self._returns.later(checkout_id, now, "its client was told that Redis is away")
+            raise
+        if request.gone:
+            await self._returns.now(given, checkout_id, now, "its client hung up")
+        return given

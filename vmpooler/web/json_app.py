@@ -1,0 +1,85 @@
+"""Klein for JSON: handlers take data and return data, and one table says what an error is as a status."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from klein import Klein
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+from werkzeug.exceptions import HTTPException
+
+from vmpooler.domain.errors import (
+    Invalid,
+    NoSuchVm,
+    PoolEmpty,
+    StoreAway,
+    TokenNeeded,
+    UnknownPools,
+)
+from vmpooler.web import text
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+
+STATUS: dict[type[Exception], int] = {
+    Invalid: 400,
+    TokenNeeded: 401,
+    NoSuchVm: 404,
+    UnknownPools: 404,
+    HTTPException: 404,  # no such route, or not with this method
+    PoolEmpty: 503,
+    StoreAway: 503,
+}
+"""What each error is as a status; any other is a defect, and 500."""
+
+TOLD = (Invalid, StoreAway)
+"""The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
+
+CHALLENGE = 'Basic realm="Authentication required"'
+
+Handler = Callable[..., Awaitable[Json]]
+
+
+class JsonApp:
+    """Routes whose handlers are coroutines that take the request and the parts of its path, and return JSON."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._klein = Klein()
+        self._klein.url_map.strict_slashes = self._klein.url_map.merge_slashes = False
+        self._klein.handle_errors(Exception)(self._failed)
+
+    def route(self, method: str, path: str, handler: Handler) -> None:
+        """Have ``handler`` answer; a handler of GET also answers HEAD."""
+
+        async def answer(request: Request, **parts: str) -> bytes:
+            return written(request, 200, await handler(request, **parts))
+
+        self._klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
+
+    def resource(self) -> IResource:
+        """All routes, for twisted.web."""
+        return self._klein.resource()
+
+    def _failed(self, request: Any, failure: Failure) -> bytes:
+        status = next((STATUS[kind] for kind in STATUS if failure.check(kind)), 500)
+        reply: dict[str, Any] = {"ok": False}
+        if status == 500:
+            self.log.failure("[!] {method} {path} failed", failure, method=request.method, path=request.path)
+            reply["message"] = "internal error"
+        elif failure.check(*TOLD):
+            reply["message"] = failure.getErrorMessage()
+        if status == 401:
+            request.setHeader("WWW-Authenticate", CHALLENGE)
+        return written(request, status, reply)
+
+
+def written(request: Request, status: int, reply: Json) -> bytes:
+    """The reply as bytes, its status and headers set."""
+    body = text.of(reply)
+    request.setResponseCode(status)
+    for name, value in text.HEADERS.items():
+        request.setHeader(name, value)
+    request.setHeader("Content-Length", str(len(body)))
+    return body

@@ -1,0 +1,67 @@
+"""Addresses of hosts, as the system's resolver knows them."""
+
+import re
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+Resolve = Callable[[str], Deferred[str]]
+"""Asks for the address of a host; the reactor's ``resolve``, which does so in a thread."""
+
+PATIENCE = 1.0
+"""Seconds that a client waits for an address."""
+
+FRESH = 60.0
+"""Seconds that an answer is good for."""
+
+ASKED_MOST = 4
+"""Hosts that are asked for at once: a resolver that hangs keeps no more threads than these."""
+
+KNOWN_MOST = 2000
+"""Hosts that are remembered."""
+
+HOST = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+@attrs.frozen
+class Known:
+    """What was found out about a host; ``address`` is empty when it has none."""
+
+    address: str
+    until: float
+
+
+class Lookup:
+    """Finds addresses, quickly or not at all."""
+
+    def __init__(self, resolve: Resolve, clock: IReactorTime) -> None:
+        self._resolve = resolve
+        self._clock = clock
+        self._known: dict[str, Known] = {}
+        self._asked: dict[str, list[Deferred[str]]] = {}
+
+    async def address(self, host: str) -> str:
+        """The address of a host, given by its short name; empty when it is not found soon."""
+        known = self._known.get(host)
+        if known and known.until > self._clock.seconds():
+            return known.address
+        if not HOST.fullmatch(host) or (host not in self._asked and len(self._asked) >= ASKED_MOST):
+            return ""
+        answer: Deferred[str] = Deferred()
+        waiting = self._asked.setdefault(host, [])
+        waiting.append(answer)
+        if len(waiting) == 1:
+            self._resolve(host).addBoth(self._told, host)
+        return await answer.addTimeout(PATIENCE, self._clock, onTimeoutCancel=lambda *_: "")
+
+    def _told(self, found: str | Failure, host: str) -> None:
+        address = "" if isinstance(found, Failure) else found
+        while len(self._known) >= KNOWN_MOST:
+            del self._known[next(iter(self._known))]
+        self._known[host] = Known(address, self._clock.seconds() + FRESH)
+        for answer in self._asked.pop(host):
+            if not answer.called:
+                answer.callback(address)

@@ -1,0 +1,81 @@
+"""A request as it comes in, and how much of it is taken."""
+
+from io import BytesIO
+from typing import Any
+
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from vmpooler.web import text
+
+BODY_MOST = 64 << 10
+"""Bytes that a body may have."""
+
+IGNORED_MOST = 16 << 20
+"""Bytes of a body that was refused which are still read, so that its client gets to see the answer."""
+
+
+class Request(server.Request):
+    """A request whose body stays small, and is nothing but bytes.
+
+    A body beyond BODY_MOST is answered with 413 as soon as that shows. ``gone``: the client has hung up.
+    """
+
+    transport: Any
+    content: BytesIO
+    gone = False
+    _refused = False
+    _received = 0
+
+    @property
+    def body(self) -> bytes:
+        """What was sent after the headers."""
+        return self.content.getvalue()
+
+    @property
+    def token(self) -> str | None:
+        """The token that came along: any text, also none at all; None without its header."""
+        token = self.getHeader(b"x-auth-token")
+        return None if token is None else token.decode("utf-8", "surrogateescape")
+
+    def getRequestHostname(self) -> bytes:
+        """Always the same: klein binds its routes to this name, and fails on a Host header that is no host's name."""
+        return b"localhost"
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete; ``length`` is what they say of the body, None for a chunked one."""
+        self.content = BytesIO()
+        # Clients send JSON under any type; Twisted would take a body for a form, and refuse one that is none.
+        self.requestHeaders.removeHeader(b"content-type")
+        if length is not None and length > BODY_MOST:
+            self.requestHeaders.removeHeader(b"expect")
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """More of the body."""
+        before, self._received = self._received, self._received + len(data)
+        if self._received <= BODY_MOST:
+            super().handleContentChunk(data)
+        elif before <= BODY_MOST and not self._refused:
+            self._refuse()
+        elif self._received > IGNORED_MOST:
+            self.transport.abortConnection()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """All is here."""
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client has hung up."""
+        self.gone = True
+        super().connectionLost(reason)
+
+    def _refuse(self) -> None:
+        self._refused = True
+        body = text.of({"ok": False, "message": f"the body is larger than {BODY_MOST} bytes"})
+        head = ["HTTP/1.1 413 Request Entity Too Large", "Connection: close", f"Content-Length: {len(body)}"]
+        head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
+        self.channel.write("\r\n".join([*head, "", ""]).encode() + body)

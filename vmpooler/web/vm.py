@@ -1,0 +1,86 @@
+"""VMs: which pools there are, checkout, what is known of a VM, and its end."""
+
+from collections.abc import Mapping
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain import reports
+from vmpooler.domain.checkout import Catalogue, counts_of_body, counts_of_path
+from vmpooler.domain.errors import NoSuchVm
+from vmpooler.domain.names import short
+from vmpooler.settings import Settings
+from vmpooler.store.vms import Vms
+from vmpooler.web import text
+from vmpooler.web.desk import Desk
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.lookup import Lookup
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+
+
+class VmRoutes:
+    """The routes under ``/vm``."""
+
+    def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, clock: IReactorTime) -> None:
+        self._general = settings.general
+        self._catalogue = Catalogue(settings.pools)
+        self._desk = desk
+        self._vms = vms
+        self._lookup = lookup
+        self._clock = clock
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("GET", "/vm", self.names)
+        app.route("POST", "/vm", self.checkout_of_body)
+        app.route("POST", "/vm/<wanted>", self.checkout_of_path)
+        app.route("GET", "/vm/<host>", self.show)
+        app.route("DELETE", "/vm/<host>", self.complete)
+
+    async def names(self, request: Request) -> Json:
+        """The pools, in the order of the configuration."""
+        return [pool.name for pool in self._catalogue.pools]
+
+    async def checkout_of_body(self, request: Request) -> Json:
+        """VMs as the body asks for them: a pool or alias, and how many."""
+        return await self._checkout(request, counts_of_body(text.parsed(request.body)))
+
+    async def checkout_of_path(self, request: Request, wanted: str) -> Json:
+        """VMs as the path asks for them, such as ``a+a+b``; a body means nothing."""
+        return await self._checkout(request, counts_of_path(wanted))
+
+    async def show(self, request: Request, host: str) -> Json:
+        """All that is known of a VM."""
+        vm = short(host)
+        record = await self._record(vm)
+        report = reports.vm(record, self._general.vm_lifetime, self._clock.seconds())
+        report["ip"] = record.get("ip") or await self._lookup.address(vm)
+        return {"ok": True, vm: report | self._domain()}
+
+    async def complete(self, request: Request, host: str) -> Json:
+        """Finish with a VM."""
+        vm = short(host)
+        record = await self._record(vm)
+        pool = record.get("pool") or record.get("template")
+        if not pool:
+            raise NoSuchVm(f"nobody knows which pool {vm} is of")
+        await self._desk.complete(request, pool, vm)
+        return {"ok": True}
+
+    async def _checkout(self, request: Request, counts: Mapping[str, int]) -> Json:
+        wanted = self._catalogue.wanted(counts)
+        given = await self._desk.check_out(request, wanted) if wanted else []
+        hosts: dict[str, list[str]] = {each.name: [] for each in wanted}
+        for each in given:
+            hosts[each.name].append(each.vm)
+        found = {name: {"hostname": vms if len(vms) > 1 else vms[0]} for name, vms in hosts.items()}
+        return {"ok": True, **found, **self._domain()}
+
+    async def _record(self, vm: str) -> Mapping[str, str]:
+        record = await self._vms.record(vm)
+        if not record:
+            raise NoSuchVm(f"{vm} is not known")
+        return record
+
+    def _domain(self) -> dict[str, str]:
+        return {"domain": self._general.domain} if self._general.domain else {}
