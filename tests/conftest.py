@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from redis_server import RedisServer
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from tests.redis_server import RedisServer
 from vmpooler.store.connection import Connection
 
 LIMIT = 30.0

@@ -181,7 +181,7 @@ async def test_it_stays_stopped_when_it_is_stopped_between_two_lives(make: Make)
     await deferLater(clock, 0.1)
     await redis.stop()
     await deferLater(clock, 0.6)
-    with pytest.raises(StartError):
+    with pytest.raises(StoreAway):
         await wait_briefly(redis)
 
 

@@ -11,7 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from redis_server import RedisServer
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
@@ -22,6 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 from twisted.python.failure import Failure
 
+from tests.redis_server import RedisServer
 from vmpooler.domain.errors import Invalid, StartError, StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.connection import Connection, StoreFault, require_version
@@ -128,7 +128,7 @@ async def test_redis_away_is_told_at_once_and_redis_back_is_noticed(connect: Con
     spare_redis.kill()
     await until(lambda: bool(connection.last_error))
     assert not (await refused(connection)).sent
-    with pytest.raises(StartError, match=r"No such file|refused"):
+    with pytest.raises(StoreAway, match=r"No such file|refused"):
         await connection.wait_ready(0.2)
     spare_redis.start()
     await connection.wait_ready(5)
@@ -184,7 +184,7 @@ async def test_a_wrong_password_is_told_without_it_and_tried_again(
     admin = connect(spare_redis.settings)
     await admin.wait_ready(10)
     guest = connect(attrs.evolve(spare_redis.settings, password="open sesame", database=3))
-    with pytest.raises(StartError, match="password"):
+    with pytest.raises(StoreAway, match="password"):
         await guest.wait_ready(0.5)
     await admin.call("CONFIG", "SET", "requirepass", "open sesame")
     await guest.wait_ready(5)
@@ -245,7 +245,7 @@ async def test_an_old_redis_is_refused(connect: Connect) -> None:
 async def test_what_is_not_redis_is_told(connect: Connect) -> None:
     port = clock.listenTCP(0, Factory.forProtocol(lambda: Talker({b"": b"SSH-2.0-x\r\n"})), interface="127.0.0.1")
     connection = connect(Redis(server="127.0.0.1", port=port.getHost().port))
-    with pytest.raises(StartError, match="not Redis"):
+    with pytest.raises(StoreAway, match="not Redis"):
         await connection.wait_ready(0.3)
     await connection.close()
     await port.stopListening()
@@ -331,7 +331,7 @@ async def test_tls_is_spoken_to_a_redis_that_can_be_verified_and_to_no_other(
     trusting = connect(attrs.evolve(settings, tls_ca_file=known.path))
     await trusting.wait_ready(5)
     for careful in (attrs.evolve(settings, tls_ca_file=unknown.path), settings):
-        with pytest.raises(StartError, match="certificate verify failed"):
+        with pytest.raises(StoreAway, match="certificate verify failed"):
             await connect(careful).wait_ready(0.5)
     await trusting.close()
     await port.stopListening()

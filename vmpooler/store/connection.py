@@ -73,14 +73,15 @@ class Connection:
         return Connection(self._settings, self._reactor, size=1, reply_timeout=reply_timeout, quiet=True)
 
     async def wait_ready(self, timeout: float) -> None:
-        """Return when Redis answers. Raises StartError when it does not within ``timeout`` seconds, or is too old."""
+        """Return when Redis answers. Raises StoreAway when it does not within ``timeout`` seconds, StartError when it
+        is too old."""
         until = self._reactor.seconds() + timeout
         while True:
             try:
                 info = await self.call("INFO", "server")
             except StoreAway as error:
                 if self._reactor.seconds() >= until:
-                    raise StartError(f"Redis at {self.address}: {error}; see redis: in the configuration") from None
+                    raise StoreAway(f"Redis at {self.address}: {error}; see redis: in the configuration") from None
             except StoreFault as error:
                 raise StartError(f"Redis at {self.address} does not tell its version: {error}") from None
             else:

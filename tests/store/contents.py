@@ -1,0 +1,100 @@
+"""What is in Redis, for tests to look at, and shorthands to put it there."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.model import Queue
+from vmpooler.settings import General, Redis, Settings
+from vmpooler.store import keys
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import Connection
+from vmpooler.store.queues import Queues
+
+NOW = 1_700_000_000.0
+SIZE = 5
+POOL = "debian"
+DATA_TTL = 3600
+
+READERS: Mapping[str, Sequence[str | int]] = {
+    "string": ("GET",),
+    "hash": ("HGETALL",),
+    "set": ("SMEMBERS",),
+    "list": ("LRANGE", 0, -1),
+    "zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+    "stream": ("XRANGE", "-", "+"),
+}
+
+
+def settings(task_limit: int = 10, **general: Any) -> Settings:
+    return Settings(general=General(task_limit=task_limit, **general), redis=Redis(data_ttl=DATA_TTL / 3600))
+
+
+def queues_of(store: Connection, **general: Any) -> Queues:
+    return Queues(store, settings(**general))
+
+
+def checkouts_of(store: Connection, **general: Any) -> Checkouts:
+    return Checkouts(store, settings(**general))
+
+
+async def all_keys(store: Connection) -> list[str]:
+    return sorted(await store.call("KEYS", "*"))
+
+
+async def contents(store: Connection) -> dict[str, Any]:
+    """Every key with its value; what has no order is sorted."""
+    found = {}
+    for key in await all_keys(store):
+        kind = await store.call("TYPE", key)
+        command, *rest = READERS[kind]
+        value = await store.call(command, key, *rest)
+        found[key] = sorted(value) if kind == "set" else value
+    return found
+
+
+async def members(store: Connection, queue: Queue, pool: str = POOL) -> set[str]:
+    return set(await store.call("SMEMBERS", keys.queue(queue, pool)))
+
+
+async def standing(store: Connection, vm: str = "vm", pool: str = POOL) -> list[Queue]:
+    """The queues that a VM stands in."""
+    return [queue for queue in Queue if vm in await members(store, queue, pool)]
+
+
+async def hash_of(store: Connection, key: str) -> dict[str, str]:
+    flat = await store.call("HGETALL", key)
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def events(store: Connection) -> list[dict[str, str]]:
+    """The whole stream, the oldest first."""
+    entries = await store.call("XRANGE", keys.EVENTS, "-", "+")
+    return [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+
+
+async def history(store: Connection, vm: str = "vm") -> list[dict[str, str]]:
+    return [json.loads(entry) for entry in await store.call("LRANGE", keys.history(vm), 0, -1)]
+
+
+async def make_ready(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
+    """VMs as they stand after their clone and boot."""
+    queues = queues_of(store, task_limit=10**6)
+    for vm in vms:
+        assert await queues.begin_clone(pool, vm, 10**6, now) == "ok"
+        assert await queues.end_clone(pool, vm, 10, now)
+        assert await queues.promote(pool, vm, "10.0.0.1", 20, now)
+
+
+async def make_running(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
+    """VMs that somebody has; there are no others ready."""
+    await make_ready(store, *vms, pool=pool, now=now)
+    await checkouts_of(store).checkout([Wanted(pool, len(vms), (pool,))], "id", None, now)
+
+
+async def make_completed(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
+    """VMs that wait for their destruction."""
+    await make_ready(store, *vms, pool=pool, now=now)
+    for vm in vms:
+        assert await queues_of(store).complete(pool, vm, Queue.READY, "why", now)

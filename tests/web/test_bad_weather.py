@@ -1,0 +1,140 @@
+"""Clients that hang up, a Redis that is away, a service that ends: no VM is lost."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+
+from tests.redis_server import RedisServer
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import Connection
+from vmpooler.web.returns import LATE, Returns
+from vmpooler.web.under_way import UnderWay
+
+from .client import connected, until
+from .conftest import PLAIN, Serve, Served
+from .test_vm import now
+
+POOL = "debian-12-x86_64"
+CHECKOUT = f"POST /vm/{POOL} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+
+
+@pytest_twisted.async_yield_fixture
+async def served(serve: Serve, spare_redis: RedisServer) -> AsyncIterator[Served]:
+    """An API over a Redis of its own that it waits half a second for; it has handed out one VM already."""
+    connection = Connection(spare_redis.settings, reactor, reply_timeout=0.5, quiet=True)
+    connection.start()
+    await connection.wait_ready(10)
+    served = await serve(PLAIN, connection)
+    await served.have(POOL, "first")
+    assert (await served.ask("POST", f"/vm/{POOL}")).status == 200
+    yield served
+    await served.api.drained(0)
+    await connection.close()
+
+
+async def fell_back(served: Served, vm: str) -> bool:
+    try:
+        return vm in await served.queue("ready", POOL) and ("returned", vm) in await served.events()
+    except Exception:
+        return False
+
+
+async def test_a_client_that_hangs_up_before_its_answer_keeps_no_vm(served: Served, spare_redis: RedisServer) -> None:
+    await served.have(POOL, "vm1")
+    spare_redis.freeze()
+    client = await connected(served.port)
+    client.say(CHECKOUT)
+    await deferLater(reactor, 0.1)
+    client.hang_up()
+    await client.ended
+    spare_redis.thaw()
+    await until(lambda: fell_back(served, "vm1"))
+    assert (await served.events())[-2:] == [("checkout", "vm1"), ("returned", "vm1")]
+    assert await served.queue("running", POOL) == {"first"}
+    record = await served.record("vm1")
+    assert not {"checkout", "checkout_id", "token:token"} & set(record)
+    assert record["template"] == POOL
+    assert (await served.ask("POST", f"/vm/{POOL}")).json[POOL]["hostname"] == "vm1"
+
+
+async def test_an_answer_that_redis_could_not_deliver_costs_no_vm(served: Served, spare_redis: RedisServer) -> None:
+    await served.have(POOL, "vm1", "vm2")
+    spare_redis.freeze()
+    answer = await served.ask("POST", f"/vm/{POOL}+{POOL}")
+    assert answer.status == 503
+    assert answer.json["ok"] is False
+    assert "Redis" in answer.json["message"]
+    spare_redis.thaw()
+    await until(lambda: fell_back(served, "vm1"))
+    await until(lambda: fell_back(served, "vm2"))
+    assert ("checkout", "vm1") in await served.events()
+    assert await served.api.drained(10)
+
+
+async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:
+    clock, under_way = Clock(), UnderWay()
+    Returns(Checkouts(store, PLAIN), clock, under_way).later("some-id", now(), "lost")
+    assert not await under_way.idle(0.01, reactor)
+    for _ in range(int(LATE) * 2 + 3):
+        clock.advance(0.5)
+        await store.call("PING")
+        await deferLater(reactor, 0.01)
+    assert await under_way.idle(0.01, reactor)
+
+
+async def test_when_redis_is_away_the_answer_is_503_at_once(served: Served, spare_redis: RedisServer) -> None:
+    spare_redis.kill()
+    await until(lambda: gone(served))
+    start = now()
+    for method, path in [("POST", f"/vm/{POOL}"), ("GET", "/vm/first"), ("DELETE", "/vm/first"), ("GET", "/status")]:
+        answer = await served.ask(method, path)
+        assert answer.status == 503
+        assert answer.json["ok"] is False
+        assert answer.json["message"]
+    assert (await served.ask("GET", "/healthz")).status == 503
+    assert (await served.ask("GET", "/vm")).status == 200
+    assert now() - start < 1
+    spare_redis.start()
+    await until(lambda: answers(served))
+
+
+async def gone(served: Served) -> bool:
+    return not await answers(served)
+
+
+async def answers(served: Served) -> bool:
+    return (await served.ask("GET", "/healthz")).status == 200
+
+
+async def test_an_end_waits_for_what_is_under_way(served: Served, spare_redis: RedisServer) -> None:
+    await served.have(POOL, "vm1")
+    spare_redis.freeze()
+    client = await connected(served.port)
+    client.say(CHECKOUT)
+    await deferLater(reactor, 0.1)
+    assert not await served.api.drained(0.05)
+    drained: Deferred[Any] = Deferred.fromCoroutine(served.api.drained(5))
+    spare_redis.thaw()
+    assert (await client.heard()).json[POOL]["hostname"] == "vm1"
+    assert await drained
+    client.say(b"GET /vm HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await client.heard()).headers["connection"] == "close"
+    await client.ended
+
+
+async def test_an_end_waits_for_a_client_that_has_gone_too(served: Served, spare_redis: RedisServer) -> None:
+    await served.have(POOL, "vm1")
+    spare_redis.freeze()
+    client = await connected(served.port)
+    client.say(CHECKOUT)
+    await deferLater(reactor, 0.1)
+    client.hang_up()
+    await client.ended
+    drained: Deferred[Any] = Deferred.fromCoroutine(served.api.drained(5))
+    spare_redis.thaw()
+    assert await drained
+    assert await fell_back(served, "vm1")
