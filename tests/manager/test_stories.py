@@ -36,7 +36,7 @@ async def test_a_checkout_starts_its_replacement_before_the_clock_moves(store: C
         assert await world.counts() == {"ready": 2, "running": 1, "pending": 1}
         await world.advance(minutes=1)
         assert await world.counts() == {"ready": 3, "running": 1}
-        assert world.log(vm)[-1] == f"[>] [debian] '{vm}' moved from 'ready' to 'running' queue, for api"
+        assert world.log(vm)[-1] == f"[>] [debian] '{vm}' moved from 'ready' to 'running' queue, for anonymous"
 
 
 async def test_a_vm_whose_lifetime_is_over_is_destroyed_and_its_record_kept_for_a_while(store: Connection) -> None:

@@ -75,7 +75,9 @@ class Client(Protocol):
 async def connected(port: int, head_only: bool = False) -> Client:
     from twisted.internet import reactor
 
-    return await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Client(head_only))
+    client = Client(head_only)
+    await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), client)
+    return client
 
 
 async def said(port: int, data: bytes, head_only: bool = False) -> Answer:

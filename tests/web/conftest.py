@@ -1,17 +1,16 @@
 """An API on a real port, over a real Redis."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import pytest_twisted
 from twisted.internet.defer import Deferred, succeed
 
+from tests.web.client import Answer, said
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
-
-from .client import Answer, said
 
 POOLS = (
     Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),
@@ -32,10 +31,10 @@ class Served:
     port: int
     store: Connection
 
-    async def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    async def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """The answer to a request such as clients send: no Content-Type, and a Content-Length if there is a body."""
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(body)}"] if body else []
         return await self.say("\r\n".join([*lines, "", ""]).encode() + body, head_only=method == "HEAD")
 
@@ -78,11 +77,12 @@ async def serve(store: Connection) -> AsyncIterator[Serve]:
     """Serves settings over the shared Redis, or another connection, until the test is over."""
     from twisted.internet import reactor
 
+    listener: Any = reactor
     ports: list[Any] = []
 
     async def start(settings: Settings = PLAIN, connection: Connection = store) -> Served:
         api = Api(settings, connection, reactor, resolve=nowhere)
-        port = reactor.listenTCP(0, api.site(), interface="127.0.0.1")  # type: ignore[attr-defined]
+        port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)
 

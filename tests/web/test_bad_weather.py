@@ -9,14 +9,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
 from tests.redis_server import RedisServer
+from tests.web.client import connected, until
+from tests.web.conftest import PLAIN, Serve, Served
+from tests.web.test_vm import now
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
 from vmpooler.web.returns import LATE, Returns
 from vmpooler.web.under_way import UnderWay
-
-from .client import connected, until
-from .conftest import PLAIN, Serve, Served
-from .test_vm import now
 
 POOL = "debian-12-x86_64"
 CHECKOUT = f"POST /vm/{POOL} HTTP/1.1\r\nHost: a\r\n\r\n".encode()

@@ -2,9 +2,8 @@
 
 import pytest
 
+from tests.web.conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve
 from vmpooler.settings import Auth, General, Pool, Settings
-
-from .conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve
 
 NO = '{\n  "ok": false\n}'
 
@@ -119,7 +118,7 @@ async def test_a_checkout_without_a_token_is_free_for_all(serve: Serve) -> None:
 async def test_a_token_that_is_unknown_is_401_before_anything_is_touched(serve: Serve, token: str) -> None:
     served = await serve(WITH_AUTH)
     await served.have("debian-12-x86_64", "d1")
-    answer = await served.ask("POST", "/vm/debian", X_AUTH_TOKEN=token)
+    answer = await served.ask("POST", "/vm/debian", headers={"X-AUTH-TOKEN": token})
     assert (answer.status, answer.text) == (401, NO)
     assert answer.headers["www-authenticate"] == 'Basic realm="Authentication required"'
     assert await served.queue("ready", "debian-12-x86_64") == {"d1"}
@@ -129,7 +128,7 @@ async def test_a_known_token_marks_its_vm_and_may_set_its_lifetime(serve: Serve)
     served = await serve(Settings(pools=POOLS, auth=Auth(provider="dummy"), general=General(vm_lifetime_auth=48)))
     await served.have("debian-12-x86_64", "d1")
     await served.store.call("HSET", "vmpooler__token__abc", "user", "jdoe", "created", "x")
-    assert (await served.ask("POST", "/vm/debian", X_AUTH_TOKEN="abc")).status == 200
+    assert (await served.ask("POST", "/vm/debian", headers={"X-AUTH-TOKEN": "abc"})).status == 200
     record = await served.record("d1")
     assert (record["token:token"], record["token:user"], record["lifetime"]) == ("abc", "jdoe", "48")
     assert await served.store.call("HGET", "vmpooler__token__abc", "last") == record["checkout"]
@@ -138,7 +137,7 @@ async def test_a_known_token_marks_its_vm_and_may_set_its_lifetime(serve: Serve)
 async def test_a_token_means_nothing_where_there_is_no_authentication(serve: Serve) -> None:
     served = await serve()
     await served.have("debian-12-x86_64", "d1")
-    assert (await served.ask("POST", "/vm/debian", X_AUTH_TOKEN="unknown")).status == 200
+    assert (await served.ask("POST", "/vm/debian", headers={"X-AUTH-TOKEN": "unknown"})).status == 200
     assert "token:token" not in await served.record("d1")
 
 

@@ -2,10 +2,9 @@
 
 import pytest
 
+from tests.web.conftest import Serve
+from tests.web.test_vm import now
 from vmpooler.domain.times import day
-
-from .conftest import Serve
-from .test_vm import now
 
 
 @pytest.mark.parametrize("path", ["/status", "/api/v1/status", "/status/", "//status"])
@@ -31,7 +30,13 @@ async def test_status_counts_every_pool(serve: Serve, path: str) -> None:
     }
     assert status["pools"]["spare-pool"] == {"ready": 0, "running": 0, "pending": 0, "max": 0, "lastBoot": ""}
     assert status["queue"] == {
-        "pending": 2, "cloning": 1, "booting": 1, "ready": 2, "running": 1, "completed": 0, "total": 5
+        "pending": 2,
+        "cloning": 1,
+        "booting": 1,
+        "ready": 2,
+        "running": 1,
+        "completed": 0,
+        "total": 5,
     }
     assert status["clone"]["duration"] == {"average": 20.5, "min": 20.5, "max": 20.5, "total": 20.5}
     assert status["boot"]["count"] == {"total": 0}

@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from tests.web.client import Client, connected
+from tests.web.conftest import PLAIN, POOLS, Serve, nowhere
 from vmpooler.settings import Redis
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.root import segments
-
-from .client import Client, connected
-from .conftest import PLAIN, POOLS, Serve, nowhere
 
 PATH = "/vm/debian-12-x86_64"
 NO = '{\n  "ok": false\n}'
@@ -97,7 +96,7 @@ async def test_every_way_to_ask_that_clients_have_is_understood(serve: Serve, re
 
 
 async def test_a_get_may_say_that_it_has_no_body(serve: Serve) -> None:
-    assert (await (await serve()).ask("GET", "/vm", Content_Length="0")).status == 200
+    assert (await (await serve()).ask("GET", "/vm", headers={"Content-Length": "0"})).status == 200
 
 
 async def test_requests_on_one_connection_are_answered_in_turn(serve: Serve) -> None:
@@ -218,8 +217,7 @@ def test_nothing_that_a_client_sends_is_an_internal_error(
     channel.dataReceived(head.encode("utf-8", "surrogateescape") + body)
     client = Client(head_only=method == "HEAD")
     client.dataReceived(transport.value())
-    answer = client.answer.result
-    assert answer is not None
+    answer: Any = client.answer.result
     assert answer.status in (200, 400, 404, 503)
     if method != "HEAD":
         assert isinstance(answer.json, list) or isinstance(answer.json["ok"], bool)

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.web.conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve, Served
 from vmpooler.domain.times import text
 from vmpooler.settings import General, Settings
-
-from .conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve, Served
 
 NO = '{\n  "ok": false\n}'
 HOST = "pre-fix1"
@@ -95,7 +94,7 @@ async def test_an_unknown_vm_is_404(serve: Serve) -> None:
 
 async def test_delete_completes_a_running_vm_once(serve: Serve) -> None:
     served = await taken(serve)
-    answer = await served.ask("DELETE", f"/vm/{HOST}.example.com", Content_Length="0")
+    answer = await served.ask("DELETE", f"/vm/{HOST}.example.com", headers={"Content-Length": "0"})
     assert (answer.status, answer.json) == (200, {"ok": True})
     assert await served.queue("running", POOLS[0].name) == set()
     assert await served.queue("completed", POOLS[0].name) == {HOST}
@@ -123,10 +122,10 @@ async def test_a_vm_whose_pool_nobody_knows_cannot_be_deleted(serve: Serve) -> N
     assert (await served.ask("DELETE", f"/vm/{HOST}")).status == 404
 
 
-@pytest.mark.parametrize("headers", [{}, {"X_AUTH_TOKEN": "unknown"}, {"X_AUTH_TOKEN": ""}])
+@pytest.mark.parametrize("headers", [{}, {"X-AUTH-TOKEN": "unknown"}, {"X-AUTH-TOKEN": ""}])
 async def test_a_vm_taken_with_a_token_needs_one_that_is_known(serve: Serve, headers: dict[str, str]) -> None:
     served = await taken(serve, token__token="mine")
-    answer = await served.ask("DELETE", f"/vm/{HOST}", **headers)
+    answer = await served.ask("DELETE", f"/vm/{HOST}", headers=headers)
     assert (answer.status, answer.text) == (401, NO)
     assert answer.headers["www-authenticate"] == 'Basic realm="Authentication required"'
     assert await served.queue("running", POOLS[0].name) == {HOST}
@@ -135,12 +134,12 @@ async def test_a_vm_taken_with_a_token_needs_one_that_is_known(serve: Serve, hea
 async def test_any_known_token_deletes_any_vm(serve: Serve) -> None:
     served = await taken(serve, token__token="mine")
     await served.store.call("HSET", "vmpooler__token__other", "user", "jdoe")
-    assert (await served.ask("DELETE", f"/vm/{HOST}", X_AUTH_TOKEN="other")).status == 200
+    assert (await served.ask("DELETE", f"/vm/{HOST}", headers={"X-AUTH-TOKEN": "other"})).status == 200
 
 
 async def test_a_vm_taken_without_a_token_is_deleted_by_anyone(serve: Serve) -> None:
     served = await taken(serve)
-    assert (await served.ask("DELETE", f"/vm/{HOST}", X_AUTH_TOKEN="unknown")).status == 200
+    assert (await served.ask("DELETE", f"/vm/{HOST}", headers={"X-AUTH-TOKEN": "unknown"})).status == 200
 
 
 async def test_without_authentication_a_token_of_old_protects_nothing(serve: Serve) -> None:

@@ -7,6 +7,9 @@ import attrs
 
 from vmpooler.domain.guest import Guest
 
+NOBODY = "anonymous"
+"""The owner of a VM that was checked out without a token."""
+
 
 class Queue(StrEnum):
     """Where a VM stands; the value is what its Redis key says."""

@@ -9,7 +9,7 @@ from vmpooler.domain import times
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.domain.events import Event, What
-from vmpooler.domain.model import Queue
+from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
@@ -61,7 +61,7 @@ class Checkouts:
         reply = await self._connection.run(
             load("checkout"),
             (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
-            (f"{now:.3f}", self._kept, BY, "", "", *shape, *owner),
+            (f"{now:.3f}", self._kept, NOBODY, "", "", *shape, *owner),
         )
         match reply:
             case ["ok", *rows]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import attrs
 
 from vmpooler.domain import lifetime
-from vmpooler.domain.model import PRECEDENCE, Queue, Vm
+from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.times import moment
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
@@ -81,7 +81,7 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         checked=moment(check),
         checkout=began if (began := moment(checkout)) is not None else moment(active),
         lifetime=lifetime.limit(life, default),
-        owner=(user or "anonymous") if queue is Queue.RUNNING else "",
+        owner=(user or NOBODY) if queue is Queue.RUNNING else "",
         since=float(since) if since else None,
         retry_at=trouble.until if trouble else 0,
         also=tuple(others),

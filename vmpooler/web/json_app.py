@@ -47,7 +47,6 @@ class JsonApp:
 
     def __init__(self) -> None:
         self._klein = Klein()
-        self._klein.url_map.strict_slashes = self._klein.url_map.merge_slashes = False
         self._klein.handle_errors(Exception)(self._failed)
 
     def route(self, method: str, path: str, handler: Handler) -> None:
