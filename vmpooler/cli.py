@@ -13,7 +13,7 @@ from twisted.internet.task import react
 
 from vmpooler import __version__
 from vmpooler.config import find, load
-from vmpooler.domain.errors import StartError, VmpoolerError
+from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.settings import Redis, Settings
 from vmpooler.store.connection import Connection
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         source = find(asked.config, os.environ, Path.cwd())
         settings = load(source.text, environ=os.environ, base=source.base).settings
-    except VmpoolerError as error:
-        sys.exit(f"vmpooler: {error}")
+    except ConfigError as error:
+        sys.exit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes))
     react(lambda reactor: Deferred.fromCoroutine(_confirm(reactor, settings, asked.pool, asked.yes)))
 
 
@@ -55,18 +55,23 @@ def _parser() -> argparse.ArgumentParser:
 async def _confirm(reactor: Any, settings: Settings, pool: str, yes: bool) -> None:
     if pool not in {each.name for each in settings.pools}:
         sys.exit(f"vmpooler: no such pool: {pool}")
-    connection = Connection(_redis(reactor, settings), reactor, quiet=True)
-    connection.start()
     try:
-        await connection.wait_ready(3)
-        names = await (confirm(connection, pool) if yes else unknown(connection, pool))
+        names = await _given_up(Connection(_redis(reactor, settings), reactor, quiet=True), pool, yes)
     except VmpoolerError as error:
         sys.exit(f"vmpooler: {error}")
-    finally:
-        await connection.close()
     print("\n".join(names) if names else f"{pool} has no unknown VMs")
     if names:
         print(f"{len(names)} VMs given up" if yes else f"{len(names)} VMs; to give them up: add --yes")
+
+
+async def _given_up(connection: Connection, pool: str, yes: bool) -> list[str]:
+    """The pool's unknown VMs, given up if ``yes``."""
+    connection.start()
+    try:
+        await connection.wait_ready(3)
+        return await (confirm(connection, pool) if yes else unknown(connection, pool))
+    finally:
+        await connection.close()
 
 
 def _redis(reactor: Any, settings: Settings) -> Redis:

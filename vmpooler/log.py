@@ -3,12 +3,14 @@
 import json
 from datetime import datetime
 from logging.handlers import WatchedFileHandler
+from pathlib import Path
 from typing import IO
 
 import attrs
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
+from vmpooler.domain.errors import StartError
 from vmpooler.domain.events import Event, What
 
 _log = Logger()
@@ -58,10 +60,20 @@ def tell(event: Event) -> None:
 
 
 class LogFile:
-    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew."""
+    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew.
+
+    Raises StartError when it cannot be written.
+    """
 
     def __init__(self, path: str) -> None:
-        self._handler = WatchedFileHandler(path, encoding="utf-8", delay=True)
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._handler = WatchedFileHandler(path, encoding="utf-8")
+        except OSError as error:
+            raise StartError(
+                f"cannot write to the log file {path} ({error.strerror}): "
+                "change its owner or permissions, or set config.logfile to another"
+            ) from None
 
     def write(self, text: str) -> None:
         """Add to the file."""

@@ -14,6 +14,8 @@ from vmpooler.domain.errors import ConfigError
 
 ROLES = ("all", "api", "manager")
 
+LOOPBACK = "127.0.0.1"
+
 
 class Options(usage.Options):
     """What can be said on the command line."""
@@ -24,7 +26,7 @@ class Options(usage.Options):
     optParameters = [  # noqa: RUF012 - twisted.python.usage reads it so
         ["config", "c", None, "The configuration [default: ./vmpooler.yaml, $VMPOOLER_CONFIG_FILE, $VMPOOLER_CONFIG]"],
         ["role", "r", "all", "What this process does: all, api or manager"],
-        ["port", "p", None, "The port that the API answers on, on all interfaces (4567)"],
+        ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
         ["listen", "l", None, "Where the API answers: ADDRESS:PORT, or any Twisted endpoint (ssl:..., unix:...)"],
     ]
     optFlags = [  # noqa: RUF012 - the same
@@ -59,7 +61,7 @@ class Options(usage.Options):
     def listen(self) -> str | None:
         """Where to listen, if the command line says so."""
         text: str | None = self["port"] or self["listen"]
-        return text
+        return f"{LOOPBACK}:{text}" if self["demo"] and self["port"] else text
 
 
 def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tuple[Loaded, str]:

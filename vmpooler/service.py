@@ -11,19 +11,17 @@ from typing import IO, Any
 
 import attrs
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, maybeDeferred
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
 from vmpooler import __version__
-from vmpooler.config import endpoint
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.log import Lines, LogFile, tell
 from vmpooler.manager.manager import Manager
 from vmpooler.options import Options, check, configuration
+from vmpooler.port import Port
 from vmpooler.providers.base import Provider
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Settings
@@ -36,10 +34,13 @@ __all__ = ["Options", "makeService"]
 EMBEDDED = "embedded"
 
 PATIENCE = 3.0
-"""Seconds that a start waits for Redis before the API answers without it."""
+"""Seconds that clients wait during a start; then the API answers, though it may be that Redis is away."""
 
 DRAIN = 10.0
 """Seconds that what is in flight may take to end after SIGTERM."""
+
+MARGIN = 0.5
+"""Seconds that it may take to give up what did not end in time."""
 
 
 def makeService(options: Options) -> IService:
@@ -52,16 +53,21 @@ def makeService(options: Options) -> IService:
         loaded, _ = configuration(options, os.environ, Path.cwd())
         return Vmpooler(loaded.settings, options["role"], reactor, _log_to(options, loaded.settings), loaded.warnings)
     except ConfigError as error:
-        raise SystemExit(f"{error}\nvmpooler: this configuration cannot be used") from None
+        raise SystemExit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes)) from None
     except StartError as error:
         raise SystemExit(f"vmpooler: {error}") from None
 
 
 def _log_to(options: Options, settings: Settings) -> IO[str] | LogFile:
-    """Standard output in the foreground, else the log file; twistd's own --logfile goes before."""
+    """Standard output in the foreground, else the log file; twistd's own --logfile goes before. Raises StartError."""
     twistd: Mapping[str, Any] = options.parent or {}
     name = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else settings.general.logfile)
     return sys.stdout if name == "-" else LogFile(name)
+
+
+class _Refused(SystemExit, Exception):
+    """Ends the process with its text and exit code 1. twistd cleans up after an Exception, and tells the parent of a
+    daemon; Python prints no traceback of a SystemExit."""
 
 
 class Vmpooler(Service):
@@ -75,22 +81,19 @@ class Vmpooler(Service):
         self._settings, self._role, self._reactor = settings, role, reactor
         self._warnings = warnings
         self._observer = Lines(out, settings.general.log_format)
-        self._embedded: EmbeddedRedis | None = None
-        if settings.redis.server == EMBEDDED and not settings.redis.socket:
-            self._embedded = EmbeddedRedis(Path(settings.general.state_directory), reactor)
         providers = {} if role == "api" else providers_of(settings, reactor)
+        self._embedded = _embedded_redis(settings, role, reactor)
         if self._embedded is not None:
-            self._embedded.prepare()
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
         self._connection = Connection(settings.redis, reactor)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
+        self._port = Port(settings.general.listen, reactor)
         self._api = None if role == "manager" else Api(settings, self._connection, reactor, secrets.choice)
         self._manager: Manager | None = None
         if role != "api":
             self._events.listen(tell)
             self._manager = Manager(settings, self._connection, self._events, providers, reactor, secrets.choice)
-        self._port: Any = None
         self._starting: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -101,62 +104,67 @@ class Vmpooler(Service):
     def privilegedStartService(self) -> None:
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
-        if self._api is None:
-            return
-        where = endpoint(self._settings.general.listen)
-        serverFromString(self._reactor, where).listen(self._api.site()).addCallbacks(self._took, self._not_taken)
-
-    def _took(self, port: Any) -> None:
-        self._port = port
-        port.stopReading()
-
-    def _not_taken(self, failure: Failure) -> None:
-        failure.trap(CannotListenError)
-        cause = getattr(failure.value, "socketError", None)
-        why, listen = getattr(cause, "strerror", None) or cause, self._settings.general.listen
-        raise SystemExit(f"vmpooler: cannot listen on {listen}: {why}; choose another with --port or --listen")
+        if self._api is not None:
+            try:
+                self._port.take(self._api.site())
+            except StartError as error:
+                raise _Refused(f"vmpooler: {error}") from None
 
     def startService(self) -> None:
-        """Start in the background."""
+        """Start in the background, as soon as the reactor runs."""
         super().startService()
-        self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(self._failed)
+        self._reactor.callWhenRunning(self._begin)
+
+    def _begin(self) -> None:
+        if self.running:
+            self._starting = Deferred.fromCoroutine(self._start())
+            self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
+        redis = f"an embedded Redis in {self._settings.general.state_directory}"
+        if self._embedded is None:
+            redis = f"Redis at {self._connection.address}"
+        told = {"version": __version__, "role": self._role, "pools": len(self._settings.pools), "redis": redis}
+        self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **told)
         for warning in self._warnings:
             self.log.warn("[!] configuration: {warning}", warning=warning)
+        patience = self._reactor.callLater(PATIENCE, self._open)
+        try:
+            await self._start_parts()
+        finally:
+            if patience.active():
+                patience.cancel()
+        self._open()
+
+    async def _start_parts(self) -> None:
         if self._embedded is not None:
             await self._embedded.start()
         self._connection.start()
         self._blocking.start()
         await self._reach_redis()
         self._events.start()
-        for text in greeting(self._settings, self._role):
-            self.log.info("{text}", text=text)
         if self._manager is not None:
             await self._manager.start()
 
     async def _reach_redis(self) -> None:
-        """Wait for Redis; clients are answered from then on, or after a moment without it."""
-        patience = self._reactor.callLater(PATIENCE, self._open)
-        try:
-            while not await self._answers():
-                self.log.warn("[!] waits for Redis at {address}", address=self._connection.address)
-        finally:
-            if patience.active():
-                patience.cancel()
-        self._open()
-
-    async def _answers(self) -> bool:
-        try:
-            await self._connection.wait_ready(PATIENCE)
-        except StoreAway:
-            return False
-        return True
+        """Return when Redis answers. Raises StartError when it is too old."""
+        told = False
+        while True:
+            try:
+                return await self._connection.wait_ready(PATIENCE)
+            except StoreAway as error:
+                if not told:
+                    self.log.warn("[!] waits for Redis: {why}", why=error)
+                told = True
 
     def _open(self) -> None:
-        if self._port is not None:
-            self._port.startReading()
+        """Let clients in, once, and tell where."""
+        if not self._port.open():
+            return
+        pool = self._settings.pools[0]
+        name = pool.alias[0] if pool.alias else pool.name
+        self.log.info("[*] the API: {where}", where=self._port.curl("/api/v1"))
+        self.log.info("[*] get a VM: curl -X POST {where}", where=self._port.curl(f"/api/v1/vm/{name}"))
 
     def _failed(self, failure: Failure) -> None:
         """A start that failed ends the process, with exit code 1 and one line."""
@@ -177,28 +185,49 @@ class Vmpooler(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        until = self._reactor.seconds() + DRAIN
-        if self._port is not None:
-            await self._step(self._port.stopListening)
-        if (api := self._api) is not None:
-            await self._step(lambda: api.drained(DRAIN))
-        if (manager := self._manager) is not None:
-            await self._step(lambda: manager.stop(max(0.0, until - self._reactor.seconds())))
+        await self._step("closing the port", self._port.close)
+        await self._drain()
         self._events.stop()
-        await self._step(self._blocking.close)
-        await self._step(self._connection.close)
-        if self._embedded is not None:
-            await self._step(self._embedded.stop)
+        await self._step("leaving the event stream", self._blocking.close)
+        await self._step("leaving Redis", self._connection.close)
+        if (embedded := self._embedded) is not None:
+            await self._step("ending Redis", embedded.stop)
         self.log.info("[*] stopped")
 
-    async def _step(self, end: Callable[[], Any]) -> None:
-        """One step of the end. One that fails is told, and the next is done all the same."""
-        try:
-            ending = end()
-            if ending is not None:
-                await ending
-        except Exception:
-            self.log.failure("[!] trouble while stopping")
+    async def _drain(self) -> None:
+        """Finish what is in flight, of clients and of VMs at the same time."""
+        ends: dict[str, Deferred[Any]] = {}
+        if (api := self._api) is not None:
+            ends["the answers to clients"] = self._step("answering clients", lambda: api.drained(DRAIN))
+        if (manager := self._manager) is not None:
+            ends["work on VMs"] = self._step("ending the work on VMs", lambda: manager.stop(DRAIN))
+        if waits := [what for what, end in ends.items() if not end.called]:
+            told = {"most": DRAIN, "what": " and ".join(waits)}
+            self.log.info("[*] stopping: waits up to {most:g} s for {what}", **told)
+        await gatherResults(ends.values())
+
+    def _step(self, what: str, end: Callable[[], Any]) -> Deferred[Any]:
+        """One step of the end. One that fails or takes too long is told, and the next is done all the same."""
+        return maybeDeferred(end).addTimeout(DRAIN + MARGIN, self._reactor).addErrback(self._not_ended, what)
+
+    def _not_ended(self, failure: Failure, what: str) -> None:
+        if failure.check(TimeoutError):
+            self.log.warn("[!] stopping: {what} took too long", what=what)
+        else:
+            self.log.failure("[!] stopping: {what} failed", failure, what=what)
+
+
+def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedis | None:
+    """The service's own Redis, if it is to have one, prepared. Raises StartError."""
+    if settings.redis.server != EMBEDDED or settings.redis.socket:
+        return None
+    if role != "all":
+        raise StartError(
+            f"--role {role}: an embedded Redis serves one process only: set redis.server to one that all can reach"
+        )
+    embedded = EmbeddedRedis(Path(settings.general.state_directory), reactor)
+    embedded.prepare()
+    return embedded
 
 
 def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
@@ -210,30 +239,6 @@ def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
             raise StartError(f"providers.{name}: this version cannot serve vSphere yet; pools of class dummy work")
         made[name] = DummyProvider(section, reactor, random.Random(), reactor)  # noqa: S311 - chance, not secrecy
     return made
-
-
-def greeting(settings: Settings, role: str) -> list[str]:
-    """What someone who has just started the service wants to know."""
-    redis, listen = settings.redis, settings.general.listen
-    where = settings.general.state_directory if redis.server == EMBEDDED else redis.socket or redis.server
-    kind = "an embedded Redis in " if redis.server == EMBEDDED else "Redis at "
-    lines = [f"[*] vmpooler {__version__}, role {role}: {len(settings.pools)} pools, {kind}{where}"]
-    if role != "manager":
-        url = url_of(listen)
-        pool = settings.pools[0]
-        name = pool.alias[0] if pool.alias else pool.name
-        lines += [f"[*] the API: {url}/api/v1", f"[*] get a VM: curl -X POST {url}/api/v1/vm/{name}"]
-    return lines
-
-
-def url_of(listen: str) -> str:
-    """Where a client on this machine reaches the API; an endpoint that is no plain port is shown as it is."""
-    kind, _, rest = endpoint(listen).partition(":")
-    if kind not in ("tcp", "tcp6"):
-        return listen
-    port, _, interface = rest.partition(":interface=")
-    host = interface.replace("\\", "") or "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _exit_with(code: int) -> None:

@@ -32,6 +32,8 @@ def setting(
     path: bool = False,
     inherits: bool = False,
     served: bool = True,
+    variable: str = "",
+    part: type | None = None,
 ) -> Any:
     """A field that an operator can set.
 
@@ -39,11 +41,13 @@ def setting(
     or the environment. A relative ``path`` starts from the folder of the configuration file, or from the working
     directory when the configuration came by the environment; it is made absolute. ``inherits``: a pool without it
     takes the value of the same name under ``config``. ``served=False``: accepted, since the original has it, and
-    warned of, since nothing acts on it yet.
+    warned of, since nothing acts on it yet. ``variable``: the name of a secret in the environment, where it is not
+    the usual one. ``part``: the class of a section within the section; None when it is not there.
     """
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "pattern": pattern}
     flags = {"secret": secret, "path": path, "inherits": inherits, "served": served}
-    return attrs.field(default=default, repr=not secret, metadata={"text": text, **limits, **flags})
+    kinds = {"variable": variable, "part": part}
+    return attrs.field(default=default, repr=not secret, metadata={"text": text, **limits, **flags, **kinds})
 
 
 @attrs.frozen(kw_only=True)
@@ -175,10 +179,47 @@ class Graphite:
 
 
 @attrs.frozen(kw_only=True)
+class ServiceAccount:
+    """The section ``service_account_hash`` of ``ldap``: who searches for the users' names."""
+
+    user_dn: str = setting("The name (DN) to bind as.", pattern="[^=]+=.+")
+    password: str = setting("Its password.", pattern=".+", secret=True, variable="VMPOOLER_LDAP_PASSWORD")
+
+
+@attrs.frozen(kw_only=True)
+class Ldap:
+    """The section ``ldap`` of ``auth``: a server that knows the users."""
+
+    host: str = setting("The LDAP server: a name that its certificate has.", pattern="[A-Za-z0-9._:-]+")
+    port: int = setting("Its port; with simple_tls usually 636.", 389, minimum=1, maximum=65535)
+    encryption: str = setting(
+        "How passwords are kept secret on their way: start_tls, simple_tls (LDAPS), or none, which does not.",
+        "start_tls",
+        choices=("start_tls", "simple_tls", "none"),
+    )
+    ca_file: str = setting("The file of certificates (PEM) to trust instead of the system's.", "", path=True)
+    tls_verify: bool = setting("Verify the server's certificate; without, anybody on the way can read passwords.", True)
+    base: tuple[str, ...] = setting("Below which entries the users are, one or several.", pattern="[^=]+=.+")
+    user_object: tuple[str, ...] = setting(
+        "The attributes, one or several, that may have a user's name.", pattern="[A-Za-z][A-Za-z0-9-]*|[0-9.]+"
+    )
+    timeout: float = setting("Seconds that a check of a password may take.", 10, minimum=0.1, maximum=60)
+    service_account_hash: ServiceAccount | None = setting(  # noqa: RUF009 - a field, not a value
+        "Who searches for a user below base; without, a user's name is put together of user_object and base.",
+        None,
+        part=ServiceAccount,
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Auth:
     """The section ``auth``: when it is there, tokens are checked."""
 
     provider: str = setting("Who knows the users: ldap or dummy.", choices=("ldap", "dummy"))
+    cache_seconds: float = setting(
+        "Seconds that a password which was right is not asked for again; 0 for none.", 60, minimum=0, maximum=3600
+    )
+    ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009
 
 
 @attrs.frozen(kw_only=True)

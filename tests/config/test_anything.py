@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from vmpooler.config import Loaded, load
 from vmpooler.config.loader import SERVED
 from vmpooler.domain.errors import ConfigError
-from vmpooler.settings import Auth, Dummy, General, Graphite, Pool, Redis, Vsphere
+from vmpooler.settings import Auth, Dummy, General, Graphite, Ldap, Pool, Redis, ServiceAccount, Vsphere
 
-FIELDS = sorted(
-    {key for kind in (Auth, Dummy, General, Graphite, Pool, Redis, Vsphere) for key in kind.__annotations__}
-)
+KINDS = (Auth, Dummy, General, Graphite, Ldap, Pool, Redis, ServiceAccount, Vsphere)
+FIELDS = sorted({key for kind in KINDS for key in kind.__annotations__})
 
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates() | st.binary(max_size=5)

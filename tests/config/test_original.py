@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vmpooler.config import Loaded, load
-from vmpooler.settings import Auth, Graphite, Pool, Vsphere
+from vmpooler.settings import Auth, Graphite, Ldap, Pool, Vsphere
 
 FIRST = """\
 ---
@@ -137,7 +137,9 @@ def test_a_file_of_the_latest_version_loads() -> None:
     assert list(found.providers) == ["vcenter-east", "vsphere", "dummy"]
     assert [pool.provider for pool in found.pools] == ["vcenter-east", "vsphere"]
     assert [pool.size for pool in found.pools] == [3, 2]
-    assert found.auth == Auth(provider="ldap")
+    base = ("ou=people,dc=example,dc=org",)
+    ldap = Ldap(host="ldap.example.org", port=636, encryption="simple_tls", base=base, user_object=("uid",))
+    assert found.auth == Auth(provider="ldap", ldap=ldap)
     assert found.graphite == Graphite(server="graphite.example.org")
     assert found.general.allowed_tags == ("project",)
     assert (found.general.vm_lifetime, found.general.vm_lifetime_auth) == (6, 48)
@@ -151,7 +153,6 @@ def test_what_is_not_served_of_the_latest_version_is_told() -> None:
         "statsd",
         "prometheus",
         "dns_configs",
-        "auth.ldap",
         "config.timeout_notification",
         "config.experimental_features",
         "config.backend_weight",

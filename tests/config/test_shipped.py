@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vmpooler.config import load
-from vmpooler.settings import Auth, Dummy, General, Graphite, Pool, Redis, Settings, Vsphere
+from vmpooler.settings import Auth, Dummy, General, Graphite, Ldap, Pool, Redis, ServiceAccount, Settings, Vsphere
 
 EXAMPLE = (Path(__file__).parents[2] / "vmpooler.yaml.example").read_text(encoding="utf-8")
 COMMENTED_OUT = re.compile(r"^( *)#(?=[a-z])", re.MULTILINE)
@@ -21,9 +21,16 @@ SECTIONS = {
     "dummy": Dummy,
     "vcenter-1": Vsphere,
     "auth": Auth,
+    "ldap": Ldap,
+    "service_account_hash": ServiceAccount,
     "graphite": Graphite,
 }
-FIELDS = [(section, field.name) for section, kind in SECTIONS.items() for field in attrs.fields(kind)]
+FIELDS = [
+    (section, field.name)
+    for section, kind in SECTIONS.items()
+    for field in attrs.fields(kind)
+    if field.metadata["part"] is None
+]
 
 
 def documented() -> Iterator[tuple[str, str, str, str]]:
@@ -43,7 +50,7 @@ def documented() -> Iterator[tuple[str, str, str, str]]:
 
 def text_of(default: object) -> object:
     """A default as YAML's texts."""
-    return list(default) if isinstance(default, tuple) else str(default).lower() if default is False else str(default)
+    return list(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else str(default)
 
 
 DOCUMENTED = {(section, name): (value, comment) for section, name, value, comment in reversed(list(documented()))}
@@ -80,6 +87,8 @@ def test_the_example_loads_with_every_line_in_force(tmp_path: Path) -> None:
     found = load(COMMENTED_OUT.sub(r"\1", EXAMPLE), environ={}, base=tmp_path).settings
     assert set(found.providers) == {"dummy", "vcenter-1"}
     assert found.auth is not None
+    assert found.auth.ldap is not None
+    assert found.auth.ldap.service_account_hash is not None
     assert found.graphite is not None
     assert found.general == load(EXAMPLE, environ={}, base=tmp_path).settings.general
 

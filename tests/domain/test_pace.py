@@ -31,6 +31,11 @@ def test_a_retry_is_not_missed() -> None:
     assert pause(PoolState(clones_after=NOW + 1e-6), NOW) == SOONEST
 
 
+def test_the_first_of_several_retries_counts() -> None:
+    stuck = tuple(Vm(name, Queue.COMPLETED, retry_at=NOW + wait) for name, wait in (("a", 3), ("b", 2), ("c", 4)))
+    assert pause(PoolState(vms=stuck, clones_after=NOW + 2.5), NOW) == pytest.approx(2)
+
+
 def test_a_retry_in_the_past_or_far_away_changes_nothing() -> None:
     assert pause(PoolState(clones_after=NOW - 5), NOW) == ROUND
     assert pause(PoolState(clones_after=NOW + 300), NOW) == ROUND

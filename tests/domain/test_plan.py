@@ -137,7 +137,7 @@ def test_of_too_many_vms_the_youngest_pending_go_first() -> None:
 
 
 def test_then_the_stalest_ready_ones() -> None:
-    state = pool_of(ready("old", NOW - 9), ready("a", NOW - 3), ready("b", NOW - 2), pending("young"))
+    state = pool_of(ready("a", NOW - 3), ready("old", NOW - 9), ready("b", NOW - 2), pending("young"))
     assert completed(planned(state, size=2)) == ["old", "young"]
 
 
@@ -210,6 +210,12 @@ def test_a_pool_of_which_all_is_unknown_is_guarded_however_small_it_is() -> None
     plan = planned(pool_of(unknown("x")))
     assert completed(plan) == []
     assert Flag("1 of 1 VMs are unknown; none is destroyed until this is confirmed") in plan
+
+
+def test_the_flag_tells_how_much_is_unknown_and_not_confirmed() -> None:
+    strangers = named("x", 9)
+    plan = planned(crowd(*map(unknown, strangers), confirmed=frozenset(strangers[:2])))
+    assert Flag("7 of 20 VMs are unknown; none is destroyed until this is confirmed") in plan
 
 
 def test_the_guard_stays_when_new_clones_make_the_unknown_ones_few() -> None:

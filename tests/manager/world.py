@@ -9,6 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
 from vmpooler.config import load
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.checkout import Catalogue
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
@@ -131,7 +132,7 @@ class World:
 
     async def delete(self, vm: str, pool: str = "debian") -> None:
         """Finish with a VM, as the API does."""
-        await self.checkouts.complete(pool, vm, None, False, self.clock.seconds())
+        await self.checkouts.complete(pool, vm, FREE, self.clock.seconds())
         await self.settle()
 
     async def record(self, vm: str) -> Mapping[str, str]:

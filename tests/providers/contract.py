@@ -163,18 +163,25 @@ class ProviderContract:
     async def test_a_revert_takes_the_disks_back(self, case: ProviderCase) -> None:
         provider, pool = case.provider, case.pool
         await booted(case)
-        await case.finish(provider.add_disk(pool, "one", 5))
+        await case.finish(provider.add_disk(pool, "one", 5, "1"))
         await case.finish(provider.snapshot(pool, "one", "before"))
-        await case.finish(provider.add_disk(pool, "one", 7))
+        await case.finish(provider.add_disk(pool, "one", 7, "2"))
         assert case.disks("one") == [5, 7]
         await case.finish(provider.revert(pool, "one", "before"))
         assert case.disks("one") == [5]
+
+    async def test_a_disk_that_is_asked_for_again_is_attached_once(self, case: ProviderCase) -> None:
+        provider, pool = case.provider, case.pool
+        await booted(case)
+        for id in ("first", "second", "first"):
+            await case.finish(provider.add_disk(pool, "one", 5, id))
+        assert case.disks("one") == [5, 5]
 
     async def test_a_snapshot_that_is_there_counts_as_taken_and_stays_as_it_is(self, case: ProviderCase) -> None:
         provider, pool = case.provider, case.pool
         await booted(case)
         await case.finish(provider.snapshot(pool, "one", "before"))
-        await case.finish(provider.add_disk(pool, "one", 5))
+        await case.finish(provider.add_disk(pool, "one", 5, "3"))
         await case.finish(provider.snapshot(pool, "one", "before"))
         await case.finish(provider.revert(pool, "one", "before"))
         assert case.disks("one") == []
@@ -186,7 +193,7 @@ class ProviderContract:
             provider.revert(pool, "one", "never-taken"),
             provider.revert(pool, "never-was", "before"),
             provider.snapshot(pool, "never-was", "before"),
-            provider.add_disk(pool, "never-was", 5),
+            provider.add_disk(pool, "never-was", 5, "4"),
             provider.stamp_owner(pool, "never-was", "jane"),
         ):
             with pytest.raises(ProviderError):

@@ -46,7 +46,7 @@ class DummyCase:
         self.dummy.outage("no route to the hypervisor")
 
     def disks(self, name: str) -> list[int]:
-        return list(self.dummy.vms()[name].disks)
+        return [disk.size for disk in self.dummy.vms()[name].disks]
 
 
 async def started(now: float = EPOCH, **settings: Any) -> DummyCase:

@@ -128,7 +128,7 @@ async def test_what_fails_as_told_takes_its_time_and_changes_nothing(verb: str) 
     before = case.dummy.vms()
     work = {
         "destroyvm": lambda: provider.destroy(pool, "one"),
-        "createdisk": lambda: provider.add_disk(pool, "one", 5),
+        "createdisk": lambda: provider.add_disk(pool, "one", 5, "1"),
         "createsnapshot": lambda: provider.snapshot(pool, "one", "again"),
         "revertsnapshot": lambda: provider.revert(pool, "one", "before"),
     }[verb]
@@ -180,7 +180,7 @@ async def test_a_vm_that_vanishes_ends_what_others_wait_for() -> None:
     case.dummy.plant("alpha", "dying", stamped=True)
     case.dummy.plant("alpha", "growing", stamped=True)
     destruction = ensureDeferred(case.provider.destroy(case.pool, "dying"))
-    growth = ensureDeferred(case.provider.add_disk(case.pool, "growing", 5))
+    growth = ensureDeferred(case.provider.add_disk(case.pool, "growing", 5, "1"))
     for name in ("cloning", "dying", "growing"):
         case.dummy.vanish(name)
     assert error_of(clone) == "cloning has vanished"
@@ -225,7 +225,7 @@ async def test_a_stop_lets_go_of_the_clock_and_of_everyone_who_waits() -> None:
         for work in (
             case.provider.clone(case.pool, "three"),
             case.provider.destroy(case.pool, "two"),
-            case.provider.add_disk(case.pool, "one", 5),
+            case.provider.add_disk(case.pool, "one", 5, "1"),
         )
     ]
     await case.provider.stop()
@@ -251,4 +251,4 @@ async def test_a_vm_that_is_being_destroyed_is_listed_switched_off_and_no_longer
     guest = (await case.provider.inventory(case.pool))["one"]
     assert (guest.cloning, guest.powered_on, guest.hostname) == (False, False, "")
     with pytest.raises(ProviderError, match="is being destroyed"):
-        await case.provider.add_disk(case.pool, "one", 5)
+        await case.provider.add_disk(case.pool, "one", 5, "1")

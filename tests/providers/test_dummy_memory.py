@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 async def test_after_a_crash_everything_is_as_it_was(file: Path) -> None:
     case = await started(filename=str(file))
     await booted(case)
-    await case.finish(case.provider.add_disk(case.pool, "one", 5))
+    await case.finish(case.provider.add_disk(case.pool, "one", 5, "1"))
     await case.finish(case.provider.snapshot(case.pool, "one", "before"))
     await case.finish(case.provider.stamp_owner(case.pool, "one", "jané"))
     case.dummy.plant("beta", "foreign", stamped=False)

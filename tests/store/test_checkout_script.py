@@ -23,6 +23,7 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.domain.model import Queue
@@ -235,7 +236,7 @@ async def test_events_tell_the_user_and_never_the_token(store: Connection, check
     await make_ready(store, "vm", "other")
     await known_token(store)
     await checkouts.checkout([Wanted(POOL, 2, (POOL,))], "id1", TOKEN, LATER)
-    await checkouts.complete(POOL, "vm", TOKEN, True, LATER)
+    await checkouts.complete(POOL, "vm", Admission(TOKEN, Need.WHERE_TAKEN), LATER)
     await checkouts.give_back(POOL, "other", "id1", "why", LATER)
     assert [event["by"] for event in (await events(store))[-4:]] == ["ann", "ann", "ann", "api"]
     for key in (keys.EVENTS, keys.history("vm"), keys.history("other")):
@@ -293,7 +294,7 @@ async def test_a_vm_is_not_given_back_for_a_client_whose_it_is_not(store: Connec
 
 async def test_a_completed_vm_is_not_given_back(store: Connection, checkouts: Checkouts) -> None:
     await make_running(store, "vm")
-    await checkouts.complete(POOL, "vm", None, False, LATER)
+    await checkouts.complete(POOL, "vm", FREE, LATER)
     before = await contents(store)
     assert not await checkouts.give_back(POOL, "vm", "id", "why", LATER)
     assert await contents(store) == before
@@ -308,7 +309,7 @@ async def test_a_vm_taken_without_a_token_may_be_ended_by_anyone(
 ) -> None:
     await make_running(store, "vm")
     await known_token(store)
-    await checkouts.complete(POOL, "vm", token, True, LATER)
+    await checkouts.complete(POOL, "vm", Admission(token, Need.WHERE_TAKEN), LATER)
     assert await standing(store) == [Queue.COMPLETED]
 
 
@@ -321,9 +322,9 @@ async def test_a_vm_taken_with_a_token_needs_one_that_is_known(
     await checkouts.checkout(one(), "id1", TOKEN, NOW)
     before = await contents(store)
     with pytest.raises(TokenNeeded):
-        await checkouts.complete(POOL, "vm", token, True, LATER)
+        await checkouts.complete(POOL, "vm", Admission(token, Need.WHERE_TAKEN), LATER)
     assert await contents(store) == before
-    await checkouts.complete(POOL, "vm", TOKEN, True, LATER)
+    await checkouts.complete(POOL, "vm", Admission(TOKEN, Need.WHERE_TAKEN), LATER)
     assert await standing(store) == [Queue.COMPLETED]
     assert (await hash_of(store, keys.token(TOKEN)))["last"] == WRITTEN
 
@@ -332,7 +333,7 @@ async def test_where_nobody_logs_in_tokens_of_earlier_days_bind_nobody(store: Co
     await make_ready(store, "vm")
     await known_token(store)
     await checkouts.checkout(one(), "id1", TOKEN, NOW)
-    await checkouts.complete(POOL, "vm", None, False, LATER)
+    await checkouts.complete(POOL, "vm", FREE, LATER)
     assert await standing(store) == [Queue.COMPLETED]
 
 
@@ -342,5 +343,5 @@ async def test_only_a_running_vm_can_be_ended(store: Connection, checkouts: Chec
         await prepare(store, "vm")
     before = await contents(store)
     with pytest.raises(NoSuchVm):
-        await checkouts.complete(POOL, "vm", None, True, LATER)
+        await checkouts.complete(POOL, "vm", Admission(None, Need.WHERE_TAKEN), LATER)
     assert await contents(store) == before

@@ -66,6 +66,15 @@ async def test_begin_clone_takes_no_name_that_has_a_record(store: Connection, qu
     assert await contents(store) == before
 
 
+@pytest.mark.parametrize("queue", Queue)
+async def test_begin_clone_takes_no_name_that_stands_in_a_queue(
+    store: Connection, queues: Queues, queue: Queue
+) -> None:
+    await store.call("SADD", keys.queue(queue, POOL), "vm")
+    assert await queues.begin_clone(POOL, "vm", SIZE, LATER) == "taken"
+    assert await standing(store) == [queue]
+
+
 async def test_begin_clone_fills_a_pool_up_to_its_size(store: Connection, queues: Queues) -> None:
     await make_ready(store, "a")
     await began(store, "b")
@@ -248,6 +257,14 @@ async def test_settle_takes_a_vm_out_of_the_other_queues(store: Connection, queu
     assert (await events(store))[-1]["why"] == "completed, discovered"
 
 
+async def test_settle_leaves_a_vm_alone_that_stands_in_one_queue(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    await queues.miss(POOL, "vm", True, NOW)
+    before = await contents(store)
+    assert not await queues.settle(POOL, "vm", Queue.RUNNING, (Queue.COMPLETED,), LATER)
+    assert await contents(store) == before
+
+
 @pytest.mark.parametrize(
     ("queue", "key", "field", "written"),
     [
@@ -305,6 +322,11 @@ async def in_ready(store: Connection) -> None:
     await make_ready(store, "vm")
 
 
+async def in_two(store: Connection) -> None:
+    await in_running(store)
+    await store.call("SADD", keys.queue(Queue.READY, POOL), "vm")
+
+
 async def in_completed(store: Connection) -> None:
     await make_completed(store, "vm")
 
@@ -332,7 +354,7 @@ TOLD: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, s
     What.EXPLAINED: (discovered, ACTS["explain"], {"why": "why"}),
     What.MISSING: (in_running, ACTS["miss"], {}),
     What.FOUND: (missing, ACTS["welcome"], {}),
-    What.SETTLED: (in_running, ACTS["settle"], {"why": "ready"}),
+    What.SETTLED: (in_two, ACTS["settle"], {"why": "ready"}),
     What.FAILED: (
         in_completed,
         lambda q: q.fail(POOL, "vm", "why", LATER),

@@ -30,6 +30,7 @@ class Client(Protocol):
     def __init__(self, head_only: bool = False) -> None:
         self._head_only = head_only
         self._bytes = b""
+        self.statuses: list[int] = []
         self.answer: Deferred[Answer | None] = Deferred()
         self.ended: Deferred[None] = Deferred()
 
@@ -51,6 +52,7 @@ class Client(Protocol):
         self._bytes += data
         while (found := self._parsed()) is not None:
             answer, self._bytes = found
+            self.statuses.append(answer.status)
             if answer.status != 100:
                 self.answer.callback(answer)
 

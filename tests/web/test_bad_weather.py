@@ -12,7 +12,7 @@ from tests.redis_server import RedisServer
 from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
-from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.checkouts import PAGE, Checkouts, Taken
 from vmpooler.store.connection import Connection
 from vmpooler.web.returns import LATE, Returns
 from vmpooler.web.under_way import UnderWay
@@ -71,7 +71,21 @@ async def test_an_answer_that_redis_could_not_deliver_costs_no_vm(served: Served
     await until(lambda: fell_back(served, "vm1"))
     await until(lambda: fell_back(served, "vm2"))
     assert ("checkout", "vm1") in await served.events()
-    assert await served.api.drained(10)
+    assert await served.api.drained(2)
+
+
+async def test_what_a_checkout_took_is_found_however_much_has_happened_since(served: Served) -> None:
+    await served.have(POOL, "vm1")
+    start = now()
+    await served.ask("POST", f"/vm/{POOL}")
+    checkout_id = (await served.record("vm1"))["checkout_id"]
+    noise = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'what', 'noise') end"
+    await served.store.call("EVAL", noise, 1, "vmpooler__x__events", PAGE + 1)
+    await served.have(POOL, "vm2")
+    await served.ask("POST", f"/vm/{POOL}")
+    later_id = (await served.record("vm2"))["checkout_id"]
+    taken = await Checkouts(served.store, PLAIN).taken_by({checkout_id, later_id, "another"}, start)
+    assert taken == [Taken(POOL, "vm1", checkout_id), Taken(POOL, "vm2", later_id)]
 
 
 async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:

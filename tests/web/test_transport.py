@@ -144,10 +144,15 @@ async def test_of_a_name_that_stands_twice_the_last_count_holds(serve: Serve) ->
 async def test_a_body_beyond_the_limit_is_413_before_it_is_there(serve: Serve) -> None:
     served = await serve()
     head = b"POST /vm HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 65537\r\n\r\n"
-    answer = await served.say(head)
+    client = await connected(served.port)
+    client.say(head)
+    answer = await client.heard()
     assert answer.status == 413
     assert answer.json["ok"] is False
     assert answer.headers["content-type"] == "application/json"
+    client.say(b" " * 65537)
+    await client.ended
+    assert client.statuses == [413], "the client is not told to go on"
     just_right = b'{"ubuntu-22.04": 0' + b" " * (65536 - 19) + b"}"
     assert (await served.ask("POST", "/vm", just_right)).status == 200
 

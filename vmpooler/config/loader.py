@@ -7,13 +7,14 @@ from pathlib import Path
 
 import attrs
 
+from vmpooler.config.auth import read_auth
 from vmpooler.config.document import parse
 from vmpooler.config.listen import endpoint
 from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
-from vmpooler.settings import Auth, General, Graphite, Pool, Redis, Settings
+from vmpooler.settings import General, Graphite, Pool, Redis, Settings
 
 SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "tagfilter")
 
@@ -46,13 +47,13 @@ def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
     redis = reader.section(Redis, sections.get("redis"), "redis")
     providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
     pools = _pools(reader, sections.get("pools"), general)
-    auth, graphite = sections.get("auth"), sections.get("graphite")
+    graphite = sections.get("graphite")
     return Settings(
         general=general,
         redis=redis,
         pools=assign(pools, providers, reader.report),
         providers=providers.entries,
-        auth=None if auth is None else reader.section(Auth, auth, "auth"),
+        auth=read_auth(reader, sections.get("auth")),
         graphite=None if graphite is None else reader.section(Graphite, graphite, "graphite"),
         tagfilter=_tagfilter(reader, sections.get("tagfilter")),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vmpooler.settings import Auth, Dummy, General, Pool, Redis, Vsphere
+from vmpooler.settings import Dummy, General, Pool, Redis, Vsphere
 
 
 def _keys(*lines: str) -> frozenset[str]:
@@ -46,5 +46,4 @@ KEYS: Mapping[type, frozenset[str]] = {
     Pool: _keys(_POOL, _LOOP),
     Dummy: _keys(_DUMMY, _PROVIDER, _BREAKER),
     Vsphere: _keys(_PROVIDER, _BREAKER),
-    Auth: _keys("ldap"),
 }

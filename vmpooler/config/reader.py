@@ -61,8 +61,10 @@ class Reader:
                 self.report.mistake(f"{path}.{key_shown(key)}", "unknown key" + nearest(key, [*fields, *files]))
 
     def _value(self, field: Any, kind: Any, given: Mapping[str, object], path: str, parent: object) -> Any:
-        raw = self._secret(field.name, given, path) if field.metadata["secret"] else given.get(field.name)
+        raw = self._secret(field, given, path) if field.metadata["secret"] else given.get(field.name)
         path = f"{path}.{field.name}"
+        if field.metadata["part"] is not None:
+            return None if raw is None else self.section(field.metadata["part"], raw, path)
         if raw is None and field.metadata["inherits"]:
             return getattr(parent, field.name)
         if raw is None and field.default is attrs.NOTHING:
@@ -83,15 +85,16 @@ class Reader:
             self.report.mistake(path, f"expected {wrong}{got}")
             return None
 
-    def _secret(self, name: str, given: Mapping[str, object], path: str) -> object:
+    def _secret(self, field: Any, given: Mapping[str, object], path: str) -> object:
         """A secret as given: by the environment first, so that it can stand in for what the file says."""
+        name = field.name
         own, file = given.get(name), given.get(f"{name}_file")
         if own is not None and file is not None:
             self.report.mistake(f"{path}.{name}_file", f"{name} is given too; keep one of them")
             return None
         owner = path.removeprefix("providers.")
         variable = re.sub("[^A-Z0-9]", "_", f"VMPOOLER_{owner}_{name}".upper())
-        if value := self.environ.get(variable):
+        if value := self.environ.get(field.metadata["variable"] or variable):
             return value
         return own if file is None else self._content(file, f"{path}.{name}_file")
 

@@ -3,6 +3,7 @@
 import attrs
 
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Task
 
 
 @attrs.frozen
@@ -113,6 +114,22 @@ class StampOwner:
 
 
 @attrs.frozen
+class RunTask:
+    """Do what a client asked for."""
+
+    vm: str
+    task: Task
+
+
+@attrs.frozen
+class DropTask:
+    """Give up what a client asked for: it can never be done."""
+
+    task: Task
+    why: str
+
+
+@attrs.frozen
 class Flag:
     """Tell that too much of a pool is unknown at once for any of it to be completed."""
 
@@ -150,5 +167,6 @@ VmAction = (
     | Mend
     | Settle
     | StampOwner
+    | RunTask
 )
-Action = VmAction | Clone | Flag | Unflag | NoteEmpty | Withdraw
+Action = VmAction | Clone | DropTask | Flag | Unflag | NoteEmpty | Withdraw

@@ -46,5 +46,13 @@ class TokenNeeded(VmpoolerError):
     """A token is missing or unknown."""
 
 
+class NotYours(VmpoolerError):
+    """What was to be changed is another user's, and the operator wants it left to its owner."""
+
+
+class AuthAway(VmpoolerError):
+    """Who knows the users cannot be asked, or did not answer in time; whether the password is right is not known."""
+
+
 class PoolEmpty(VmpoolerError):
     """Fewer VMs are ready than were asked for; nothing was changed."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 import attrs
 
 from vmpooler.domain.guest import Guest
+from vmpooler.domain.tasks import Task
 
 NOBODY = "anonymous"
 """The owner of a VM that was checked out without a token."""
@@ -56,6 +57,7 @@ class PoolState:
     ``busy``: VMs that this process has work in flight for. ``cloning``: VMs of this pool whose clone Redis counts as
     under way. ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again.
     ``confirmed``: unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
+    ``tasks``: what clients asked to be done to its VMs.
     """
 
     vms: tuple[Vm, ...] = ()
@@ -68,3 +70,4 @@ class PoolState:
     flagged: bool = False
     empty: bool = False
     waiting: bool = False
+    tasks: tuple[Task, ...] = ()

@@ -22,12 +22,8 @@ def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
     """How long after a look the next is due when no event comes before."""
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
     retries = [vm.retry_at for vm in state.vms if vm.retry_at > now]
+    retries += [task.retry_at for task in state.tasks if task.retry_at > now]
     if state.clones_after > now:
         retries.append(state.clones_after)
     until_retry = min(retries, default=now + longest) - now
     return max(SOONEST, min(EAGER if awaited else longest, longest, until_retry))
-
-
-def backoff(failures: int) -> float:
-    """How long to wait after so many failures in a row."""
-    return float(min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(failures - 1, 30)))

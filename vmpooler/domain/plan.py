@@ -1,23 +1,33 @@
 """What should happen to a pool now: first each VM is judged, then VMs are counted."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from vmpooler.domain.actions import (
     Action,
+    Check,
     Clone,
     Complete,
     Discover,
+    DropTask,
     Flag,
     NoteEmpty,
     Release,
+    RunTask,
+    StampOwner,
     Unflag,
     VmAction,
     Withdraw,
 )
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.tasks import first_of_each
 from vmpooler.domain.verdict import Case, fate
 from vmpooler.settings import Pool
+
+ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
+"""Where a VM stands that is not finished with."""
 
 
 @attrs.frozen
@@ -40,11 +50,12 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
         vm.name: fate(_case(vm, pool, state, now, rules, guarded)) for vm in state.vms if vm.name not in state.busy
     }
     fates |= trims(pool, state, fates)
+    fates |= due_tasks(state, fates, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
     todo: list[Action] = [action for action in fates.values() if action is not None]
-    return [*todo, *lost, *new, *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
+    return [*todo, *lost, *new, *_hopeless(state), *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
 
 
 def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
@@ -100,6 +111,25 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> di
     stale = sorted(idle, key=lambda vm: vm.ready or 0)[:beyond]
     why = f"is more than the pool's size of {pool.size}"
     return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
+
+
+def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
+    """What clients asked for and can be done now: in order for each VM, and after what is more urgent for it."""
+    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | StampOwner)}
+    can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
+    first = first_of_each(state.tasks)
+    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and task.retry_at <= now}
+
+
+def _is_made(state: PoolState, vm: str) -> bool:
+    return vm in state.inventory and not state.inventory[vm].cloning and vm not in state.cloning
+
+
+def _hopeless(state: PoolState) -> list[Action]:
+    """What clients asked for of VMs that are finished with."""
+    alive = {vm.name for vm in state.vms if vm.queue in ALIVE}
+    gone = [task for task in state.tasks if task.vm not in alive and task.vm not in state.busy]
+    return [DropTask(task, "the VM is finished with") for task in gone]
 
 
 def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Action]:

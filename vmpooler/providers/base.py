@@ -54,8 +54,8 @@ class Provider(Protocol):
     async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
         """Write on the VM who has it; empty for nobody."""
 
-    async def add_disk(self, pool: Pool, name: str, size: int) -> None:
-        """Attach one more disk of ``size`` GB."""
+    async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
+        """Attach one more disk of ``size`` GB. That of the same ``id`` which is already there counts as attached."""
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
         """Take a snapshot. One of that name that is already there counts as taken."""

@@ -6,15 +6,18 @@ from collections.abc import Collection, Sequence
 import attrs
 
 from vmpooler.domain import times
+from vmpooler.domain.admission import Admission
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.domain.errors import PoolEmpty, TokenNeeded
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
+from vmpooler.store.admission import admitted
 from vmpooler.store.connection import Connection
-from vmpooler.store.queues import complete_keys
+from vmpooler.store.queues import complete
 from vmpooler.store.scripts import load
+from vmpooler.store.transition import Transitions
 
 BY = "api"
 
@@ -42,7 +45,7 @@ class Checkouts:
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
-        self._kept = settings.general.events_max
+        self._transitions = Transitions(connection, settings.general.events_max, BY)
         hours = int(settings.general.vm_lifetime_auth)
         self._lifetime = str(hours) if hours > 0 else ""
 
@@ -61,7 +64,7 @@ class Checkouts:
         reply = await self._connection.run(
             load("checkout"),
             (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
-            (f"{now:.3f}", self._kept, NOBODY, "", "", *shape, *owner),
+            (f"{now:.3f}", self._transitions.kept, NOBODY, "", "", *shape, *owner),
         )
         match reply:
             case ["ok", *rows]:
@@ -90,31 +93,15 @@ class Checkouts:
         """running -> ready: the client of this checkout never got the VM. False when it is no longer that client's."""
         places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
         args = (What.RETURNED, why, "checkout_id", checkout_id, json.dumps(OF_A_CHECKOUT))
-        return bool(
-            await self._connection.run(
-                load("move"),
-                (keys.EVENTS, keys.record(vm), keys.history(vm), *places),
-                (f"{now:.3f}", self._kept, BY, pool, vm, *args),
-            )
-        )
+        return bool(await self._transitions.run("move", pool, vm, now, places, args))
 
-    async def complete(self, pool: str, vm: str, token: str | None, checked: bool, now: float) -> None:
+    async def complete(self, pool: str, vm: str, admission: Admission, now: float) -> None:
         """running -> completed, because its client says so.
 
-        ``checked``: whether a VM that was checked out with a token needs one that is known. Raises TokenNeeded for
-        that, NoSuchVm when the VM is not running.
+        Raises TokenNeeded or NotYours where the client is not admitted, NoSuchVm when the VM is not running.
         """
-        more = complete_keys(pool, Queue.RUNNING, token or "")
-        args = (Queue.RUNNING, "its client is done with it", "client" if checked else "", times.text(now))
-        done = await self._connection.run(
-            load("complete"),
-            (keys.EVENTS, keys.record(vm), keys.history(vm), *more),
-            (f"{now:.3f}", self._kept, BY, pool, vm, *args),
-        )
-        if done < 0:
-            raise TokenNeeded(f"{vm} was checked out with a token: a known token is needed")
-        if not done:
-            raise NoSuchVm(f"{vm} is not checked out")
+        why = "its client is done with it"
+        admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission), vm)
 
 
 def _place(pool: str) -> tuple[str, str, str]:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from vmpooler.domain import times
+from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.settings import Settings
 from vmpooler.store import keys
+from vmpooler.store.admission import shown
 from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
+from vmpooler.store.transition import Transitions
 
 PASSED_OVER = 15.0
 """Seconds after which a pool that has not asked again loses its place in the line for a clone."""
@@ -26,17 +29,16 @@ class Queues:
 
     def __init__(self, connection: Connection, settings: Settings, by: str = "manager") -> None:
         self._connection = connection
-        self._kept = settings.general.events_max
         self._limit = settings.general.task_limit
         self._data_ttl = int(settings.redis.data_ttl * 3600)
-        self._by = by
+        self._transitions = Transitions(connection, settings.general.events_max, by)
 
     async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
         """Make the VM pending, if the pool is short of VMs and it is its turn to clone."""
-        more = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
         shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
+        queues = (keys.queue(queue, pool) for queue in Queue)
         args = (times.text(now), size, self._limit, PASSED_OVER)
-        return cast(Begun, await self._run("begin_clone", pool, vm, now, (*more, *shared), args))
+        return cast(Begun, await self._transitions.run("begin_clone", pool, vm, now, (*shared, *queues), args))
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
         """The clone is done after ``seconds``; None: nobody waits for it any more."""
@@ -52,7 +54,7 @@ class Queues:
 
     async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:
         """``queue`` -> completed."""
-        return await self._did("complete", pool, vm, now, complete_keys(pool, queue), (queue, why, "", times.text(now)))
+        return await complete(self._transitions, pool, vm, queue, why, now) == 1
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> gone, ``seconds`` after its destruction was ordered."""
@@ -83,7 +85,7 @@ class Queues:
     async def mend(self, pool: str, vm: str, queue: Queue, now: float) -> bool:
         """Start the clock of a VM that lacks the moment its timer counts from."""
         touched = (keys.record(vm), keys.active(pool), keys.since(pool), keys.queue(queue, pool))
-        done = await self._connection.run(load("mend"), touched, (vm, queue, times.text(now), _epoch(now)))
+        done = await self._connection.run(load("mend"), touched, (vm, queue, times.text(now), f"{now:.3f}"))
         return bool(done)
 
     async def check(self, vm: str, now: float) -> None:
@@ -94,7 +96,7 @@ class Queues:
         """Note that ``subject`` (a VM, ``keys.CLONES`` or ``keys.INVENTORY``) failed; the seconds to wait."""
         vm = "" if subject.startswith(":") else subject
         args = (subject, why, BACKOFF_FIRST, BACKOFF_MOST)
-        return float(await self._run("fail", pool, vm, now, (keys.trouble(pool),), args))
+        return float(await self._transitions.run("fail", pool, vm, now, (keys.trouble(pool),), args))
 
     async def recover(self, pool: str, subject: str, now: float) -> bool:
         """Note that what failed works again."""
@@ -121,26 +123,18 @@ class Queues:
     async def _did(
         self, script: str, pool: str, vm: str, now: float, more: Sequence[str], args: Sequence[str | int | float]
     ) -> bool:
-        return bool(await self._run(script, pool, vm, now, more, args))
-
-    async def _run(
-        self, script: str, pool: str, vm: str, now: float, more: Sequence[str], args: Sequence[str | int | float]
-    ) -> str:
-        """Run a script with what the prelude wants before what the script wants."""
-        head = (keys.EVENTS, keys.record(vm), keys.history(vm))
-        known = (_epoch(now), self._kept, self._by, pool, vm)
-        reply: str = await self._connection.run(load(script), (*head, *more), (*known, *args))
-        return reply
+        return bool(await self._transitions.run(script, pool, vm, now, more, args))
 
 
-def complete_keys(pool: str, queue: Queue, token: str = "") -> tuple[str, ...]:
-    """What complete.lua wants after the prelude's keys."""
-    moved = (keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
-    return (*moved, keys.CLONING, keys.TASKS_CLONE, keys.since(pool), keys.token(token))
-
-
-def _epoch(now: float) -> str:
-    return f"{now:.3f}"
+async def complete(
+    transitions: Transitions, pool: str, vm: str, queue: Queue, why: str, now: float, admission: Admission = FREE
+) -> int:
+    """``queue`` -> completed, if whoever asks is admitted: 1, or what complete.lua says instead."""
+    moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
+    books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
+    args = (times.text(now), *shown(admission), queue, why)
+    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
+    return answer
 
 
 def _seconds(seconds: float | None) -> str:

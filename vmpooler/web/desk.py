@@ -3,6 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.names import Choice, random_name
@@ -26,7 +27,7 @@ class Desk:
         self._checkouts = Checkouts(connection, settings)
         self._returns = Returns(self._checkouts, clock, under_way)
         self._under_way = under_way
-        self._guarded = settings.auth is not None
+        self._auth = settings.auth
         self._clock = clock
         self._choice = choice
 
@@ -37,7 +38,11 @@ class Desk:
     def complete(self, request: Request, pool: str, vm: str) -> Deferred[None]:
         """The client of this request is done with a VM."""
         now = self._clock.seconds()
-        return self._under_way.shielded(self._checkouts.complete(pool, vm, request.token, self._guarded, now))
+        return self._under_way.shielded(self._checkouts.complete(pool, vm, self.admission(request), now))
+
+    def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
+        """What the client of this request must show to change a VM: nothing, where no auth is configured."""
+        return FREE if self._auth is None else Admission(request.token, need)
 
     def close(self) -> None:
         """Give nothing back any more."""
@@ -45,7 +50,7 @@ class Desk:
 
     async def _check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         checkout_id, now = random_name(self._choice, ID_LENGTH), self._clock.seconds()
-        token = request.token if self._guarded else None
+        token = None if self._auth is None else request.token
         try:
             given = await self._checkouts.checkout(wanted, checkout_id, token, now)
         except StoreAway as away:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from vmpooler.domain.errors import (
     Invalid,
     NoSuchVm,
+    NotYours,
     PoolEmpty,
     StoreAway,
     TokenNeeded,
@@ -24,6 +25,7 @@ from vmpooler.web.text import Json
 STATUS: dict[type[Exception], int] = {
     Invalid: 400,
     TokenNeeded: 401,
+    NotYours: 403,
     NoSuchVm: 404,
     UnknownPools: 404,
     HTTPException: 404,  # no such route, or not with this method
@@ -32,7 +34,7 @@ STATUS: dict[type[Exception], int] = {
 }
 """What each error is as a status; any other is a defect, and 500."""
 
-TOLD = (Invalid, StoreAway)
+TOLD = (Invalid, NotYours, StoreAway)
 """The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
 
 CHALLENGE = 'Basic realm="Authentication required"'

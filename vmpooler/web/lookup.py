@@ -63,5 +63,4 @@ class Lookup:
             del self._known[next(iter(self._known))]
         self._known[host] = Known(address, self._clock.seconds() + FRESH)
         for answer in self._asked.pop(host):
-            if not answer.called:
-                answer.callback(address)
+            answer.callback(address)

@@ -13,7 +13,7 @@ from vmpooler.domain.guest import Guest, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.fate import Fate
 from vmpooler.providers.dummy.memory import Memory
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.vm import Disk, Vm
 from vmpooler.providers.dummy.world import World
 from vmpooler.providers.reach import reach
 from vmpooler.settings import Dummy, Pool
@@ -103,14 +103,15 @@ class DummyProvider:
             raise ProviderError(f"{name} was not made by this service")
         self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, owner=owner)))
 
-    async def add_disk(self, pool: Pool, name: str, size: int) -> None:
-        """Attach one more disk of ``size`` GB."""
+    async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
+        """Attach one more disk of ``size`` GB, unless that of this ``id`` is there already."""
         self._check()
-        self._cloned(name)
+        if id in {disk.id for disk in self._cloned(name).disks}:
+            return
         settings = self._settings
         seconds = await self._take(settings.createdisk_max_time, settings.createdisk_fail_percent, f"a disk for {name}")
         vm = self._cloned(name)
-        await self._change(attrs.evolve(vm, disks=(*vm.disks, size)), seconds)
+        await self._change(attrs.evolve(vm, disks=(*vm.disks, Disk(id, size))), seconds)
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
         """Remember the disks as they are under this name, unless it is there already."""

@@ -9,14 +9,22 @@ import attrs
 from vmpooler.domain.guest import Guest, Stamp
 
 
+@attrs.frozen
+class Disk:
+    """An extra disk: the id of the request that it came with, and its size in GB."""
+
+    id: str
+    size: int
+
+
 @attrs.frozen(kw_only=True)
 class Vm:
     """What a VM is at a moment follows from this record and the moment: nothing has to happen in between.
 
     Moments are in seconds since the epoch. ``number`` is its own at the hypervisor. ``cloned``: when its clone ends,
     well or (``fails``) leaving nothing. ``booted``: when its guest is up; None if it never will be. ``gone``: when its
-    destruction, once ordered, is done. ``hostname`` is what the guest calls itself. ``disks`` are the extra ones, in
-    GB; ``snapshots`` has the disks of those moments.
+    destruction, once ordered, is done. ``hostname`` is what the guest calls itself. ``disks`` are the extra
+    ones; ``snapshots`` has the disks of those moments.
     """
 
     name: str
@@ -29,8 +37,8 @@ class Vm:
     fails: bool = False
     gone: float | None = None
     powered_on: bool = True
-    disks: tuple[int, ...] = ()
-    snapshots: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    disks: tuple[Disk, ...] = ()
+    snapshots: Mapping[str, tuple[Disk, ...]] = attrs.field(factory=dict)
 
     @property
     def address(self) -> str:

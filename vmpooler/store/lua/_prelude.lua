@@ -19,3 +19,20 @@ local function emit(what, why, more, of, record, history)
   if left == -1 then redis.call('PERSIST', history)
   else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end
 end
+
+-- Why a client may not change the VM: -1 when a token that is known is needed, -2 when the VM is another user's; nil when
+-- it may. ``need``: 'always' a token, 'taken' where the VM was checked out with one, '' nobody is asked. ``own``: '1' when
+-- a VM may only be changed by the user who checked it out. A token that serves counts as used.
+local function refusal(token, now_text, need, own)
+  if need == '' then return nil end
+  local owned = redis.call('HEXISTS', KEYS[2], 'token:token') == 1
+  if redis.call('EXISTS', token) == 0 then
+    if need == 'always' or owned then return -1 end
+    return nil
+  end
+  local user = redis.call('HGET', token, 'user')
+  if own == '1' and owned and redis.call('HGET', KEYS[2], 'token:user') ~= user then return -2 end
+  redis.call('HSET', token, 'last', now_text)
+  by = user or by
+  return nil
+end

@@ -1,0 +1,92 @@
+"""The keys in Redis are those that keys.py tells of: the original's, which are a contract, and ours beside them."""
+
+import re
+
+from tests.store.contents import (
+    NOW,
+    all_keys,
+    checkouts_of,
+    contents,
+    make_completed,
+    make_ready,
+    make_running,
+    queues_of,
+)
+from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+
+OURS = "vmpooler__x__"
+
+ORIGINALS = {
+    r"vmpooler__(pending|ready|running|completed|discovered)__[^_]+": "set",
+    r"vmpooler__vm__[^_]+": "hash",
+    r"vmpooler__token__[^_]+": "hash",
+    r"vmpooler__active__[^_]+": "hash",
+    r"vmpooler__(clone|boot)__\d{4}-\d\d-\d\d": "hash",
+    r"vmpooler__lastboot": "hash",
+    r"vmpooler__tasks__clone": "string",
+    r"vmpooler__empty__[^_]+": "string",
+}
+"""MANAGER-CONTRACT 1.5 and 2.2."""
+
+
+async def whole_lives(store: Connection) -> None:
+    """Everything that can happen, so that every key is there that ever is."""
+    queues, checkouts = queues_of(store, task_limit=3), checkouts_of(store, vm_lifetime_auth=2.0)
+    await make_completed(store, "gone", "stuck")
+    await queues.forget("debian", "gone", 1, NOW)
+    await queues.fail("debian", "stuck", "why", NOW)
+    await make_running(store, "lost")
+    await queues.miss("debian", "lost", True, NOW)
+    await make_ready(store, "given", "back")
+    await store.call("HSET", keys.token("t"), "user", "ann")
+    for checkout_id in ("id1", "id2"):
+        await checkouts.checkout([Wanted("debian", 1, ("debian",))], checkout_id, "t", NOW)
+    assert any([await checkouts.give_back("debian", vm, "id2", "why", NOW) for vm in ("given", "back")])
+    await queues.discover("debian", "x", True, NOW)
+    await queues.flag("debian", "why", NOW)
+    await store.call("SADD", keys.confirmed("debian"), "x")
+    await queues.note_empty("centos", NOW)
+    for pool in ("centos", "debian", "centos", "centos"):
+        await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
+
+
+def documented() -> list[str]:
+    """The beginnings of all keys that keys.py makes."""
+    made = [keys.active(""), keys.empty(""), keys.clone_times(""), keys.boot_times("")]
+    made += [keys.record(""), keys.token(""), keys.history(""), keys.since(""), keys.trouble(""), keys.confirmed("")]
+    whole = [value for name, value in vars(keys).items() if name.isupper() and value.startswith("vmpooler__")]
+    return [*made, *whole, *(keys.queue(queue, "") for queue in Queue)]
+
+
+async def test_every_key_that_is_ever_written_is_documented_and_every_documented_key_is_written(
+    store: Connection,
+) -> None:
+    await whole_lives(store)
+    written = await all_keys(store)
+    assert [key for key in written if not key.startswith(tuple(documented()))] == []
+    assert [start for start in documented() if not any(key.startswith(start) for key in written)] == []
+
+
+async def test_a_key_is_one_of_the_originals_and_of_its_type_or_stands_apart_from_them(store: Connection) -> None:
+    await whole_lives(store)
+    for key in await all_keys(store):
+        kind = next((kind for shape, kind in ORIGINALS.items() if re.fullmatch(shape, key)), None)
+        if kind is None:
+            assert key.startswith(OURS), key
+        else:
+            assert await store.call("TYPE", key) == kind, key
+
+
+async def test_no_token_stands_anywhere_but_where_the_original_has_it(store: Connection) -> None:
+    secret = "abcdefghijklmnopqrstuvwxyz012345"
+    await make_ready(store, "vm")
+    await store.call("HSET", keys.token(secret), "user", "ann")
+    checkouts = checkouts_of(store)
+    await checkouts.checkout([Wanted("debian", 1, ("debian",))], "id1", secret, NOW)
+    await checkouts.complete("debian", "vm", Admission(secret, Need.WHERE_TAKEN), NOW)
+    told = {key for key, value in (await contents(store)).items() if secret in str(value)}
+    assert told == {keys.record("vm")}

@@ -1,0 +1,170 @@
+"""The limit of clones under way, and how pools take turns at it."""
+
+from random import Random
+
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
+
+from tests.store.contents import NOW, hash_of, queues_of
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.queues import PASSED_OVER, Begun, Queues
+
+MANY = 1000
+
+
+class Line:
+    """Pools that ask for clones, under a limit; every VM's name begins with its pool's."""
+
+    def __init__(self, store: Connection, limit: int) -> None:
+        self.store = store
+        self.queues: Queues = queues_of(store, task_limit=limit)
+        self.made = 0
+
+    async def asks(self, pool: str, now: float = NOW) -> Begun:
+        self.made += 1
+        return await self.queues.begin_clone(pool, f"{pool}-{self.made}", MANY, now)
+
+    async def under_way(self) -> list[str]:
+        cloning = await hash_of(self.store, keys.CLONING)
+        assert int(await self.store.call("GET", keys.TASKS_CLONE) or 0) == len(cloning)
+        assert all(vm.startswith(f"{pool}-") for vm, pool in cloning.items())
+        return sorted(cloning)
+
+    async def one_ends(self, vm: str, now: float = NOW) -> None:
+        assert await self.queues.end_clone(vm.partition("-")[0], vm, 1, now)
+
+
+@pytest.fixture
+def line(store: Connection) -> Line:
+    return Line(store, 2)
+
+
+async def test_the_limit_holds_for_all_pools_together(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "abc"] == ["ok", "ok", "limit"]
+    assert len(await line.under_way()) == 2
+
+
+async def test_the_limit_holds_for_pools_that_ask_at_once(store: Connection) -> None:
+    line = Line(store, 7)
+    answers = await gatherResults([Deferred.fromCoroutine(line.asks(pool)) for pool in "abcde" * 10])
+    assert answers.count("ok") == len(await line.under_way()) == 7
+
+
+async def test_a_clone_that_ends_in_whatever_way_makes_room_for_one_more(line: Line) -> None:
+    ends = [
+        lambda vm: line.queues.end_clone("a", vm, 1, NOW),
+        lambda vm: line.queues.end_clone("a", vm, None, NOW),
+        lambda vm: line.queues.complete("a", vm, Queue.PENDING, "why", NOW),
+        lambda vm: line.queues.promote("a", vm, "", None, NOW),
+    ]
+    for end in ends:
+        while await line.asks("a") == "ok":
+            pass
+        vm = (await line.under_way())[0]
+        assert await end(vm)
+        assert await line.asks("a") == "ok"
+        assert await line.asks("a") == "limit"
+
+
+async def test_a_lower_limit_is_waited_for(store: Connection) -> None:
+    many, few = Line(store, 4), Line(store, 2)
+    assert [await many.asks("a") for _ in range(4)] == ["ok"] * 4
+    few.made = 10
+    for vm in (await many.under_way())[:2]:
+        assert await few.asks("a") == "limit"
+        await many.one_ends(vm)
+    assert await few.asks("a") == "limit"
+    await many.one_ends((await many.under_way())[0])
+    assert await few.asks("a") == "ok"
+
+
+async def test_who_was_refused_first_comes_first(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aaacb"] == ["ok", "ok", "limit", "limit", "limit"]
+    served = []
+    for _ in range(6):
+        await line.one_ends((await line.under_way())[0])
+        turn = [pool for pool in "abc" if await line.asks(pool) == "ok"]
+        served.extend(turn)
+    assert served == ["a", "c", "b"] * 2
+
+
+async def test_turns_are_kept_also_when_the_clock_goes_back(line: Line) -> None:
+    assert [await line.asks(pool, NOW) for pool in "aab"] == ["ok", "ok", "limit"]
+    assert await line.asks("c", NOW - 10) == "limit"
+    await line.one_ends((await line.under_way())[0])
+    assert await line.asks("c", NOW - 9) == "limit"
+    assert await line.asks("b", NOW - 8) == "ok"
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_pools_of_unequal_hunger_wait_no_longer_than_their_turn(line: Line, seed: int) -> None:
+    """While a pool stands in line, each other pool is served at most once before it."""
+    chance, now = Random(seed), NOW
+    hunger = {"greedy": 60, "hungry": 15, "modest": 3}
+    before: dict[str, list[str]] = {}
+    while any(hunger.values()):
+        now += 0.5
+        assert len(await line.under_way()) <= 2
+        for pool in chance.sample(sorted(hunger), 3):
+            while hunger[pool]:
+                if await line.asks(pool, now) == "limit":
+                    before.setdefault(pool, [])
+                    break
+                hunger[pool] -= 1
+                before.pop(pool, None)
+                for waiting in before.values():
+                    waiting.append(pool)
+        for pool, served in before.items():
+            assert len(served) == len(set(served)), f"{pool} let {served} go before it"
+        under_way = await line.under_way()
+        for vm in chance.sample(under_way, chance.randint(0, len(under_way))):
+            await line.one_ends(vm, now)
+
+
+async def test_a_free_clone_is_kept_for_whose_turn_it_is_but_not_for_ever(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aabc"] == ["ok", "ok", "limit", "limit"]
+    await line.one_ends((await line.under_way())[0])
+    assert await line.asks("c", NOW + PASSED_OVER - 0.1) == "limit"
+    assert await line.asks("c", NOW + PASSED_OVER) == "ok"
+
+
+async def test_a_slow_pool_that_nobody_passed_by_keeps_its_place(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aab"] == ["ok", "ok", "limit"]
+    assert await line.asks("c", NOW + PASSED_OVER - 1) == "limit"
+    assert await line.asks("b", NOW + PASSED_OVER + 1) == "limit"
+    await line.one_ends((await line.under_way())[0])
+    assert await line.asks("c", NOW + PASSED_OVER + 1) == "limit"
+    assert await line.asks("b", NOW + PASSED_OVER + 1) == "ok"
+
+
+async def test_who_goes_on_asking_keeps_its_place(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aabc"] == ["ok", "ok", "limit", "limit"]
+    for turn in range(1, 10):
+        assert await line.asks("b", NOW + turn * 10) == "limit"
+        assert await line.asks("c", NOW + turn * 10) == "limit"
+    await line.one_ends((await line.under_way())[0])
+    assert await line.asks("c", NOW + 91) == "limit"
+    assert await line.asks("b", NOW + 91) == "ok"
+
+
+async def test_who_leaves_the_line_holds_up_nobody(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aabc"] == ["ok", "ok", "limit", "limit"]
+    await line.queues.withdraw("b")
+    await line.one_ends((await line.under_way())[0])
+    assert await line.asks("c") == "ok"
+
+
+async def test_recount_drops_what_pools_that_are_gone_left_in_the_books(line: Line) -> None:
+    assert [await line.asks(pool) for pool in ("gone", "a", "gone", "a")] == ["ok", "ok", "limit", "limit"]
+    assert await line.queues.recount(["a"]) == 1
+    assert await line.under_way() == ["a-2"]
+    assert await line.asks("a") == "ok"
+
+
+async def test_recount_puts_right_a_number_that_the_original_wrote(store: Connection, line: Line) -> None:
+    await line.asks("a")
+    await store.call("SET", keys.TASKS_CLONE, "7")
+    assert await line.queues.recount(["a"]) == 0
+    assert await line.under_way() == ["a-1"]

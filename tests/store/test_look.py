@@ -1,0 +1,162 @@
+"""What a look at Redis sees of a pool."""
+
+import pytest
+
+from tests.store.contents import NOW, POOL, make_completed, make_ready, queues_of, settings
+from vmpooler.domain import times
+from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.reports import PoolCounts
+from vmpooler.store import keys
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import Connection
+from vmpooler.store.look import Look, Trouble, look
+from vmpooler.store.stats import counts
+
+HOURS = 24.0
+
+
+async def seen(store: Connection, pool: str = POOL) -> Look:
+    return await look(store, pool, HOURS)
+
+
+async def only(store: Connection) -> Vm:
+    (vm,) = (await seen(store)).vms
+    return vm
+
+
+async def stands(store: Connection, *queues: Queue, **fields: str) -> None:
+    """The VM as another hand left it in Redis."""
+    for queue in queues:
+        await store.call("SADD", keys.queue(queue, POOL), "vm")
+    for field, value in fields.items():
+        await store.call("HSET", keys.record("vm"), field, value)
+
+
+async def test_an_empty_redis_has_nothing_of_a_pool(store: Connection) -> None:
+    assert await seen(store) == Look((), {}, frozenset(), frozenset(), False, False, False)
+
+
+async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
+    queues = queues_of(store)
+    await queues.begin_clone(POOL, "vm", 1, NOW)
+    assert await only(store) == Vm("vm", Queue.PENDING, ordered=NOW, lifetime=HOURS)
+    await queues.end_clone(POOL, "vm", 10, NOW + 10)
+    await queues.promote(POOL, "vm", "10.0.0.1", 20, NOW + 20)
+    await queues.check("vm", NOW + 30)
+    ready = Vm("vm", Queue.READY, ordered=NOW, ready=NOW + 20, checked=NOW + 30, lifetime=HOURS)
+    assert await only(store) == ready
+
+
+async def test_a_running_vm_is_seen_with_its_owner_and_its_own_lifetime(store: Connection) -> None:
+    await make_ready(store, "vm")
+    await store.call("HSET", keys.token("t"), "user", "ann")
+    checkouts = Checkouts(store, settings(vm_lifetime_auth=48.0))
+    await checkouts.checkout([Wanted(POOL, 1, (POOL,))], "id", "t", NOW + 50)
+    vm = await only(store)
+    assert (vm.queue, vm.checkout, vm.lifetime, vm.owner) == (Queue.RUNNING, NOW + 50, 48.0, "ann")
+
+
+async def test_a_running_vm_of_nobody_known_has_an_owner_nevertheless(store: Connection) -> None:
+    await stands(store, Queue.RUNNING)
+    assert (await only(store)).owner == "anonymous"
+
+
+async def test_a_missing_vm_is_seen_with_the_time_since(store: Connection) -> None:
+    await stands(store, Queue.RUNNING)
+    await queues_of(store).miss(POOL, "vm", True, NOW + 0.25)
+    assert (await only(store)).since == NOW + 0.25
+
+
+# What the original left.
+
+
+async def test_a_vm_of_the_original_is_seen_with_what_is_known_of_it(store: Connection) -> None:
+    await stands(store, Queue.READY, clone="2023-11-14 23:13:20 +0100", template=POOL)
+    assert await only(store) == Vm("vm", Queue.READY, ordered=NOW, lifetime=HOURS)
+
+
+async def test_a_vm_without_a_record_is_seen(store: Connection) -> None:
+    await stands(store, Queue.PENDING)
+    assert await only(store) == Vm("vm", Queue.PENDING, lifetime=HOURS)
+
+
+@pytest.mark.parametrize("checkout", ["", "2023-11-14"])
+async def test_the_checkout_time_of_the_pool_stands_in_for_the_records(store: Connection, checkout: str) -> None:
+    await stands(store, Queue.RUNNING, checkout=checkout)
+    await store.call("HSET", keys.active(POOL), "vm", times.text(NOW))
+    assert (await only(store)).checkout == NOW
+
+
+async def test_the_record_comes_before_the_pools_checkout_time(store: Connection) -> None:
+    await stands(store, Queue.RUNNING, checkout=times.text(NOW))
+    await store.call("HSET", keys.active(POOL), "vm", times.text(NOW - 1000))
+    assert (await only(store)).checkout == NOW
+
+
+@pytest.mark.parametrize(("stored", "hours"), [("12", 12.0), ("0", None), ("never", None)])
+async def test_a_lifetime_is_read_as_the_original_does(store: Connection, stored: str, hours: float | None) -> None:
+    await stands(store, Queue.RUNNING, lifetime=stored)
+    assert (await only(store)).lifetime == hours
+
+
+@pytest.mark.parametrize(
+    ("queues", "believed", "also"),
+    [
+        ((Queue.READY, Queue.RUNNING), Queue.RUNNING, (Queue.READY,)),
+        ((Queue.COMPLETED, Queue.READY, Queue.DISCOVERED), Queue.READY, (Queue.COMPLETED, Queue.DISCOVERED)),
+        ((Queue.COMPLETED, Queue.PENDING), Queue.PENDING, (Queue.COMPLETED,)),
+        (tuple(Queue), Queue.RUNNING, (Queue.READY, Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)),
+    ],
+)
+async def test_a_vm_in_several_queues_is_one_vm_in_the_safest(
+    store: Connection, queues: tuple[Queue, ...], believed: Queue, also: tuple[Queue, ...]
+) -> None:
+    await stands(store, *queues)
+    vm = await only(store)
+    assert (vm.queue, vm.also) == (believed, also)
+
+
+# The pool as a whole.
+
+
+async def test_what_fails_is_seen_and_delays_the_next_try(store: Connection) -> None:
+    await make_completed(store, "vm")
+    queues = queues_of(store)
+    await queues.fail(POOL, "vm", 'it\'s "locked" ✗', NOW)
+    await queues.fail(POOL, keys.CLONES, "no space", NOW)
+    look = await seen(store)
+    assert look.troubles == {"vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'), ":clone": Trouble(1, NOW + 1, "no space")}
+    assert look.vms[0].retry_at == NOW + 1
+
+
+async def test_the_marks_of_a_pool_are_seen(store: Connection) -> None:
+    queues = queues_of(store, task_limit=1)
+    await queues.begin_clone("other", "theirs", 5, NOW)
+    await queues.begin_clone(POOL, "vm", 5, NOW)
+    await queues.flag(POOL, "why", NOW)
+    await queues.note_empty(POOL, NOW)
+    await store.call("SADD", keys.confirmed(POOL), "x")
+    assert await seen(store) == Look((), {}, frozenset("x"), frozenset(), flagged=True, empty=True, waiting=True)
+    await queues.withdraw(POOL)
+    assert not (await seen(store)).waiting
+
+
+async def test_a_pool_sees_its_own_clones_and_no_others(store: Connection) -> None:
+    queues = queues_of(store)
+    await queues.begin_clone(POOL, "mine", 5, NOW)
+    await queues.begin_clone("other", "theirs", 5, NOW)
+    assert (await seen(store)).cloning == frozenset({"mine"})
+    other = await seen(store, "other")
+    assert ([vm.name for vm in other.vms], other.cloning) == (["theirs"], frozenset({"theirs"}))
+
+
+async def test_counts_are_of_all_pools_at_one_moment(store: Connection) -> None:
+    await make_ready(store, "a", "b")
+    await make_completed(store, "c", pool="other")
+    await queues_of(store).begin_clone(POOL, "d", 9, NOW)
+    await store.call("HSET", keys.boot_times(times.day(NOW)), "debian:old", "")
+    found = await counts(store, ["other", POOL, "none"], NOW)
+    booted = times.text(NOW)
+    assert found.pools == (PoolCounts(0, 0, 0, 1, booted), PoolCounts(2, 1, 0, 0, booted), PoolCounts(0, 0, 0, 0, ""))
+    assert (found.cloning, found.clone_seconds, found.boot_seconds) == (1, (10.0,) * 3, (20.0,) * 3)

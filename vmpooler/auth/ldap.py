@@ -1,0 +1,175 @@
+"""Users of an LDAP server: a password is right when the server accepts a bind with it."""
+
+from typing import Any, NoReturn
+
+from ldaptor.protocols import pureldap
+from ldaptor.protocols.ldap import ldaperrors
+from ldaptor.protocols.ldap.distinguishedname import escape
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from vmpooler.auth.base import plausible
+from vmpooler.auth.tls import Tls
+from vmpooler.auth.wire import LdapClient, Trouble
+from vmpooler.domain.errors import AuthAway
+from vmpooler.settings import Ldap, ServiceAccount
+
+CONNECTIONS = 10
+"""How many questions are under way at once; more wait, within their time limit."""
+
+AWAY = "users cannot be checked now: the LDAP server is away or slow; try again later"
+
+WRONG = {
+    error.resultCode
+    for error in (ldaperrors.LDAPInvalidCredentials, ldaperrors.LDAPNoSuchObject, ldaperrors.LDAPInvalidDNSyntax)
+}
+BARRED = {
+    error.resultCode
+    for error in (
+        ldaperrors.LDAPConstraintViolation,
+        ldaperrors.LDAPInappropriateAuthentication,
+        ldaperrors.LDAPInsufficientAccessRights,
+        ldaperrors.LDAPUnwillingToPerform,
+    )
+}
+"""How servers say that an account is locked, disabled or without a password: it concerns that user only."""
+
+ENCRYPT = {ldaperrors.LDAPConfidentialityRequired.resultCode, ldaperrors.LDAPStrongAuthRequired.resultCode}
+SEVERAL = ldaperrors.LDAPSizeLimitExceeded.resultCode
+ABSENT = ldaperrors.LDAPNoSuchObject.resultCode
+
+
+class LdapAuthenticator:
+    """Asks the server of the settings, each time over a connection of its own.
+
+    Why the server cannot be asked goes to the log, once until that changes; callers only hear that it is so.
+    Raises StartError when the CA file cannot be used.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Ldap, reactor: Any) -> None:
+        self._settings, self._reactor = settings, reactor
+        self._tls = Tls(settings)
+        tcp = HostnameEndpoint(reactor, settings.host, settings.port, timeout=settings.timeout)
+        self._endpoint = wrapClientTLS(self._tls, tcp) if settings.encryption == "simple_tls" else tcp
+        self._slots = DeferredSemaphore(CONNECTIONS)
+        self._trouble = ""
+
+    async def check(self, user: str, password: str) -> bool:
+        """Whether the server lets the user in with this password. Raises AuthAway."""
+        if not plausible(user, password):
+            return False
+        asking = Deferred.fromCoroutine(self._ask(user, password))
+        try:
+            answer = await asking.addTimeout(self._settings.timeout, self._reactor, _late)
+        except Trouble as trouble:
+            self._tell(str(trouble))
+            raise AuthAway(AWAY) from None
+        self._tell("")
+        return answer
+
+    async def _ask(self, user: str, password: str) -> bool:
+        await self._slots.acquire()
+        try:
+            client = await self._connected()
+            try:
+                if self._settings.encryption == "start_tls":
+                    _require(await client.start_tls(self._tls), "it refuses StartTLS")
+                return await self._lets_in(client, user, password)
+            finally:
+                await client.close()
+        finally:
+            self._slots.release()
+
+    async def _connected(self) -> LdapClient:
+        try:
+            client: Any = await self._endpoint.connect(Factory.forProtocol(LdapClient))
+        except (CancelledError, ConnectingCancelledError):
+            raise CancelledError from None
+        except Exception as error:
+            raise Trouble(f"cannot connect: {error}") from None
+        return client  # type: ignore[no-any-return]
+
+    async def _lets_in(self, client: LdapClient, user: str, password: str) -> bool:
+        account = self._settings.service_account_hash
+        names = self._names(user) if account is None else await self._found(client, account, user)
+        for name in names:
+            result = await _bind(client, name, password)
+            if result.resultCode == 0:
+                return True
+            if result.resultCode in BARRED:
+                self.log.info("auth: LDAP does not let in {user!r}: {why}", user=user, why=_meaning(result))
+            elif result.resultCode not in WRONG:
+                _fail(result, "it answers a bind with")
+        return False
+
+    def _names(self, user: str) -> list[bytes]:
+        """The DNs that the user may have, in the order of the settings."""
+        name, settings = escape(user), self._settings
+        return [f"{kind}={name},{base}".encode() for base in settings.base for kind in settings.user_object]
+
+    async def _found(self, client: LdapClient, account: ServiceAccount, user: str) -> list[bytes]:
+        """The DN of the one entry that the service account finds for the user; none when several are found."""
+        login = await _bind(client, account.user_dn.encode(), account.password)
+        _require(login, "it refuses the service account (auth.ldap.service_account_hash)")
+        found: set[bytes] = set()
+        for base in self._settings.base:
+            result, names = await client.search(self._search(base, user))
+            if result.resultCode == SEVERAL:
+                return []
+            if result.resultCode != ABSENT:
+                _require(result, f"it refuses a search under {base!r}")
+            found.update(names)
+        found.discard(b"")  # a bind without a name is a guest's
+        return list(found) if len(found) == 1 else []
+
+    def _search(self, base: str, user: str) -> pureldap.LDAPSearchRequest:
+        """A search for at most two entries. A filter that was never text needs no escaping (RFC 4515)."""
+        kinds = [
+            pureldap.LDAPFilter_equalityMatch(
+                pureldap.LDAPAttributeDescription(kind), pureldap.LDAPAssertionValue(user)
+            )
+            for kind in self._settings.user_object
+        ]
+        return pureldap.LDAPSearchRequest(
+            baseObject=base, sizeLimit=2, filter=pureldap.LDAPFilter_or(kinds), attributes=["1.1"]
+        )
+
+    def _tell(self, trouble: str) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        where = f"{self._settings.host}:{self._settings.port}"
+        if trouble:
+            self.log.warn("auth: LDAP server {where} cannot be asked: {why}", where=where, why=trouble)
+        else:
+            self.log.info("auth: LDAP server {where} can be asked again", where=where)
+
+
+async def _bind(client: LdapClient, name: bytes, password: str) -> pureldap.LDAPBindResponse:
+    return await client.ask(pureldap.LDAPBindRequest(dn=name, auth=password.encode()), pureldap.LDAPBindResponse)
+
+
+def _late(_: object, seconds: float) -> NoReturn:
+    raise Trouble(f"no answer within {seconds:g} s (auth.ldap.timeout)")
+
+
+def _require(result: pureldap.LDAPResult, what: str) -> None:
+    if result.resultCode != 0:
+        _fail(result, what)
+
+
+def _fail(result: pureldap.LDAPResult, what: str) -> NoReturn:
+    advice = "; it wants encryption: see auth.ldap.encryption" if result.resultCode in ENCRYPT else ""
+    raise Trouble(f"{what}: {_meaning(result)}{advice}")
+
+
+def _meaning(result: pureldap.LDAPResult) -> str:
+    """A result in words: the name of its code, and what the server says, which may be anything."""
+    name = ldaperrors.get(result.resultCode, b"").toWire().decode()
+    said = bytes(result.errorMessage).decode(errors="replace").rstrip("\0")[:200]
+    return f"{name} {said!r}" if said else name

@@ -1,0 +1,82 @@
+"""TLS to the LDAP server, with a certificate that is looked at, and a reason when it is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from vmpooler.domain.errors import StartError
+from vmpooler.settings import Ldap
+
+UNKNOWN_ISSUER = "nobody who is trusted has signed it; give the file of its CA as auth.ldap.ca_file"
+PROBLEMS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: UNKNOWN_ISSUER,
+    19: UNKNOWN_ISSUER,
+    20: UNKNOWN_ISSUER,
+    21: UNKNOWN_ISSUER,
+    26: "it is not for servers",
+    66: "its key is too weak",
+    67: "the key of its CA is too weak",
+    68: "its signature is too weak",
+}
+"""What OpenSSL's verify errors mean to an operator."""
+
+
+class CertificateRefused(Exception):
+    """The server's certificate is not good for who it should be; the text says why."""
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Tls:
+    """TLS 1.2 or later to the host of the settings. Raises StartError when the CA file cannot be used."""
+
+    def __init__(self, settings: Ldap) -> None:
+        self._host, self._verified = settings.host, settings.tls_verify
+        self._is_address = isIPAddress(settings.host) or isIPv6Address(settings.host)
+        self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        if settings.ca_file:
+            try:
+                self._context.load_verify_locations(settings.ca_file)
+            except SSL.Error:
+                raise StartError(f"auth.ldap.ca_file: cannot read certificates from {settings.ca_file}") from None
+        else:
+            self._context.set_default_verify_paths()
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """A connection that is about to shake hands; a bad certificate ends ``tlsProtocol``."""
+        connection = SSL.Connection(self._context, None)
+        if not self._is_address:
+            connection.set_tlsext_host_name(self._host.encode("ascii"))
+        if self._verified:
+            connection.set_verify(SSL.VERIFY_PEER, self._verifier(tlsProtocol))
+        return connection
+
+    def _verifier(self, protocol: Any) -> Callable[[Any, Any, int, int, int], bool]:
+        def verify(_connection: Any, certificate: Any, error: int, depth: int, good: int) -> bool:
+            why = "" if good else PROBLEMS.get(error, f"OpenSSL's verify error {error}")
+            if good and depth == 0:
+                why = self._wrong_host(certificate)
+            if why:
+                protocol.failVerification(Failure(CertificateRefused(why)))
+            return not why
+
+        return verify
+
+    def _wrong_host(self, certificate: Any) -> str:
+        """Why the certificate is not the host's; empty when it is."""
+        identity = IPAddress_ID(self._host) if self._is_address else DNS_ID(self._host)
+        try:
+            verify_service_identity(extract_patterns(certificate), [identity], [])
+        except (CertificateError, VerificationError):
+            return f"it is not for {self._host}; auth.ldap.host must be a name that stands in it"
+        return ""

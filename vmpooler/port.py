@@ -1,0 +1,73 @@
+"""The port that the API answers on."""
+
+import os
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+
+from vmpooler.config import endpoint
+from vmpooler.domain.errors import StartError
+
+WEB = {"tcp": "http", "tcp6": "http", "ssl": "https"}
+"""The kinds of endpoints that curl reaches over an address, and how."""
+
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
+
+class Port:
+    """Taken early, while that may need rights that are given up later, and opened when the service can answer:
+    clients who come in between wait. ``listen`` is as in the configuration."""
+
+    def __init__(self, listen: str, reactor: Any) -> None:
+        self._listen = listen
+        self._reactor = reactor
+        self._port: Any = None
+        self._open = False
+
+    def take(self, factory: IProtocolFactory) -> None:
+        """Listen, and answer nobody yet. Raises StartError."""
+        refused: list[Failure] = []
+        taking = maybeDeferred(lambda: serverFromString(self._reactor, endpoint(self._listen)).listen(factory))
+        taking.addCallbacks(self._took, refused.append)
+        if refused:
+            why = _reason(refused[0].value)
+            raise StartError(f"cannot listen on {self._listen}: {why}; choose another with --port or --listen")
+
+    def open(self) -> bool:
+        """Let the clients in; False when there is no port, or it is open already."""
+        if self._port is None or self._open:
+            return False
+        self._open = True
+        self._port.startReading()
+        return True
+
+    def close(self) -> Deferred[None] | None:
+        """Refuse new connections; those that are there stay."""
+        port, self._port = self._port, None
+        closing: Deferred[None] | None = port.stopListening() if port is not None else None
+        return closing
+
+    def curl(self, path: str) -> str:
+        """What reaches ``path`` there from this machine, as arguments of curl; the bare endpoint where curl cannot."""
+        kind = endpoint(self._listen).partition(":")[0]
+        match self._port.getHost():
+            case UNIXAddress(name=bytes(socket)) if kind == "unix":
+                return f"--unix-socket {os.fsdecode(socket)} http://localhost{path}"
+            case IPv4Address(host=host, port=port) | IPv6Address(host=host, port=port) if kind in WEB:
+                name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+                return f"{WEB[kind]}://{name}:{port}{path}"
+        return self._listen
+
+    def _took(self, port: IListeningPort) -> None:
+        self._port = port
+        self._port.stopReading()
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why it could not be had, as people say it."""
+    cause = getattr(error, "socketError", None) or error
+    return getattr(cause, "strerror", None) or str(cause)
