@@ -32,6 +32,10 @@ PHRASES = {
     What.MISSING: "[!] {who} is running but missing from the inventory",
     What.FOUND: "[>] {who} is back in the inventory",
     What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
+    What.REQUESTED: "[ ] {who} {kind} {argument} was asked for by {by}",
+    What.DONE: "[+] {who} {kind} {argument} is done",
+    What.DELAYED: "[!] {who} {kind} {argument} failed: {why} (try {tries}, next in {seconds} s)",
+    What.GAVE_UP: "[!] {who} {kind} {argument} is given up after {tries} tries: {why}",
     What.FAILED: "[!] {who} {subject} failed: {why} (failure {tries} in a row, next try in {seconds} s)",
     What.RECOVERED: "[*] {who} {subject} works again",
     What.FLAGGED: "[!] {who} mass guard: {why}. To give them up: vmpooler confirm {pool}",
@@ -40,12 +44,14 @@ PHRASES = {
     What.FILLED: "[*] {who} is no longer empty",
 }
 
+TROUBLE = (What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
+
 SUBJECTS = {":clone": "cloning", ":inventory": "the inventory"}
 
 
 def line(event: Event) -> str:
     """What an event says in the log. The marks are the original's: MANAGER-CONTRACT 1.7."""
-    more = {"queue": "?", "seconds": "?", "tries": "?"} | dict(event.more)
+    more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
     more["seconds"] = more["seconds"] or "?"
     more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the provider")
     who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
@@ -55,7 +61,7 @@ def line(event: Event) -> str:
 
 def tell(event: Event) -> None:
     """Write an event to the log: a listener of the event stream."""
-    level = LogLevel.warn if event.what in (What.FAILED, What.FLAGGED, What.EMPTY) else LogLevel.info
+    level = LogLevel.warn if event.what in TROUBLE else LogLevel.info
     _log.emit(level, "{text}", text=line(event), event=event)
 
 

@@ -51,16 +51,21 @@ class Port:
         closing: Deferred[None] | None = port.stopListening() if port is not None else None
         return closing
 
-    def curl(self, path: str) -> str:
-        """What reaches ``path`` there from this machine, as arguments of curl; the bare endpoint where curl cannot."""
+    def url(self, path: str) -> str:
+        """Where a client on this machine reaches ``path``; the endpoint itself where it has no address."""
         kind = endpoint(self._listen).partition(":")[0]
         match self._port.getHost():
-            case UNIXAddress(name=bytes(socket)) if kind == "unix":
-                return f"--unix-socket {os.fsdecode(socket)} http://localhost{path}"
             case IPv4Address(host=host, port=port) | IPv6Address(host=host, port=port) if kind in WEB:
                 name = "localhost" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
                 return f"{WEB[kind]}://{name}:{port}{path}"
         return self._listen
+
+    def curl(self, path: str) -> str:
+        """The same as curl wants it."""
+        match self._port.getHost():
+            case UNIXAddress(name=bytes(name)):
+                return f"--unix-socket {os.fsdecode(name)} http://localhost{path}"
+        return self.url(path)
 
     def _took(self, port: IListeningPort) -> None:
         self._port = port

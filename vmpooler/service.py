@@ -163,7 +163,7 @@ class Vmpooler(Service):
             return
         pool = self._settings.pools[0]
         name = pool.alias[0] if pool.alias else pool.name
-        self.log.info("[*] the API: {where}", where=self._port.curl("/api/v1"))
+        self.log.info("[*] the API: {where}", where=self._port.url("/api/v1"))
         self.log.info("[*] get a VM: curl -X POST {where}", where=self._port.curl(f"/api/v1/vm/{name}"))
 
     def _failed(self, failure: Failure) -> None:

@@ -80,13 +80,22 @@ class General:
     vm_lifetime: float = setting(
         "Hours that a checked-out VM lives, unless its client says otherwise.", 24, minimum=0.01
     )
-    vm_lifetime_auth: float = setting("The same for a VM checked out with a token; 0 for no difference.", 0, minimum=0)
+    vm_lifetime_auth: int = setting("The same for a VM checked out with a token; 0 for no difference.", 0, minimum=0)
     discovered_grace: float = setting(
         "Minutes that a VM must be unknown, or missing, without a break before it is acted on.", 10, minimum=0.01
     )
     destroy_foreign: bool = setting("Also destroy unknown VMs that this service did not make.", False)
     clone_target: str = setting("The cluster that VMs are cloned to.", "", served=False)
     allowed_tags: tuple[str, ...] = setting("The only tags that clients may set; all when empty.", (), served=False)
+    task_tries: int = setting(
+        "How often a disk, a snapshot or a revert is tried before it is given up.", 8, minimum=1, maximum=100
+    )
+    daily_retention: int = setting(
+        "Days that what summaries are made of is kept: clone times, boot times, tags; 0 for ever.",
+        366,
+        minimum=0,
+        maximum=36500,
+    )
     events_max: int = setting("How many events the stream in Redis keeps.", 100_000, minimum=100)
 
 

@@ -50,7 +50,9 @@ def documented() -> Iterator[tuple[str, str, str, str]]:
 
 def text_of(default: object) -> object:
     """A default as YAML's texts."""
-    return list(default) if isinstance(default, tuple) else str(default).lower() if isinstance(default, bool) else str(default)
+    if isinstance(default, tuple):
+        return list(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 DOCUMENTED = {(section, name): (value, comment) for section, name, value, comment in reversed(list(documented()))}

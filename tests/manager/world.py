@@ -14,6 +14,7 @@ from vmpooler.domain.checkout import Catalogue
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name
+from vmpooler.domain.tasks import Kind
 from vmpooler.log import line
 from vmpooler.manager.manager import Manager
 from vmpooler.providers.dummy import DummyProvider
@@ -22,6 +23,7 @@ from vmpooler.store import keys
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import EventStream
+from vmpooler.store.tasks import Tasks
 from vmpooler.store.vms import Vms
 
 MORNING = 1_800_000_000.0
@@ -62,14 +64,21 @@ class World:
         self.events: list[Event] = []
         self.checkouts = Checkouts(self.store, self.settings)
         self.vms = Vms(self.store)
+        self.tasks = Tasks(self.store, self.settings, self.chance.choice, "api")
         self.catalogue = Catalogue(self.settings.pools)
         dummy = self.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
         self.provider = DummyProvider(dummy, self.clock, self.chance)
-        self._blocking = connection.reader(30)
         self.manager = self._new_manager()
 
+    async def crash(self) -> None:
+        """The manager's process dies, whatever it is doing, and another starts on the same Redis and hypervisor."""
+        await self.__aexit__()
+        self.manager = self._new_manager()
+        await self.__aenter__()
+
     def _new_manager(self) -> Manager:
+        self._blocking = self.real.reader(30)
         self._stream = EventStream(self._blocking, reactor)
         self._stream.listen(self.events.append)
         return Manager(
@@ -134,6 +143,15 @@ class World:
         """Finish with a VM, as the API does."""
         await self.checkouts.complete(pool, vm, FREE, self.clock.seconds())
         await self.settle()
+
+    async def ask(self, vm: str, kind: Kind, argument: str) -> None:
+        """Ask for a disk, a snapshot or a revert, as the API does."""
+        await self.tasks.request(vm, kind, argument, FREE, self.clock.seconds())
+        await self.settle()
+
+    def disks(self, vm: str) -> list[int]:
+        """The extra disks that the hypervisor has."""
+        return [disk.size for disk in self.provider.vms()[vm].disks]
 
     async def record(self, vm: str) -> Mapping[str, str]:
         return await self.vms.record(vm)

@@ -194,7 +194,7 @@ async def test_clients_at_once_never_get_the_same_vm(store: Connection, checkout
 async def test_a_known_token_makes_the_vm_its_users(store: Connection) -> None:
     await make_ready(store, "vm")
     await known_token(store)
-    await checkouts_of(store, vm_lifetime_auth=48.0).checkout(one(), "id1", TOKEN, LATER)
+    await checkouts_of(store, vm_lifetime_auth=48).checkout(one(), "id1", TOKEN, LATER)
     record = await hash_of(store, keys.record("vm"))
     assert (record["token:token"], record["token:user"], record["lifetime"]) == (TOKEN, "ann", "48")
     assert (await hash_of(store, keys.token(TOKEN)))["last"] == WRITTEN
@@ -209,7 +209,7 @@ async def test_without_a_lifetime_of_their_own_users_get_the_usual_one(store: Co
 
 async def test_without_a_token_the_usual_lifetime_holds(store: Connection) -> None:
     await make_ready(store, "vm")
-    await checkouts_of(store, vm_lifetime_auth=48.0).checkout(one(), "id1", None, LATER)
+    await checkouts_of(store, vm_lifetime_auth=48).checkout(one(), "id1", None, LATER)
     assert "lifetime" not in await hash_of(store, keys.record("vm"))
 
 
@@ -272,7 +272,7 @@ async def test_a_vm_whose_client_is_gone_is_as_if_it_had_never_been_given(
     await make_ready(store, "vm")
     await known_token(store)
     ready = await hash_of(store, keys.record("vm"))
-    await checkouts_of(store, vm_lifetime_auth=48.0).checkout(one(), "id1", TOKEN, LATER)
+    await checkouts_of(store, vm_lifetime_auth=48).checkout(one(), "id1", TOKEN, LATER)
     await queues_of(store).miss(POOL, "vm", True, LATER)
     assert await checkouts.give_back(POOL, "vm", "id1", "its client hung up", LATER)
     assert await standing(store) == [Queue.READY]

@@ -1,5 +1,6 @@
 """The keys in Redis are those that keys.py tells of: the original's, which are a contract, and ours beside them."""
 
+import random
 import re
 
 from tests.store.contents import (
@@ -11,12 +12,15 @@ from tests.store.contents import (
     make_ready,
     make_running,
     queues_of,
+    settings,
 )
-from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
+from vmpooler.store.tasks import Tasks
 
 OURS = "vmpooler__x__"
 
@@ -29,13 +33,14 @@ ORIGINALS = {
     r"vmpooler__lastboot": "hash",
     r"vmpooler__tasks__clone": "string",
     r"vmpooler__empty__[^_]+": "string",
+    r"vmpooler__tasks__(disk|snapshot|snapshot-revert)": "set",
 }
 """MANAGER-CONTRACT 1.5 and 2.2."""
 
 
 async def whole_lives(store: Connection) -> None:
     """Everything that can happen, so that every key is there that ever is."""
-    queues, checkouts = queues_of(store, task_limit=3), checkouts_of(store, vm_lifetime_auth=2.0)
+    queues, checkouts = queues_of(store, task_limit=3), checkouts_of(store, vm_lifetime_auth=2)
     await make_completed(store, "gone", "stuck")
     await queues.forget("debian", "gone", 1, NOW)
     await queues.fail("debian", "stuck", "why", NOW)
@@ -52,12 +57,28 @@ async def whole_lives(store: Connection) -> None:
     await queues.note_empty("centos", NOW)
     for pool in ("centos", "debian", "centos", "centos"):
         await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
+    tasks = Tasks(store, settings(), random.Random(1).choice, "api")
+    await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
+    await tasks.adopt(["debian"], NOW)
+    await tasks.request("lost", Kind.SNAPSHOT, "before", FREE, NOW)
+    await store.call("HSET", keys.record("lost"), "snapshot:before", "now")
+    await tasks.request("lost", Kind.REVERT, "before", FREE, NOW)
+    await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
 
 
 def documented() -> list[str]:
     """The beginnings of all keys that keys.py makes."""
     made = [keys.active(""), keys.empty(""), keys.clone_times(""), keys.boot_times("")]
-    made += [keys.record(""), keys.token(""), keys.history(""), keys.since(""), keys.trouble(""), keys.confirmed("")]
+    made += [
+        keys.record(""),
+        keys.token(""),
+        keys.history(""),
+        keys.since(""),
+        keys.trouble(""),
+        keys.confirmed(""),
+        keys.tasks(""),
+    ]
+    made += [keys.intake(kind) for kind in Kind]
     whole = [value for name, value in vars(keys).items() if name.isupper() and value.startswith("vmpooler__")]
     return [*made, *whole, *(keys.queue(queue, "") for queue in Queue)]
 

@@ -34,7 +34,7 @@ async def stands(store: Connection, *queues: Queue, **fields: str) -> None:
 
 
 async def test_an_empty_redis_has_nothing_of_a_pool(store: Connection) -> None:
-    assert await seen(store) == Look((), {}, frozenset(), frozenset(), False, False, False)
+    assert await seen(store) == Look((), {}, frozenset(), frozenset(), False, False, False, ())
 
 
 async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
@@ -137,7 +137,9 @@ async def test_the_marks_of_a_pool_are_seen(store: Connection) -> None:
     await queues.flag(POOL, "why", NOW)
     await queues.note_empty(POOL, NOW)
     await store.call("SADD", keys.confirmed(POOL), "x")
-    assert await seen(store) == Look((), {}, frozenset("x"), frozenset(), flagged=True, empty=True, waiting=True)
+    assert await seen(store) == Look(
+        (), {}, frozenset("x"), frozenset(), flagged=True, empty=True, waiting=True, tasks=()
+    )
     await queues.withdraw(POOL)
     assert not (await seen(store)).waiting
 

@@ -1,13 +1,12 @@
 """Users of an LDAP server: a password is right when the server accepts a bind with it."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap import ldaperrors
 from ldaptor.protocols.ldap.distinguishedname import escape
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -86,13 +85,16 @@ class LdapAuthenticator:
             self._slots.release()
 
     async def _connected(self) -> LdapClient:
+        connecting = self._endpoint.connect(Factory.forProtocol(LdapClient))
+        connected: Deferred[Any] = Deferred()  # cancelled as such, where an endpoint then fails in ways of its own
+        connecting.chainDeferred(connected)
         try:
-            client: Any = await self._endpoint.connect(Factory.forProtocol(LdapClient))
-        except (CancelledError, ConnectingCancelledError):
-            raise CancelledError from None
+            return cast(LdapClient, await connected)
+        except CancelledError:
+            connecting.cancel()
+            raise
         except Exception as error:
             raise Trouble(f"cannot connect: {error}") from None
-        return client  # type: ignore[no-any-return]
 
     async def _lets_in(self, client: LdapClient, user: str, password: str) -> bool:
         account = self._settings.service_account_hash

@@ -15,6 +15,10 @@ from vmpooler.auth.tls import CertificateRefused, Tls
 LARGEST = 65_536
 """How many bytes an unfinished message of the server may have; those that are expected have a few hundred."""
 
+MESSAGE = b"\x30"
+"""How every message of LDAP begins."""
+
+NONSENSE = "it does not speak LDAP"
 DOUBT = "does auth.ldap.encryption fit the port?"
 
 Answer = TypeVar("Answer", bound=pureldap.LDAPResult)
@@ -72,10 +76,13 @@ class LdapClient(LDAPClient):
     def dataReceived(self, recd: bytes) -> None:
         """Hang up on a server that sends no LDAP."""
         self._heard = True
+        if not (self.buffer + recd).startswith(MESSAGE):  # ldaptor would print it and wait for more
+            self._abort(NONSENSE)
+            return
         try:
             super().dataReceived(recd)
         except Exception:  # ldaptor raises anything at all, assertions too, for bytes that mean nothing
-            self._abort("it does not speak LDAP")
+            self._abort(NONSENSE)
         if len(self.buffer) > LARGEST:
             self._abort(f"it sent a message of more than {LARGEST} bytes")
 
@@ -102,7 +109,7 @@ class LdapClient(LDAPClient):
     def _checked(self, answer: Any, kind: type[Answer]) -> Answer:
         if isinstance(answer, kind) and isinstance(answer.resultCode, int):
             return answer
-        raise Trouble("it does not speak LDAP")
+        raise Trouble(NONSENSE)
 
     def _abort(self, why: str) -> None:
         self._why = self._why or why

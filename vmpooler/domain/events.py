@@ -22,6 +22,10 @@ class What(StrEnum):
     MISSING = "missing"  # a running VM is not in the inventory
     FOUND = "found"  # it is back
     SETTLED = "settled"  # it stood in several queues: which it left
+    REQUESTED = "requested"  # a client asks for ``kind`` with ``argument``; ``task`` is its id
+    DONE = "done"  # that was done
+    DELAYED = "delayed"  # it did not work: why; ``tries`` so far, next after ``seconds``
+    GAVE_UP = "gave_up"  # it did not work and is not tried any more: why
     FAILED = "failed"  # what was tried (``subject``) did not work: why; ``tries`` in a row, next after ``seconds``
     RECOVERED = "recovered"  # ``subject`` works again
     FLAGGED = "flagged"  # the mass guard holds: why

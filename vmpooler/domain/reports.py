@@ -76,6 +76,8 @@ def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[s
         report["snapshots"] = list(snapshots)
     if disks := record.get("disk"):
         report["disk"] = disks.split(":")
+    if failures := _named(record, "failed:"):
+        report["failures"] = list(failures.values())
     return report
 
 

@@ -7,6 +7,9 @@ from functools import lru_cache
 FORMAT = "%Y-%m-%d %H:%M:%S %z"
 """How a moment stands in Redis and in replies; clients parse exactly this."""
 
+DAY = 86400
+"""Seconds; a local day may be an hour longer or shorter."""
+
 
 def text(now: float) -> str:
     """A moment as text, in the local zone."""

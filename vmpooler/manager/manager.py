@@ -10,18 +10,20 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
+from vmpooler.domain.pace import EAGER
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.loop import STORE_AWAY, Loop
 from vmpooler.manager.pool import PoolRound
-from vmpooler.manager.tasks import Tasks
+from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
 from vmpooler.settings import Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.store.queues import Queues
 from vmpooler.store.stream import EventStream
+from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED, What.RECOVERED})
+BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
 """The events that may come from another process and give a pool something to do."""
 
 
@@ -45,6 +47,8 @@ class Manager:
         self._clock = clock
         self._choice = choice
         self._queues = Queues(connection, settings)
+        self._requests = Tasks(connection, settings, choice, "manager")
+        self._intake = Loop("intake", self._adopt, clock)
         self._loops: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
         for pool in settings.pools:
@@ -63,10 +67,12 @@ class Manager:
         for name, loop in self._loops.items():
             self.log.info("[*] [{pool}] starting its loop", pool=name)
             loop.start()
+        self._intake.start()
 
     async def stop(self, seconds: float) -> None:
         """Begin nothing more, wait up to so many seconds for what is in flight, let the providers go."""
-        await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in self._loops.values()])
+        loops = (self._intake, *self._loops.values())
+        await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in loops])
         await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
         for provider in self._providers.values():
             await provider.stop()
@@ -87,11 +93,20 @@ class Manager:
     def _heard(self, event: Event) -> None:
         if event.what in BY_OTHERS:
             self.wake(event.pool)
+        elif event.what is What.REQUESTED:
+            self._intake.wake()
+
+    async def _adopt(self) -> float:
+        """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
+        for pool in await self._requests.adopt(list(self._loops), self._clock.seconds()):
+            self.wake(pool)
+        return EAGER
 
     def _add(self, pool: Pool) -> None:
         general, provider = self._settings.general, self._providers[pool.provider]
-        tasks = Tasks(pool.name, self._clock, lambda: self._ended(pool.name))
-        work = Work(pool, provider, self._queues, self._clock, lambda s: self._loops[pool.name].wake_after(s))
+        tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
+        wake_after = lambda seconds: self._loops[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
+        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after)
         self._rounds[pool.name] = PoolRound(
             pool=pool,
             provider=provider,

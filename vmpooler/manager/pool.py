@@ -14,7 +14,7 @@ from vmpooler.domain.model import PoolState
 from vmpooler.domain.names import Choice, vm_name
 from vmpooler.domain.pace import EAGER, ROUND, pause
 from vmpooler.domain.plan import Rules, plan_pool
-from vmpooler.manager.tasks import Tasks
+from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
@@ -27,6 +27,10 @@ PATIENCE = 60.0
 """Seconds that an inventory may take."""
 
 
+Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner | act.RunTask
+"""The actions that take their time."""
+
+
 @attrs.define
 class PoolRound:
     """Everything that a round of a pool needs; :meth:`run` is one round."""
@@ -35,7 +39,7 @@ class PoolRound:
     provider: Provider
     connection: Connection
     queues: Queues
-    tasks: Tasks
+    tasks: WorkInFlight
     work: Work
     clock: IReactorTime
     choice: Choice
@@ -58,6 +62,7 @@ class PoolRound:
         try:
             inventory = await self._inventory()
         except ProviderError as error:
+            await self.queues.withdraw(self.pool.name)
             return min(ROUND, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
         seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
@@ -104,10 +109,12 @@ class PoolRound:
                 await self.queues.note_empty(pool, now)
             case act.Withdraw():
                 await self.queues.withdraw(pool)
+            case act.DropTask(task, why):
+                await self.work.requests.fail(pool, task, why, now, final=True)
             case _:
                 self._begin(action, state)
 
-    def _begin(self, action: act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner, state: PoolState) -> None:
+    def _begin(self, action: Lasting, state: PoolState) -> None:
         """Begin what takes its time."""
         vm = next(vm for vm in state.vms if vm.name == action.vm)
         match action:
@@ -121,6 +128,8 @@ class PoolRound:
                 self.tasks.start(vm.name, self.work.seek(vm))
             case act.StampOwner(_, owner):
                 self.tasks.start(vm.name, self.work.stamp_owner(vm, owner))
+            case act.RunTask(_, task):
+                self.tasks.start(vm.name, self.work.run_task(task))
 
     async def _clone(self, count: int) -> None:
         """Order clones until there are enough, or it is another pool's turn."""
@@ -128,7 +137,7 @@ class PoolRound:
             name = vm_name(self.choice, self.prefix)
             match await self.queues.begin_clone(self.pool.name, name, self.pool.size, self._now()):
                 case "ok":
-                    self.tasks.start(name, self.work.clone(name))
+                    self.tasks.start(name, self.work.clone(name), longest=self.pool.timeout * 60 + PATIENCE)
                     count -= 1
                 case "taken":
                     continue
@@ -156,4 +165,5 @@ def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -
         flagged=seen.flagged,
         empty=seen.empty,
         waiting=seen.waiting,
+        tasks=seen.tasks,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,7 +15,7 @@ LONGEST = 900.0
 """Seconds after which a task is given up: a provider that never answers must not keep a VM from all others for ever."""
 
 
-class Tasks:
+class WorkInFlight:
     """The work in flight for the VMs of one pool. ``done`` is called after each task, however it ended."""
 
     log = Logger()
@@ -55,7 +56,7 @@ class Tasks:
         why = failure.getErrorMessage()
         if failure.check(StoreAway):
             self.log.warn("[!] [{pool}] '{vm}' waits for Redis: {why}", pool=self._pool, vm=vm, why=why)
-        elif failure.check(TimeoutError):
+        elif failure.check(DeferTimeout):
             self.log.error("[!] [{pool}] '{vm}' given up: no end in sight", pool=self._pool, vm=vm)
         else:
             self.log.failure("[!] [{pool}] '{vm}' failed", failure, pool=self._pool, vm=vm)

@@ -13,19 +13,22 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
+from vmpooler.domain.tasks import Kind, Task
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.queues import Queues
+from vmpooler.store.tasks import Tasks
 
 
 @attrs.frozen
 class Work:
-    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.Tasks`."""
+    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`."""
 
     pool: Pool
     provider: Provider
     queues: Queues
+    requests: Tasks
     clock: IReactorTime
     wake_after: Callable[[float], None]
 
@@ -94,6 +97,24 @@ class Work:
             if guest is None:
                 why = "is nowhere to be found"
                 await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, why, self.clock.seconds())
+
+    async def run_task(self, task: Task) -> None:
+        """Do what a client asked for."""
+        pool, provider = self.pool, self.provider
+        try:
+            match task.kind:
+                case Kind.DISK:
+                    await provider.add_disk(pool, task.vm, int(task.argument), task.id)
+                case Kind.SNAPSHOT:
+                    await provider.snapshot(pool, task.vm, task.argument)
+                case Kind.REVERT:
+                    await provider.revert(pool, task.vm, task.argument)
+        except ProviderError as error:
+            await self.requests.fail(pool.name, task, str(error), self.clock.seconds())
+        except ValueError:
+            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
+        else:
+            await self.requests.finish(pool.name, task, self.clock.seconds())
 
     async def stamp_owner(self, vm: Vm, owner: str) -> None:
         """Have the provider note who has a VM."""

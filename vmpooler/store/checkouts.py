@@ -46,7 +46,7 @@ class Checkouts:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
         self._transitions = Transitions(connection, settings.general.events_max, BY)
-        hours = int(settings.general.vm_lifetime_auth)
+        hours = settings.general.vm_lifetime_auth
         self._lifetime = str(hours) if hours > 0 else ""
 
     async def checkout(self, wanted: Sequence[Wanted], checkout_id: str, token: str | None, now: float) -> list[Given]:

@@ -6,6 +6,7 @@ original says ``template`` for a pool's name; that is translated here and nowher
 """
 
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 
 # The original's.
 TASKS_CLONE = "vmpooler__tasks__clone"  # string: how many clones are under way
@@ -19,6 +20,7 @@ CLONING = "vmpooler__x__cloning"  # hash: VM -> pool, the clones under way; TASK
 LINE = "vmpooler__x__line"  # sorted set: pools in line for a clone, in their order
 LINE_ASKED = "vmpooler__x__line_asked"  # sorted set: the same pools, by when they last asked
 FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard holds
+TASK_NUMBER = "vmpooler__x__task_number"  # string: how many requests there were
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
 
 
@@ -47,6 +49,11 @@ def boot_times(day: str) -> str:
     return f"vmpooler__boot__{day}"
 
 
+def tag_values(day: str) -> str:
+    """Hash: VM:tag -> value, the tags that were set on one local day."""
+    return f"vmpooler__tag__{day}"
+
+
 def record(vm: str) -> str:
     """Hash: what is known of a VM."""
     return RECORD + vm
@@ -60,6 +67,21 @@ def token(token: str) -> str:
 def history(vm: str) -> str:
     """List of JSON: the events of a VM."""
     return HISTORY + vm
+
+
+def intake(kind: Kind) -> str:
+    """Set: VM:argument, or VM:argument:id, requests of a kind that no manager has taken up."""
+    return f"vmpooler__tasks__{kind}"
+
+
+def tasks(pool: str) -> str:
+    """Hash: id -> JSON, the requests for a pool's VMs until they are done or given up."""
+    return f"vmpooler__x__tasks__{pool}"
+
+
+def summary(day: str) -> str:
+    """Hash: boot, clone or tag -> the size of that hash of a day that is over, a space, and JSON of what it sums up to."""
+    return f"vmpooler__x__summary__{day}"
 
 
 def since(pool: str) -> str:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import attrs
 
 from vmpooler.domain import lifetime
 from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
+from vmpooler.domain.tasks import Kind, Task
 from vmpooler.domain.times import moment
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
@@ -39,15 +41,16 @@ class Look:
     flagged: bool
     empty: bool
     waiting: bool
+    tasks: tuple[Task, ...]
 
 
 async def look(connection: Connection, pool: str, default_lifetime: float) -> Look:
     """Look at a pool; ``default_lifetime`` (hours) is that of a VM whose record has none of its own."""
     queues = (keys.queue(queue, pool) for queue in ORDER)
     own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))
-    shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE)
+    shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool))
     reply = await connection.run(load("look"), (*queues, *own, *shared), (pool, keys.RECORD))
-    troubles, confirmed, cloning, flagged, empty, waiting = reply[5:]
+    troubles, confirmed, cloning, flagged, empty, waiting, tasks = reply[5:]
     known = {subject: Trouble(**json.loads(text)) for subject, text in _pairs(troubles).items()}
     return Look(
         vms=_vms(reply[:5], known, default_lifetime),
@@ -57,6 +60,7 @@ async def look(connection: Connection, pool: str, default_lifetime: float) -> Lo
         flagged=bool(flagged),
         empty=bool(empty),
         waiting=bool(waiting),
+        tasks=tuple(task_of(json.loads(text)) for text in tasks),
     )
 
 
@@ -90,3 +94,8 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(list(pairwise(flat))[::2])
+
+
+def task_of(known: Mapping[str, Any]) -> Task:
+    """A task as it stands in the books of a pool."""
+    return Task(**{**known, "kind": Kind(known["kind"])})

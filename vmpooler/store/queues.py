@@ -11,6 +11,7 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
+from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import shown
@@ -18,7 +19,7 @@ from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
 from vmpooler.store.transition import Transitions
 
-PASSED_OVER = 15.0
+PASSED_OVER = 75.0
 """Seconds after which a pool that has not asked again loses its place in the line for a clone."""
 
 Begun = Literal["ok", "full", "limit", "taken"]
@@ -31,6 +32,7 @@ class Queues:
         self._connection = connection
         self._limit = settings.general.task_limit
         self._data_ttl = int(settings.redis.data_ttl * 3600)
+        self._daily_ttl = settings.general.daily_retention * DAY
         self._transitions = Transitions(connection, settings.general.events_max, by)
 
     async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
@@ -43,13 +45,13 @@ class Queues:
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
         """The clone is done after ``seconds``; None: nobody waits for it any more."""
         more = (keys.CLONING, keys.TASKS_CLONE, keys.clone_times(times.day(now)), keys.trouble(pool))
-        return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds),))
+        return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds), self._daily_ttl))
 
     async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
         """pending -> ready, ``seconds`` after its clone was ordered."""
         queues = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
         stats = (keys.boot_times(times.day(now)), keys.LASTBOOT, keys.CLONING, keys.TASKS_CLONE)
-        args = (times.text(now), address, _seconds(seconds))
+        args = (times.text(now), address, _seconds(seconds), self._daily_ttl)
         return await self._did("promote", pool, vm, now, (*queues, *stats), args)
 
     async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:

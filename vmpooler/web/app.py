@@ -8,6 +8,7 @@ from twisted.web.server import Site
 from vmpooler.domain.names import Choice
 from vmpooler.settings import Settings
 from vmpooler.store.connection import Connection
+from vmpooler.store.tasks import Tasks
 from vmpooler.store.vms import Vms
 from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
@@ -15,6 +16,7 @@ from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.request import Request
 from vmpooler.web.root import Root
 from vmpooler.web.status import StatusRoutes
+from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
 
@@ -42,6 +44,8 @@ class Api:
         lookup = Lookup(resolve or reactor.resolve, reactor)
         app = JsonApp()
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
+        tasks = Tasks(connection, settings, choice, "api")
+        TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
         self._root = Root(app.resource(), self._under_way)
 

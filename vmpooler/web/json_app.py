@@ -51,11 +51,11 @@ class JsonApp:
         self._klein = Klein()
         self._klein.handle_errors(Exception)(self._failed)
 
-    def route(self, method: str, path: str, handler: Handler) -> None:
-        """Have ``handler`` answer; a handler of GET also answers HEAD."""
+    def route(self, method: str, path: str, handler: Handler, status: int = 200) -> None:
+        """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD."""
 
         async def answer(request: Request, **parts: str) -> bytes:
-            return written(request, 200, await handler(request, **parts))
+            return written(request, status, await handler(request, **parts))
 
         self._klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
 

@@ -20,6 +20,12 @@ local function emit(what, why, more, of, record, history)
   else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end
 end
 
+-- Notes something in a day's hash, which is forgotten ``seconds`` after the last note; never when that is '0'.
+local function note_daily(hash, field, value, seconds)
+  redis.call('HSET', hash, field, value)
+  if seconds ~= '0' then redis.call('EXPIRE', hash, seconds) end
+end
+
 -- Why a client may not change the VM: -1 when a token that is known is needed, -2 when the VM is another user's; nil when
 -- it may. ``need``: 'always' a token, 'taken' where the VM was checked out with one, '' nobody is asked. ``own``: '1' when
 -- a VM may only be changed by the user who checked it out. A token that serves counts as used.

@@ -1,10 +1,11 @@
 -- Everything that Redis has of a pool, at one moment.
 --   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when unexplained,
---   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line
+--   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line,
+--   [14] what clients asked for
 --   ARGV[1] pool, [2] the prefix of records
 -- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since
 -- ('' where unknown); then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
--- whether it is flagged, marked empty, in line (1 or 0).
+-- whether it is flagged, marked empty, in line (1 or 0); what clients asked for (JSON, ...).
 local reply = {}
 for queue = 1, 5 do
   local vms = {}
@@ -24,4 +25,5 @@ reply[8] = redis.call('HGETALL', KEYS[10])
 reply[9] = redis.call('HEXISTS', KEYS[11], ARGV[1])
 reply[10] = redis.call('EXISTS', KEYS[12])
 reply[11] = redis.call('ZSCORE', KEYS[13], ARGV[1]) and 1 or 0
+reply[12] = redis.call('HVALS', KEYS[14])
 return reply

@@ -1,0 +1,57 @@
+# What people and CI do with this repository. `make help` lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What a command is given besides, as in: make test ARGS="-k checkout"
+ARGS :=
+
+# Where there is a redis-server in a wheel; elsewhere one must be on PATH.
+EMBEDDED := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
+NO_REDIS := On this kind of machine redis-server, 6.2 or newer, must be on PATH.
+
+FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+NO_PYTHON := Python 3.11 or 3.12 with its venv module must be on PATH (Debian: apt-get install python3-venv).
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check test-deps clean
+
+help:  ## show this
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.has-embedded  ## start the service on simulated pools; ARGS="--port 4568" for another port
+	@$(if $(EMBEDDED),,echo "$(NO_REDIS)";) exec $(BIN)/twistd -n --pidfile= vmpooler --demo $(ARGS)
+
+test: $(VENV)/.has-embedded $(VENV)/.has-test  ## run every test whose parts are there; ARGS="-k checkout" for some
+	@$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, types, imports, and whether the documents are true
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/docs
+
+test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests need
+	@packages=$$($(BIN)/python -m tests.parts); \
+	if [ -n "$$packages" ]; then \
+	    [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    $$sudo apt-get update --quiet && \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $$packages; \
+	fi
+
+clean:  ## remove the virtual environment and what tools left; the data of services stays
+	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis twisted/plugins/dropin.cache
+	find tests twisted vmpooler -name __pycache__ -prune -exec rm -rf {} +
+
+# An extra of pyproject.toml, installed together with vmpooler, when pyproject.toml has changed.
+$(VENV)/.has-%: pyproject.toml | $(BIN)/python
+	@echo "Installing vmpooler[$*] into $(VENV)"
+	@$(BIN)/pip install -qq --disable-pip-version-check --editable '.[$(if $(EMBEDDED),$*,$(filter-out embedded,$*))]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in python3.12 python3.11 python3 python; do \
+	    if $$python -c '$(FITS)' 2>/dev/null; then exec $$python -m venv --clear $(VENV); fi; \
+	done; \
+	echo "$(NO_PYTHON)" >&2; exit 1

@@ -1,0 +1,46 @@
+"""How tests ask an LDAP server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.logger import LogEvent, formatEvent
+
+from tests.auth.ldap_server import PEOPLE, SERVICE, SERVICE_PASSWORD, LdapServer
+from vmpooler.auth.ldap import LdapAuthenticator
+from vmpooler.domain.errors import AuthAway
+from vmpooler.settings import Ldap, ServiceAccount
+
+ACCOUNT = ServiceAccount(user_dn=SERVICE, password=SERVICE_PASSWORD)
+
+
+def settings_for(server: LdapServer, **changes: Any) -> Ldap:
+    """Settings that trust the server and let its people in."""
+    usual = {"host": "127.0.0.1", "port": server.port, "ca_file": str(server.authority.file)}
+    return Ldap(**{**usual, "base": (PEOPLE,), "user_object": ("uid",), **changes})
+
+
+def authenticator(settings: Ldap) -> LdapAuthenticator:
+    """Who asks by these settings."""
+    from twisted.internet import reactor
+
+    return LdapAuthenticator(settings, reactor)
+
+
+async def check(server: LdapServer, user: str, password: str, **changes: Any) -> bool:
+    """Ask once."""
+    return await authenticator(settings_for(server, **changes)).check(user, password)
+
+
+async def why_away(settings: Ldap, logged: list[LogEvent]) -> str:
+    """What the log says when the server cannot be asked. Nobody hears it but the operator."""
+    logged.clear()
+    with pytest.raises(AuthAway) as caught:
+        await authenticator(settings).check("alice", "wonderland")
+    assert str(caught.value).startswith("users cannot be checked now")
+    assert caught.value.__cause__ is None
+    told = [formatEvent(event) for event in logged if str(event.get("log_namespace")).startswith("vmpooler.auth")]
+    assert "wonderland" not in repr(logged)
+    assert len(told) == 1
+    return told[0]

@@ -1,0 +1,225 @@
+"""A server that is away, slow, or something else: never a yes or a no, never a hang."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_twisted
+from ldaptor.protocols import pureldap
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import LogEvent, formatEvent
+
+from tests.auth.asking import ACCOUNT, authenticator, settings_for, why_away
+from tests.auth.ldap_server import PEOPLE, LdapServer
+from vmpooler.auth.ldap import CONNECTIONS
+from vmpooler.domain.errors import AuthAway
+from vmpooler.settings import Ldap, ServiceAccount
+
+SUCCESS = b"\x0a\x01\x00\x04\x00\x04\x00"
+"""A result of code 0, without the message around it."""
+
+Serve = Callable[..., Ldap]
+
+
+@pytest_twisted.async_yield_fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Settings for an imaginary server that speaks as the protocol does."""
+    from twisted.internet import reactor
+
+    ports: list[Any] = []
+
+    def listen(protocol: type[Protocol], **changes: Any) -> Ldap:
+        factory: Any = Factory.forProtocol(protocol)
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        ports.append(port)
+        usual = {"host": "127.0.0.1", "port": port.getHost().port, "base": (PEOPLE,), "user_object": ("uid",)}
+        return Ldap(**{**usual, "timeout": 0.3, **changes})
+
+    yield listen
+    for port in ports:
+        await port.stopListening()
+
+
+async def test_a_server_that_ends_is_away_and_one_that_is_back_answers(
+    spare_directory: LdapServer, logged: list[LogEvent]
+) -> None:
+    ask = authenticator(settings_for(spare_directory))
+    assert await ask.check("alice", "wonderland")
+    logged.clear()
+    spare_directory.kill()
+    for _ in range(3):
+        with pytest.raises(AuthAway):
+            await ask.check("alice", "wonderland")
+    spare_directory.start()
+    assert await ask.check("alice", "wonderland")
+    told = [formatEvent(event).split(str(spare_directory.port))[1] for event in logged if "where" in event]
+    assert len(told) == 2, "each change is told once"
+    assert told[0].startswith(" cannot be asked: cannot connect: Connection was refused")
+    assert told[1] == " can be asked again"
+
+
+async def test_a_server_that_is_killed_midway_is_away(spare_directory: LdapServer) -> None:
+    ask = authenticator(settings_for(spare_directory))
+    spare_directory.freeze()
+    asking = Deferred.fromCoroutine(ask.check("alice", "wonderland"))
+    await _later(0.1)
+    assert not asking.called
+    begun = time.monotonic()
+    spare_directory.kill()
+    with pytest.raises(AuthAway):
+        await asking
+    assert time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize("encryption", ["start_tls", "simple_tls", "none"])
+async def test_the_time_limit_holds_with_a_server_that_hangs(
+    spare_directory: LdapServer, encryption: str, logged: list[LogEvent]
+) -> None:
+    port = spare_directory.tls_port if encryption == "simple_tls" else spare_directory.port
+    spare_directory.freeze()
+    begun = time.monotonic()
+    settings = settings_for(spare_directory, encryption=encryption, port=port, timeout=0.3)
+    assert "no answer within 0.3 s" in await why_away(settings, logged)
+    assert 0.3 <= time.monotonic() - begun < 1
+    spare_directory.thaw()
+
+
+async def test_a_caller_who_goes_away_takes_his_question_along(spare_directory: LdapServer) -> None:
+    ask = authenticator(settings_for(spare_directory))
+    spare_directory.freeze()
+    for moment in (0.0, 0.0005, 0.001, 0.002, 0.1):
+        asking = Deferred.fromCoroutine(ask.check("alice", "wonderland"))
+        await _later(moment)
+        asking.cancel()
+        with pytest.raises(CancelledError):
+            await asking
+    spare_directory.thaw()
+    assert await ask.check("alice", "wonderland")
+
+
+async def test_only_so_many_connections_are_open_at_once(serve: Serve) -> None:
+    class Counted(Protocol):
+        now = most = 0
+
+        def connectionMade(self) -> None:
+            Counted.now += 1
+            Counted.most = max(Counted.most, Counted.now)
+
+        def connectionLost(self, *_: Any) -> None:
+            Counted.now -= 1
+
+    ask = authenticator(serve(Counted))
+    begun = time.monotonic()
+    questions = [Deferred.fromCoroutine(ask.check("alice", "wonderland")) for _ in range(3 * CONNECTIONS)]
+    for question in questions:
+        question.addErrback(lambda failure: failure.trap(AuthAway))
+    answers: list[Any] = await gatherResults(questions)
+    assert answers == [AuthAway] * 3 * CONNECTIONS
+    assert Counted.most == CONNECTIONS
+    assert time.monotonic() - begun < 1, "who waits for a connection waits within the same limit"
+    await _later(0.05)
+    assert Counted.now == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (b"HTTP/1.0 400 Bad Request\r\n\r\n", "it does not speak LDAP"),
+        (b"\x30\x0c\x02\x01\x7f\x61\x07" + SUCCESS, "it does not speak LDAP"),
+        (b"\x30\x84\x7f\xff\xff\xff" + bytes(70_000), "it sent a message of more than 65536 bytes"),
+        (b"", "it hung up without an answer"),
+    ],
+)
+async def test_nonsense_is_no_answer(serve: Serve, said: bytes, meant: str, logged: list[LogEvent]) -> None:
+    class Nonsense(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(said)  # type: ignore[union-attr]
+            if not said:
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+    settings = serve(Nonsense, encryption="none")
+    assert meant in await why_away(settings, logged)
+
+
+async def test_an_answer_of_another_kind_is_no_yes(serve: Serve, logged: list[LogEvent]) -> None:
+    class SearchDone(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            self.transport.write(_answer(data, 0x65, SUCCESS))  # type: ignore[union-attr]
+
+    assert "does not speak LDAP" in await why_away(serve(SearchDone, encryption="none"), logged)
+
+
+async def test_what_was_said_in_clear_text_does_not_count_under_tls(serve: Serve, logged: list[LogEvent]) -> None:
+    """Someone on the way lets the server's TLS through, and puts the beginning of a forged yes before it."""
+
+    class Forger(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            if pureldap.LDAPStartTLSRequest.oid in data:
+                self.transport.write(_answer(data, 0x78, SUCCESS) + b"\x30")  # type: ignore[union-attr]
+
+    assert "someone may be tampering" in await why_away(serve(Forger), logged)
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        (2, "protocolError"),
+        (8, "auth.ldap.encryption"),
+        (10, "referral"),
+        (13, "auth.ldap.encryption"),
+        (51, "busy 'too much \\x1b[2J to do'"),
+        (52, "unavailable"),
+        (99, "unknownError(99)"),
+    ],
+)
+async def test_a_server_that_cannot_answer_says_neither_yes_nor_no(
+    serve: Serve, code: int, meant: str, logged: list[LogEvent]
+) -> None:
+    assert meant in await why_away(serve(_answering(code), encryption="none"), logged)
+
+
+@pytest.mark.parametrize("code", [32, 34, 49, 19, 48, 50, 53])
+async def test_a_server_that_refuses_this_user_says_no(serve: Serve, code: int) -> None:
+    ask = authenticator(serve(_answering(code), encryption="none"))
+    assert not await ask.check("alice", "wonderland")
+
+
+async def test_a_service_account_that_is_refused_is_no_no(directory: LdapServer, logged: list[LogEvent]) -> None:
+    account = ServiceAccount(user_dn=ACCOUNT.user_dn, password="secret of old")
+    why = await why_away(settings_for(directory, service_account_hash=account), logged)
+    assert "it refuses the service account (auth.ldap.service_account_hash): invalidCredentials" in why
+    assert "secret of old" not in repr(logged)
+
+
+async def test_a_host_that_is_not_there_is_told(directory: LdapServer, logged: list[LogEvent]) -> None:
+    assert "cannot connect: " in await why_away(settings_for(directory, host="ldap.invalid"), logged)
+
+
+def _answering(code: int) -> type[Protocol]:
+    """Answers every bind with this code."""
+    text = b"too much \x1b[2J to do"
+
+    class Answering(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            result = bytes((0x0A, 1, code, 4, 0, 4, len(text))) + text
+            self.transport.write(_answer(data, 0x61, result))  # type: ignore[union-attr]
+
+    return Answering
+
+
+def _answer(request: bytes, tag: int, result: bytes) -> bytes:
+    """A message with the number of the request, which stands third in it."""
+    number = request[2 : 4 + request[3]]
+    body = number + bytes((tag, len(result))) + result
+    return bytes((0x30, len(body))) + body
+
+
+async def _later(seconds: float) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    await deferLater(reactor, seconds)

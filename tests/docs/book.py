@@ -1,0 +1,32 @@
+"""The documents as tests read them."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    kind: str
+    text: str
+
+
+def blocks(page: str, kind: str = "") -> list[Block]:
+    """The fenced blocks of a page, all or those of one kind."""
+    found = [Block(*match) for match in re.findall(r"^```(\w+)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)]
+    return [block for block in found if kind in ("", block.kind)]
+
+
+def only(page: str, kind: str, having: str) -> str:
+    """The text of the one block that has this in it."""
+    (text,) = (block.text for block in blocks(page, kind) if having in block.text)
+    return text
+
+
+def headings(page: str, level: int) -> list[str]:
+    """The headings of a level, without the marks of code."""
+    return [text.replace("`", "") for text in re.findall(rf"^#{{{level}}} (.+)$", PAGES[page], re.MULTILINE)]

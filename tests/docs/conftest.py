@@ -1,0 +1,77 @@
+"""A service as the README says to run it."""
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from .book import only
+
+BIN = Path(sys.executable).parent
+ADDRESS = "http://localhost:4567"
+"""Where the documents say that the API is."""
+
+
+@attrs.frozen
+class Service:
+    """The README's configuration, being served at ``url``."""
+
+    folder: Path
+    url: str
+
+    def run(self, script: str) -> str:
+        """What a shell script of the documents prints; its first command that fails fails the test."""
+        script = f'set -eu\ncurl() {{ command curl --silent --show-error "$@"; }}\n{script.replace(ADDRESS, self.url)}'
+        done = subprocess.run(["/bin/sh", "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the README's configuration in it."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "vmpooler.yaml").write_text(only("README.md", "yaml", "pools:"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def commands() -> list[list[str]]:
+    """The commands with which the README has that configuration checked, and served."""
+    lines = only("README.md", "sh", "twistd").replace(".venv/bin", str(BIN)).splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def running(folder: Path, commands: list[list[str]]) -> Iterator[Service]:
+    """The service, listening on a port that is free."""
+    log = folder / "log"
+    with log.open("w") as out:
+        command = [*commands[-1], "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 20
+    try:
+        while not (address := re.search(r"the API: (http://127.0.0.1:\d+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield Service(folder, address[1])
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture
+def service(running: Service) -> Service:
+    """The service with all its pools full."""
+    until = time.monotonic() + 20
+    while '"percent": 100.0' not in running.run(f"curl {ADDRESS}/status"):
+        assert time.monotonic() < until, (running.folder / "log").read_text()
+        time.sleep(0.1)
+    return running

@@ -1,0 +1,78 @@
+"""The parts of a machine that some tests need, and the Debian packages that bring them.
+
+A test says ``@pytest.mark.needs("curl")``. Where a part is missing the test is left out, and a line at the end of the
+run says so; with VMPOOLER_ALL_TESTS=1 in the environment it fails instead. ``python -m tests.parts`` prints the
+packages of what is missing.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+import pytest
+
+ALL_TESTS = "VMPOOLER_ALL_TESTS"
+
+REDIS_7 = Path("/usr/bin/redis-check-rdb")
+"""Debian's redis-server under another name: its package redis-tools starts no service, and puts none on PATH."""
+
+
+@attrs.frozen
+class Part:
+    """Something on a machine, and the Debian package that brings it."""
+
+    is_there: Callable[[], bool]
+    package: str
+
+
+def has_redis_7() -> bool:
+    """Whether redis-tools is there, of version 7 or newer."""
+    try:
+        told = subprocess.run(["/usr/bin/redis-cli", "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    found = re.search(r"(\d+)\.\d+\.\d+", told.stdout)
+    return REDIS_7.exists() and found is not None and int(found[1]) >= 7
+
+
+PARTS = {
+    "curl": Part(lambda: shutil.which("curl") is not None, "curl"),
+    "redis-7": Part(has_redis_7, "redis-tools"),
+    "slapd": Part(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),
+}
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Those of the parts that are not there."""
+    return [name for name in names if not PARTS[name].is_there()]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a test out that needs what is not there, or fail it where none may be left out."""
+    lacking = missing(name for mark in item.iter_markers("needs") for name in mark.args)
+    if not lacking:
+        return
+    why = f"needs {', '.join(lacking)}"
+    if os.environ.get(ALL_TESTS):
+        pytest.fail(f"{why}, and {ALL_TESTS} is set", pytrace=False)
+    item.user_properties.append(("left out", ", ".join(lacking)))
+    pytest.skip(why)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was left out, and how to have it run."""
+    skipped = terminalreporter.getreports("skipped")
+    lacking = [dict(report.user_properties).get("left out") for report in skipped]
+    parts = sorted({part for part in lacking if isinstance(part, str)})
+    if parts:
+        count = sum(part is not None for part in lacking)
+        terminalreporter.write_line(f"Left out: {count} that need {', '.join(parts)}. To run them: make test-deps")
+
+
+if __name__ == "__main__":
+    print(*sorted({PARTS[name].package for name in missing(PARTS)}))

@@ -1,0 +1,184 @@
+"""A real ``twistd vmpooler`` in a process and a folder of its own, which leaves nothing behind."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from tests.service.books import Books
+from vmpooler.embedded.program import guarded
+
+T = TypeVar("T")
+
+TWISTD = Path(sysconfig.get_path("scripts"), "twistd")
+VMPOOLER = Path(sysconfig.get_path("scripts"), "vmpooler")
+
+QUICK = """
+config: {prefix: vm-}
+redis: {server: embedded}
+pools: [{name: debian-12, alias: linux, size: 2}]
+"""
+"""A configuration whose VMs are ready at once."""
+
+PATIENCE = 20.0
+"""Seconds that a condition may take to come true, on a busy machine."""
+
+
+class Answer(NamedTuple):
+    """What the API said."""
+
+    status: int
+    body: Any
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+    """The first true value of ``condition``. Fails with ``what`` when none comes."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Client(HTTPConnection):
+    """A connection to the API on a port of this machine."""
+
+    def __init__(self, port: int, seconds: float = PATIENCE) -> None:
+        super().__init__("127.0.0.1", port, timeout=seconds)
+
+    def answer(self) -> Answer:
+        """What came in answer to the request, after which the connection is closed. Raises OSError when nothing does in
+        time."""
+        reply = self.getresponse()
+        body = json.loads(reply.read())
+        self.close()
+        return Answer(reply.status, body)
+
+
+def processes(directory: Path) -> dict[int, str]:
+    """The processes that work in a folder or below it, and their command lines."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(os.readlink(entry / "cwd")).is_relative_to(directory):
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    return found
+
+
+class Service(Books):
+    """A service with this configuration in a folder, ``directory`` or one that ends with it.
+
+    Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
+    command line; unless they say where to listen, the API is on ``port``.
+    """
+
+    def __init__(self, config: str | None, *options: str, directory: Path | None = None) -> None:
+        self._own = None if directory else Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
+        self.directory = (directory or self._own or Path()).resolve()
+        self.directory.mkdir(exist_ok=True)
+        self.redis_socket = self.directory / ".vmpooler/redis.sock"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._options = options
+        self._api = "--role=manager" not in options
+        if config is not None:
+            (self.directory / "vmpooler.yaml").write_text(config)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if error is not None:
+            error.add_note(f"what the service said:\n{self.said}")
+        self.end()
+
+    @property
+    def output(self) -> Path:
+        """The file that standard output and error of all its processes go to."""
+        return self.directory / "output"
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text() if self.output.exists() else ""
+
+    def launch(self, *twistd: str) -> "subprocess.Popen[bytes]":
+        """Run twistd in the foreground, or as ``twistd`` says, and wait for nothing."""
+        listen = () if any("listen" in each or "port" in each for each in self._options) else (f"--port={self.port}",)
+        options = twistd or ("-n", "--pidfile=")
+        command = guarded([sys.executable, TWISTD, *options, "vmpooler", *self._options, *listen])
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("VMPOOLER")}
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(command, cwd=self.directory, env=environ, stdout=output, stderr=output)
+        return self.process
+
+    def start(self) -> None:
+        """Run it, and return when it answers."""
+        before = len(self.said)
+        process = self.launch()
+        sign = "the API:" if self._api else "role manager"
+        until(lambda: sign in self.said[before:] or process.poll() is not None, "the service starts")
+        assert process.poll() is None, self.said
+
+    def run(self) -> int:
+        """Run it until it ends by itself; the exit code."""
+        try:
+            return self.launch().wait(PATIENCE)
+        finally:
+            self.kill()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and wait until it has; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it with -9. Its Redis, which ends with it, may still be there."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def end(self) -> None:
+        """Leave no process behind, and no folder but the test's own."""
+        self.kill()
+        for pid in processes(self.directory):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not processes(self.directory), "everything has ended")
+        if self._own:
+            shutil.rmtree(self._own, ignore_errors=True)
+
+    def request(self, method: str, path: str, token: str = "", seconds: float = PATIENCE) -> Answer:
+        """One request to the API. Raises OSError when there is nobody, or no answer in time."""
+        client = Client(self.port, seconds)
+        client.request(method, path, headers={"X-AUTH-TOKEN": token} if token else {})
+        return client.answer()
+
+    def ready(self, pool: str = "debian-12") -> int:
+        """How many VMs of a pool are ready."""
+        answer = self.request("GET", "/status")
+        return int(answer.body["pools"][pool]["ready"]) if answer.status == 200 else 0

@@ -1,0 +1,69 @@
+"""An API that is reached by other ways than a plain port."""
+
+import json
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from tests.service.process import QUICK, Service, free_port
+
+REQUEST = b"GET /api/v1/status HTTP/1.0\r\n\r\n"
+
+
+def asked(client: socket.socket) -> bool:
+    """Whether the API answers there."""
+    client.settimeout(10)
+    client.sendall(REQUEST)
+    answer = b"".join(iter(lambda: client.recv(65536), b""))
+    return "status" in json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def by_socket(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        return asked(client)
+
+
+def test_a_unix_socket_also_one_that_a_killed_service_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    with Service(QUICK, f"--listen=unix:{path}", directory=tmp_path) as service:
+        assert by_socket(path)
+        assert f"curl -X POST --unix-socket {path} http://localhost/api/v1/vm/linux\n" in service.said
+        service.kill()
+        assert path.exists()
+        service.start()
+        assert by_socket(path)
+        service.stop()
+        assert not path.exists()
+
+
+def test_tls(tmp_path: Path) -> None:
+    key, certificate = certified(tmp_path)
+    trusted, port = ssl.create_default_context(cafile=certificate), free_port()
+    with Service(QUICK, f"--listen=ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}") as service:
+        assert f"[*] the API: https://127.0.0.1:{port}/api/v1\n" in service.said
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            trusted.wrap_socket(plain, server_hostname="localhost") as client,
+        ):
+            assert asked(client)
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """The files of a key, and of its certificate for this machine by itself."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    files = folder / "key.pem", folder / "certificate.pem"
+    files[0].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    files[1].write_bytes(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return files

@@ -1,0 +1,43 @@
+"""A service that is started, and what it says."""
+
+import re
+import time
+
+from tests.service.process import QUICK, Service, until
+from tests.service.sockets import listening
+
+
+def test_the_demo_gives_a_vm_by_the_command_that_it_prints_and_only_to_this_machine() -> None:
+    with Service(None, "--demo") as demo:
+        assert demo.process is not None
+        start = time.monotonic()
+        found = re.search(r"get a VM: curl -X POST http://127\.0\.0\.1:(\d+)(\S+)", demo.said)
+        assert found is not None, demo.said
+        assert int(found[1]) == demo.port
+        assert listening(demo.process.pid) == {("127.0.0.1", demo.port)}
+        answer = until(
+            lambda: (reply := demo.request("POST", found[2])).status == 200 and reply,
+            "a VM",
+            start + 15 - time.monotonic(),
+        )
+        assert answer.body["debian-12"]["hostname"].startswith("vm-")
+
+
+def test_a_start_says_what_runs_and_where() -> None:
+    with Service(QUICK) as service:
+        lines = [line.partition("] ")[2] for line in service.said.splitlines()]
+        assert re.fullmatch(
+            rf"\[\*\] vmpooler \S+, role all: 1 pools, an embedded Redis in {service.directory}/\.vmpooler", lines[0]
+        )
+        assert f"[*] the API: http://localhost:{service.port}/api/v1" in lines
+        assert f"[*] get a VM: curl -X POST http://localhost:{service.port}/api/v1/vm/linux" in lines
+
+
+def test_a_service_killed_with_9_and_started_again_goes_on_with_its_vms() -> None:
+    config = QUICK + "providers: {dummy: {filename: dummy.yaml}}\n"
+    with Service(config) as service:
+        until(lambda: service.ready() == 2, "the pool is full")
+        host = service.request("POST", "/vm/linux").body["linux"]["hostname"]
+        service.kill()
+        service.start()
+        assert service.request("GET", f"/vm/{host}").body[host]["state"] == "running"

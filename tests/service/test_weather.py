@@ -1,0 +1,106 @@
+"""A service whose Redis goes away and comes back."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.service.process import Answer, Service, processes, until
+from vmpooler.domain.model import Queue
+
+POOLS = "pools: [{name: debian-12, alias: linux, size: 2}]\n"
+
+AT_ONCE = 1.0
+"""Seconds; waiting for a connection or for an answer would take more."""
+
+
+def on(redis: RedisServer, more: str = "") -> str:
+    """A configuration that keeps its state there."""
+    return f"redis: {{socket: {redis.socket}{more}}}\n{POOLS}"
+
+
+def quickly(service: Service, method: str = "GET", path: str = "/status") -> Answer:
+    """The answer to a request, which comes at once."""
+    return service.request(method, path, seconds=AT_ONCE)
+
+
+def away(service: Service) -> bool:
+    """Whether the API says, at once, that Redis is away."""
+    answer = quickly(service)
+    assert answer.status == 200 or (answer.body["ok"] is False and "Redis is away" in answer.body["message"])
+    return answer.status == 503
+
+
+def test_a_redis_that_is_not_there_at_the_start_is_waited_for(spare_redis: RedisServer) -> None:
+    spare_redis.kill()
+    with Service(on(spare_redis)) as service:
+        assert away(service)
+        assert service.said.count("waits for Redis") == 1
+        spare_redis.start()
+        until(lambda: service.ready() == 2, "the pool is full")
+        assert quickly(service, "POST", "/vm/linux").status == 200
+
+
+def test_a_redis_that_is_killed_is_missed_at_once_and_work_goes_on_when_it_is_back(spare_redis: RedisServer) -> None:
+    with Service(on(spare_redis)) as service:
+        until(lambda: service.ready() == 2, "the pool is full")
+        spare_redis.kill()
+        until(lambda: away(service), "the API tells", AT_ONCE)
+        assert quickly(service, "POST", "/vm/linux").status == 503
+        assert quickly(service, "GET", "/nowhere").status == 404
+        spare_redis.start()
+        until(lambda: service.ready() == 2, "the pool is full again")
+        assert quickly(service, "POST", "/vm/linux").status == 200
+        assert "Traceback" not in service.said
+
+
+async def test_a_redis_that_hangs_is_away_until_it_answers_and_nothing_is_lost(spare_redis: RedisServer) -> None:
+    with Service(on(spare_redis)) as service:
+        service.redis_socket = spare_redis.socket
+        until(lambda: service.ready() == 2, "the pool is full")
+        ready = await service.queue(Queue.READY, "debian-12")
+        spare_redis.freeze()
+        start = time.monotonic()
+        assert service.request("GET", "/status").status == 503
+        assert time.monotonic() - start < 7, "who asks first waits for as long as Redis may take"
+        assert away(service)
+        spare_redis.thaw()
+        until(lambda: service.ready() == 2, "it goes on")
+        assert await service.queue(Queue.READY, "debian-12") == ready
+
+
+async def test_an_embedded_redis_that_is_killed_comes_back_with_its_data() -> None:
+    with Service("redis: {server: embedded}\n" + POOLS) as service:
+        until(lambda: service.ready() == 2, "the pool is full")
+        host = service.request("POST", "/vm/linux").body["linux"]["hostname"]
+        until(lambda: service.ready() == 2, "the VM is replaced")
+        before = await service.everywhere(["debian-12"])
+        (redis,) = [pid for pid, line in processes(service.directory).items() if "redis-server" in line]
+        os.kill(redis, signal.SIGKILL)
+        until(lambda: away(service), "the API tells", AT_ONCE)
+        until(lambda: not away(service), "Redis is back")
+        assert await service.everywhere(["debian-12"]) == before
+        assert quickly(service, "GET", f"/vm/{host}").body[host]["state"] == "running"
+        assert "is started again" in service.said
+
+
+async def test_a_wrong_password_is_told_but_not_shown_and_may_become_right(spare_redis: RedisServer) -> None:
+    with Service(on(spare_redis, ", password: geheim-1")) as service:
+        service.redis_socket = spare_redis.socket
+        assert away(service)
+        assert "AUTH" in service.said
+        await service.redis("CONFIG", "SET", "requirepass", "geheim-1")
+        until(lambda: service.ready() == 2, "the pool is full")
+        assert "geheim-1" not in service.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_that_waits_for_redis_can_be_stopped(spare_redis: RedisServer, number: signal.Signals) -> None:
+    spare_redis.kill()
+    with Service(on(spare_redis), "--role=manager") as service:
+        start = time.monotonic()
+        assert service.stop(number) == -number
+        assert time.monotonic() - start < 3
+        assert "Traceback" not in service.said

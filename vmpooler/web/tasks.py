@@ -1,0 +1,68 @@
+"""What clients ask to be done to their VMs: extra disks, snapshots, reverts. Accepted here, done by a manager."""
+
+import re
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain.admission import Need
+from vmpooler.domain.errors import NoSuchVm
+from vmpooler.domain.names import Choice, random_name, short
+from vmpooler.domain.tasks import Kind
+from vmpooler.store.tasks import Tasks
+from vmpooler.web.desk import Desk
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+from vmpooler.web.under_way import UnderWay
+
+ACCEPTED = 202
+
+SNAPSHOT_LENGTH = 32
+"""Characters of a snapshot's name. Source: API-CONTRACT 1, ids."""
+
+SIZE = re.compile(r"[0-9]{1,5}", re.ASCII)
+"""The GB of a disk: a whole number, and nothing beside it."""
+
+
+class TaskRoutes:
+    """The routes below ``/vm/<host>`` whose work takes its time."""
+
+    def __init__(self, desk: Desk, tasks: Tasks, under_way: UnderWay, clock: IReactorTime, choice: Choice) -> None:
+        self._desk = desk
+        self._tasks = tasks
+        self._under_way = under_way
+        self._clock = clock
+        self._choice = choice
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("POST", "/vm/<host>/disk/<size>", self.disk, ACCEPTED)
+        app.route("POST", "/vm/<host>/snapshot", self.snapshot, ACCEPTED)
+        app.route("POST", "/vm/<host>/snapshot/<snapshot>", self.revert, ACCEPTED)
+
+    async def disk(self, request: Request, host: str, size: str) -> Json:
+        """One more disk, of so many GB."""
+        gigabytes = int(size) if SIZE.fullmatch(size) else 0
+        await self._ask(request, host, Kind.DISK, str(gigabytes) if gigabytes else None)
+        return {"ok": True, short(host): {"disk": f"+{gigabytes}gb"}}
+
+    async def snapshot(self, request: Request, host: str) -> Json:
+        """A snapshot, of a name that is given here."""
+        name = random_name(self._choice, SNAPSHOT_LENGTH)
+        await self._ask(request, host, Kind.SNAPSHOT, name)
+        return {"ok": True, short(host): {"snapshot": name}}
+
+    async def revert(self, request: Request, host: str, snapshot: str) -> Json:
+        """Back to a snapshot that was taken."""
+        await self._ask(request, host, Kind.REVERT, snapshot)
+        return {"ok": True}
+
+    async def _ask(self, request: Request, host: str, kind: Kind, argument: str | None) -> None:
+        """``argument`` is None for one that makes no sense: the client still hears first that it needs a token."""
+        vm, admission = short(host), self._desk.admission(request, Need.ALWAYS)
+        if not vm or ":" in vm:
+            argument = None
+        asked = self._tasks.request(vm, kind, argument, admission, self._clock.seconds())
+        await self._under_way.shielded(asked)
+        if argument is None:
+            raise NoSuchVm(f"{kind} makes no sense of {vm}")
