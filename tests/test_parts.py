@@ -21,7 +21,20 @@ def run(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """A run of pytest where nothing is on PATH, on a test that needs curl and one that needs nothing."""
     (folder / "test_needy.py").write_text(NEEDY)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("VMPOOLER_", "PYTEST_"))}
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "-p", "tests.parts", "-o", "markers=needs", "-p", "no:cacheprovider", "."]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "-p",
+        "tests.parts",
+        "-o",
+        "markers=needs",
+        "-p",
+        "no:cacheprovider",
+        ".",
+    ]
     environment = plain | {"PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])} | environment
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

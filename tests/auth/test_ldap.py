@@ -10,8 +10,6 @@ from ldaptor.protocols.ldap.distinguishedname import escape, unescape
 from tests.auth.asking import ACCOUNT, check
 from tests.auth.ldap_server import ODD_NAME, PEOPLE, ROBOTS, LdapServer
 
-pytestmark = pytest.mark.needs("slapd")
-
 
 async def test_the_right_password_is_right_and_another_is_wrong(directory: LdapServer) -> None:
     assert await check(directory, "alice", "wonderland")

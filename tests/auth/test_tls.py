@@ -16,8 +16,6 @@ from vmpooler.domain.errors import StartError
 
 WAYS = ["start_tls", "simple_tls"]
 
-pytestmark = pytest.mark.needs("slapd")
-
 
 def way(server: LdapServer, encryption: str) -> dict[str, Any]:
     return {"encryption": encryption, "port": server.tls_port if encryption == "simple_tls" else server.port}

@@ -88,7 +88,8 @@ async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready
         left = set(given) - {vm for client in clients for vm in client.deleted}
         assert {vm for name in POOLS for vm in await service.queue(Queue.RUNNING, name)} == left
         assert int(await service.redis("GET", keys.TASKS_CLONE)) == 0
-        print(f"\n{len(answers) - len(refused)} checkouts of {len(given)} VMs by {CLIENTS} clients, {len(refused)} refused")
+        done = len(answers) - len(refused)
+        print(f"\n{done} checkouts of {len(given)} VMs by {CLIENTS} clients, {len(refused)} refused")
 
 
 def enough(refused: Answer, replay: Replay) -> bool:

@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """The first true value of ``condition``. Fails with ``what`` when none comes."""
     end = time.monotonic() + seconds
     while not (found := condition()):

@@ -72,20 +72,21 @@ def test_a_daemon_whose_port_is_in_use_says_so_where_it_was_started_and_in_its_l
 
 async def test_every_line_of_a_json_log_can_be_read_and_none_holds_a_secret(spare_redis: RedisServer) -> None:
     config = f"""
-config: {{log_format: json, vm_checktime: 0.01}}
+config: {{log_format: json}}
 redis: {{socket: {spare_redis.socket}, password: geheim-1}}
 auth: {{provider: dummy}}
 statsd: {{server: nowhere}}
-providers: {{dummy: {{createvm_fail_percent: 30, vmready_fail_percent: 30}}}}
-pools: [{{name: debian-12, size: 3}}]
+providers: {{dummy: {{}}, broken: {{provider_class: dummy, createvm_fail_percent: 100}}}}
+pools: [{{name: debian-12, size: 1, provider: dummy}}, {{name: solaris, size: 1, provider: broken}}]
 """
     with Service(config) as service:
         service.redis_socket = spare_redis.socket
+        assert "AUTH" in service.said, "the password is wrong as yet"
         await service.redis("HSET", "vmpooler__token__geheim-2", "user", 'J. "Doe"\n\u2028', "created", "x")
         await service.redis("CONFIG", "SET", "requirepass", "geheim-1")
         until(lambda: service.ready() > 0, "a VM is ready")
         assert service.request("POST", "/vm/debian-12", "geheim-2").status == 200
-        until(lambda: '"what": "checkout"' in service.said, "the checkout is told")
+        until(lambda: "for J." in service.said and "failure" in service.said, "the checkout and the failures are told")
         spare_redis.kill()
         until(lambda: service.request("GET", "/status").status == 503, "Redis is missed")
         service.stop()

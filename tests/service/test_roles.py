@@ -9,7 +9,6 @@ from tests.redis_server import RedisServer
 from tests.service.process import Service, until
 from tests.service.sockets import listening
 
-
 AT_ONCE = 1.0
 """Seconds; a round that waited for its timer would come later, five times in a row."""
 

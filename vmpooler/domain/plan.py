@@ -52,7 +52,7 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     fates |= trims(pool, state, fates)
     fates |= due_tasks(state, fates, now)
     known = {vm.name for vm in state.vms}
-    new = [Discover(name, is_stamped(state.inventory[name], name)) for name in sorted(unknown - known)]
+    new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
     todo: list[Action] = [action for action in fates.values() if action is not None]
     return [*todo, *lost, *new, *_hopeless(state), *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
@@ -60,7 +60,7 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
 
 def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
     guest = state.inventory.get(vm.name)
-    ours = is_stamped(guest, vm.name) or rules.destroy_foreign
+    ours = is_stamped(guest, vm.name, pool.name) or rules.destroy_foreign
     return Case(
         vm=vm,
         guest=guest,
@@ -73,9 +73,10 @@ def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarde
     )
 
 
-def is_stamped(guest: Guest | None, name: str) -> bool:
-    """Whether this service, or the original, made the VM."""
-    return guest is not None and guest.stamp is not None and guest.stamp.name == name
+def is_stamped(guest: Guest | None, name: str, pool: str) -> bool:
+    """Whether this service made the VM for this pool, or the original did, which does not say for which."""
+    stamp = guest.stamp if guest else None
+    return stamp is not None and stamp.name == name and stamp.pool in ("", pool)
 
 
 def unknown_vms(state: PoolState) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from vmpooler.domain import lifetime, times
+from vmpooler.domain.summary import Figures
 from vmpooler.settings import Pool
 
 ALL_WELL = "Battle station fully armed and operational."
@@ -60,6 +61,35 @@ def status(
     return dict(sorted(found.items()))
 
 
+def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
+    """What some pools have; ``ready`` is of ``pools``, in their order. Source: API-CONTRACT 8, /poolstat."""
+    return {
+        "pools": {
+            pool.name: {"max": pool.size, **_aliases(pool), "ready": count}
+            for pool, count in zip(pools, ready, strict=True)
+        }
+    }
+
+
+def sizes(pools: Sequence[Pool], ready: Sequence[int], history: bool) -> dict[str, Any]:
+    """What the dashboard draws of each pool; the history is but this moment. Source: API-CONTRACT 5."""
+    return {
+        pool.name: {"size": pool.size, "ready": count, **({"history": [count]} if history else {})}
+        for pool, count in zip(pools, ready, strict=True)
+    }
+
+
+def running(pools: Sequence[Pool], counts: Sequence[int]) -> dict[str, Any]:
+    """How many VMs run of each family of pools: what precedes the first hyphen of their names, else nothing. There is
+    no history. Source: API-CONTRACT 5."""
+    families: dict[str, int] = {}
+    for pool, count in zip(pools, counts, strict=True):
+        family, hyphen, _ = pool.name.partition("-")
+        name = family if hyphen else ""
+        families[name] = families.get(name, 0) + count
+    return {family: {"running": count} for family, count in families.items()}
+
+
 def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
     """What a VM's record tells; ``default_lifetime`` is in hours. Source: API-CONTRACT 3, GET /vm/:hostname, and 8."""
     stored = record.get("lifetime", "")
@@ -82,11 +112,7 @@ def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[s
 
 
 def _durations(seconds: Sequence[float]) -> dict[str, Any]:
-    if not seconds:
-        return {"duration": {"average": 0, "min": 0, "max": 0, "total": 0}, "count": {"total": 0}}
-    total = math.fsum(seconds)
-    duration = {"average": round(total / len(seconds), 1), "min": min(seconds), "max": max(seconds)}
-    return {"duration": {**duration, "total": round(total, 2)}, "count": {"total": len(seconds)}}
+    return {"duration": Figures.of(seconds).duration(), "count": {"total": len(seconds)}}
 
 
 def _capacity(pools: Sequence[Pool], counts: Counts) -> dict[str, Any]:
@@ -97,8 +123,11 @@ def _capacity(pools: Sequence[Pool], counts: Counts) -> dict[str, Any]:
 
 def _pool(pool: Pool, counts: PoolCounts) -> dict[str, Any]:
     figures = {"ready": counts.ready, "running": counts.running, "pending": counts.pending, "max": pool.size}
-    alias = {"alias": list(pool.alias)} if pool.alias else {}
-    return {**figures, **alias, "lastBoot": counts.last_boot}
+    return {**figures, **_aliases(pool), "lastBoot": counts.last_boot}
+
+
+def _aliases(pool: Pool) -> dict[str, Any]:
+    return {"alias": list(pool.alias)} if pool.alias else {}
 
 
 def _queue(counts: Counts) -> dict[str, Any]:

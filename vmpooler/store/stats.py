@@ -1,13 +1,16 @@
 """Counts and figures over all pools."""
 
+import re
 from collections.abc import Sequence
 
-from vmpooler.domain import times
+from vmpooler.domain import summary, times
 from vmpooler.domain.model import Queue
 from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
+
+WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 
 COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
@@ -20,10 +23,16 @@ async def counts(connection: Connection, pools: Sequence[str], now: float) -> Co
     rows, cloning, clone_seconds, boot_seconds = await connection.run(load("counts"), (*touched, *shared), pools)
     return Counts(
         pools=tuple(PoolCounts(*row) for row in rows),
-        cloning=int(cloning),
+        cloning=int(cloning) if WHOLE.fullmatch(cloning) else 0,
         clone_seconds=_figures(clone_seconds),
         boot_seconds=_figures(boot_seconds),
     )
+
+
+async def sizes(connection: Connection, queue: Queue, pools: Sequence[str]) -> list[int]:
+    """How many VMs of each pool stand in a queue, in one round trip."""
+    found: list[int] = await connection.run(load("sizes"), [keys.queue(queue, pool) for pool in pools], ())
+    return found
 
 
 async def flagged(connection: Connection) -> dict[str, str]:
@@ -33,5 +42,4 @@ async def flagged(connection: Connection) -> dict[str, str]:
 
 
 def _figures(texts: Sequence[str]) -> tuple[float, ...]:
-    """The numbers among what is stored: an empty text, as the original can leave, is none."""
-    return tuple(float(text) for text in texts if text.replace(".", "", 1).isdigit())
+    return tuple(time for text in texts if (time := summary.seconds(text)) is not None)

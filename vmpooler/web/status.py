@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain import reports
+from vmpooler.domain.model import Queue
 from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
@@ -14,7 +15,7 @@ from vmpooler.web.text import Json
 
 
 class StatusRoutes:
-    """``/status`` for people and clients, ``/healthz`` for what watches over processes."""
+    """``/status`` and its like for people and clients, ``/healthz`` for what watches over processes."""
 
     def __init__(self, pools: Sequence[Pool], connection: Connection, clock: IReactorTime) -> None:
         self._pools = pools
@@ -25,17 +26,42 @@ class StatusRoutes:
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
         app.route("GET", "/status", self.status)
+        app.route("GET", "/poolstat", self.stock)
+        app.route("GET", "/totalrunning", self.total_running)
         app.route("GET", "/healthz", self.health)
+        app.route("GET", "/dashboard/stats/vmpooler/pool", self.sizes)
+        app.route("GET", "/dashboard/stats/vmpooler/running", self.running)
 
     async def status(self, request: Request) -> Json:
         """Counts and figures of all pools; ``?view=a,b`` names the members wanted."""
         now = self._clock.seconds()
         counts = await stats.counts(self._connection, [pool.name for pool in self._pools], now)
-        view = request.args.get(b"view")
-        views = None if view is None else view[-1].decode("utf-8", "replace").split(",")
-        return reports.status(self._pools, counts, now - self._started, views)
+        view = request.query("view")
+        return reports.status(self._pools, counts, now - self._started, None if view is None else view.split(","))
+
+    async def stock(self, request: Request) -> Json:
+        """What the pools of ``?pool=a,b`` have, names or aliases."""
+        asked = set((request.query("pool") or "").split(","))
+        pools = [pool for pool in self._pools if asked & {pool.name, *pool.alias}]
+        return reports.stock(pools, await self._sizes(Queue.READY, pools))
+
+    async def total_running(self, request: Request) -> Json:
+        """How many VMs are checked out."""
+        return {"running": sum(await self._sizes(Queue.RUNNING, self._pools))}
 
     async def health(self, request: Request) -> Json:
         """Whether requests can be served, and which pools the mass guard holds for."""
         flagged = await stats.flagged(self._connection)
         return {"ok": True, "flagged": flagged} if flagged else {"ok": True}
+
+    async def sizes(self, request: Request) -> Json:
+        """For the dashboard: how full each pool is."""
+        history = request.query("history") is not None
+        return reports.sizes(self._pools, await self._sizes(Queue.READY, self._pools), history)
+
+    async def running(self, request: Request) -> Json:
+        """For the dashboard: how many VMs run of each family of pools."""
+        return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools))
+
+    async def _sizes(self, queue: Queue, pools: Sequence[Pool]) -> list[int]:
+        return await stats.sizes(self._connection, queue, [pool.name for pool in pools])

@@ -1,0 +1,58 @@
+"""The tables of docs/configuration.md, as settings.py has them. ``python -m tests.docs.tables`` writes them anew."""
+
+import re
+from typing import Any
+
+import attrs
+
+from vmpooler import settings
+
+from .book import ROOT
+
+PAGE = ROOT / "docs" / "configuration.md"
+
+
+def filled(page: str) -> str:
+    """The page with every table as it should be."""
+    return re.sub(
+        r"^(<!-- settings: (\w+) -->)\n\n(?:(?:\|.*\n)+\n)?",
+        lambda place: f"{place[1]}\n\n{table(getattr(settings, place[2]))}\n",
+        page,
+        flags=re.MULTILINE,
+    )
+
+
+def table(section: type[attrs.AttrsInstance]) -> str:
+    """The settings of a section, each in a row."""
+    rows = [f"| `{field.name}` | {default(field)} | {meaning(field)} |" for field in attrs.fields(section)]
+    return "\n".join(["| setting | default | what it says |", "| --- | --- | --- |", *rows, ""])
+
+
+def default(field: Any) -> str:
+    """What holds where the file says nothing."""
+    if field.metadata["inherits"]:
+        return "that of `config`"
+    match field.default:
+        case attrs.NOTHING:
+            return "required"
+        case None:
+            return "none"
+        case "":
+            return '`""`'
+        case bool():
+            return f"`{str(field.default).lower()}`"
+        case tuple():
+            return f"`{list(field.default)}`"
+        case _:
+            return f"`{field.default}`"
+
+
+def meaning(field: Any) -> str:
+    """Its sentence, and what else is to be known."""
+    known = field.metadata
+    secret = f" Or `{field.name}_file`, a file that holds it." if known["secret"] else ""
+    return known["text"] + secret + ("" if known["served"] else " Not served yet.")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,20 @@
+-- What is there of days: their sums where these are kept, else the day's hashes or how that is to be had.
+--   KEYS for each day: the sums that are kept of it, and the hash of each route
+--   ARGV[1] the number of the first day to be read whole, [2..] the routes
+-- Returns for each day, for each route: '' when there is nothing; the fields and values of a day that is read whole; the
+-- sum that is kept; or 0 when none is, or the hash has grown since.
+local routes, days = #ARGV - 1, {}
+for day = 1, #KEYS / (routes + 1) do
+  local first, found = (day - 1) * (routes + 1) + 1, {}
+  for i = 1, routes do
+    local size = redis.call('HLEN', KEYS[first + i])
+    if size == 0 then found[i] = ''
+    elseif day >= tonumber(ARGV[1]) then found[i] = redis.call('HGETALL', KEYS[first + i])
+    else
+      local kept, stamp = redis.call('HGET', KEYS[first], ARGV[i + 1]), size .. ' '
+      if kept and string.sub(kept, 1, #stamp) == stamp then found[i] = string.sub(kept, #stamp + 1) else found[i] = 0 end
+    end
+  end
+  days[day] = found
+end
+return days

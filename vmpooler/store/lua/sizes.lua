@@ -1,0 +1,5 @@
+-- How many VMs stand in each of some queues, at one moment.
+--   KEYS the queues
+local sizes = {}
+for i, queue in ipairs(KEYS) do sizes[i] = redis.call('SCARD', queue) end
+return sizes

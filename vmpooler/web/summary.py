@@ -1,0 +1,57 @@
+"""What happened on which day."""
+
+from collections.abc import Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from vmpooler.domain import summary, times
+from vmpooler.domain.errors import NoSuchRoute
+from vmpooler.store.summaries import Summaries
+from vmpooler.web import text
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+
+PIECES = 5_000
+"""Pieces of a reply that are written in one go: some milliseconds."""
+
+
+class SummaryRoutes:
+    """The routes under ``/summary``."""
+
+    def __init__(self, summaries: Summaries, clock: IReactorTime) -> None:
+        self._summaries = summaries
+        self._clock = clock
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("GET", "/summary", self.all)
+        app.route("GET", "/summary/<route>", self.one)
+        app.route("GET", "/summary/<route>/<key>", self.one)
+
+    async def all(self, request: Request) -> bytes:
+        """Boots, clones and tags; ``?from=`` and ``?to=`` are dates."""
+        return await self._report(request, summary.ROUTES)
+
+    async def one(self, request: Request, route: str, key: str | None = None) -> bytes:
+        """One of them, or one member of it."""
+        if route not in summary.ROUTES:
+            raise NoSuchRoute(f"there are no summaries of {route}")
+        return await self._report(request, [route], key)
+
+    async def _report(self, request: Request, routes: Sequence[str], key: str | None = None) -> bytes:
+        now = self._clock.seconds()
+        days = summary.days(request.query("from"), request.query("to"), times.day(now))
+        whole = summary.Summary(routes, key)
+        for day, sums in zip(days, await self._summaries.sums(days, routes, now), strict=True):
+            whole.add(day, sums)
+            await deferLater(self._clock, 0)
+        return await self._written(whole.report())
+
+    async def _written(self, report: text.Json) -> bytes:
+        """As JSON; others are served meanwhile, for it may be megabytes."""
+        written: list[bytes] = []
+        for part in text.parts(report, PIECES):
+            written.append(part)
+            await deferLater(self._clock, 0)
+        return b"".join(written)
