@@ -51,7 +51,8 @@ def meaning(field: Any) -> str:
     """Its sentence, and what else is to be known."""
     known = field.metadata
     secret = f" Or `{field.name}_file`, a file that holds it." if known["secret"] else ""
-    return known["text"] + secret + ("" if known["served"] else " Not served yet.")
+    served = "" if known["served"] else " Not served yet."
+    return f"{known['text']}{secret}{served}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from twisted.internet.threads import deferToThread
@@ -52,7 +53,7 @@ class Customer(Thread):
                     self.ask("DELETE", f"/vm/{vm}")
             time.sleep(0.02)
 
-    def ask(self, method: str, path: str) -> dict | None:
+    def ask(self, method: str, path: str) -> Any:
         """The answer; None when none came though the request may have been carried out."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=15)
         try:

@@ -8,6 +8,7 @@ from twisted.web.server import Site
 from vmpooler.domain.names import Choice
 from vmpooler.settings import Settings
 from vmpooler.store.connection import Connection
+from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.vms import Vms
 from vmpooler.web.desk import Desk
@@ -16,6 +17,7 @@ from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.request import Request
 from vmpooler.web.root import Root
 from vmpooler.web.status import StatusRoutes
+from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
@@ -47,6 +49,7 @@ class Api:
         tasks = Tasks(connection, settings, choice, "api")
         TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
+        SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
         self._root = Root(app.resource(), self._under_way)
 
     def site(self) -> Site:

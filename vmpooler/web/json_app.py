@@ -1,6 +1,6 @@
 """Klein for JSON: handlers take data and return data, and one table says what an error is as a status."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from klein import Klein
@@ -39,7 +39,8 @@ TOLD = (Invalid, NotYours, StoreAway)
 
 CHALLENGE = 'Basic realm="Authentication required"'
 
-Handler = Callable[..., Awaitable[Json]]
+Handler = Callable[..., Awaitable[Json | bytes]]
+"""Bytes are JSON already."""
 
 
 class JsonApp:
@@ -59,6 +60,14 @@ class JsonApp:
 
         self._klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
 
+    def document(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Have the same body answer GET and HEAD, always."""
+
+        def answer(request: Request) -> bytes:
+            return sent(request, 200, body, headers)
+
+        self._klein.route(path, methods=["GET"], endpoint=f"GET {path}")(answer)
+
     def resource(self) -> IResource:
         """All routes, for twisted.web."""
         return self._klein.resource()
@@ -76,11 +85,15 @@ class JsonApp:
         return written(request, status, reply)
 
 
-def written(request: Request, status: int, reply: Json) -> bytes:
+def written(request: Request, status: int, reply: Json | bytes) -> bytes:
     """The reply as bytes, its status and headers set."""
-    body = text.of(reply)
+    return sent(request, status, reply if isinstance(reply, bytes) else text.of(reply), text.HEADERS)
+
+
+def sent(request: Request, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A body, its status and headers set."""
     request.setResponseCode(status)
-    for name, value in text.HEADERS.items():
+    for name, value in headers.items():
         request.setHeader(name, value)
     request.setHeader("Content-Length", str(len(body)))
     return body

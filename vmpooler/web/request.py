@@ -38,6 +38,11 @@ class Request(server.Request):
         token = self.getHeader(b"x-auth-token")
         return None if token is None else token.decode("utf-8", "surrogateescape")
 
+    def query(self, name: str) -> str | None:
+        """What the query says of a name, the last time that it does; None when it does not."""
+        values = self.args.get(name.encode())
+        return values[-1].decode("utf-8", "replace") if values else None
+
     def getRequestHostname(self) -> bytes:
         """Always the same: klein binds its routes to this name, and fails on a Host header that is no host's name."""
         return b"localhost"

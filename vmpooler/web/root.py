@@ -11,6 +11,9 @@ from vmpooler.web.under_way import UnderWay
 PREFIX = ["api", "v1"]
 """Every route is also reachable without it, and no redirect leads there. Source: API-CONTRACT 4."""
 
+APART = (["api"], ["dashboard"])
+"""What is not of the API, and only reachable without it."""
+
 
 class Root(Resource):
     """All paths: it makes them plain, and hands them to the routes.
@@ -36,7 +39,7 @@ class Root(Resource):
         parts = segments(request.path)
         if parts is None:
             return written(request, 404, {"ok": False})
-        if parts[:2] == PREFIX:
+        if parts[:2] == PREFIX and parts[2:3] not in APART:
             parts = parts[2:]
         request.prepath, request.postpath = [], [part.encode() for part in parts]
         answer: bytes | int = self._routes.render(request)

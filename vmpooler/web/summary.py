@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from werkzeug.exceptions import NotFound
 
 from vmpooler.domain import summary, times
-from vmpooler.domain.errors import NoSuchRoute
 from vmpooler.store.summaries import Summaries
 from vmpooler.web import text
 from vmpooler.web.json_app import JsonApp
@@ -36,7 +36,7 @@ class SummaryRoutes:
     async def one(self, request: Request, route: str, key: str | None = None) -> bytes:
         """One of them, or one member of it."""
         if route not in summary.ROUTES:
-            raise NoSuchRoute(f"there are no summaries of {route}")
+            raise NotFound
         return await self._report(request, [route], key)
 
     async def _report(self, request: Request, routes: Sequence[str], key: str | None = None) -> bytes:

@@ -1,7 +1,8 @@
 """JSON as clients send it and as they read it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NoReturn
 
 from vmpooler.domain.errors import Invalid
@@ -12,9 +13,20 @@ HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosnif
 """What every reply says of itself."""
 
 
+PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
+"""Clients scrape its lines. Source: CLIENTS.md 3, trap 2."""
+
+
 def of(reply: Json) -> bytes:
-    """A reply, pretty-printed: clients scrape its lines. Source: CLIENTS.md 3, trap 2."""
-    return json.dumps(reply, indent=2, ensure_ascii=False).encode("utf-8", "replace")
+    """A reply, pretty-printed."""
+    return PRETTY.encode(reply).encode("utf-8", "replace")
+
+
+def parts(reply: Json, pieces: int) -> Iterator[bytes]:
+    """The same in parts of so many pieces, for a reply that may be large; a piece is some characters."""
+    written = PRETTY.iterencode(reply)
+    while part := "".join(islice(written, pieces)):
+        yield part.encode("utf-8", "replace")
 
 
 def parsed(body: bytes) -> Any:
