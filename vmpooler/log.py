@@ -15,7 +15,7 @@ from vmpooler.domain.events import Event, What
 
 _log = Logger()
 
-ONE_LINE = dict.fromkeys([*range(32), 127], " ")
+ONE_LINE = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
 """What others say may stand in a line; it must not make lines of its own."""
 
 
@@ -32,6 +32,7 @@ PHRASES = {
     What.MISSING: "[!] {who} is running but missing from the inventory",
     What.FOUND: "[>] {who} is back in the inventory",
     What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
+    What.CHANGED: "[+] {who} set: {why}",
     What.REQUESTED: "[ ] {who} {kind} {argument} was asked for by {by}",
     What.DONE: "[+] {who} {kind} {argument} is done",
     What.DELAYED: "[!] {who} {kind} {argument} failed: {why} (try {tries}, next in {seconds} s)",
@@ -65,7 +66,7 @@ def tell(event: Event) -> None:
     _log.emit(level, "{text}", text=line(event), event=event)
 
 
-class LogFile:
+class LogFile(WatchedFileHandler):
     """A file that lines are added to. One that was moved away, as logrotate does, is begun anew.
 
     Raises StartError when it cannot be written.
@@ -74,7 +75,7 @@ class LogFile:
     def __init__(self, path: str) -> None:
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._handler = WatchedFileHandler(path, encoding="utf-8")
+            super().__init__(path, encoding="utf-8")
         except OSError as error:
             raise StartError(
                 f"cannot write to the log file {path} ({error.strerror}): "
@@ -83,13 +84,9 @@ class LogFile:
 
     def write(self, text: str) -> None:
         """Add to the file."""
-        self._handler.reopenIfNeeded()
-        self._handler.stream = self._handler.stream or self._handler._open()
-        self._handler.stream.write(text)
-
-    def flush(self) -> None:
-        """Hand over what was written."""
-        self._handler.flush()
+        self.reopenIfNeeded()
+        self.stream = self.stream or self._open()
+        self.stream.write(text)
 
 
 @implementer(ILogObserver)
@@ -121,7 +118,8 @@ def _text(event: LogEvent) -> str:
 def _plain(event: LogEvent, level: str) -> str:
     text = _text(event)
     mark = "" if text.startswith("[") else "[!] " if level in ("warn", "error", "critical") else "[*] "
-    return f"[{datetime.fromtimestamp(event['log_time']):%Y-%m-%d %H:%M:%S}] {mark}{text}"
+    written = f"[{datetime.fromtimestamp(event['log_time']):%Y-%m-%d %H:%M:%S}] {mark}{text}"
+    return written.encode(errors="backslashreplace").decode()  # text from outside may hold what UTF-8 cannot write
 
 
 def _json(event: LogEvent, level: str) -> str:

@@ -141,17 +141,18 @@ class Vmpooler(Service):
             await self._embedded.start()
         self._connection.start()
         self._blocking.start()
-        await self._reach_redis()
+        for connection in (self._connection, self._blocking):
+            await self._reach_redis(connection)  # on both, so that no event is missed
         self._events.start()
         if self._manager is not None:
             await self._manager.start()
 
-    async def _reach_redis(self) -> None:
-        """Return when Redis answers. Raises StartError when it is too old."""
+    async def _reach_redis(self, connection: Connection) -> None:
+        """Return when Redis answers there. Raises StartError when it is too old."""
         told = False
         while True:
             try:
-                return await self._connection.wait_ready(PATIENCE)
+                return await connection.wait_ready(PATIENCE)
             except StoreAway as error:
                 if not told:
                     self.log.warn("[!] waits for Redis: {why}", why=error)

@@ -81,12 +81,15 @@ class General:
         "Hours that a checked-out VM lives, unless its client says otherwise.", 24, minimum=0.01
     )
     vm_lifetime_auth: int = setting("The same for a VM checked out with a token; 0 for no difference.", 0, minimum=0)
+    max_lifetime_upper_limit: float = setting(
+        "Hours that clients may ask for at the most when they set a lifetime; 0 for no limit.", 0, minimum=0
+    )
     discovered_grace: float = setting(
         "Minutes that a VM must be unknown, or missing, without a break before it is acted on.", 10, minimum=0.01
     )
     destroy_foreign: bool = setting("Also destroy unknown VMs that this service did not make.", False)
     clone_target: str = setting("The cluster that VMs are cloned to.", "", served=False)
-    allowed_tags: tuple[str, ...] = setting("The only tags that clients may set; all when empty.", (), served=False)
+    allowed_tags: tuple[str, ...] = setting("The only tags that clients may set; all when empty.", ())
     task_tries: int = setting(
         "How often a disk, a snapshot or a revert is tried before it is given up.", 8, minimum=1, maximum=100
     )
@@ -228,6 +231,9 @@ class Auth:
     cache_seconds: float = setting(
         "Seconds that a password which was right is not asked for again; 0 for none.", 60, minimum=0, maximum=3600
     )
+    owner_only: bool = setting(
+        "A VM that was checked out with a token, and a token, can be changed by their own user only.", False
+    )
     ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009
 
 
@@ -244,5 +250,4 @@ class Settings:
     tagfilter: Mapping[str, re.Pattern[str]] = setting(
         "For a tag, the regular expression whose groups, joined, are kept of its value.",
         attrs.Factory(dict),
-        served=False,
     )

@@ -19,6 +19,7 @@ from vmpooler.embedded.program import guarded
 SLAPD = "/usr/sbin/slapd"
 PEOPLE = "ou=people,dc=example,dc=org"
 ROBOTS = "ou=robots,dc=example,dc=org"
+GUESTS = "ou=guests,dc=example,dc=org"
 SERVICE = "cn=pooler,dc=example,dc=org"
 SERVICE_PASSWORD = "of the service"
 ODD_NAME = ' #o\'brien, "x"+y=\\;<*>(é) '
@@ -49,6 +50,7 @@ USERS = (
     (PEOPLE, ODD_NAME, "odd", "odd"),
     (PEOPLE, "twin", "castor", "Castor"),
     (ROBOTS, "twin", "pollux", "Pollux"),
+    (GUESTS, "twin", "helen", "Helen"),
     (ROBOTS, "r2d2", "beep", "Artoo"),
     (ROBOTS, "Alice Liddell", "looking glass", "mirror"),
 )
@@ -136,7 +138,7 @@ def _users() -> str:
         return f"{key}:: {base64.b64encode(value.encode()).decode()}\n"
 
     text = "dn: dc=example,dc=org\nobjectClass: domain\ndc: example\n\n"
-    for base in (PEOPLE, ROBOTS):
+    for base in (PEOPLE, ROBOTS, GUESTS):
         text += f"dn: {base}\nobjectClass: organizationalUnit\n\n"
     text += f"dn: {SERVICE}\nobjectClass: person\nsn: pooler\nuserPassword: {SERVICE_PASSWORD}\n\n"
     for base, uid, password, cn in USERS:

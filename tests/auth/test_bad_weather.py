@@ -51,7 +51,7 @@ async def test_a_server_that_ends_is_away_and_one_that_is_back_answers(
     assert await ask.check("alice", "wonderland")
     logged.clear()
     spare_directory.kill()
-    for _ in range(3):
+    for _ in range(CONNECTIONS):
         with pytest.raises(AuthAway):
             await ask.check("alice", "wonderland")
     spare_directory.start()
@@ -197,6 +197,21 @@ async def test_a_service_account_that_is_refused_is_no_no(directory: LdapServer,
 
 async def test_a_host_that_is_not_there_is_told(directory: LdapServer, logged: list[LogEvent]) -> None:
     assert "cannot connect: " in await why_away(settings_for(directory, host="ldap.invalid"), logged)
+
+
+async def test_an_entry_without_a_name_is_nobodys(serve: Serve) -> None:
+    """A bind without a name is a guest's: a server may let it in whatever the password is."""
+
+    class Nameless(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            if data[4 + data[3]] == 0x63:
+                said = _answer(data, 0x64, b"\x04\x00\x30\x00") + _answer(data, 0x65, SUCCESS)
+            else:
+                said = _answer(data, 0x61, SUCCESS)
+            self.transport.write(said)  # type: ignore[union-attr]
+
+    account = ServiceAccount(user_dn="cn=x", password="x")
+    assert not await authenticator(serve(Nameless, encryption="none", service_account_hash=account)).check("a", "b")
 
 
 def _answering(code: int) -> type[Protocol]:

@@ -31,6 +31,9 @@ pools: [{name: debian-12, alias: linux, size: 2}]
 """
 """A configuration whose VMs are ready at once."""
 
+SHOWN = 4000
+"""Characters of the output that a failed test shows."""
+
 PATIENCE = 20.0
 """Seconds that a condition may take to come true, on a busy machine."""
 
@@ -114,7 +117,7 @@ class Service(Books):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
-            error.add_note(f"what the service said:\n{self.said}")
+            error.add_note(f"what the service said last:\n{self.said[-SHOWN:]}")
         self.end()
 
     @property
@@ -140,7 +143,7 @@ class Service(Books):
         """Run it, and return when it answers."""
         before = len(self.said)
         process = self.launch()
-        sign = "the API:" if self._api else "role manager"
+        sign = "get a VM:" if self._api else "role manager"
         until(lambda: sign in self.said[before:] or process.poll() is not None, "the service starts")
         assert process.poll() is None, self.said
 

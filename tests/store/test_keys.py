@@ -15,12 +15,15 @@ from tests.store.contents import (
     settings,
 )
 from vmpooler.domain.admission import FREE, Admission, Need
+from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
+from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.tasks import Tasks
+from vmpooler.store.tokens import Tokens
 
 OURS = "vmpooler__x__"
 
@@ -33,6 +36,7 @@ ORIGINALS = {
     r"vmpooler__lastboot": "hash",
     r"vmpooler__tasks__clone": "string",
     r"vmpooler__empty__[^_]+": "string",
+    r"vmpooler__tag__\d{4}-\d\d-\d\d": "hash",
     r"vmpooler__tasks__(disk|snapshot|snapshot-revert)": "set",
 }
 """MANAGER-CONTRACT 1.5 and 2.2."""
@@ -57,6 +61,8 @@ async def whole_lives(store: Connection) -> None:
     await queues.note_empty("centos", NOW)
     for pool in ("centos", "debian", "centos", "centos"):
         await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
+    await Changes(store, settings()).make("lost", Change(4, {"project": "x"}), FREE, NOW)
+    assert await Tokens(store, ["debian"]).of("ann")
     tasks = Tasks(store, settings(), random.Random(1).choice, "api")
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
     await tasks.adopt(["debian"], NOW)
@@ -78,6 +84,7 @@ def documented() -> list[str]:
         keys.confirmed(""),
         keys.tasks(""),
     ]
+    made += [keys.tag_values("")]
     made += [keys.intake(kind) for kind in Kind]
     whole = [value for name, value in vars(keys).items() if name.isupper() and value.startswith("vmpooler__")]
     return [*made, *whole, *(keys.queue(queue, "") for queue in Queue)]

@@ -3,7 +3,7 @@ from importlib.resources import files
 import pytest
 
 from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import USES_PRELUDE, load
+from vmpooler.store.scripts import HEAD, USES, load
 
 NAMES = sorted(
     path.name.removesuffix(".lua")
@@ -18,7 +18,10 @@ async def test_redis_accepts_the_script_and_names_it_as_we_do(store: Connection,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_script_has_the_prelude_in_front_when_it_asks_for_it(name: str) -> None:
-    own, prelude = (files("vmpooler.store").joinpath("lua", f"{each}.lua").read_text() for each in (name, "_prelude"))
-    asks = own.splitlines()[0] == USES_PRELUDE
-    assert load(name).source == (f"{prelude}\n{own}" if asks else own)
+def test_a_script_has_in_front_what_it_asks_for_and_the_beginnings_of_keys(name: str) -> None:
+    lua = files("vmpooler.store").joinpath("lua")
+    own = lua.joinpath(f"{name}.lua").read_text()
+    first = own.splitlines()[0]
+    shared = [part for part in ("prelude", "held") if first.startswith(USES) and part in first]
+    parts = [lua.joinpath(f"_{part}.lua").read_text() for part in shared]
+    assert load(name).source == "\n".join([HEAD, *parts, own])

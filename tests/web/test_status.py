@@ -1,10 +1,12 @@
 """GET /status and GET /healthz."""
 
+import attrs
 import pytest
 
-from tests.web.conftest import Serve
-from tests.web.test_vm import now
+from tests.web.conftest import PLAIN, POOLS, Serve, Served
+from tests.web.test_vm import NO, now
 from vmpooler.domain.times import day
+from vmpooler.settings import Pool
 
 
 @pytest.mark.parametrize("path", ["/status", "/api/v1/status", "/status/", "//status"])
@@ -54,6 +56,81 @@ async def test_status_counts_every_pool(serve: Serve, path: str) -> None:
 async def test_a_view_shows_what_it_names(serve: Serve, view: str, members: list[str]) -> None:
     answer = await (await serve()).ask("GET", f"/status?view={view}")
     assert list(answer.json) == members
+
+
+@pytest.mark.parametrize("path", ["/status", "/poolstat?pool=linux", "/totalrunning", "/summary"])
+async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, path: str) -> None:
+    served = await serve(attrs.evolve(PLAIN, pools=(*POOLS, *(Pool(name=f"pool-{n}", size=1) for n in range(100)))))
+    await served.ask("GET", path)
+    await served.store.call("CONFIG", "RESETSTAT")
+    assert (await served.ask("GET", path)).status == 200
+    told = await served.store.call("INFO", "stats")
+    assert "total_reads_processed:2\r\n" in told, "the request's, and this one"
+
+
+async def stocked(serve: Serve) -> Served:
+    served = await serve()
+    await served.have("debian-12-x86_64", "d1", "d2")
+    await served.store.call("SADD", "vmpooler__running__debian-12-x86_64", "d3")
+    await served.store.call("SADD", "vmpooler__running__ubuntu-22.04", "u1", "u2")
+    return served
+
+
+DEBIAN = {"debian-12-x86_64": {"max": 2, "alias": ["debian", "linux"], "ready": 2}}
+UBUNTU = {"ubuntu-22.04": {"max": 2, "alias": ["linux"], "ready": 0}}
+
+
+@pytest.mark.parametrize(
+    ("query", "pools"),
+    [
+        ("?pool=debian-12-x86_64", DEBIAN),
+        ("?pool=debian", DEBIAN),
+        ("?pool=spare-pool,nothing", {"spare-pool": {"max": 0, "ready": 0}}),
+        ("?pool=ubuntu-22.04,debian", DEBIAN | UBUNTU),
+        ("?pool=linux", DEBIAN | UBUNTU),
+        ("?pool=linux&pool=debian", DEBIAN),
+        ("?pool=", {}),
+        ("?pool=%ff%00,nothing", {}),
+        ("", {}),
+    ],
+)
+async def test_the_stock_of_some_pools_is_told(serve: Serve, query: str, pools: dict[str, object]) -> None:
+    served = await stocked(serve)
+    for path in ("/poolstat", "/api/v1/poolstat/"):
+        answer = await served.ask("GET", path + query)
+        assert (answer.status, answer.json) == (200, {"pools": pools})
+
+
+@pytest.mark.parametrize("path", ["/totalrunning", "/api/v1/totalrunning"])
+async def test_all_that_runs_is_counted(serve: Serve, path: str) -> None:
+    assert (await (await stocked(serve)).ask("GET", path)).json == {"running": 3}
+
+
+async def test_the_dashboard_is_told_how_full_each_pool_is(serve: Serve) -> None:
+    served = await stocked(serve)
+    path = "/dashboard/stats/vmpooler/pool"
+    assert (await served.ask("GET", path)).json == {
+        "debian-12-x86_64": {"size": 2, "ready": 2},
+        "ubuntu-22.04": {"size": 2, "ready": 0},
+        "spare-pool": {"size": 0, "ready": 0},
+    }
+    found = (await served.ask("GET", f"{path}?history=1")).json
+    assert found["debian-12-x86_64"] == {"size": 2, "ready": 2, "history": [2]}
+
+
+async def test_the_dashboard_is_told_what_runs_of_each_family_of_pools(serve: Serve) -> None:
+    pools = [Pool(name=name, size=1) for name in ("debian-12-x86_64", "debian-11", "plain")]
+    served = await serve(attrs.evolve(PLAIN, pools=tuple(pools)))
+    for pool, vms in zip(pools, ("ab", "c", "d"), strict=True):
+        await served.store.call("SADD", f"vmpooler__running__{pool.name}", *vms)
+    for query in ("", "?history=1"):
+        answer = await served.ask("GET", f"/dashboard/stats/vmpooler/running{query}")
+        assert answer.json == {"debian": {"running": 3}, "": {"running": 1}}
+
+
+async def test_the_dashboard_is_not_below_the_prefix_of_the_api(serve: Serve) -> None:
+    answer = await (await serve()).ask("GET", "/api/v1/dashboard/stats/vmpooler/pool")
+    assert (answer.status, answer.text) == (404, NO)
 
 
 async def test_the_health_is_good_and_names_pools_that_wait_for_an_operator(serve: Serve) -> None:

@@ -16,6 +16,9 @@ from vmpooler.config.reader import Reader
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
 from vmpooler.settings import General, Graphite, Pool, Redis, Settings
 
+TAKEN = ("ok", "domain")
+"""Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
+
 SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "tagfilter")
 
 
@@ -88,12 +91,12 @@ def _pools(reader: Reader, raw: object, general: General) -> list[Pool]:
     for index, pool in enumerate(pools):
         if pool.name is not None and first.setdefault(pool.name, index) != index:
             reader.report.mistake(f"pools[{index}].name", f"pools[{first[pool.name]}] has that name already")
+        for name in sorted({pool.name, *(pool.alias or ())} & {*TAKEN}):
+            reader.report.mistake(f"pools[{index}]", f"{shown(name)} means something else in replies, rename it")
     return pools
 
 
 def _tagfilter(reader: Reader, raw: object) -> Mapping[str, re.Pattern[str]]:
-    if raw is not None and not attrs.fields(Settings).tagfilter.metadata["served"]:
-        reader.report.warn("tagfilter", NOT_SERVED)
     found = {}
     for tag, pattern in (reader.mapping(raw, "tagfilter") or {}).items():
         path = f"tagfilter.{key_shown(tag)}"

@@ -23,7 +23,7 @@ _BREAKER = """
 """
 _GENERAL = """
     ondemand_clone_limit max_ondemand_instances_per_request ondemand_request_ttl migration_limit
-    max_lifetime_upper_limit timeout_notification max_tries retry_factor max_vm_retries create_folders
+    timeout_notification max_tries retry_factor max_vm_retries create_folders
     create_template_delta_disks create_linked_clones manage_host_selection host_selection_max_age utilization_limit
     vsphere_timeout experimental_features usage_stats request_logger rate_limiting_enabled backend_weight
     purge_unconfigured_resources purge_unconfigured_folders extra_config check_ready_vm_hostname_for_mismatch

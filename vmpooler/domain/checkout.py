@@ -1,11 +1,11 @@
 """What a client asks for, and which pools may serve it."""
 
-import re
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from vmpooler.domain.errors import Invalid, UnknownPools
+from vmpooler.domain.numbers import whole
 from vmpooler.settings import Pool
 
 MANY = 10**6
@@ -50,16 +50,10 @@ def counts_of_body(body: object) -> dict[str, int]:
 def count_of(name: str, value: object) -> int:
     """A count as clients send it: a number, or text that begins with one; none when there is none. Source:
     API-CONTRACT 3, POST /vm."""
-    match value:
-        case None:
-            return 0
-        case bool() | list() | dict():
-            raise Invalid(f"the count of {name} is not a number")
-        case int() | float():
-            return int(max(0, min(value, MANY)))
-        case _:
-            digits = re.match(r"\s*\+?(\d[\d_]*)", str(value), re.ASCII)
-            return min(MANY, int(digits[1].replace("_", "")[:20])) if digits else 0
+    count = whole(value)
+    if count is None:
+        raise Invalid(f"the count of {name} is not a number")
+    return min(count, MANY)
 
 
 class Catalogue:

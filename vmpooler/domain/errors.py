@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class VmpoolerError(Exception):
@@ -34,6 +34,16 @@ class Invalid(VmpoolerError):
     """What a client sent is malformed."""
 
 
+class Unfit(VmpoolerError):
+    """What a client wants of a VM cannot be; ``failures`` say why, where clients are told. ``lifetime``: whether that
+    was among it."""
+
+    def __init__(self, failures: Sequence[str] = (), *, lifetime: bool = False) -> None:
+        self.failures = tuple(failures)
+        self.lifetime = lifetime
+        super().__init__("; ".join(failures))
+
+
 class NoSuchVm(VmpoolerError):
     """No record of that VM, or it does not stand where the request needs it."""
 
@@ -44,6 +54,18 @@ class UnknownPools(VmpoolerError):
 
 class TokenNeeded(VmpoolerError):
     """A token is missing or unknown."""
+
+
+class PasswordNeeded(VmpoolerError):
+    """A user's name and password are missing or wrong."""
+
+
+class NoSuchToken(VmpoolerError):
+    """A token that is not known, none of a user's, or tokens where nobody logs in."""
+
+
+class NothingToDelete(VmpoolerError):
+    """The token to delete is not known."""
 
 
 class NotYours(VmpoolerError):

@@ -22,6 +22,7 @@ class What(StrEnum):
     MISSING = "missing"  # a running VM is not in the inventory
     FOUND = "found"  # it is back
     SETTLED = "settled"  # it stood in several queues: which it left
+    CHANGED = "changed"  # its lifetime or tags were set: to what
     REQUESTED = "requested"  # a client asks for ``kind`` with ``argument``; ``task`` is its id
     DONE = "done"  # that was done
     DELAYED = "delayed"  # it did not work: why; ``tries`` so far, next after ``seconds``

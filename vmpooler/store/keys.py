@@ -22,6 +22,9 @@ LINE_ASKED = "vmpooler__x__line_asked"  # sorted set: the same pools, by when th
 FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard holds
 TASK_NUMBER = "vmpooler__x__task_number"  # string: how many requests there were
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
+TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/tokens.py
+HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
+BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
 
 
 def queue(queue: Queue, pool: str) -> str:
@@ -64,6 +67,11 @@ def token(token: str) -> str:
     return TOKEN + token
 
 
+def tokens(user: str) -> str:
+    """Set: the tokens of a user."""
+    return TOKENS + user
+
+
 def history(vm: str) -> str:
     """List of JSON: the events of a VM."""
     return HISTORY + vm
@@ -80,7 +88,7 @@ def tasks(pool: str) -> str:
 
 
 def summary(day: str) -> str:
-    """Hash: boot, clone or tag -> the size of that hash of a day that is over, a space, and JSON of what it sums up to."""
+    """Hash: boot, clone or tag -> the size of that hash of a day that is over, a space, and its sum as JSON."""
     return f"vmpooler__x__summary__{day}"
 
 

@@ -8,8 +8,24 @@ from importlib.resources import files
 
 import attrs
 
-USES_PRELUDE = "-- uses: prelude"
-"""The first line of a script that wants ``_prelude.lua`` in front of itself."""
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+
+USES = "-- uses: "
+"""How the first line of a script begins that wants others in front of itself: ``-- uses: prelude, held``."""
+
+BEGINNINGS = {
+    "RECORD": keys.RECORD,
+    "RUNNING": keys.queue(Queue.RUNNING, ""),
+    "TOKEN": keys.TOKEN,
+    "TOKENS": keys.TOKENS,
+    "HELD": keys.HELD,
+    "BOOKED": keys.BOOKED,
+}
+"""The beginnings of keys whose rest only a script can know, by their names there."""
+
+HEAD = f"local {', '.join(BEGINNINGS)} = {', '.join(repr(key) for key in BEGINNINGS.values())}"
+"""What stands in front of every script."""
 
 
 @attrs.frozen
@@ -28,10 +44,10 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """The script in ``lua/<name>.lua``."""
-    source = _text(name)
-    if source.partition("\n")[0].rstrip() == USES_PRELUDE:
-        source = _text("_prelude") + "\n" + source
-    return Script(name, source)
+    own = _text(name)
+    first = own.partition("\n")[0]
+    uses = first.removeprefix(USES).split(", ") if first.startswith(USES) else []
+    return Script(name, "\n".join([HEAD, *(_text(f"_{part}") for part in uses), own]))
 
 
 def _text(name: str) -> str:

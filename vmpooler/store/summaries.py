@@ -2,13 +2,14 @@
 
 Note [Sums are kept]
 
-A day that is over does not change: its sum is worked out once, and kept in Redis beside the size of the hash that it is
-of. It counts as long as that size is still the same; so whatever is added late, by a process whose clock or zone differs,
-or is forgotten by its age, is seen. Days that are not over are read whole each time.
+A day that is over does not change: its sum is worked out once, and kept in Redis beside the size of the hash that it
+is of. It counts as long as that size is still the same; so whatever is added late, by a process whose clock or zone
+differs, or is forgotten by its age, is seen. Days that are not over are read whole each time.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -26,9 +27,6 @@ SETTLED = 900.0
 
 HASHES = {"boot": keys.boot_times, "clone": keys.clone_times, "tag": keys.tag_values}
 """The hash of a day that each route sums up."""
-
-Found = str | int | Sequence[str]
-"""What days.lua says of a route of a day."""
 
 
 class Summaries:
@@ -52,12 +50,13 @@ class Summaries:
                 await self._fill(days, routes, found)
         return [await self._read(row, routes) for row in found]
 
-    async def _look(self, days: Sequence[str], routes: Sequence[str], over: int) -> list[list[Found]]:
+    async def _look(self, days: Sequence[str], routes: Sequence[str], over: int) -> list[list[Any]]:
+        """What days.lua says of each day and route."""
         touched = [key for day in days for key in (keys.summary(day), *(HASHES[route](day) for route in routes))]
-        found: list[list[Found]] = await self._connection.run(load("days"), touched, (over + 1, *routes))
+        found: list[list[Any]] = await self._connection.run(load("days"), touched, (over + 1, *routes))
         return found
 
-    async def _fill(self, days: Sequence[str], routes: Sequence[str], found: list[list[Found]]) -> None:
+    async def _fill(self, days: Sequence[str], routes: Sequence[str], found: list[list[Any]]) -> None:
         """Work out the sums that are missing, and keep them."""
         for day, row in zip(days, found, strict=True):
             if missing := [index for index, each in enumerate(row) if each == 0]:
@@ -74,12 +73,12 @@ class Summaries:
         await self._connection.run(load("keep_sums"), (keys.summary(day),), (self._keep, *fields))
         return made
 
-    async def _read(self, row: Sequence[Found], routes: Sequence[str]) -> Mapping[str, Sum]:
+    async def _read(self, row: Sequence[Any], routes: Sequence[str]) -> Mapping[str, Sum]:
         await deferLater(self._clock, 0)
         return dict(zip(routes, _sums(row, routes), strict=True))
 
 
-def _sums(row: Sequence[Found], routes: Sequence[str]) -> Iterator[Sum]:
+def _sums(row: Sequence[Any], routes: Sequence[str]) -> Iterator[Sum]:
     for found, route in zip(row, routes, strict=True):
         if isinstance(found, str):
             yield json.loads(found) if found else {}

@@ -5,12 +5,17 @@ from typing import Any
 
 from twisted.web.server import Site
 
+from vmpooler.auth import Authenticator, authenticator_of
+from vmpooler.domain.change import Rules
 from vmpooler.domain.names import Choice
 from vmpooler.settings import Settings
+from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
+from vmpooler.store.tokens import Tokens
 from vmpooler.store.vms import Vms
+from vmpooler.web.change import ChangeRoutes
 from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
@@ -19,6 +24,7 @@ from vmpooler.web.root import Root
 from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
+from vmpooler.web.token import TokenRoutes
 from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
 
@@ -30,6 +36,7 @@ class Api:
     """The HTTP API over a connection to Redis.
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
+    ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
     """
 
     def __init__(
@@ -39,6 +46,7 @@ class Api:
         reactor: Any,
         choice: Choice = secrets.choice,
         resolve: Resolve | None = None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._reactor = reactor
         self._under_way = UnderWay()
@@ -48,6 +56,10 @@ class Api:
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
         TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
+        ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), reactor).mount(app)
+        known = Tokens(connection, [pool.name for pool in settings.pools])
+        own = settings.auth is not None and settings.auth.owner_only
+        TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
         SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
         self._root = Root(app.resource(), self._under_way)

@@ -42,7 +42,10 @@ class Desk:
 
     def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
         """What the client of this request must show to change a VM: nothing, where no auth is configured."""
-        return FREE if self._auth is None else Admission(request.token, need)
+        if self._auth is None:
+            return FREE
+        own = self._auth.owner_only
+        return Admission(request.token, Need.WHERE_TAKEN if own and need is Need.NEVER else need, own)
 
     def close(self) -> None:
         """Give nothing back any more."""

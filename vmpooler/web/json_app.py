@@ -10,12 +10,17 @@ from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException
 
 from vmpooler.domain.errors import (
+    AuthAway,
     Invalid,
+    NoSuchToken,
     NoSuchVm,
+    NothingToDelete,
     NotYours,
+    PasswordNeeded,
     PoolEmpty,
     StoreAway,
     TokenNeeded,
+    Unfit,
     UnknownPools,
 )
 from vmpooler.web import text
@@ -24,18 +29,26 @@ from vmpooler.web.text import Json
 
 STATUS: dict[type[Exception], int] = {
     Invalid: 400,
+    Unfit: 400,
+    PasswordNeeded: 401,
     TokenNeeded: 401,
+    NothingToDelete: 401,
     NotYours: 403,
+    NoSuchToken: 404,
     NoSuchVm: 404,
     UnknownPools: 404,
     HTTPException: 404,  # no such route, or not with this method
     PoolEmpty: 503,
     StoreAway: 503,
+    AuthAway: 503,
 }
 """What each error is as a status; any other is a defect, and 500."""
 
-TOLD = (Invalid, NotYours, StoreAway)
+TOLD = (Invalid, NotYours, StoreAway, AuthAway)
 """The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
+
+CHALLENGED = (PasswordNeeded, TokenNeeded)
+"""The errors that ask for a name and a password."""
 
 CHALLENGE = 'Basic realm="Authentication required"'
 
@@ -56,6 +69,7 @@ class JsonApp:
         """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD."""
 
         async def answer(request: Request, **parts: str) -> bytes:
+            request.told = f"{method} {path}"
             return written(request, status, await handler(request, **parts))
 
         self._klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
@@ -76,11 +90,13 @@ class JsonApp:
         status = next((STATUS[kind] for kind in STATUS if failure.check(kind)), 500)
         reply: dict[str, Any] = {"ok": False}
         if status == 500:
-            self.log.failure("[!] {method} {path} failed", failure, method=request.method, path=request.path)
+            self.log.failure("[!] {request} failed", failure, request=request.told)
             reply["message"] = "internal error"
         elif failure.check(*TOLD):
             reply["message"] = failure.getErrorMessage()
-        if status == 401:
+        elif isinstance(failure.value, Unfit) and failure.value.failures:
+            reply["failure"] = failure.value.failures
+        if failure.check(*CHALLENGED):
             request.setHeader("WWW-Authenticate", CHALLENGE)
         return written(request, status, reply)
 

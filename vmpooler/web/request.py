@@ -18,12 +18,14 @@ IGNORED_MOST = 16 << 20
 class Request(server.Request):
     """A request whose body stays small, and is nothing but bytes.
 
-    A body beyond BODY_MOST is answered with 413 as soon as that shows. ``gone``: the client has hung up.
+    A body beyond BODY_MOST is answered with 413 as soon as that shows. ``gone``: the client has hung up. ``told``: what
+    the log may say of it, which is its route: a path may have a token in it.
     """
 
     transport: Any
     content: BytesIO
     gone = False
+    told = "a request"
     _refused = False
     _received = 0
 

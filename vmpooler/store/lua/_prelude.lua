@@ -26,6 +26,21 @@ local function note_daily(hash, field, value, seconds)
   if seconds ~= '0' then redis.call('EXPIRE', hash, seconds) end
 end
 
+-- Notes that a token was used; ``user`` is its own, or ''. Also enters it among the user's tokens: it may be another
+-- program's. Where no list of them has been made, none is begun, for it would not be whole.
+local function used(token, user, now_text)
+  redis.call('HSET', token, 'last', now_text)
+  if redis.call('EXISTS', TOKENS .. user) == 1 then redis.call('SADD', TOKENS .. user, token:sub(#TOKEN + 1)) end
+end
+
+-- Whether the VM, which was checked out with a token, is another user's than this token's. Old records name no user.
+local function foreign(token, user)
+  local held = redis.call('HGET', KEYS[2], 'token:token')
+  if token == TOKEN .. held then return false end
+  local owner = redis.call('HGET', KEYS[2], 'token:user') or redis.call('HGET', TOKEN .. held, 'user') or ''
+  return owner == '' or owner ~= user
+end
+
 -- Why a client may not change the VM: -1 when a token that is known is needed, -2 when the VM is another user's; nil when
 -- it may. ``need``: 'always' a token, 'taken' where the VM was checked out with one, '' nobody is asked. ``own``: '1' when
 -- a VM may only be changed by the user who checked it out. A token that serves counts as used.
@@ -36,9 +51,9 @@ local function refusal(token, now_text, need, own)
     if need == 'always' or owned then return -1 end
     return nil
   end
-  local user = redis.call('HGET', token, 'user')
-  if own == '1' and owned and redis.call('HGET', KEYS[2], 'token:user') ~= user then return -2 end
-  redis.call('HSET', token, 'last', now_text)
-  by = user or by
+  local user = redis.call('HGET', token, 'user') or ''
+  if own == '1' and owned and foreign(token, user) then return -2 end
+  used(token, user, now_text)
+  if user ~= '' then by = user end
   return nil
 end

@@ -1,4 +1,4 @@
--- uses: prelude
+-- uses: prelude, held
 -- Check VMs out, all or none.
 --   KEYS[2] the token, or '' ; [3] unused; then for each pool: its ready queue, its running queue, its checkout times
 --   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories,
@@ -79,11 +79,12 @@ for i = 1, #wanted do
         redis.call('HSET', record, 'token:token', ARGV[13], 'token:user', user)
         if ARGV[14] ~= '' then redis.call('HSET', record, 'lifetime', ARGV[14]) end
       end
+      book(names[p], name, ARGV[12] == '1' and ARGV[13])
       by = user ~= '' and user or ARGV[3]
       emit('checkout', '', {'checkout_id', ARGV[11]}, {pool = names[p], vm = name}, record, ARGV[8] .. name)
       reply[#reply + 1] = i; reply[#reply + 1] = p; reply[#reply + 1] = name
     end
   end
 end
-if ARGV[12] == '1' then redis.call('HSET', KEYS[2], 'last', ARGV[6]) end
+if ARGV[12] == '1' then used(KEYS[2], user, ARGV[6]) end
 return reply

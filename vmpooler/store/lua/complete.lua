@@ -1,4 +1,4 @@
--- uses: prelude
+-- uses: prelude, held
 -- Finish with a VM: from the queue it is believed in to completed, where it stays until it is destroyed.
 --   KEYS[4] a client's token, [5] from, [6] completed, [7] checkout times, [8] clones under way, [9] their number,
 --   [10] since when unexplained
@@ -10,5 +10,6 @@ if redis.call('SMOVE', KEYS[5], KEYS[6], vm) == 0 then return 0 end
 redis.call('HDEL', KEYS[7], vm)
 redis.call('HDEL', KEYS[10], vm)
 if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
+unbook(pool, vm)
 emit('completed', ARGV[10], {'queue', ARGV[9]})
 return 1

@@ -1,4 +1,4 @@
--- uses: prelude
+-- uses: prelude, held
 -- A completed VM has been destroyed: it leaves its last queue, and its record is kept for a while.
 --   KEYS[4] completed, [5] the pool's troubles, [6] confirmed, [7] checkout times
 --   ARGV[6] now as text, [7] seconds it took, [8] seconds to keep the record
@@ -9,5 +9,6 @@ redis.call('EXPIRE', KEYS[2], ARGV[8])
 redis.call('HDEL', KEYS[5], vm)
 redis.call('SREM', KEYS[6], vm)
 redis.call('HDEL', KEYS[7], vm)
+unbook(pool, vm)
 emit('destroyed', '', {'seconds', ARGV[7]})
 return 1

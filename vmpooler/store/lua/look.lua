@@ -1,4 +1,6 @@
--- Everything that Redis has of a pool, at one moment.
+-- uses: held
+-- Everything that Redis has of a pool, at one moment. It also enters which token its VMs were checked out with, where
+-- another program did that.
 --   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when unexplained,
 --   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line,
 --   [14] what clients asked for
@@ -26,4 +28,5 @@ reply[9] = redis.call('HEXISTS', KEYS[11], ARGV[1])
 reply[10] = redis.call('EXISTS', KEYS[12])
 reply[11] = redis.call('ZSCORE', KEYS[13], ARGV[1]) and 1 or 0
 reply[12] = redis.call('HVALS', KEYS[14])
+rebook(ARGV[1])
 return reply

@@ -1,0 +1,146 @@
+"""GET /summary: what happened on which day."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from time import perf_counter
+from typing import Any
+
+import pytest
+from twisted.internet.task import LoopingCall
+
+from tests.web.conftest import Serve, Served
+from tests.web.test_vm import NO, now
+from vmpooler.domain.times import day
+
+DAYS, VMS, POOLS = 30, 2000, 50
+
+TAGS = {
+    "created_by": lambda vm: f"user{vm % 40}",
+    "department": lambda vm: f"department {vm % 5}",
+    "roles": lambda vm: "agent, master",
+    "jenkins_build_url": lambda vm: f"https://ci.example.com/job/{vm // 10}",
+}
+
+
+def ago(days: int) -> str:
+    return (date.fromisoformat(day(now())) - timedelta(days=days)).isoformat()
+
+
+async def note(served: Served, kind: str, days_ago: int, fields: Mapping[str, str]) -> None:
+    flat = [part for pair in fields.items() for part in pair]
+    await served.store.call("HSET", f"vmpooler__{kind}__{ago(days_ago)}", *flat)
+
+
+async def filled(serve: Serve) -> Served:
+    """Two days of an old and a new manager, with tags that clients gave."""
+    served = await serve()
+    await note(served, "clone", 1, {"debian-12-x86_64:vm1": "10.50", "debian-12-x86_64:vm2": "", "vm3": "4.00"})
+    await note(served, "boot", 1, {"debian-12-x86_64:vm1": "30.00"})
+    await note(served, "clone", 0, {"debian-12-x86_64:vm4": "20.00"})
+    await note(served, "tag", 0, {"vm4:user": "ann", "vm5:user": "ben", "vm4:url": "https://ci.example.com/?a=1,2"})
+    return served
+
+
+@pytest.mark.parametrize("path", ["/summary", "/api/v1/summary", "//summary/"])
+async def test_a_summary_has_each_day_and_all_of_them_together(serve: Serve, path: str) -> None:
+    served = await filled(serve)
+    answer = await served.ask("GET", f"{path}?from={ago(1)}&to={ago(0)}")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.text.startswith('{\n  "boot": {\n    "duration": {\n      "average": 30.0,\n')
+    found = answer.json
+    assert set(found) == {"boot", "clone", "tag", "daily"}
+    assert {name: found["clone"]["duration"][name] for name in ("average", "min", "max", "total")} == {
+        **{"average": 11.5, "min": 4.0, "max": 20.0, "total": 34.5},
+    }
+    assert found["clone"]["count"]["pool"] == {"debian-12-x86_64": {"total": 2}, "unknown": {"total": 1}}
+    assert [each["date"] for each in found["daily"]] == [ago(1), ago(0)]
+    assert [each["boot"]["count"]["total"] for each in found["daily"]] == [1, 0]
+    assert found["daily"][1]["tag"] == found["tag"]
+    assert found["tag"]["user"] == {"ann": 1, "ben": 1, "total": 2}
+
+
+async def test_without_dates_it_is_about_today(serve: Serve) -> None:
+    found = (await (await filled(serve)).ask("GET", "/summary")).json
+    assert [each["date"] for each in found["daily"]] == [ago(0)]
+    assert found["clone"]["count"]["total"] == 1
+
+
+async def test_a_future_end_is_today(serve: Serve) -> None:
+    found = (await (await filled(serve)).ask("GET", f"/summary?from={ago(1)}&to=9999-12-31")).json
+    assert [each["date"] for each in found["daily"]] == [ago(1), ago(0)]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("from=2016-13-45", "Invalid date format '2016-13-45', must match YYYY-MM-DD."),
+        ("from=%ff%00%0d%0aX:%20y", "Invalid date format '�\0\r\nX: y', must match YYYY-MM-DD."),
+        ("to=", "Invalid date format '', must match YYYY-MM-DD."),
+        ("from=2024-01-02&to=2024-01-01", "Date range is invalid, 'to' cannot come before 'from'."),
+        ("from=9999-01-02", "Date range is invalid, 'to' cannot come before 'from'."),
+        ("from=9999-01-02&to=9999-01-03", "Date range is invalid, 'from' must be in the past."),
+        ("from=0001-01-01", "Date range is invalid, it cannot have more than 366 days."),
+    ],
+)
+@pytest.mark.parametrize("path", ["/summary", "/summary/tag/user"])
+async def test_what_is_no_range_of_days_is_told(serve: Serve, path: str, query: str, message: str) -> None:
+    answer = await (await serve()).ask("GET", f"{path}?{query}")
+    assert (answer.status, answer.json) == (400, {"ok": False, "message": message})
+
+
+@pytest.mark.parametrize("route", ["boot", "clone", "tag"])
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
+async def test_one_route_is_told_alone(serve: Serve, prefix: str, route: str) -> None:
+    served = await filled(serve)
+    whole = (await served.ask("GET", f"/summary?from={ago(1)}")).json
+    found = (await served.ask("GET", f"{prefix}/summary/{route}/?from={ago(1)}")).json
+    assert found == {
+        route: whole[route],
+        "daily": [{"date": each["date"], route: each[route]} for each in whole["daily"]],
+    }
+
+
+async def test_a_key_leaves_one_member(serve: Serve) -> None:
+    served = await filled(serve)
+    found = (await served.ask("GET", "/summary/tag/user")).json
+    users = {"user": {"ann": 1, "ben": 1, "total": 2}}
+    assert found == {"tag": users, "daily": [{"date": ago(0), "tag": users}]}
+    found = (await served.ask("GET", "/summary/clone/nothing")).json
+    assert found == {"clone": {}, "daily": [{"date": ago(0), "clone": {}}]}
+
+
+@pytest.mark.parametrize("path", ["/summary/vm", "/summary/vm/count", "/summary/tag/user/more"])
+async def test_of_what_there_is_no_summary_nothing_is_told(serve: Serve, path: str) -> None:
+    answer = await (await serve()).ask("GET", path)
+    assert (answer.status, answer.text) == (404, NO)
+
+
+async def fill(served: Served, days_ago: int) -> None:
+    """A busy day."""
+    for kind in ("clone", "boot"):
+        await note(served, kind, days_ago, {f"pool-{vm % POOLS}:vm{vm}": f"{vm % 97}.25" for vm in range(VMS)})
+    for tag, value in TAGS.items():
+        await note(served, "tag", days_ago, {f"vm{vm}:{tag}": value(vm) for vm in range(VMS)})
+
+
+@pytest.mark.limit(60)
+async def test_a_month_of_busy_days_is_summed_up_quickly_and_others_are_served_meanwhile(serve: Serve) -> None:
+    served = await serve()
+    for days_ago in range(DAYS):
+        await fill(served, days_ago)
+    moments: list[float] = []
+    beat: Any = LoopingCall(lambda: moments.append(perf_counter()))
+    beat.start(0.001)
+    took = {}
+    for state in ("cold", "warm"):
+        moments.clear()
+        start = perf_counter()
+        answer = await served.ask("GET", f"/summary?from={ago(DAYS - 1)}")
+        took[state] = perf_counter() - start
+        pause = max(after - before for before, after in zip(moments, moments[1:], strict=False))
+        print(f"\n{DAYS} days of {VMS} VMs, {state}: {took[state]:.2f} s, longest pause {1000 * pause:.0f} ms", end="")
+        assert answer.json["clone"]["count"]["total"] == DAYS * VMS
+        assert pause < 0.25
+    beat.stop()
+    assert took["cold"] < 5
+    assert took["warm"] < 1

@@ -1,0 +1,123 @@
+"""What a client may set of its VM: how long it lives, and tags."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import attrs
+
+from vmpooler.domain.errors import Unfit
+from vmpooler.domain.numbers import whole
+from vmpooler.settings import Settings
+
+VALUE_MOST = 1024
+"""Bytes that the value of a tag may have."""
+
+NAME_MOST = 100
+"""Characters that the name of a tag may have."""
+
+TAGS_MOST = 100
+"""Tags that may be set at once."""
+
+TOLD_MOST = 300
+"""Characters that are told of a change."""
+
+NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+NOT_IN_VALUES = re.compile(r"[\ud800-\udfff]")
+
+
+@attrs.frozen
+class Change:
+    """A lifetime in hours, None to leave it as it is, and tags to add or to overwrite."""
+
+    lifetime: int | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+
+    def __str__(self) -> str:
+        """What is set, for people; empty when nothing is."""
+        hours = [] if self.lifetime is None else [f"lifetime {self.lifetime} hours"]
+        told = ", ".join([*hours, *(f"{name}={value}" for name, value in self.tags.items())])
+        return told if len(told) <= TOLD_MOST else told[:TOLD_MOST] + "…"
+
+
+@attrs.frozen
+class Rules:
+    """What an operator allows: the names of tags (all when empty), what is kept of their values, and the longest
+    lifetime in hours (0 for no limit)."""
+
+    allowed: tuple[str, ...] = ()
+    filters: Mapping[str, re.Pattern[str]] = attrs.field(factory=dict)
+    longest: float = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The rules in the settings."""
+        general = settings.general
+        return cls(general.allowed_tags, settings.tagfilter, general.max_lifetime_upper_limit)
+
+
+def change_of(body: object, rules: Rules) -> Change:
+    """The change that a body asks for. Raises Unfit with all that is wrong. Source: API-CONTRACT 3, PUT."""
+    if not isinstance(body, dict) and body != []:
+        raise Unfit(["expected an object with lifetime or tags"])
+    asked: dict[str, Any] = dict(body)
+    lives, tags = "lifetime" in asked, asked.get("tags", {})
+    failures = [f"unknown argument {_shown(name)}" for name in asked if name not in ("lifetime", "tags")]
+    failures += _wrong_lifetime(asked["lifetime"], rules.longest) if lives else ()
+    failures += _wrong_tags(tags, rules.allowed)
+    if failures:
+        raise Unfit(failures, lifetime=lives)
+    return Change(whole(asked["lifetime"]) if lives else None, _kept(tags, rules.filters))
+
+
+def _wrong_lifetime(given: object, longest: float) -> Iterator[str]:
+    hours = whole(given)
+    if not hours:
+        yield f"lifetime: expected a positive number of hours, got {_shown(given)}"
+    elif 0 < longest < hours:
+        yield f"lifetime: {_shown(given)} hours exceed the limit of {longest:g}"
+
+
+def _wrong_tags(tags: object, allowed: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(tags, dict):
+        yield "tags: expected an object"
+        return
+    if len(tags) > TAGS_MOST:
+        yield f"tags: at most {TAGS_MOST} can be set at once"
+        return
+    for name, value in tags.items():
+        if allowed and name not in allowed:
+            yield f"tag {_shown(name)} is not allowed"
+        elif not name or len(name) > NAME_MOST or NOT_IN_NAMES.search(name):
+            yield f"tag {_shown(name)}: expected a name of 1 to {NAME_MOST} characters"
+        elif isinstance(value, list | dict):
+            yield f"tag {name}: expected text"
+        elif NOT_IN_VALUES.search(text := _text(value)):
+            yield f"tag {name}: not valid Unicode"
+        elif len(text.encode()) > VALUE_MOST:
+            yield f"tag {name}: longer than {VALUE_MOST} bytes"
+
+
+def _kept(tags: Mapping[str, object], filters: Mapping[str, re.Pattern[str]]) -> dict[str, str]:
+    """The tags with what is kept of their values; without those of which that is nothing."""
+    kept = {name: _text(value) for name, value in tags.items()}
+    for name in kept.keys() & filters.keys():
+        if found := filters[name].search(kept[name]):
+            kept[name] = "".join(found.groups(""))
+    return {name: value for name, value in kept.items() if value}
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case _:
+            return json.dumps(value)
+
+
+def _shown(value: object) -> str:
+    text = "a list or an object" if isinstance(value, list | dict) else json.dumps(value)
+    return text if len(text) <= NAME_MOST else text[:NAME_MOST] + "…"

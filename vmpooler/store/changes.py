@@ -1,0 +1,31 @@
+"""What clients set of their VMs."""
+
+from vmpooler.domain import times
+from vmpooler.domain.admission import Admission
+from vmpooler.domain.change import Change
+from vmpooler.settings import Settings
+from vmpooler.store import keys
+from vmpooler.store.admission import admitted, shown
+from vmpooler.store.connection import Connection
+from vmpooler.store.transition import Transitions
+
+BY = "api"
+
+
+class Changes:
+    """Lifetimes and tags, as records and summaries have them."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self._transitions = Transitions(connection, settings.general.events_max, BY)
+        self._keep = settings.general.daily_retention * times.DAY
+
+    async def make(self, vm: str, change: Change, admission: Admission, now: float) -> None:
+        """Set what there is to set, if anything.
+
+        Raises NoSuchVm when there is no such VM, TokenNeeded or NotYours where the client is not admitted.
+        """
+        touched = (keys.token(admission.token or ""), keys.tag_values(times.day(now)))
+        hours = "" if change.lifetime is None else change.lifetime
+        tags = (part for tag in change.tags.items() for part in tag)
+        args = (times.text(now), *shown(admission), hours, str(change), self._keep, *tags)
+        admitted(await self._transitions.run("change", "", vm, now, touched, args), vm)

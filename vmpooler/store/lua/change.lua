@@ -1,0 +1,17 @@
+-- uses: prelude
+-- Set the lifetime and tags of a VM.
+--   KEYS[4] a client's token, [5] the day's tags
+--   ARGV[6] now as text, [7] and [8] what the client must show (see refusal), [9] hours or '', [10] what is set, for people,
+--   or '' when nothing is, [11] seconds to keep the day's tags, 0 for ever, [12..] name and value of each tag
+-- Returns 1; 0 when there is no such VM; or the refusal.
+if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
+local no = refusal(KEYS[4], ARGV[6], ARGV[7], ARGV[8])
+if no then return no end
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'lifetime', ARGV[9]) end
+for i = 12, #ARGV, 2 do
+  redis.call('HSET', KEYS[2], 'tag:' .. ARGV[i], ARGV[i + 1])
+  note_daily(KEYS[5], vm .. ':' .. ARGV[i], ARGV[i + 1], ARGV[11])
+end
+pool = redis.call('HGET', KEYS[2], 'pool') or redis.call('HGET', KEYS[2], 'template') or ''
+if ARGV[10] ~= '' then emit('changed', ARGV[10]) end
+return 1

@@ -1,0 +1,17 @@
+-- uses: held
+-- What is known of a token, and the running VMs that were checked out with it.
+--   KEYS[1] the token
+--   ARGV[1] its name, [2..] the pools
+-- Returns {user, created, last, VM, ...}, with '' for what is not known; empty when there is no such token.
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+for i = 2, #ARGV do rebook(ARGV[i]) end
+local reply = redis.call('HMGET', KEYS[1], 'user', 'created', 'last')
+for i = 1, 3 do reply[i] = reply[i] or '' end
+local held = redis.call('HGETALL', HELD .. ARGV[1])
+for i = 1, #held, 2 do
+  local vm, pool = held[i], held[i + 1]
+  local runs = redis.call('SISMEMBER', RUNNING .. pool, vm) == 1
+  if runs and redis.call('HGET', RECORD .. vm, 'token:token') == ARGV[1] then reply[#reply + 1] = vm
+  else redis.call('HDEL', HELD .. ARGV[1], vm) end
+end
+return reply

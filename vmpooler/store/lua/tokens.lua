@@ -1,0 +1,41 @@
+-- The tokens of a user: those that are entered as such, or else those that a look through all keys finds, which then are.
+--   KEYS[1] the user's tokens
+--   ARGV[1] user, [2] where to go on looking, '0' at first, [3] how many keys to look through at once, [4] seconds that
+--   the entry is good for, [5..] the tokens found so far
+-- Returns where to go on, '0' at the end; then for each token so far its name, created, last ('' where unknown).
+local user, cursor, most, mine, order = ARGV[1], ARGV[2], tonumber(ARGV[3]), {}, {}
+local function note(token)
+  if redis.call('HGET', TOKEN .. token, 'user') ~= user then return false end
+  if not mine[token] then order[#order + 1] = token end
+  mine[token] = true
+  return true
+end
+for i = 5, #ARGV do note(ARGV[i]) end
+
+-- With few keys the look is quick, so that it is always taken.
+local entered = false
+if cursor == '0' and redis.call('DBSIZE') > most then
+  for _, token in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+    if not note(token) then redis.call('SREM', KEYS[1], token) end
+  end
+  entered = #order > 0
+end
+if not entered then
+  repeat
+    local page = redis.call('SCAN', cursor, 'MATCH', TOKEN .. '*', 'COUNT', 1000, 'TYPE', 'hash')
+    cursor, most = page[1], most - 1000
+    for _, key in ipairs(page[2]) do note(key:sub(#TOKEN + 1)) end
+  until cursor == '0' or most <= 0
+  if cursor == '0' then
+    redis.call('DEL', KEYS[1])
+    for _, token in ipairs(order) do redis.call('SADD', KEYS[1], token) end
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+  end
+end
+
+local reply = {cursor}
+for _, token in ipairs(order) do
+  local known = redis.call('HMGET', TOKEN .. token, 'created', 'last')
+  for _, part in ipairs({token, known[1] or '', known[2] or ''}) do reply[#reply + 1] = part end
+end
+return reply

@@ -1,0 +1,49 @@
+"""What clients set of their VMs: lifetimes and tags."""
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain.admission import Need
+from vmpooler.domain.change import Change, Rules, change_of
+from vmpooler.domain.errors import Invalid, Unfit
+from vmpooler.domain.names import short
+from vmpooler.store.changes import Changes
+from vmpooler.web import text
+from vmpooler.web.desk import Desk
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+
+
+class ChangeRoutes:
+    """PUT below ``/vm``."""
+
+    def __init__(self, rules: Rules, desk: Desk, changes: Changes, clock: IReactorTime) -> None:
+        self._rules = rules
+        self._desk = desk
+        self._changes = changes
+        self._clock = clock
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("PUT", "/vm/<host>", self.change)
+
+    async def change(self, request: Request, host: str) -> Json:
+        """Set the lifetime and tags of a VM: all that is asked for, or nothing."""
+        try:
+            change = self._asked(request.body)
+        except Unfit as unfit:
+            await self._make(request, host, Change(), unfit.lifetime)  # an unknown VM or token goes before
+            raise
+        await self._make(request, host, change, change.lifetime is not None)
+        return {"ok": True}
+
+    def _asked(self, body: bytes) -> Change:
+        try:
+            asked = text.parsed(body)
+        except Invalid:
+            raise Unfit from None  # clients know one answer. Source: API-CONTRACT 8, v1 at 2.5.0
+        return change_of(asked, self._rules)
+
+    async def _make(self, request: Request, host: str, change: Change, lifetime: bool) -> None:
+        need = Need.ALWAYS if lifetime else Need.NEVER
+        await self._changes.make(short(host), change, self._desk.admission(request, need), self._clock.seconds())

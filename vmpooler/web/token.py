@@ -1,0 +1,83 @@
+"""Tokens, as users make, list and delete them."""
+
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.auth import Authenticator
+from vmpooler.domain.errors import NoSuchToken, PasswordNeeded
+from vmpooler.domain.names import Choice, random_name
+from vmpooler.store.tokens import Token, Tokens
+from vmpooler.web.credentials import credentials_of
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+
+LENGTH = 32
+"""Characters of a token. Source: API-CONTRACT 1, ids."""
+
+
+class TokenRoutes:
+    """The routes under ``/token``. Users log in for all but the look at one token.
+
+    Without an authenticator there are no tokens. With ``own``, only its own user may delete a token.
+    """
+
+    def __init__(
+        self, authenticator: Authenticator | None, tokens: Tokens, own: bool, clock: IReactorTime, choice: Choice
+    ) -> None:
+        self._authenticator = authenticator
+        self._tokens = tokens
+        self._own = own
+        self._clock = clock
+        self._choice = choice
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("GET", "/token", self.names)
+        app.route("POST", "/token", self.create)
+        app.route("GET", "/token/<token>", self.show)
+        app.route("DELETE", "/token/<token>", self.delete)
+
+    async def names(self, request: Request) -> Json:
+        """The tokens of the user."""
+        tokens = await self._tokens.of(await self._user(request))
+        if not tokens:
+            raise NoSuchToken("this user has none")
+        return {"ok": True, **{each.name: {"created": each.created, "last": each.last or "never"} for each in tokens}}
+
+    async def create(self, request: Request) -> Json:
+        """A new token for the user."""
+        user, name = await self._user(request), random_name(self._choice, LENGTH)
+        await self._tokens.add(name, user, self._clock.seconds())
+        return {"ok": True, "token": name}
+
+    async def show(self, request: Request, token: str) -> Json:
+        """A token, and the VMs that are held with it. Who knows a token may see it."""
+        if self._authenticator is None:
+            raise NoSuchToken("nobody logs in here")
+        return {"ok": True, token: _report(await self._tokens.show(token))}
+
+    async def delete(self, request: Request, token: str) -> Json:
+        """Forget a token."""
+        user = await self._user(request)
+        await self._tokens.drop(token, user, self._own)
+        return {"ok": True}
+
+    async def _user(self, request: Request) -> str:
+        """Who asks, after their password was found right."""
+        if self._authenticator is None:
+            raise NoSuchToken("nobody logs in here")
+        given = credentials_of(request.getHeader(b"authorization"))
+        if given is None or not await self._authenticator.check(*given):
+            raise PasswordNeeded("the name or the password is wrong")
+        return given[0]
+
+
+def _report(token: Token) -> dict[str, Any]:
+    report: dict[str, Any] = {"user": token.user, "created": token.created}
+    if token.last:
+        report["last"] = token.last
+    if token.running:
+        report["vms"] = {"running": token.running}
+    return report
