@@ -4,8 +4,10 @@ import atexit
 import os
 import random
 import secrets
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +40,9 @@ PATIENCE = 3.0
 
 DRAIN = 10.0
 """Seconds that what is in flight may take to end after SIGTERM."""
+
+MOMENT = 0.3
+"""Seconds after which it is told what the end waits for."""
 
 MARGIN = 0.5
 """Seconds that it may take to give up what did not end in time."""
@@ -149,14 +154,9 @@ class Vmpooler(Service):
 
     async def _reach_redis(self, connection: Connection) -> None:
         """Return when Redis answers there. Raises StartError when it is too old."""
-        told = False
         while True:
-            try:
+            with suppress(StoreAway):
                 return await connection.wait_ready(PATIENCE)
-            except StoreAway as error:
-                if not told:
-                    self.log.warn("[!] waits for Redis: {why}", why=error)
-                told = True
 
     def _open(self) -> None:
         """Let clients in, once, and tell where."""
@@ -181,6 +181,8 @@ class Vmpooler(Service):
     def stopService(self) -> Deferred[None]:
         """Take no more requests, finish what is in flight, leave Redis last."""
         super().stopService()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it has been heard
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends it at once, which loses nothing either
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -202,10 +204,14 @@ class Vmpooler(Service):
             ends["the answers to clients"] = self._step("answering clients", lambda: api.drained(DRAIN))
         if (manager := self._manager) is not None:
             ends["work on VMs"] = self._step("ending the work on VMs", lambda: manager.stop(DRAIN))
-        if waits := [what for what, end in ends.items() if not end.called]:
-            told = {"most": DRAIN, "what": " and ".join(waits)}
-            self.log.info("[*] stopping: waits up to {most:g} s for {what}", **told)
+        telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
         await gatherResults(ends.values())
+        if telling.active():
+            telling.cancel()
+
+    def _tell_waits(self, ends: Mapping[str, Deferred[Any]]) -> None:
+        waits = " and ".join(what for what, end in ends.items() if not end.called)
+        self.log.info("[*] stopping: waits up to {most:g} s for {what}", most=DRAIN, what=waits)
 
     def _step(self, what: str, end: Callable[[], Any]) -> Deferred[Any]:
         """One step of the end. One that fails or takes too long is told, and the next is done all the same."""

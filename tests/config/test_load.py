@@ -233,3 +233,23 @@ class TestProviders:
             "providers.b.provider_class: expected dummy or vsphere, got 'vmware'",
             "providers.'!': expected a name that matches [A-Za-z0-9][A-Za-z0-9._-]{0,99}",
         )
+
+
+def test_a_name_that_means_something_else_in_replies_is_refused_for_pools_and_aliases() -> None:
+    assert mistakes("pools: [{name: ok, size: 1}, {name: a, size: 1, alias: [b, domain]}, {name: okay, size: 1}]") == (
+        "pools[0]: 'ok' means something else in replies, rename it",
+        "pools[1]: 'domain' means something else in replies, rename it",
+    )
+
+
+def test_what_clients_may_set_is_served_without_a_warning() -> None:
+    found = loaded(
+        ONE_POOL
+        + "config: {allowed_tags: [a, b], max_lifetime_upper_limit: 12}\n"
+        + "auth: {provider: ldap, owner_only: true, ldap: {host: l, base: ou=a, user_object: uid}}\n"
+        + "tagfilter: {a: '(.*)'}"
+    )
+    assert found.warnings == ()
+    assert (found.settings.general.allowed_tags, found.settings.general.max_lifetime_upper_limit) == (("a", "b"), 12)
+    assert found.settings.auth is not None
+    assert found.settings.auth.owner_only

@@ -25,8 +25,3 @@ def only(page: str, kind: str, having: str) -> str:
     """The text of the one block that has this in it."""
     (text,) = (block.text for block in blocks(page, kind) if having in block.text)
     return text
-
-
-def headings(page: str, level: int) -> list[str]:
-    """The headings of a level, without the marks of code."""
-    return [text.replace("`", "") for text in re.findall(rf"^#{{{level}}} (.+)$", PAGES[page], re.MULTILINE)]

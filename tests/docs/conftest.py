@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import attrs
 import pytest
@@ -20,7 +22,7 @@ ADDRESS = "http://localhost:4567"
 
 @attrs.frozen
 class Service:
-    """The README's configuration, being served at ``url``."""
+    """A configuration, being served at ``url``."""
 
     folder: Path
     url: str
@@ -31,6 +33,33 @@ class Service:
         done = subprocess.run(["/bin/sh", "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def full(self) -> Self:
+        """Itself, when all its pools are."""
+        until = time.monotonic() + 20
+        while '"percent": 100.0' not in self.run(f"curl {ADDRESS}/status"):
+            assert time.monotonic() < until, (self.folder / "log").read_text()
+            time.sleep(0.1)
+        return self
+
+
+@contextmanager
+def serving(folder: Path, command: list[str]) -> Iterator[Service]:
+    """The service of a folder, listening on a port that is free."""
+    log = folder / "log"
+    with log.open("w") as out:
+        command = [*command, "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 20
+    try:
+        while not (address := re.search(r"the API: (http://127.0.0.1:\d+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield Service(folder, address[1])
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="session")
@@ -50,28 +79,12 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture(scope="session")
 def running(folder: Path, commands: list[list[str]]) -> Iterator[Service]:
-    """The service, listening on a port that is free."""
-    log = folder / "log"
-    with log.open("w") as out:
-        command = [*commands[-1], "--listen", "127.0.0.1:0"]
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-    until = time.monotonic() + 20
-    try:
-        while not (address := re.search(r"the API: (http://127.0.0.1:\d+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
-        yield Service(folder, address[1])
-    finally:
-        process.terminate()
-        process.wait(20)
+    """The service."""
+    with serving(folder, commands[-1]) as service:
+        yield service
 
 
 @pytest.fixture
 def service(running: Service) -> Service:
     """The service with all its pools full."""
-    until = time.monotonic() + 20
-    while '"percent": 100.0' not in running.run(f"curl {ADDRESS}/status"):
-        assert time.monotonic() < until, (running.folder / "log").read_text()
-        time.sleep(0.1)
-    return running
+    return running.full()

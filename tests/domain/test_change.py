@@ -17,7 +17,9 @@ def failures(body: object, rules: Rules = ANY) -> tuple[str, ...]:
     return caught.value.failures
 
 
-@pytest.mark.parametrize(("given", "hours"), [(5, 5), ("4", 4), (2.9, 2), ("3 days", 3), (" +7", 7), (1e999, 10**15 - 1)])
+@pytest.mark.parametrize(
+    ("given", "hours"), [(5, 5), ("4", 4), (2.9, 2), ("3 days", 3), (" +7", 7), (1e999, 10**15 - 1)]
+)
 def test_a_lifetime_is_a_number_or_text_that_begins_with_one(given: object, hours: int) -> None:
     assert change_of({"lifetime": given}, ANY) == Change(hours)
 

@@ -81,7 +81,10 @@ def test_a_day_tells_what_all_clones_took_and_those_of_each_pool() -> None:
         "date": "2024-03-01",
         "clone": {
             "duration": {
-                **{"average": 10.6, "min": 1.0, "max": 20.5, "total": 31.75},
+                "average": 10.6,
+                "min": 1.0,
+                "max": 20.5,
+                "total": 31.75,
                 "pool": {
                     "a": {"average": 15.4, "min": 10.25, "max": 20.5, "total": 30.75},
                     "b": {"average": 1.0, "min": 1.0, "max": 1.0, "total": 1.0},
@@ -96,7 +99,10 @@ def test_all_days_together_tell_the_same_and_how_many_a_day() -> None:
     found = summary("boot", flat(a__1="10", a__2="20"), [], flat(a__3="60", b__1="5"))["boot"]
     assert found == {
         "duration": {
-            **{"average": 23.8, "min": 5.0, "max": 60.0, "total": 95.0},
+            "average": 23.8,
+            "min": 5.0,
+            "max": 60.0,
+            "total": 95.0,
             "pool": {
                 "a": {"average": 30.0, "min": 10.0, "max": 60.0, "total": 90.0},
                 "b": {"average": 5.0, "min": 5.0, "max": 5.0, "total": 5.0},
@@ -158,7 +164,9 @@ def test_anything_in_redis_can_be_summed_up_and_told(route: str, of_days: list[l
     whole = Summary([route])
     whole.add("2024-02-01", {route: {}})
     for fields in of_days:
-        whole.add("2024-03-01", {route: json.loads(json.dumps(summed(route, [part for pair in fields for part in pair])))})
+        whole.add(
+            "2024-03-01", {route: json.loads(json.dumps(summed(route, [part for pair in fields for part in pair])))}
+        )
     assert "NaN" not in json.dumps(whole.report())
 
 

@@ -37,7 +37,7 @@ def test_a_redis_that_is_not_there_at_the_start_is_waited_for(spare_redis: Redis
     spare_redis.kill()
     with Service(on(spare_redis)) as service:
         assert away(service)
-        assert service.said.count("waits for Redis") == 1
+        assert service.said.count(f"Redis at {spare_redis.socket} is away") == 1
         spare_redis.start()
         until(lambda: service.ready() == 2, "the pool is full")
         assert quickly(service, "POST", "/vm/linux").status == 200

@@ -12,10 +12,12 @@ from vmpooler.domain.errors import NoSuchVm, PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
+from vmpooler.store.tokens import Tokens
 
 POOLS = ("debian", "centos")
 NAMES = tuple(f"vm{number}" for number in range(8))
 LIMIT = 2
+TOKENS = (None, "t1", "t2")
 
 Step = Callable[[], Awaitable[object]]
 
@@ -66,7 +68,7 @@ class Chaos:
         wanted = [Wanted("any", self.chance.randint(1, 2), self.chance.choice([(pool,), POOLS]))]
         number = str(self.now)
         try:
-            got = await self.checkouts.checkout(wanted, number, None, self.now)
+            got = await self.checkouts.checkout(wanted, number, self.chance.choice(TOKENS), self.now)
         except PoolEmpty:
             return
         for each in got:
@@ -113,6 +115,11 @@ class Chaos:
         assert int(await self.store.call("GET", keys.TASKS_CLONE) or 0) == len(cloning)
         assert set(await self.store.call("ZRANGE", keys.LINE, 0, -1)) <= set(POOLS)
 
+        for token in TOKENS[1:]:
+            mine = {vm for vm in running if (await hash_of(self.store, keys.record(vm))).get("token:token") == token}
+            assert set((await Tokens(self.store, POOLS).show(token)).running) == mine
+            assert (await hash_of(self.store, keys.HELD + token)).keys() == mine
+
         for key in await all_keys(self.store):
             for prefix in (keys.RECORD, keys.HISTORY):
                 if key.startswith(prefix) and key.removeprefix(prefix) not in places:
@@ -122,6 +129,8 @@ class Chaos:
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_order_of_events_loses_doubles_or_leaks_anything(store: Connection, seed: int) -> None:
     chaos = Chaos(store, Random(seed))
+    for token in TOKENS[1:]:
+        await Tokens(store, POOLS).add(token, "ann", NOW)
     seen = set()
     for _ in range(400):
         await chaos.step()

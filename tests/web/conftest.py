@@ -8,6 +8,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, succeed
 
 from tests.web.client import Answer, said
+from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
@@ -21,6 +22,7 @@ POOLS = (
 PLAIN = Settings(pools=POOLS)
 WITH_DOMAIN = Settings(pools=POOLS, general=General(domain="example.com"))
 WITH_AUTH = Settings(pools=POOLS, auth=Auth(provider="dummy"))
+OWNER_ONLY = Settings(pools=POOLS, auth=Auth(provider="dummy", owner_only=True))
 
 
 @attrs.frozen
@@ -80,8 +82,10 @@ async def serve(store: Connection) -> AsyncIterator[Serve]:
     listener: Any = reactor
     ports: list[Any] = []
 
-    async def start(settings: Settings = PLAIN, connection: Connection = store) -> Served:
-        api = Api(settings, connection, reactor, resolve=nowhere)
+    async def start(
+        settings: Settings = PLAIN, connection: Connection = store, authenticator: Authenticator | None = None
+    ) -> Served:
+        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator)
         port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)

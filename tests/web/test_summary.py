@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
@@ -49,9 +50,8 @@ async def test_a_summary_has_each_day_and_all_of_them_together(serve: Serve, pat
     assert answer.text.startswith('{\n  "boot": {\n    "duration": {\n      "average": 30.0,\n')
     found = answer.json
     assert set(found) == {"boot", "clone", "tag", "daily"}
-    assert {name: found["clone"]["duration"][name] for name in ("average", "min", "max", "total")} == {
-        **{"average": 11.5, "min": 4.0, "max": 20.0, "total": 34.5},
-    }
+    took = {"average": 11.5, "min": 4.0, "max": 20.0, "total": 34.5}
+    assert {name: found["clone"]["duration"][name] for name in took} == took
     assert found["clone"]["count"]["pool"] == {"debian-12-x86_64": {"total": 2}, "unknown": {"total": 1}}
     assert [each["date"] for each in found["daily"]] == [ago(1), ago(0)]
     assert [each["boot"]["count"]["total"] for each in found["daily"]] == [1, 0]
@@ -137,7 +137,7 @@ async def test_a_month_of_busy_days_is_summed_up_quickly_and_others_are_served_m
         start = perf_counter()
         answer = await served.ask("GET", f"/summary?from={ago(DAYS - 1)}")
         took[state] = perf_counter() - start
-        pause = max(after - before for before, after in zip(moments, moments[1:], strict=False))
+        pause = max(after - before for before, after in pairwise(moments))
         print(f"\n{DAYS} days of {VMS} VMs, {state}: {took[state]:.2f} s, longest pause {1000 * pause:.0f} ms", end="")
         assert answer.json["clone"]["count"]["total"] == DAYS * VMS
         assert pause < 0.25

@@ -9,7 +9,8 @@ import attrs
 class Stamp:
     """What a provider wrote on a VM that it made, so that state can be read back from the hypervisor.
 
-    ``pool`` is empty in a stamp of the original's. ``owner`` is empty until the VM is checked out. ``created`` is in seconds since the epoch.
+    ``pool`` is empty in a stamp of the original's, ``owner`` until the VM is checked out. ``created`` is in seconds
+    since the epoch.
     """
 
     pool: str

@@ -19,6 +19,7 @@ from vmpooler.web.change import ChangeRoutes
 from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
+from vmpooler.web.openapi import OpenApiRoutes
 from vmpooler.web.request import Request
 from vmpooler.web.root import Root
 from vmpooler.web.status import StatusRoutes
@@ -62,6 +63,7 @@ class Api:
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
         SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
+        OpenApiRoutes().mount(app)
         self._root = Root(app.resource(), self._under_way)
 
     def site(self) -> Site:

@@ -1,0 +1,108 @@
+"""The simulated vCenter as a process: built once, started, controlled and killed."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode
+
+from vmpooler.embedded.program import guarded
+
+SOURCE = Path(__file__).with_name("main.go")
+LIBRARY = Path("/usr/share/gocode/src/github.com/vmware/govmomi/simulator")
+USER, PASSWORD = "vmpooler", "secret"
+
+
+def can_be_built() -> bool:
+    """Whether Go and the simulator's library are on this machine."""
+    return shutil.which("go") is not None and LIBRARY.exists()
+
+
+def binary() -> Path:
+    """The program, built unless that of the same source is there already; a build takes half a minute."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vmpooler-tests")
+    program = cache / f"vcsim-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
+    if not program.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            package = Path(folder, "src/vcsim")
+            package.mkdir(parents=True)
+            shutil.copy(SOURCE, package)
+            paths = {"GOPATH": f"{folder}:/usr/share/gocode", "GOCACHE": str(cache / "go")}
+            environ = {**os.environ, "GO111MODULE": "off", "GOPROXY": "off", **paths}
+            subprocess.run(["go", "build", "-o", f"{folder}/vcsim", "vcsim"], env=environ, check=True)  # noqa: S607
+            Path(folder, "vcsim").replace(program)
+    return program
+
+
+class Simulator:
+    """One simulated vCenter on a port of its own, empty but for one VM, three hosts and two datastores.
+
+    ``net`` has the first two numbers of its guests' addresses. With ``certificate`` and ``key`` it speaks TLS.
+    """
+
+    def __init__(self, net: str = "127.1", boot: str = "200ms", certificate: str = "", key: str = "") -> None:
+        self.host = "127.0.0.1"
+        self.port = _free_port()
+        self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-")
+        self._process: subprocess.Popen[str] | None = None
+        self._tls = certificate
+        tls = [f"-tls={'true' if certificate else 'false'}", f"-tlscert={certificate}", f"-tlskey={key}"]
+        login = [f"-username={USER}", f"-password={PASSWORD}"]
+        sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
+        self._flags = [*tls, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
+
+    def start(self) -> None:
+        """Run it, with the inventory of its beginning; return when it answers."""
+        environ = {**os.environ, "TMPDIR": self._folder}
+        command = guarded([binary(), *self._flags])
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline().startswith("READY")
+
+    def kill(self) -> None:
+        """End it with -9: connections are cut, what it knew is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def control(self, **what: str) -> None:
+        """Change how it behaves; README.md has the words."""
+        self._ask(what)
+
+    def calls(self) -> Mapping[str, int]:
+        """How often each SOAP method was called since ``control(reset="")``."""
+        counts = (line.rsplit(" ", 1) for line in self._ask({}).splitlines())
+        return {name: int(count) for name, count in counts if name != "conns"}
+
+    def _ask(self, what: Mapping[str, str]) -> str:
+        connection = HTTPConnection(self.host, self.port, timeout=10)
+        try:
+            connection.request("GET", f"/ctl?{urlencode(what)}")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,105 @@
+"""What an administrator of the simulated vCenter does and sees, with blocking calls."""
+
+import ssl
+from typing import Any
+
+from pyVmomi import SoapStubAdapter, vim, vmodl
+
+from tests.vcsim.simulator import PASSWORD, USER, Simulator
+
+VERSION = "vim.version.version11"
+
+
+class Vcenter:
+    """A connection of the administrator's own."""
+
+    def __init__(self, simulator: Simulator, tls: bool = False) -> None:
+        context = ssl._create_unverified_context() if tls else None
+        port = simulator.port if tls else -simulator.port
+        stub = SoapStubAdapter(
+            host=simulator.host, port=port, version=VERSION, sslContext=context, httpConnectionTimeout=20
+        )
+        self.content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        self.content.sessionManager.Login(USER, PASSWORD, None)
+
+    def prepare(self, template: str, *folders: str) -> None:
+        """Make the template of that path out of the one VM that there is, and these folders."""
+        folder, _, name = template.rpartition("/")
+        (vm,) = self.vms("")
+        self.ask(vm.PowerOffVM_Task())
+        self.ask(self.folder(folder).MoveIntoFolder_Task([vm]))
+        self.ask(vm.Rename_Task(name))
+        for each in folders:
+            self.folder(each)
+
+    def folder(self, path: str) -> Any:
+        """The folder of VMs with that path, made where it is not there."""
+        place = self.find("")
+        for part in filter(None, path.split("/")):
+            place = self.content.searchIndex.FindChild(place, part) or place.CreateFolder(part)
+        return place
+
+    def find(self, path: str) -> Any:
+        """The VM or folder with that path, or None."""
+        return self.content.searchIndex.FindByInventoryPath(f"DC0/vm/{path}".rstrip("/"))
+
+    def vms(self, path: str) -> list[Any]:
+        """The VMs in a folder."""
+        return [each for each in self._children(path) if isinstance(each, vim.VirtualMachine)]
+
+    def names(self, path: str) -> list[str]:
+        """The names of the VMs in a folder, sorted."""
+        return sorted(vm.name for vm in self.vms(path))
+
+    def make(self, template: str, folder: str, name: str, annotation: str = "") -> Any:
+        """A VM that the service did not order; switched on."""
+        (pool,) = (self.content.searchIndex.FindByInventoryPath("DC0/host/DC0_C0/Resources"),)
+        config = vim.vm.ConfigSpec(annotation=annotation) if annotation else None
+        spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(pool=pool), powerOn=True, template=False, config=config)
+        return self.ask(self.find(template).CloneVM_Task(folder=self.find(folder), name=name, spec=spec))
+
+    def destroy(self, path: str) -> None:
+        """Destroy a VM, switched off first."""
+        vm = self.find(path)
+        self.ask(vm.PowerOffVM_Task())
+        self.ask(vm.Destroy_Task())
+
+    def disks(self, path: str) -> list[int]:
+        """The disks of a VM but the first, in GB."""
+        devices = self.find(path).config.hardware.device
+        sizes = [each.capacityInKB for each in devices if isinstance(each, vim.vm.device.VirtualDisk)]
+        return [size // 1024**2 for size in sizes[1:]]
+
+    def end_sessions(self) -> None:
+        """End every session but this one."""
+        manager = self.content.sessionManager
+        for session in manager.sessionList:
+            try:
+                manager.TerminateSession([session.key])
+            except vmodl.MethodFault:
+                continue  # its own
+
+    def ask(self, task: Any) -> Any:
+        """The result of a task, awaited. Raises what it failed with."""
+        collector = self.content.propertyCollector
+        spec = vmodl.query.PropertyCollector
+        wanted = spec.FilterSpec(
+            objectSet=[spec.ObjectSpec(obj=task)],
+            propSet=[spec.PropertySpec(type=vim.Task, pathSet=["info.state", "info.error", "info.result"])],
+        )
+        while True:
+            (found,) = collector.RetrievePropertiesEx([wanted], spec.RetrieveOptions()).objects
+            facts = {each.name: each.val for each in found.propSet}
+            if facts["info.state"] == "error":
+                raise facts["info.error"]
+            if facts["info.state"] == "success":
+                return facts.get("info.result")
+
+    def _children(self, path: str) -> list[Any]:
+        spec = vmodl.query.PropertyCollector
+        wanted = spec.FilterSpec(
+            objectSet=[spec.ObjectSpec(obj=self.find(path))],
+            propSet=[spec.PropertySpec(type=vim.Folder, pathSet=["childEntity"])],
+        )
+        (found,) = self.content.propertyCollector.RetrievePropertiesEx([wanted], spec.RetrieveOptions()).objects
+        return [each for prop in found.propSet for each in prop.val]

@@ -1,0 +1,103 @@
+"""Blocking calls, in threads of their own, and tasks, which hold no thread while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from threading import Thread
+from typing import Any, TypeVar
+
+from pyVmomi import vim
+from twisted.internet.defer import DeferredLock
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from vmpooler.providers.vsphere.faults import Doubtful, Refused, failure
+from vmpooler.providers.vsphere.news import Begun
+from vmpooler.providers.vsphere.session import Ref, Session
+from vmpooler.providers.vsphere.watch import Watch
+
+T = TypeVar("T")
+
+PATIENCE = 15.0
+"""Seconds that an act waits for a new login when the old one has ended."""
+
+READS = 3
+"""How often what only reads is tried."""
+
+
+class Calls:
+    """Everything that is asked of a vCenter but its updates."""
+
+    def __init__(self, watch: Watch, threads: int, reactor: Any) -> None:
+        self._watch = watch
+        self._reactor = reactor
+        self._threads = ThreadPool(0, threads, f"vCenter {watch.server}")
+        self._opening = DeferredLock()
+        self._to_open: list[tuple[Ref, Begun]] = []
+        self._over: list[Ref] = []
+
+    def start(self) -> None:
+        """Be ready for calls."""
+        self._threads.start()
+
+    def stop(self) -> None:
+        """Take no more calls. Those under way end with the connection; nobody waits for their threads."""
+        Thread(target=self._threads.stop, daemon=True).start()
+
+    async def do(self, what: str, call: Callable[[Session], T]) -> T:
+        """What the call returns. It is sent once. Raises ProviderError, of a class that says whether it was done."""
+        return await self._within(self._watch.now, what, call)
+
+    async def read(self, what: str, call: Callable[[Session], T]) -> T:
+        """What a call returns that only reads, and may be sent again."""
+        for _ in range(READS - 1):
+            try:
+                return await self.do(what, call)
+            except (Doubtful, Refused):
+                await self._watch.begun(PATIENCE)
+        return await self.do(what, call)
+
+    async def task(self, what: str, order: Callable[[Session], Ref]) -> Any:
+        """The result of the task that ``order`` begins, when it is over."""
+        begun = self._watch.now
+        task = await self._within(begun, what, order)
+        await self._open(task, begun, what)
+        try:
+            return await self._watch.end(task, what)
+        finally:
+            self._over.append(task)
+
+    async def steadily(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What the work returns, which is done once more when the first time was refused: a session that has ended,
+        or an object that is gone, did nothing. ``work`` looks up everything that it needs."""
+        try:
+            return await work()
+        except Refused:
+            await self._watch.begun(PATIENCE)
+            return await work()
+
+    async def _within(self, begun: Begun, what: str, call: Callable[[Session], T]) -> T:
+        try:
+            return await deferToThreadPool(self._reactor, self._threads, call, begun.session)
+        except Exception as error:
+            if isinstance(error, vim.fault.NotAuthenticated):
+                self._watch.lost(begun.session, error)
+            raise failure(error, what) from error
+
+    async def _open(self, task: Ref, begun: Begun, what: str) -> None:
+        """Watch a task. All that come while a call is under way go with the next one, and those that are over leave."""
+        self._to_open.append((task, begun))
+        async with self._opening:
+            if (task, begun) not in self._to_open:
+                return
+            batch = [each for each, of in self._to_open if of is begun]
+            self._to_open = [(each, of) for each, of in self._to_open if of is not begun]
+            over, self._over = self._over, []
+            gone = [each for each in over if each._stub is begun.session.stub]
+            for _ in range(READS):
+                try:
+                    view = begun.open_tasks
+                    return await self._within(begun, what, lambda _, gone=gone: view.ModifyListView(batch, gone))
+                except (Doubtful, Refused):
+                    gone = []
+        self._watch.lost(begun.session, Doubtful(f"{what}: its task cannot be watched"))

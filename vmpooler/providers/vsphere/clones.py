@@ -1,0 +1,164 @@
+"""Clones under way: from the order until the VM is there, or is known not to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+from pyVmomi import vim
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from vmpooler.domain.guest import Guest
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere import places, specs
+from vmpooler.providers.vsphere.calls import PATIENCE, Calls
+from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused
+from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.session import Session, Spec
+from vmpooler.providers.vsphere.stamp import is_ours, stamped
+from vmpooler.providers.vsphere.targets import Targets
+from vmpooler.providers.vsphere.watch import Watch
+from vmpooler.settings import Pool
+
+log = Logger()
+
+LISTED = 30.0
+"""Seconds in which a VM whose clone is done must be listed."""
+
+GLANCE = 1.0
+"""Seconds between two looks at a clone whose outcome is not known."""
+
+LATE = 5.0
+"""Seconds in which an order may still arrive whose answer was lost."""
+
+
+@attrs.define(eq=False)
+class Order:
+    """A clone that was ordered. ``doomed``: its VM is to be destroyed as soon as it is there."""
+
+    pool: Pool
+    name: str
+    place: Place
+    doomed: bool = False
+    waiting: list[Deferred[None]] = attrs.field(factory=list)
+
+    def over(self) -> Deferred[None]:
+        """Fires when it has ended, well or not."""
+        self.waiting.append(wait := Deferred())
+        return wait
+
+
+class Clones:
+    """Makes VMs. ``slots``: how many at once."""
+
+    def __init__(self, watch: Watch, calls: Calls, targets: Targets, slots: int, reactor: Any) -> None:
+        self._watch = watch
+        self._calls = calls
+        self._targets = targets
+        self._slots = DeferredSemaphore(slots)
+        self._reactor = reactor
+        self._orders: dict[str, Order] = {}
+
+    def order(self, name: str) -> Order | None:
+        """The clone of that name, if it is under way."""
+        return self._orders.get(name)
+
+    def guests(self, place: Place) -> Iterator[Guest]:
+        """The VMs that are being made there."""
+        return (Guest(each.name, cloning=True, powered_on=False) for each in self._orders.values() if each.place == place)
+
+    async def make(self, pool: Pool, name: str, place: Place) -> None:
+        """Make a VM, and return when it is listed. Raises ProviderError."""
+        if name in self._orders or self._watch.vm(name, place) is not None:
+            raise ProviderError(f"there is a VM called {name} already")
+        self._orders[name] = order = Order(pool, name, place)
+        try:
+            async with self._slots:
+                if not order.doomed:
+                    await self._make(order)
+        finally:
+            del self._orders[name]
+            for wait in order.waiting:
+                wait.callback(None)
+        if order.doomed:
+            raise ProviderError(f"{name} was destroyed while it was being cloned")
+
+    async def _make(self, order: Order) -> None:
+        try:
+            await self._calls.steadily(lambda: self._order(order))
+        except Doubtful as doubt:
+            log.warn("[!] [{pool}] '{vm}' may have been cloned or not: {why}", **_told(order), why=doubt)
+            await self._settle(order, doubt)
+        await self._await_listed(order)
+
+    async def _order(self, order: Order) -> None:
+        pool, name = order.pool, order.name
+        folder = self._watch.folder(order.place)
+        home = places.datacenter(self._watch.now.session, order.place[0])
+        target = await self._targets.of(pool, home)
+        spec = specs.clone(
+            name=name,
+            annotation=stamped(pool.name, name, self._reactor.seconds(), pool.template),
+            linked=pool.create_linked_clone,
+            pool=target.pool,
+            host=target.host,
+            datastore=target.datastore,
+        )
+        clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731
+        try:
+            await self._calls.task(f"the clone of {pool.template}", clone)
+        except Refused:
+            self._targets.forget()
+            raise
+
+    async def _settle(self, order: Order, doubt: Doubtful) -> None:
+        """Return when the VM of a clone whose answer was lost is there and on; raise when it is not going to be."""
+        end, unseen = self._reactor.seconds() + order.pool.timeout * 60, None
+        while self._reactor.seconds() < end:
+            try:
+                await self._watch.begun(PATIENCE)
+                others = await self._calls.read("the tasks of vCenter", self._strangers)
+                vm = self._watch.vm(order.name, order.place)
+            except ProviderError:
+                unseen = None
+            else:
+                if vm is not None and vm.guest.powered_on and is_ours(vm.guest.stamp, order.name):
+                    log.info("[*] [{pool}] '{vm}' has been cloned after all", **_told(order))
+                    return
+                now = self._reactor.seconds()
+                unseen = None if others else unseen or now
+                if unseen and now - unseen >= LATE:
+                    raise ProviderError(f"{doubt}; the VM {'is not complete' if vm else 'has not come'}")
+            await deferLater(self._reactor, GLANCE)
+        raise ProviderError(f"{doubt}; it is still not known what came of it")
+
+    def _strangers(self, session: Session) -> bool:
+        """Whether clones are under way that nobody here waits for."""
+        through = Spec.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
+        wanted = {vim.Task: ["info.state", "info.descriptionId"]}
+        found = session.read([session.content.taskManager], wanted, [through])
+        return any(
+            facts.get("info.descriptionId") == "VirtualMachine.clone"
+            and facts.get("info.state") in ("queued", "running")
+            and not self._watch.is_open(task)
+            for task, facts in found.items()
+        )
+
+    async def _await_listed(self, order: Order) -> None:
+        while True:
+            try:
+                await self._watch.begun(PATIENCE)
+                if await self._watch.until(lambda: self._watch.vm(order.name, order.place) is not None, LISTED):
+                    return
+            except Away:
+                if self._watch.is_stopped:
+                    raise
+                continue
+            raise ProviderError(f"{order.name} was cloned and is not in folder {order.place[1]}")
+
+
+def _told(order: Order) -> dict[str, str]:
+    return {"pool": order.pool.name, "vm": order.name}

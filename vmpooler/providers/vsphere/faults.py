@@ -1,0 +1,94 @@
+"""What can go wrong at a vCenter, in words that say which setting or object is at fault."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from http.client import HTTPException, RemoteDisconnected
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+from pyVmomi import vim, vmodl
+from twisted.logger import Logger
+
+from vmpooler.providers.base import ProviderError
+
+log = Logger()
+
+
+class Away(ProviderError):
+    """There is no connection to the vCenter now."""
+
+
+class Refused(ProviderError):
+    """What was asked was not done, for the session or an object in it is no longer valid: it can be asked anew."""
+
+
+class Doubtful(ProviderError):
+    """Whether what was asked was done, or will be, is not known."""
+
+
+class Failed(ProviderError):
+    """The vCenter did not do it; ``fault`` is its reason."""
+
+    def __init__(self, text: str, fault: Exception) -> None:
+        self.fault = fault
+        super().__init__(text)
+
+
+def failure(error: Exception, what: str) -> ProviderError:
+    """The error as a ProviderError about ``what``, by whether it was done."""
+    if isinstance(error, ProviderError):
+        return error
+    text = f"{what}: {reason(error)}"
+    if isinstance(error, vim.fault.NotAuthenticated | vmodl.fault.ManagedObjectNotFound):
+        return Refused(text)
+    if isinstance(error, vmodl.MethodFault):
+        return Failed(text, error)
+    if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLError):
+        return Away(text)
+    if not isinstance(error, OSError | HTTPException | ExpatError):
+        log.failure("[!] {what}: an answer that was not expected", what=what)
+    return Doubtful(text)
+
+
+def reason(error: Any) -> str:
+    """Why it failed, on one line."""
+    match error:
+        case vim.fault.InvalidLogin():
+            return "the login was refused: check username and password"
+        case vim.fault.NoPermission():
+            return f"the account lacks the right {error.privilegeId or 'to read it'}".rstrip()
+        case vim.fault.NotAuthenticated():
+            return "the session has ended"
+        case vim.fault.DuplicateName():
+            return f"there is a VM called {error.name} already"
+        case vim.fault.NoDiskSpace():
+            return f"the datastore {error.datastore} is full"
+        case vmodl.fault.ManagedObjectNotFound():
+            return "it is no longer there"
+        case vmodl.MethodFault():
+            return _fault(error)
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message}): check ca_file"
+        case ssl.SSLError():
+            return f"no TLS is spoken there ({error.reason})"
+        case TimeoutError():
+            return "no answer in time"
+        case RemoteDisconnected() | ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
+            return "the connection was cut"
+        case ExpatError():
+            return "what it answered is no SOAP"
+        case OSError():
+            return (error.strerror or type(error).__name__).lower()
+        case _:
+            return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _fault(error: Any) -> str:
+    """A fault's name, which says more than its message, and the message where there is one."""
+    name = type(error).__name__.rpartition(".")[2]
+    message = (error.msg or "").partition("\n")[0]
+    detail = getattr(error, "reason", None) or getattr(error, "invalidProperty", None)
+    parts = [name, *(str(each) for each in (message, detail) if each and each != name)]
+    return ": ".join(parts)

@@ -1,0 +1,158 @@
+"""Where VMs are made: what the settings name, looked up at a vCenter. Everything here blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+from pyVmomi import vim
+
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere.placement import Host, Load
+from vmpooler.providers.vsphere.session import Ref, Session, Spec
+
+Place = tuple[str, str]
+"""A folder of VMs: its datacenter, empty for the only one, and its path below that."""
+
+
+@attrs.frozen(eq=False)
+class Cluster:
+    """A compute resource: its name, where its VMs run, and what they take from."""
+
+    name: str
+    pool: Ref
+    hosts: tuple[Host, ...]
+
+
+@attrs.frozen(eq=False)
+class Survey:
+    """What a datacenter has, as of one moment."""
+
+    clusters: tuple[Cluster, ...]
+    datastores: dict[str, Ref]
+
+    def cluster(self, name: str) -> Cluster:
+        """The cluster of that name. Raises ProviderError."""
+        for each in self.clusters:
+            if each.name == name:
+                return each
+        raise ProviderError(f"there is no cluster {name}: check clone_target")
+
+    def datastore(self, name: str) -> Ref:
+        """The datastore of that name. Raises ProviderError."""
+        if name not in self.datastores:
+            raise ProviderError(f"there is no datastore {name}: check datastore")
+        return self.datastores[name]
+
+
+@attrs.frozen(eq=False)
+class Source:
+    """A template, and where a clone of it goes if nothing else is said."""
+
+    ref: Ref
+    pool: Ref | None
+    host: Ref | None
+
+
+def datacenter(session: Session, name: str) -> str:
+    """The path of a datacenter: ``name``, or that of the only one. Raises ProviderError."""
+    if name:
+        return name.strip("/")
+    if len(session.datacenters) != 1:
+        names = ", ".join(session.datacenters) or "(none)"
+        raise ProviderError(f"the vCenter has the datacenters {names}: set datacenter")
+    return session.datacenters[0]
+
+
+def folder_path(session: Session, place: Place) -> str:
+    """The inventory path of a folder of VMs."""
+    name, folder = place
+    return f"{datacenter(session, name)}/vm/{folder.strip('/')}".rstrip("/")
+
+
+def make_folder(session: Session, path: str) -> None:
+    """Make the folder of that path, and those above it."""
+    known, missing = path, []
+    while (place := session.find(known)) is None:
+        known, _, name = known.rpartition("/")
+        if not name:
+            raise ProviderError(f"there is no datacenter for {path}: check datacenter")
+        missing.append(name)
+    for name in reversed(missing):
+        try:
+            place = place.CreateFolder(name)
+        except vim.fault.DuplicateName:
+            place = session.content.searchIndex.FindChild(place, name)
+
+
+def source(session: Session, path: str) -> Source:
+    """The template with that path. Raises ProviderError."""
+    ref = session.find(path)
+    if not isinstance(ref, vim.VirtualMachine):
+        raise ProviderError(f"there is no template {path}, or the account may not see it: check template")
+    facts = session.read([ref], {vim.VirtualMachine: ["resourcePool", "runtime.host"]}).get(ref, {})
+    return Source(ref, facts.get("resourcePool"), facts.get("runtime.host"))
+
+
+def survey(session: Session, path: str) -> Survey:
+    """What the datacenter with that path has. One call, and one to find it."""
+    ref = session.find(path)
+    if ref is None:
+        raise ProviderError(f"there is no datacenter {path}: check datacenter")
+    wanted = {
+        vim.Datastore: ["name"],
+        vim.ComputeResource: ["name", "resourcePool"],
+        vim.HostSystem: [
+            "name",
+            "parent",
+            "overallStatus",
+            "runtime.inMaintenanceMode",
+            "runtime.connectionState",
+            "summary.quickStats.overallCpuUsage",
+            "summary.quickStats.overallMemoryUsage",
+            "summary.hardware.cpuMhz",
+            "summary.hardware.numCpuCores",
+            "summary.hardware.memorySize",
+        ],
+    }
+    found = session.read([ref], wanted, list(_down()))
+    hosts: dict[Ref, list[Host]] = {}
+    clusters, stores = [], {}
+    for each, facts in found.items():
+        if isinstance(each, vim.HostSystem):
+            hosts.setdefault(facts.get("parent"), []).append(_host(each, facts))
+    for each, facts in found.items():
+        if isinstance(each, vim.Datastore):
+            stores[facts["name"]] = each
+        elif isinstance(each, vim.ComputeResource):
+            clusters.append(Cluster(facts["name"], facts.get("resourcePool"), tuple(hosts.get(each, ()))))
+    return Survey(tuple(clusters), stores)
+
+
+def _down() -> Iterator[Any]:
+    """From a datacenter to its datastores, and through its folders to clusters and hosts."""
+    again = Spec.SelectionSpec(name="folders")
+    hosts = Spec.TraversalSpec(name="hosts", type=vim.ComputeResource, path="host", skip=False)
+    yield Spec.TraversalSpec(name="datastores", type=vim.Datacenter, path="datastore", skip=False)
+    folders = Spec.TraversalSpec(name="folders", type=vim.Folder, path="childEntity", skip=False)
+    folders.selectSet = [again, hosts]
+    yield Spec.TraversalSpec(
+        name="top", type=vim.Datacenter, path="hostFolder", skip=False, selectSet=[folders, hosts]
+    )
+
+
+def _host(ref: Ref, facts: dict[str, Any]) -> Host:
+    mhz = facts.get("summary.hardware.cpuMhz", 0) * facts.get("summary.hardware.numCpuCores", 0)
+    memory = facts.get("summary.hardware.memorySize", 0) / 1024**2
+    return Host(
+        name=facts.get("name", ""),
+        ref=ref,
+        healthy=facts.get("overallStatus") == "green"
+        and not facts.get("runtime.inMaintenanceMode")
+        and facts.get("runtime.connectionState", "connected") == "connected",
+        load=Load(
+            cpu=facts.get("summary.quickStats.overallCpuUsage", 0) / mhz if mhz else 0.0,
+            memory=facts.get("summary.quickStats.overallMemoryUsage", 0) / memory if memory else 0.0,
+        ),
+    )

@@ -1,0 +1,99 @@
+"""Where the clones of a pool go, looked up now and then."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import DeferredLock
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere import places
+from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere.placement import choose
+from vmpooler.providers.vsphere.places import Cluster, Source, Survey
+from vmpooler.providers.vsphere.session import Ref, Session
+from vmpooler.providers.vsphere.watch import Watch
+from vmpooler.settings import Pool
+
+T = TypeVar("T")
+
+AGE = 60.0
+"""Seconds that what was looked up is used: a template may be replaced, a host's load changes."""
+
+
+@attrs.frozen(eq=False)
+class Target:
+    """What a clone is made of and where it goes."""
+
+    source: Ref
+    pool: Ref
+    host: Ref | None
+    datastore: Ref | None
+
+
+@attrs.define(eq=False)
+class _Memo:
+    """Something that was looked up, when, and through which login."""
+
+    lock: DeferredLock = attrs.field(factory=DeferredLock)
+    session: Session | None = None
+    moment: float = 0
+    value: Any = None
+
+
+class Targets:
+    """Looks up templates, clusters, hosts and datastores. ``limit``: see :func:`placement.choose`."""
+
+    def __init__(self, watch: Watch, calls: Calls, clock: IReactorTime, limit: float) -> None:
+        self._watch = watch
+        self._calls = calls
+        self._clock = clock
+        self._limit = limit
+        self._memos: dict[str, _Memo] = {}
+        self._placed: Counter[str] = Counter()
+
+    def forget(self) -> None:
+        """Something that was looked up is no longer there."""
+        self._memos.clear()
+
+    async def of(self, pool: Pool, home: str) -> Target:
+        """Where the next clone of a pool goes; ``home`` is its datacenter's path. Raises ProviderError."""
+        path = f"{home}/vm/{pool.template.strip('/')}"
+        source = await self._known(path, lambda session: places.source(session, path))
+        if source.pool is not None and not pool.clone_target and not pool.datastore:
+            return Target(source.ref, source.pool, None, None)
+        survey: Survey = await self._known(home, lambda session: self._survey(session, home))
+        datastore = survey.datastore(pool.datastore) if pool.datastore else None
+        if not pool.clone_target:
+            return Target(source.ref, source.pool or _cluster_of(survey, source, pool).pool, None, datastore)
+        cluster = survey.cluster(pool.clone_target)
+        host = choose(cluster.hosts, self._placed, self._limit, cluster.name)
+        self._placed[host.name] += 1
+        return Target(source.ref, cluster.pool, host.ref, datastore)
+
+    def _survey(self, session: Session, home: str) -> Survey:
+        found = places.survey(session, home)
+        self._placed = Counter()
+        return found
+
+    async def _known(self, what: str, call: Callable[[Session], T]) -> T:
+        memo = self._memos.setdefault(what, _Memo())
+        async with memo.lock:
+            now, session = self._clock.seconds(), self._watch.now.session
+            if memo.session is not session or now - memo.moment > AGE:
+                memo.value = await self._calls.read(what, call)
+                memo.session, memo.moment = session, now
+        value: T = memo.value
+        return value
+
+
+def _cluster_of(survey: Survey, source: Source, pool: Pool) -> Cluster:
+    """Where a template is that has no resource pool, as templates have none."""
+    for cluster in survey.clusters:
+        if source.host in [host.ref for host in cluster.hosts]:
+            return cluster
+    raise ProviderError(f"the host of template {pool.template} is not known: set clone_target")

@@ -1,0 +1,207 @@
+"""The one thread for each vCenter that waits for its updates, and logs in again whenever that ends."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere.faults import reason
+from vmpooler.providers.vsphere.news import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, TaskEnd, Vm, end_of, vm_of
+from vmpooler.providers.vsphere.places import Place, folder_path
+from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, check_whole, log_in
+from vmpooler.providers.vsphere.specs import through_view
+from vmpooler.settings import Vsphere
+
+LONGEST_WAIT = 20
+"""Seconds after which a vCenter with nothing to tell answers all the same, at the least often."""
+
+TASK_PROPERTIES = ("info.state", "info.error", "info.result")
+
+FIRST, MOST = 0.2, 60.0
+"""Seconds before the first and the later attempts to log in again."""
+
+STEADY = 10.0
+"""Seconds that a login must last for the next attempt to count as a first one."""
+
+
+class Waiter:
+    """Waits in a thread of its own and calls ``tell``, in that thread, with what there is to know."""
+
+    def __init__(
+        self, settings: Vsphere, places: Collection[Place], tell: Callable[[News], None], chance: random.Random
+    ) -> None:
+        self._settings = settings
+        self._places = places
+        self._tell = tell
+        self._chance = chance
+        self._stopping = Event()
+        self._session: Session | None = None
+        self._collector: Ref | None = None
+        self._thread = Thread(target=self._run, name=f"vCenter {settings.server}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and the login, whatever is under way. Does not block."""
+        self._stopping.set()
+        if (session := self._session) is not None:
+            session.end()
+
+    def refresh(self) -> None:
+        """Have the folders looked up anew. Blocks; raises what the vCenter raises."""
+        if self._collector is not None:
+            self._collector.CancelWaitForUpdates()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began, wrong = monotonic(), False
+            try:
+                self._follow()
+            except Exception as error:  # whatever it is, this thread must go on
+                if self._stopping.is_set():
+                    return
+                self._tell(Lost(error))
+                wrong = isinstance(error, vim.fault.InvalidLogin)  # too many of them lock the account
+            failures = 0 if monotonic() - began > STEADY else failures + 1
+            longest = MOST if wrong else min(MOST, FIRST * 2**failures)
+            self._stopping.wait(longest * self._chance.uniform(0.5, 1))
+
+    def _follow(self) -> None:
+        """Log in and tell everything, until something fails."""
+        self._session = session = log_in(self._settings)
+        try:
+            open_tasks = session.content.viewManager.CreateListView([])
+            while not self._stopping.is_set():
+                self._collect(session, open_tasks)
+        finally:
+            session.end()
+            self._session = self._collector = None
+
+    def _collect(self, session: Session, open_tasks: Ref) -> None:
+        """Tell all that there is, then every change, until :meth:`refresh`."""
+        collector = session.content.propertyCollector.CreatePropertyCollector()
+        collector.CreateFilter(_task_filter(open_tasks), True)
+        collection = _Collection()
+        folders: dict[Place, Ref] = {}
+        for place in self._places:
+            try:
+                folders[place] = folder = _folder(session, place)
+            except ProviderError as error:
+                collection.troubles[place] = str(error)
+            else:
+                collection.places[collector.CreateFilter(_folder_filter(folder), True)] = place
+        self._collector = collector
+        wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
+        version, begun = "", False
+        try:
+            while True:
+                update = collector.WaitForUpdatesEx(version, wait)
+                if update is not None:
+                    version = update.version
+                    collection.take(update)
+                if update is not None and update.truncated:
+                    continue
+                seen = collection.news()
+                if not begun:
+                    vms = {place: _there(seen.vms.get(place, {})) for place in folders}
+                    self._tell(Begun(session, open_tasks, folders, seen.troubles, vms, seen.tasks))
+                    begun = True
+                elif seen != NOTHING:
+                    self._tell(seen)
+                if collection.folder_gone:
+                    break
+        except vmodl.fault.RequestCanceled:
+            pass  # by refresh
+        collector.DestroyPropertyCollector()
+
+
+def _folder(session: Session, place: Place) -> Ref:
+    """The folder at a place. Raises ProviderError when there is none."""
+    path = folder_path(session, place)
+    folder = session.find(path)
+    if folder is None:
+        raise ProviderError(f"there is no folder {path}, or the account may not see it: check folder")
+    if not isinstance(folder, vim.Folder):
+        raise ProviderError(f"{path} is no folder: check folder")
+    return folder
+
+
+def _there(vms: Mapping[Ref, Vm | None]) -> Mapping[Ref, Vm]:
+    return {ref: vm for ref, vm in vms.items() if vm is not None}
+
+
+class _Collection:
+    """Updates as they come, put together: partial updates have the changed properties only."""
+
+    def __init__(self) -> None:
+        self.places: dict[Ref, Place] = {}
+        self.folder_gone = False
+        self._facts: dict[Ref, dict[str, Any]] = {}
+        self._vms: dict[Place, dict[Ref, Vm | None]] = {}
+        self._tasks: dict[Ref, TaskEnd] = {}
+        self.troubles: dict[Place, str] = {}
+
+    def take(self, update: Any) -> None:
+        """Note what an answer tells."""
+        for each in update.filterSet:
+            place = self.places.get(each.filter)
+            for one in each.objectSet:
+                self._take(place, one)
+
+    def news(self) -> Seen:
+        """What was noted since the last time."""
+        seen = Seen(self._vms, self._tasks, self.troubles)
+        self._vms, self._tasks, self.troubles = {}, {}, {}
+        return seen
+
+    def _take(self, place: Place | None, one: Any) -> None:
+        if isinstance(one.obj, vim.Folder):
+            self.folder_gone |= one.kind == "leave"
+            return
+        self._check_whole(place, one.missingSet)
+        if one.kind == "leave":
+            self._facts.pop(one.obj, None)
+            if place is not None:
+                self._vms.setdefault(place, {})[one.obj] = None
+            return
+        facts = self._facts.setdefault(one.obj, {})
+        for change in one.changeSet:
+            facts[change.name] = change.val
+            if change.val is None or change.op in ("remove", "indirectRemove"):
+                del facts[change.name]
+        if place is not None:
+            self._vms.setdefault(place, {})[one.obj] = vm_of(one.obj, facts)
+        elif (end := end_of(facts)) is not None:
+            self._tasks[one.obj] = end
+            del self._facts[one.obj]
+
+    def _check_whole(self, place: Place | None, missing: Iterable[Any]) -> None:
+        """Note a VM that cannot be read: its folder is not known whole. Raises NotAuthenticated."""
+        try:
+            check_whole(missing)
+        except vim.fault.NoPermission as error:
+            if place is not None:
+                self.troubles[place] = f"a VM in folder {place[1]} cannot be read: {reason(error)}"
+
+
+def _task_filter(view: Ref) -> Any:
+    wanted = Spec.PropertySpec(type=vim.Task, pathSet=list(TASK_PROPERTIES))
+    return Spec.FilterSpec(objectSet=[Spec.ObjectSpec(obj=view, skip=True, selectSet=[through_view('ListView')])], propSet=[wanted])
+
+
+def _folder_filter(folder: Ref) -> Any:
+    """The VMs in a folder and not below it, and the folder itself, to hear of its end."""
+    wanted = [
+        Spec.PropertySpec(type=vim.VirtualMachine, pathSet=list(VM_PROPERTIES)),
+        Spec.PropertySpec(type=vim.Folder, pathSet=["name"]),
+    ]
+    return Spec.FilterSpec(objectSet=[Spec.ObjectSpec(obj=folder, skip=False, selectSet=[CHILDREN])], propSet=wanted)

@@ -1,0 +1,54 @@
+"""The API as a document: in OpenAPI for programs, and as a page for people."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from vmpooler import __version__
+from vmpooler.web import text
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.page import page
+
+Document = Mapping[str, Any]
+
+HTML = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What the page says of itself: it loads its own style sheet and nothing else, and runs nothing."""
+
+CSS = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+@cache
+def document() -> Document:
+    """The document in openapi.yaml, of this version."""
+    found: dict[str, Any] = yaml.safe_load(_file("openapi.yaml"))
+    return {**found, "info": {**found["info"], "version": __version__}}
+
+
+@cache
+def rendered() -> tuple[bytes, bytes, bytes]:
+    """The document as JSON and as HTML, and the style sheet of that."""
+    return text.of(document()), page(document()).encode(), _file("page.css").encode()
+
+
+class OpenApiRoutes:
+    """The routes under ``/api`` itself."""
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        json, html, css = rendered()
+        app.document("/api/openapi.json", json, text.HEADERS)
+        app.document("/api", html, HTML)
+        app.document("/api/page.css", css, CSS)
+
+
+def _file(name: str) -> str:
+    return files("vmpooler.web").joinpath(name).read_text(encoding="utf-8")
