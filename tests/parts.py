@@ -21,9 +21,13 @@ REDIS_7 = Path("/usr/bin/redis-check-rdb")
 """Debian's redis-server under another name: its package redis-tools starts no service, and puts none on PATH."""
 
 
+GOVMOMI = Path("/usr/share/gocode/src/github.com/vmware/govmomi")
+"""The library that the simulated vCenter of tests/vcsim is made of."""
+
+
 @attrs.frozen
 class Part:
-    """Something on a machine, and the Debian package that brings it."""
+    """Something on a machine, and the Debian packages that bring it."""
 
     is_there: Callable[[], bool]
     package: str
@@ -43,6 +47,9 @@ PARTS = {
     "curl": Part(lambda: shutil.which("curl") is not None, "curl"),
     "redis-7": Part(has_redis_7, "redis-tools"),
     "slapd": Part(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),
+    "vcsim": Part(
+        lambda: shutil.which("go") is not None and GOVMOMI.exists(), "golang-go golang-github-vmware-govmomi-dev"
+    ),
 }
 
 

@@ -26,6 +26,7 @@ from vmpooler.options import Options, check, configuration
 from vmpooler.port import Port
 from vmpooler.providers.base import Provider
 from vmpooler.providers.dummy import DummyProvider
+from vmpooler.providers.vsphere import VsphereProvider
 from vmpooler.settings import Dummy, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import BLOCK, EventStream
@@ -238,13 +239,16 @@ def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedi
 
 
 def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
-    """The providers that the pools use. Raises StartError for one that this version lacks."""
+    """The providers that the pools use."""
     made: dict[str, Provider] = {}
     for name in dict.fromkeys(pool.provider for pool in settings.pools):
         section = settings.providers[name]
-        if not isinstance(section, Dummy):
-            raise StartError(f"providers.{name}: this version cannot serve vSphere yet; pools of class dummy work")
-        made[name] = DummyProvider(section, reactor, random.Random(), reactor)  # noqa: S311 - chance, not secrecy
+        chance = random.Random()  # noqa: S311 - not for secrecy
+        if isinstance(section, Dummy):
+            made[name] = DummyProvider(section, reactor, chance, reactor)
+        else:
+            pools = [pool for pool in settings.pools if pool.provider == name]
+            made[name] = VsphereProvider(section, settings.general, pools, reactor, chance)
     return made
 
 

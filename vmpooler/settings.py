@@ -30,7 +30,7 @@ def setting(
     pattern: str | None = None,
     secret: bool = False,
     path: bool = False,
-    inherits: bool = False,
+    inherits: bool | str = False,
     served: bool = True,
     variable: str = "",
     part: type | None = None,
@@ -40,9 +40,9 @@ def setting(
     ``text`` is one sentence for the operator. A ``secret`` is never printed, and may come from ``<name>_file``
     or the environment. A relative ``path`` starts from the folder of the configuration file, or from the working
     directory when the configuration came by the environment; it is made absolute. ``inherits``: a pool without it
-    takes the value of the same name under ``config``. ``served=False``: accepted, since the original has it, and
-    warned of, since nothing acts on it yet. ``variable``: the name of a secret in the environment, where it is not
-    the usual one. ``part``: the class of a section within the section; None when it is not there.
+    takes the value of the same name, or of this one, under ``config``. ``served=False``: accepted, since the original
+    has it, and warned of, since nothing acts on it yet. ``variable``: the name of a secret in the environment, where
+    it is not the usual one. ``part``: the class of a section within the section; None when it is not there.
     """
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "pattern": pattern}
     flags = {"secret": secret, "path": path, "inherits": inherits, "served": served}
@@ -88,7 +88,18 @@ class General:
         "Minutes that a VM must be unknown, or missing, without a break before it is acted on.", 10, minimum=0.01
     )
     destroy_foreign: bool = setting("Also destroy unknown VMs that this service did not make.", False)
-    clone_target: str = setting("The cluster that VMs are cloned to.", "", served=False)
+    clone_target: str = setting("The cluster that VMs are cloned to; where their template is when empty.", "")
+    create_linked_clones: bool = setting("Clone by sharing the template's disks instead of copying them.", True)
+    create_folders: bool = setting("Make the folders of pools at the vCenter where they are missing.", False)
+    create_template_delta_disks: bool = setting(
+        "Put a layer on the disks of templates that have none, so that linked clones can share what is below.", False
+    )
+    utilization_limit: float = setting(
+        "The share of its CPU or memory, in percent, above which a host gets no more clones; 0 for no limit.",
+        0,
+        minimum=0,
+        maximum=100,
+    )
     allowed_tags: tuple[str, ...] = setting("The only tags that clients may set; all when empty.", ())
     task_tries: int = setting(
         "How often a disk, a snapshot or a revert is tried before it is given up.", 8, minimum=1, maximum=100
@@ -134,7 +145,11 @@ class Pool:
     provider: str = setting(
         "The entry of providers that makes its VMs; when empty vsphere if there is one, else dummy.", ""
     )
-    clone_target: str = setting("The cluster that its VMs are cloned to.", "", inherits=True, served=False)
+    datacenter: str = setting("The path of its datacenter; when empty that of its provider.", "")
+    clone_target: str = setting("The cluster that its VMs are cloned to.", "", inherits=True)
+    create_linked_clone: bool = setting(
+        "Clone by sharing the template's disks instead of copying them.", True, inherits="create_linked_clones"
+    )
     timeout: float = setting("Minutes that one of its VMs may take to become ready.", 15, minimum=0.01, inherits=True)
     ready_ttl: float = setting(
         "Minutes that one of its ready VMs stays fresh; 0 for no limit.", 0, minimum=0, inherits=True
@@ -176,9 +191,24 @@ class Dummy:
 class Vsphere:
     """An entry of ``providers`` of class ``vsphere``, or the section ``vsphere`` of old files."""
 
-    server: str = setting("The vCenter.", served=False)
-    username: str = setting("Who to log in as.", served=False)
-    password: str = setting("The password to log in with.", "", secret=True, served=False)
+    server: str = setting("The vCenter: its host name, and :port unless that is 443.", pattern=r"\S+")
+    username: str = setting("Who to log in as.")
+    password: str = setting("The password to log in with.", "", secret=True)
+    ca_file: str = setting("The file of certificates (PEM) to trust instead of the system's.", "", path=True)
+    insecure: bool = setting("Do not verify its certificate; anybody on the way can then read the password.", False)
+    datacenter: str = setting("The path of the datacenter of its pools; needed where there are several.", "")
+    probe: str = setting(
+        "Where a guest is probed: at the address that it reports, or at its name.",
+        "address",
+        choices=("address", "name"),
+    )
+    timeout: float = setting("Seconds that an answer of the vCenter may take.", 30, minimum=2, maximum=600)
+    threads: int = setting("How many calls to the vCenter may be under way at once.", 8, minimum=1, maximum=64)
+    max_clones: int = setting("How many clones may be under way at this vCenter at once.", 10, minimum=1)
+    max_changes: int = setting(
+        "How many VMs may be switched off, given disks or stamps, saved or reverted at once.", 10, minimum=1
+    )
+    max_destroys: int = setting("How many VMs may be destroyed at once.", 10, minimum=1)
 
 
 @attrs.frozen(kw_only=True)

@@ -129,7 +129,7 @@ def test_a_file_of_the_first_years_loads() -> None:
     )
     assert found.settings.pools[1].alias == ("suse-15", "suse")
     assert found.settings.pools[1].ready_ttl == 720
-    assert [warning.split(":")[0] for warning in found.warnings] == ["vsphere", "pools[0].pool"]
+    assert [warning.split(":")[0] for warning in found.warnings] == ["pools[0].pool"]
 
 
 def test_a_file_of_the_latest_version_loads() -> None:
@@ -137,6 +137,7 @@ def test_a_file_of_the_latest_version_loads() -> None:
     assert list(found.providers) == ["vcenter-east", "vsphere", "dummy"]
     assert [pool.provider for pool in found.pools] == ["vcenter-east", "vsphere"]
     assert [pool.size for pool in found.pools] == [3, 2]
+    assert [pool.create_linked_clone for pool in found.pools] == [True, False]
     base = ("ou=people,dc=example,dc=org",)
     ldap = Ldap(host="ldap.example.org", port=636, encryption="simple_tls", base=base, user_object=("uid",))
     assert found.auth == Auth(provider="ldap", ldap=ldap)
@@ -161,5 +162,4 @@ def test_what_is_not_served_of_the_latest_version_is_told() -> None:
         "providers.vcenter-east.connection_pool_size",
         "pools[0].dns_plugin",
         "pools[0].snapshot_mainMem_ioBlockPages",
-        "pools[1].create_linked_clone",
     }

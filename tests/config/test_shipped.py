@@ -68,7 +68,7 @@ def test_the_example_has_every_setting_with_its_sentence_and_default(section: st
     else:
         told = re.search(r"Default: (?!that of config)(.*)\.$", comment)
         assert yaml.load(told[1] if told else value, yaml.BaseLoader) == text_of(field.default)  # noqa: S506
-    assert ("Default: that of config." in comment) == field.metadata["inherits"]
+    assert ("Default: that of config." in comment) == bool(field.metadata["inherits"])
     if field.metadata["secret"]:
         assert f"{name}_file" in comment
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
@@ -58,7 +58,8 @@ class World:
         self.clock = Clock()
         self.clock.rightNow = MORNING
         self.real = connection
-        self.store: Any = Counted(connection)
+        self._counted = Counted(connection)
+        self.store = cast(Connection, self._counted)
         self.settings = load(yaml, environ={}, base=Path()).settings
         self.chance = random.Random(7)
         self.events: list[Event] = []
@@ -103,7 +104,7 @@ class World:
         quiet = 0
         while quiet < 2:
             await deferLater(reactor, 0)
-            if self.store.under_way or not await self._heard_all():
+            if self._counted.under_way or not await self._heard_all():
                 quiet = 0
             else:
                 quiet += 1

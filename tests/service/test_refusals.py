@@ -14,12 +14,6 @@ import pytest
 
 from tests.service.process import QUICK, TWISTD, Service, processes
 
-VSPHERE = """
-redis: {server: embedded}
-vsphere: {server: vcenter, username: me, password: geheim}
-pools: [{name: debian-12, template: t, folder: f, size: 1}]
-"""
-
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
@@ -123,12 +117,6 @@ def test_a_second_service_on_the_same_folder(service: Service) -> None:
 def test_a_part_of_a_service_on_a_redis_that_no_other_part_can_reach(tmp_path: Path) -> None:
     line = refusal(Service(QUICK, "--role=api", directory=tmp_path))
     assert line.startswith("vmpooler: --role api: an embedded Redis serves one process only")
-
-
-def test_pools_on_vsphere_which_this_version_does_not_serve(service: Service) -> None:
-    line = refusal(service, VSPHERE)
-    assert line.startswith("vmpooler: providers.vsphere: this version cannot serve vSphere yet")
-    assert not (service.directory / ".vmpooler").exists()
 
 
 def test_the_file_of_the_imaginary_vms_is_something_else(service: Service) -> None:

@@ -3,6 +3,8 @@
 import random
 import re
 
+from twisted.internet.task import Clock
+
 from tests.store.contents import (
     NOW,
     all_keys,
@@ -14,6 +16,7 @@ from tests.store.contents import (
     queues_of,
     settings,
 )
+from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
@@ -22,6 +25,7 @@ from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 
@@ -62,6 +66,7 @@ async def whole_lives(store: Connection) -> None:
     for pool in ("centos", "debian", "centos", "centos"):
         await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
     await Changes(store, settings()).make("lost", Change(4, {"project": "x"}), FREE, NOW)
+    await Summaries(store, settings(), Clock()).sums([times.day(NOW)], ("tag",), NOW + 3 * times.DAY)
     assert await Tokens(store, ["debian"]).of("ann")
     tasks = Tasks(store, settings(), random.Random(1).choice, "api")
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
@@ -84,7 +89,7 @@ def documented() -> list[str]:
         keys.confirmed(""),
         keys.tasks(""),
     ]
-    made += [keys.tag_values("")]
+    made += [keys.tag_values(""), keys.summary("")]
     made += [keys.intake(kind) for kind in Kind]
     whole = [value for name, value in vars(keys).items() if name.isupper() and value.startswith("vmpooler__")]
     return [*made, *whole, *(keys.queue(queue, "") for queue in Queue)]

@@ -143,7 +143,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	op := f.operation(m)
-	if op == nil || !(async || name == "CloneVM_Task" || name == "PowerOnVM_Task" || name == "CreateSnapshot_Task" || name == "RevertToSnapshot_Task" || name == "MigrateVM_Task" || name == "CreateVirtualDisk_Task") {
+	if op == nil || !(async || name == "CloneVM_Task" || name == "PowerOnVM_Task" || name == "CreateSnapshot_Task" || name == "ReconfigVM_Task" || name == "RevertToSnapshot_Task" || name == "MigrateVM_Task" || name == "CreateVirtualDisk_Task") {
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
 				if name == "Fetch" { // an unset property panics in this simulator; a vCenter answers with nothing
@@ -320,7 +320,11 @@ func (f *front) operation(m *simulator.Method) func() (types.AnyType, types.Base
 			if err != nil {
 				return inner(types.ManagedObjectReference{}, err)
 			}
-			return inner(x.Returnval, nil)
+			v, e := inner(x.Returnval, nil)
+			if e == nil && r.Spec.Annotation != "" { // the simulator tells nobody of it
+				f.update(simulator.Map.Get(r.This).(*simulator.VirtualMachine), types.PropertyChange{Name: "config.annotation", Val: r.Spec.Annotation})
+			}
+			return v, e
 		}
 	case *types.CreateVirtualDisk_Task:
 		return func() (res, flt) {

@@ -14,13 +14,7 @@ from urllib.parse import urlencode
 from vmpooler.embedded.program import guarded
 
 SOURCE = Path(__file__).with_name("main.go")
-LIBRARY = Path("/usr/share/gocode/src/github.com/vmware/govmomi/simulator")
 USER, PASSWORD = "vmpooler", "secret"
-
-
-def can_be_built() -> bool:
-    """Whether Go and the simulator's library are on this machine."""
-    return shutil.which("go") is not None and LIBRARY.exists()
 
 
 def binary() -> Path:
@@ -56,6 +50,11 @@ class Simulator:
         login = [f"-username={USER}", f"-password={PASSWORD}"]
         sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
         self._flags = [*tls, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
+
+    @property
+    def url(self) -> str:
+        """What the setting ``server`` says."""
+        return f"{'' if self._tls else 'http://'}{self.host}:{self.port}"
 
     def start(self) -> None:
         """Run it, with the inventory of its beginning; return when it answers."""

@@ -3,7 +3,8 @@
 import ssl
 from typing import Any
 
-from pyVmomi import SoapStubAdapter, vim, vmodl
+from pyVmomi import vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 
@@ -14,13 +15,17 @@ class Vcenter:
     """A connection of the administrator's own."""
 
     def __init__(self, simulator: Simulator, tls: bool = False) -> None:
-        context = ssl._create_unverified_context() if tls else None
+        context = ssl._create_unverified_context() if tls else None  # noqa: S323 - to this machine
         port = simulator.port if tls else -simulator.port
-        stub = SoapStubAdapter(
+        self._stub = SoapStubAdapter(
             host=simulator.host, port=port, version=VERSION, sslContext=context, httpConnectionTimeout=20
         )
-        self.content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        self.content: Any = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
         self.content.sessionManager.Login(USER, PASSWORD, None)
+
+    def close(self) -> None:
+        """Leave no connection open."""
+        self._stub.DropConnections()
 
     def prepare(self, template: str, *folders: str) -> None:
         """Make the template of that path out of the one VM that there is, and these folders."""
@@ -81,7 +86,7 @@ class Vcenter:
 
     def ask(self, task: Any) -> Any:
         """The result of a task, awaited. Raises what it failed with."""
-        collector = self.content.propertyCollector
+        collector: Any = self.content.propertyCollector
         spec = vmodl.query.PropertyCollector
         wanted = spec.FilterSpec(
             objectSet=[spec.ObjectSpec(obj=task)],
@@ -101,5 +106,6 @@ class Vcenter:
             objectSet=[spec.ObjectSpec(obj=self.find(path))],
             propSet=[spec.PropertySpec(type=vim.Folder, pathSet=["childEntity"])],
         )
-        (found,) = self.content.propertyCollector.RetrievePropertiesEx([wanted], spec.RetrieveOptions()).objects
+        collector: Any = self.content.propertyCollector
+        (found,) = collector.RetrievePropertiesEx([wanted], spec.RetrieveOptions()).objects
         return [each for prop in found.propSet for each in prop.val]

@@ -224,5 +224,5 @@ def test_nothing_that_a_client_sends_is_an_internal_error(
     client.dataReceived(transport.value())
     answer: Any = client.answer.result
     assert answer.status in (200, 400, 404, 503)
-    if method != "HEAD":
+    if method != "HEAD" and not answer.headers["content-type"].startswith("text/html"):  # the page about the API
         assert isinstance(answer.json, list) or isinstance(answer.json["ok"], bool)

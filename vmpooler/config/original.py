@@ -23,22 +23,22 @@ _BREAKER = """
 """
 _GENERAL = """
     ondemand_clone_limit max_ondemand_instances_per_request ondemand_request_ttl migration_limit
-    timeout_notification max_tries retry_factor max_vm_retries create_folders
-    create_template_delta_disks create_linked_clones manage_host_selection host_selection_max_age utilization_limit
+    timeout_notification max_tries retry_factor max_vm_retries
+    manage_host_selection host_selection_max_age
     vsphere_timeout experimental_features usage_stats request_logger rate_limiting_enabled backend_weight
     purge_unconfigured_resources purge_unconfigured_folders extra_config check_ready_vm_hostname_for_mismatch
     dlq_enabled dlq_ttl dlq_max_entries purge_enabled purge_dry_run purge_interval max_pending_age max_ready_age
     max_completed_age max_orphaned_age health_check_enabled health_check_interval health_thresholds
 """
 _POOL = """
-    pool dns_plugin datacenter network timeout_notification check_hostname_for_mismatch create_linked_clone
+    pool dns_plugin network timeout_notification check_hostname_for_mismatch
     snapshot_mainMem_ioBlockPages snapshot_mainMem_iowait
 """
 _PROVIDER = """
-    connection_pool_size connection_pool_timeout insecure datacenter resources_allowlist folder_whitelist
+    connection_pool_size connection_pool_timeout resources_allowlist folder_whitelist
     skip_dns_check_before_creating_vm purge_unconfigured_resources purge_unconfigured_folders
 """
-_DUMMY = "is_ready_timeout migratevm_couldmove_percent migratevm_max_time migratevm_fail_percent"
+_DUMMY = "insecure datacenter is_ready_timeout migratevm_couldmove_percent migratevm_max_time migratevm_fail_percent"
 
 KEYS: Mapping[type, frozenset[str]] = {
     General: _keys(_GENERAL, _LOOP, _BREAKER),

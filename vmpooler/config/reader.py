@@ -66,7 +66,8 @@ class Reader:
         if field.metadata["part"] is not None:
             return None if raw is None else self.section(field.metadata["part"], raw, path)
         if raw is None and field.metadata["inherits"]:
-            return getattr(parent, field.name)
+            named = field.metadata["inherits"]
+            return getattr(parent, field.name if named is True else named)
         if raw is None and field.default is attrs.NOTHING:
             self.report.mistake(path, "must be given")
             return None

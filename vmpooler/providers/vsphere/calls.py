@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -88,16 +89,23 @@ class Calls:
         """Watch a task. All that come while a call is under way go with the next one, and those that are over leave."""
         self._to_open.append((task, begun))
         async with self._opening:
-            if (task, begun) not in self._to_open:
+            if (task, begun) in self._to_open:
+                await self._open_batch(begun, what)
+
+    async def _open_batch(self, begun: Begun, what: str) -> None:
+        batch = [each for each, of in self._to_open if of is begun]
+        self._to_open = [(each, of) for each, of in self._to_open if of is not begun]
+        over, self._over = self._over, []
+        gone = [each for each in over if each._stub is begun.session.stub]
+        view: Any = begun.open_tasks
+        for remove in (gone, [], []):
+            try:
+                await self._within(begun, what, partial(_modify, view, batch, remove))
                 return
-            batch = [each for each, of in self._to_open if of is begun]
-            self._to_open = [(each, of) for each, of in self._to_open if of is not begun]
-            over, self._over = self._over, []
-            gone = [each for each in over if each._stub is begun.session.stub]
-            for _ in range(READS):
-                try:
-                    view = begun.open_tasks
-                    return await self._within(begun, what, lambda _, gone=gone: view.ModifyListView(batch, gone))
-                except (Doubtful, Refused):
-                    gone = []
+            except (Doubtful, Refused):
+                continue
         self._watch.lost(begun.session, Doubtful(f"{what}: its task cannot be watched"))
+
+
+def _modify(view: Any, add: list[Ref], remove: list[Ref], _: Session) -> None:
+    view.ModifyListView(add, remove)

@@ -47,7 +47,8 @@ class Order:
 
     def over(self) -> Deferred[None]:
         """Fires when it has ended, well or not."""
-        self.waiting.append(wait := Deferred())
+        wait: Deferred[None] = Deferred()
+        self.waiting.append(wait)
         return wait
 
 
@@ -68,7 +69,9 @@ class Clones:
 
     def guests(self, place: Place) -> Iterator[Guest]:
         """The VMs that are being made there."""
-        return (Guest(each.name, cloning=True, powered_on=False) for each in self._orders.values() if each.place == place)
+        return (
+            Guest(each.name, cloning=True, powered_on=False) for each in self._orders.values() if each.place == place
+        )
 
     async def make(self, pool: Pool, name: str, place: Place) -> None:
         """Make a VM, and return when it is listed. Raises ProviderError."""

@@ -54,21 +54,17 @@ def failure(error: Exception, what: str) -> ProviderError:
 
 def reason(error: Any) -> str:
     """Why it failed, on one line."""
+    if isinstance(error, vmodl.MethodFault):
+        return _fault(error)
+    if isinstance(error, OSError):
+        return _no_connection(error)
+    if isinstance(error, ExpatError):
+        return "what it answered is no SOAP"
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _no_connection(error: OSError) -> str:
     match error:
-        case vim.fault.InvalidLogin():
-            return "the login was refused: check username and password"
-        case vim.fault.NoPermission():
-            return f"the account lacks the right {error.privilegeId or 'to read it'}".rstrip()
-        case vim.fault.NotAuthenticated():
-            return "the session has ended"
-        case vim.fault.DuplicateName():
-            return f"there is a VM called {error.name} already"
-        case vim.fault.NoDiskSpace():
-            return f"the datastore {error.datastore} is full"
-        case vmodl.fault.ManagedObjectNotFound():
-            return "it is no longer there"
-        case vmodl.MethodFault():
-            return _fault(error)
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted ({error.verify_message}): check ca_file"
         case ssl.SSLError():
@@ -77,18 +73,31 @@ def reason(error: Any) -> str:
             return "no answer in time"
         case RemoteDisconnected() | ConnectionResetError() | ConnectionAbortedError() | BrokenPipeError():
             return "the connection was cut"
-        case ExpatError():
-            return "what it answered is no SOAP"
-        case OSError():
-            return (error.strerror or type(error).__name__).lower()
         case _:
-            return str(error).partition("\n")[0] or type(error).__name__
+            return (error.strerror or type(error).__name__).lower()
 
 
 def _fault(error: Any) -> str:
+    match error:
+        case vim.fault.InvalidLogin():
+            return "the login was refused: check username and password"
+        case vim.fault.NoPermission():
+            return f"the account lacks the right {error.privilegeId or 'to read it'}"
+        case vim.fault.NotAuthenticated():
+            return "the session has ended"
+        case vim.fault.DuplicateName():
+            return f"there is a VM called {error.name} already"
+        case vim.fault.NoDiskSpace():
+            return f"the datastore {error.datastore} is full"
+        case vmodl.fault.ManagedObjectNotFound():
+            return "it is no longer there"
+        case _:
+            return _named(error)
+
+
+def _named(error: Any) -> str:
     """A fault's name, which says more than its message, and the message where there is one."""
     name = type(error).__name__.rpartition(".")[2]
     message = (error.msg or "").partition("\n")[0]
     detail = getattr(error, "reason", None) or getattr(error, "invalidProperty", None)
-    parts = [name, *(str(each) for each in (message, detail) if each and each != name)]
-    return ": ".join(parts)
+    return ": ".join([name, *(str(each) for each in (message, detail) if each and each != name)])

@@ -137,9 +137,7 @@ def _down() -> Iterator[Any]:
     yield Spec.TraversalSpec(name="datastores", type=vim.Datacenter, path="datastore", skip=False)
     folders = Spec.TraversalSpec(name="folders", type=vim.Folder, path="childEntity", skip=False)
     folders.selectSet = [again, hosts]
-    yield Spec.TraversalSpec(
-        name="top", type=vim.Datacenter, path="hostFolder", skip=False, selectSet=[folders, hosts]
-    )
+    yield Spec.TraversalSpec(name="top", type=vim.Datacenter, path="hostFolder", skip=False, selectSet=[folders, hosts])
 
 
 def _host(ref: Ref, facts: dict[str, Any]) -> Host:

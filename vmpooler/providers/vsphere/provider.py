@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pyVmomi import vim, vmodl
@@ -18,7 +19,7 @@ from vmpooler.providers.reach import reach
 from vmpooler.providers.vsphere import operations, places, specs
 from vmpooler.providers.vsphere.calls import Calls
 from vmpooler.providers.vsphere.clones import Clones
-from vmpooler.providers.vsphere.faults import Away, Failed, Refused, reason
+from vmpooler.providers.vsphere.faults import Failed, Refused, reason
 from vmpooler.providers.vsphere.news import Vm
 from vmpooler.providers.vsphere.places import Place
 from vmpooler.providers.vsphere.stamp import is_ours, owned
@@ -82,10 +83,8 @@ class VsphereProvider:
         self._running = False
         if self._watch.is_begun:
             leaving = Deferred.fromCoroutine(self._calls.do("the logout", lambda session: session.log_out()))
-            try:
+            with suppress(ProviderError, DeferTimeout):  # the vCenter ends the session by itself in half an hour
                 await leaving.addTimeout(LEAVE, self._reactor)
-            except (ProviderError, DeferTimeout):
-                pass  # the vCenter ends the session by itself in half an hour
         self._watch.stop()
         self._calls.stop()
 
@@ -112,9 +111,11 @@ class VsphereProvider:
         """Unmake a VM of ours. A foreign VM of that name is left alone, unless ``destroy_foreign`` is set: ours is
         then gone. It goes on when the caller gives up."""
         if (waiting := self._destructions.get(name)) is not None:
-            waiting.append(wait := Deferred())
-            return await wait
-        await self._shielded(self._destroy_once(pool, name))
+            wait: Deferred[None] = Deferred()
+            waiting.append(wait)
+            await wait
+        else:
+            await self._shielded(self._destroy_once(pool, name))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Try the address that the guest reported, or its name. Raises NoAnswer."""

@@ -28,7 +28,7 @@ Ref = Any
 """A managed object. It is bound to the connection that it came by: after a new login it can only be refused."""
 
 
-class _Deserializer(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]
+class _Deserializer(SoapAdapter.SoapResponseDeserializer):
     """Leaves no reference cycle.
 
     Note [Answers are freed at once]: pyVmomi's parser and deserializer hold each other, so every answer would live
@@ -43,10 +43,10 @@ class _Deserializer(SoapAdapter.SoapResponseDeserializer):  # type: ignore[misc]
             self.deser.__dict__.clear()
 
 
-SoapAdapter.SoapResponseDeserializer = _Deserializer
+SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]
 
 
-class Stub(SoapAdapter.SoapStubAdapter):  # type: ignore[misc]
+class Stub(SoapAdapter.SoapStubAdapter):
     """A connection that sends every call once, and can be ended while calls are under way."""
 
     def __init__(self, **options: Any) -> None:
@@ -55,6 +55,7 @@ class Stub(SoapAdapter.SoapStubAdapter):  # type: ignore[misc]
         self._ended = False
 
     def GetConnection(self) -> HTTPConnection:
+        """A connection for one call, connected."""
         connection: HTTPConnection = super().GetConnection()
         with self.lock:
             if not self._ended:
@@ -64,6 +65,7 @@ class Stub(SoapAdapter.SoapStubAdapter):  # type: ignore[misc]
         raise ConnectionAbortedError("the connection was ended")
 
     def ReturnConnection(self, connection: HTTPConnection) -> None:
+        """Its call is over, and it can be used again."""
         with self.lock:
             self._in_use.discard(connection)
         super().ReturnConnection(connection)
@@ -93,7 +95,7 @@ class Session:
         """The object at an inventory path such as ``DC/vm/folder/name``."""
         return self.content.searchIndex.FindByInventoryPath(path)
 
-    def read(self, start: Iterable[Ref], wanted: Mapping[type, Sequence[str]], through: Sequence[Any] = ()) -> Found:
+    def read(self, start: Iterable[Ref], wanted: Mapping[Any, Sequence[str]], through: Sequence[Any] = ()) -> Found:
         """The properties wanted, by type, of these objects and of those that ``through`` leads to; unset ones are
         left out. One call, unless the answer comes in pages. Raises NotAuthenticated, which vCenter may answer here
         object by object."""
@@ -145,7 +147,7 @@ def log_in(settings: Vsphere) -> Session:
         httpConnectionTimeout=settings.timeout,
     )
     try:
-        content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
         content.sessionManager.Login(settings.username, settings.password, None)
         bare = Session(stub, content)
         found = bare.read([content.rootFolder], {vim.Datacenter: ["name"]}, [CHILDREN])

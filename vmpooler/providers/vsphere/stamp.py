@@ -23,10 +23,10 @@ def annotation(stamp: Stamp, template: str) -> str:
 def stamp_in(text: str) -> Stamp | None:
     """The stamp in an annotation, ours or the original's; None when there is none."""
     told = _told(text)
-    if not isinstance(told.get("name"), str) or "base_template" not in told:
+    if "name" not in told or "base_template" not in told:
         return None
-    pool, owner = told.get("pool", ""), told.get("owner", "")
-    return Stamp(pool=str(pool), name=told["name"], created=_seconds(told), owner=str(owner))
+    pool, name, owner = (str(told.get(key, "")) for key in ("pool", "name", "owner"))
+    return Stamp(pool=pool, name=name, created=_seconds(told), owner=owner)
 
 
 def owned(text: str, owner: str) -> str:

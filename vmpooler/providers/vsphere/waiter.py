@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -87,10 +88,37 @@ class Waiter:
             self._session = self._collector = None
 
     def _collect(self, session: Session, open_tasks: Ref) -> None:
-        """Tell all that there is, then every change, until :meth:`refresh`."""
+        """Tell all that there is, then every change, until :meth:`refresh` or the end of a folder."""
         collector = session.content.propertyCollector.CreatePropertyCollector()
         collector.CreateFilter(_task_filter(open_tasks), True)
         collection = _Collection()
+        folders = self._add_folders(session, collector, collection)
+        self._collector = collector
+        begun = False
+        with suppress(vmodl.fault.RequestCanceled):  # by refresh
+            for seen in self._updates(collector, collection):
+                if not begun:
+                    vms = {place: _there(seen.vms.get(place, {})) for place in folders}
+                    self._tell(Begun(session, open_tasks, folders, seen.troubles, vms, seen.tasks))
+                elif seen != NOTHING:
+                    self._tell(seen)
+                begun = True
+        collector.DestroyPropertyCollector()
+
+    def _updates(self, collector: Ref, collection: _Collection) -> Iterator[Seen]:
+        """What each answer tells, the first of them everything."""
+        wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
+        version = ""
+        while not collection.folder_gone:
+            update = collector.WaitForUpdatesEx(version, wait)
+            if update is not None:
+                version = update.version
+                collection.take(update)
+            if update is None or not update.truncated:
+                yield collection.news()
+
+    def _add_folders(self, session: Session, collector: Ref, collection: _Collection) -> dict[Place, Ref]:
+        """Watch the folders; those that are there."""
         folders: dict[Place, Ref] = {}
         for place in self._places:
             try:
@@ -99,29 +127,7 @@ class Waiter:
                 collection.troubles[place] = str(error)
             else:
                 collection.places[collector.CreateFilter(_folder_filter(folder), True)] = place
-        self._collector = collector
-        wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
-        version, begun = "", False
-        try:
-            while True:
-                update = collector.WaitForUpdatesEx(version, wait)
-                if update is not None:
-                    version = update.version
-                    collection.take(update)
-                if update is not None and update.truncated:
-                    continue
-                seen = collection.news()
-                if not begun:
-                    vms = {place: _there(seen.vms.get(place, {})) for place in folders}
-                    self._tell(Begun(session, open_tasks, folders, seen.troubles, vms, seen.tasks))
-                    begun = True
-                elif seen != NOTHING:
-                    self._tell(seen)
-                if collection.folder_gone:
-                    break
-        except vmodl.fault.RequestCanceled:
-            pass  # by refresh
-        collector.DestroyPropertyCollector()
+        return folders
 
 
 def _folder(session: Session, place: Place) -> Ref:
@@ -195,7 +201,9 @@ class _Collection:
 
 def _task_filter(view: Ref) -> Any:
     wanted = Spec.PropertySpec(type=vim.Task, pathSet=list(TASK_PROPERTIES))
-    return Spec.FilterSpec(objectSet=[Spec.ObjectSpec(obj=view, skip=True, selectSet=[through_view('ListView')])], propSet=[wanted])
+    return Spec.FilterSpec(
+        objectSet=[Spec.ObjectSpec(obj=view, skip=True, selectSet=[through_view("ListView")])], propSet=[wanted]
+    )
 
 
 def _folder_filter(folder: Ref) -> Any:

@@ -34,7 +34,7 @@ log = Logger()
 
 
 class Watch:
-    """The VMs of some folders and the tasks that are waited for. ``changed`` is called with a place whose VMs changed."""
+    """The VMs of some folders, and tasks that are waited for. ``changed`` is told each place whose VMs changed."""
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""The vSphere provider, against a simulated vCenter."""

@@ -1,0 +1,97 @@
+"""A vCenter of a test's own, a provider on it, and a listener at the address of each guest that is up."""
+
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from tests.vcsim.simulator import PASSWORD, USER, Simulator
+from tests.vcsim.vcenter import Vcenter
+from vmpooler.providers.vsphere import VsphereProvider
+from vmpooler.settings import General, Pool, Vsphere
+
+T = TypeVar("T")
+
+TEMPLATE = "templates/linux/debian"
+PATIENCE = 20.0
+clock: Any = reactor
+
+
+def pool_of(name: str, **settings: Any) -> Pool:
+    """A pool whose VMs live in a folder of its name."""
+    known = {"template": TEMPLATE, "folder": f"pools/{name}", "size": 1, "probe_port": free_port()}
+    return Pool(name=name, **{**known, **settings})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class VsphereCase:
+    """A simulated vCenter, prepared, and a provider of two pools."""
+
+    def __init__(self, simulator: Simulator, general: General | None = None, **settings: Any) -> None:
+        self.simulator = simulator
+        self.pool, self.other_pool = pool_of("alpha"), pool_of("beta")
+        self.vcenter = Vcenter(simulator)
+        self.vcenter.prepare(TEMPLATE, self.pool.folder, self.other_pool.folder)
+        self.settings = Vsphere(
+            **{
+                "server": simulator.url,
+                "username": USER,
+                "password": PASSWORD,
+                **settings,
+            }
+        )
+        self.general = general or General()
+        self.provider = self.another()
+        self._listener: Any = None
+
+    def another(self, **changes: Any) -> VsphereProvider:
+        """A provider of the same pools."""
+        settings = attrs.evolve(self.settings, **changes)
+        return VsphereProvider(settings, self.general, [self.pool, self.other_pool], clock, random.Random(1))
+
+    async def start(self) -> None:
+        """Start the provider, and let guests that are up answer."""
+        self._listener = listen(self.pool.probe_port)
+        await self.provider.start()
+
+    async def stop(self) -> None:
+        """Leave nothing running."""
+        await self.provider.stop()
+        self._listener.close()
+        self.vcenter.close()
+
+    async def finish(self, work: Awaitable[T]) -> T:
+        """What the work comes to; what happened before is heard of first."""
+        await deferLater(clock, 0.05)
+        return await work
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not await holds():
+            assert time.monotonic() < end
+            await deferLater(clock, 0.02)
+
+    def cut_off(self) -> None:
+        self.simulator.kill()
+
+    def disks(self, name: str) -> list[int]:
+        return self.vcenter.disks(f"{self.pool.folder}/{name}")
+
+
+def listen(port: int) -> socket.socket:
+    """Accept connections at every address of the loopback."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("", port))
+    listener.listen(100)
+    return listener

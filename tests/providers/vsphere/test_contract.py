@@ -1,0 +1,10 @@
+"""What every provider must do, on vSphere."""
+
+import pytest
+
+from tests.providers.contract import ProviderContract
+
+
+@pytest.mark.needs("vcsim")
+class TestVsphereKeepsTheContract(ProviderContract):
+    pass
