@@ -3,7 +3,7 @@
 import random
 import re
 
-from twisted.internet.task import Clock
+from twisted.internet import reactor
 
 from tests.store.contents import (
     NOW,
@@ -66,7 +66,7 @@ async def whole_lives(store: Connection) -> None:
     for pool in ("centos", "debian", "centos", "centos"):
         await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
     await Changes(store, settings()).make("lost", Change(4, {"project": "x"}), FREE, NOW)
-    await Summaries(store, settings(), Clock()).sums([times.day(NOW)], ("tag",), NOW + 3 * times.DAY)
+    await Summaries(store, settings(), reactor).sums([times.day(NOW)], ("tag",), NOW + 3 * times.DAY)
     assert await Tokens(store, ["debian"]).of("ann")
     tasks = Tasks(store, settings(), random.Random(1).choice, "api")
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)

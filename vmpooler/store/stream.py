@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
+from vmpooler.store.connection import StoreFault
 
 BLOCK = 10.0
 """Seconds that one read waits for an event."""
@@ -64,6 +65,10 @@ class EventStream:
                 )
             except StoreAway:
                 await deferLater(self._clock, AGAIN)
+                continue
+            except StoreFault as fault:
+                self.log.error("[!] the event stream cannot be read: {why}", why=fault)
+                await deferLater(self._clock, BLOCK)
                 continue
             for _, entries in reply or ():
                 self._tell(entries)
