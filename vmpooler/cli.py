@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from vmpooler import __version__
 from vmpooler.config import find, load
 from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
-from vmpooler.settings import Redis, Settings
+from vmpooler.providers.vsphere import VsphereProvider
+from vmpooler.settings import Redis, Settings, Vsphere
 from vmpooler.store.connection import Connection
 from vmpooler.store.guard import confirm, unknown
 
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         settings = load(source.text, environ=os.environ, base=source.base).settings
     except ConfigError as error:
         sys.exit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes))
-    react(lambda reactor: Deferred.fromCoroutine(_confirm(reactor, settings, asked.pool, asked.yes)))
+    react(lambda reactor: Deferred.fromCoroutine(asked.command(reactor, settings, asked)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,12 +49,39 @@ def _parser() -> argparse.ArgumentParser:
         description="When much of a pool's inventory is unknown at once, nothing unknown is destroyed: it may be in "
         "use, and Redis may have lost its data. This command lists those VMs, and with --yes gives them up.",
     )
+    confirming.set_defaults(command=_confirm)
     confirming.add_argument("pool", metavar="POOL")
     confirming.add_argument("--yes", action="store_true", help="give up the VMs listed: they will be destroyed")
+    layering = commands.add_parser(
+        "template-deltas",
+        help="make templates ready for linked clones",
+        description="Puts a layer on the disks of every template in a folder of a vCenter and below it that has none, "
+        "so that linked clones share what is below. The templates must be switched off.",
+    )
+    layering.set_defaults(command=_template_deltas)
+    layering.add_argument("folder", metavar="FOLDER")
+    layering.add_argument("--provider", help="the entry of providers; needed where there are several vCenters")
     return parser
 
 
-async def _confirm(reactor: Any, settings: Settings, pool: str, yes: bool) -> None:
+async def _template_deltas(reactor: Any, settings: Settings, asked: argparse.Namespace) -> None:
+    vcenters = {name: each for name, each in settings.providers.items() if isinstance(each, Vsphere)}
+    names = [asked.provider] if asked.provider else list(vcenters)
+    if len(names) != 1 or names[0] not in vcenters:
+        sys.exit(f"vmpooler: --provider must be one of: {', '.join(vcenters) or '(there is no vCenter)'}")
+    provider = VsphereProvider(vcenters[names[0]], settings.general, [], reactor, random.Random())  # noqa: S311
+    try:
+        await provider.start()
+        done = await provider.prepare_templates(asked.folder)
+    except VmpoolerError as error:
+        sys.exit(f"vmpooler: {error}")
+    finally:
+        await provider.stop()
+    print("\n".join(done) if done else f"nothing in {asked.folder} lacks a layer")
+
+
+async def _confirm(reactor: Any, settings: Settings, asked: argparse.Namespace) -> None:
+    pool, yes = asked.pool, asked.yes
     if pool not in {each.name for each in settings.pools}:
         sys.exit(f"vmpooler: no such pool: {pool}")
     try:

@@ -163,7 +163,7 @@ def test_what_is_not_served_yet_is_a_warning_and_told_once_for_many_pools() -> N
         redis: {reconnect_attempts: 3}
         graphite: {server: g}
         pools:
-          - {name: a, size: 1, network: n, create_linked_clone: false}
+          - {name: a, size: 1, network: n, dns_plugin: d}
           - {name: b, size: 1, network: n}
           - {name: c, size: 1, network: n}
         """
@@ -176,7 +176,7 @@ def test_what_is_not_served_yet_is_a_warning_and_told_once_for_many_pools() -> N
             "config.site_name",
             "redis.reconnect_attempts",
             "pools[0].network and 2 more like it",
-            "pools[0].create_linked_clone",
+            "pools[0].dns_plugin",
             "graphite",
         )
     )
@@ -206,7 +206,7 @@ class TestProviders:
             "vsphere": Vsphere(server="v", username="u", password="p"),
             "dummy": Dummy(),
         }
-        assert loaded(text).warnings == ("vsphere: not served by this version, ignored",)
+        assert loaded(text).warnings == ()
         assert mistakes(text + f"\nproviders: {{vsphere: {self.VSPHERE}}}") == (
             "vsphere: providers.vsphere is given too; keep one of them",
         )

@@ -79,9 +79,9 @@ func newFault(name string) types.BaseMethodFault {
 	case "NoDiskSpace":
 		return &types.NoDiskSpace{Datastore: "LocalDS_0"}
 	case "NoPermission":
-		return new(types.NoPermission)
+		return &types.NoPermission{Object: vim25.ServiceInstance, PrivilegeId: "VirtualMachine.Provisioning.DeployTemplate"}
 	case "TaskInProgress":
-		return new(types.TaskInProgress)
+		return &types.TaskInProgress{Task: types.ManagedObjectReference{Type: "Task", Value: "task-0"}}
 	case "HostConnectFault":
 		return new(types.HostConnectFault)
 	}
@@ -141,6 +141,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			taskFault = newFault(p[1])
 			async = true
 		}
+	}
+	if wait, ok := m.Body.(*types.WaitForUpdatesEx); ok && wait.Version == "" {
+		// the simulator misses what changes between its first answer and the next call's wait
+		f.clone.Lock()
+		defer f.clone.Unlock()
 	}
 	op := f.operation(m)
 	if op == nil || !(async || name == "CloneVM_Task" || name == "PowerOnVM_Task" || name == "CreateSnapshot_Task" || name == "ReconfigVM_Task" || name == "RevertToSnapshot_Task" || name == "MigrateVM_Task" || name == "CreateVirtualDisk_Task") {
@@ -449,6 +454,8 @@ func (f *front) bootGuest(ref types.ManagedObjectReference) {
 				host = fmt.Sprint(v.Value)
 			}
 		}
+		f.clone.Lock()
+		defer f.clone.Unlock()
 		f.update(vm,
 			types.PropertyChange{Name: "guest.hostName", Val: host},
 			types.PropertyChange{Name: "summary.guest.hostName", Val: host},
@@ -494,9 +501,13 @@ func (f *front) ctl(w http.ResponseWriter, r *http.Request) {
 			case "down":
 				d, _ := time.ParseDuration(v)
 				f.down = time.Now().Add(d)
-				for c := range f.open {
-					_ = c.Close()
-				}
+				time.AfterFunc(20*time.Millisecond, func() {
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					for c := range f.open {
+						_ = c.Close()
+					}
+				})
 			case "reset":
 				f.counts = map[string]int{}
 			}

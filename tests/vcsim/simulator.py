@@ -45,7 +45,7 @@ class Simulator:
         self.port = _free_port()
         self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-")
         self._process: subprocess.Popen[str] | None = None
-        self._tls = certificate
+        self.tls = bool(certificate)
         tls = [f"-tls={'true' if certificate else 'false'}", f"-tlscert={certificate}", f"-tlskey={key}"]
         login = [f"-username={USER}", f"-password={PASSWORD}"]
         sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
@@ -54,7 +54,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """What the setting ``server`` says."""
-        return f"{'' if self._tls else 'http://'}{self.host}:{self.port}"
+        return f"{'' if self.tls else 'http://'}{self.host}:{self.port}"
 
     def start(self) -> None:
         """Run it, with the inventory of its beginning; return when it answers."""

@@ -14,14 +14,16 @@ VERSION = "vim.version.version11"
 class Vcenter:
     """A connection of the administrator's own."""
 
-    def __init__(self, simulator: Simulator, tls: bool = False) -> None:
-        context = ssl._create_unverified_context() if tls else None  # noqa: S323 - to this machine
-        port = simulator.port if tls else -simulator.port
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        context = ssl._create_unverified_context() if simulator.tls else None  # noqa: S323 - to this machine
+        port = simulator.port if simulator.tls else -simulator.port
         self._stub = SoapStubAdapter(
             host=simulator.host, port=port, version=VERSION, sslContext=context, httpConnectionTimeout=20
         )
         self.content: Any = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
-        self.content.sessionManager.Login(USER, PASSWORD, None)
+        manager: Any = self.content.sessionManager
+        manager.Login(USER, PASSWORD, None)
 
     def close(self) -> None:
         """Leave no connection open."""
@@ -54,7 +56,7 @@ class Vcenter:
 
     def names(self, path: str) -> list[str]:
         """The names of the VMs in a folder, sorted."""
-        return sorted(vm.name for vm in self.vms(path))
+        return sorted(name for each, name in self._children(path).items() if isinstance(each, vim.VirtualMachine))
 
     def make(self, template: str, folder: str, name: str, annotation: str = "") -> Any:
         """A VM that the service did not order; switched on."""
@@ -100,12 +102,14 @@ class Vcenter:
             if facts["info.state"] == "success":
                 return facts.get("info.result")
 
-    def _children(self, path: str) -> list[Any]:
+    def _children(self, path: str) -> dict[Any, str]:
+        """What is in a folder, with names, as of one moment."""
         spec = vmodl.query.PropertyCollector
+        through = spec.TraversalSpec(name="child", path="childEntity", skip=False, type=vim.Folder)
         wanted = spec.FilterSpec(
-            objectSet=[spec.ObjectSpec(obj=self.find(path))],
-            propSet=[spec.PropertySpec(type=vim.Folder, pathSet=["childEntity"])],
+            objectSet=[spec.ObjectSpec(obj=self.find(path), skip=True, selectSet=[through])],
+            propSet=[spec.PropertySpec(type=vim.ManagedEntity, pathSet=["name"])],
         )
         collector: Any = self.content.propertyCollector
-        (found,) = collector.RetrievePropertiesEx([wanted], spec.RetrieveOptions()).objects
-        return [each for prop in found.propSet for each in prop.val]
+        found = collector.RetrievePropertiesEx([wanted], spec.RetrieveOptions())
+        return {each.obj: each.propSet[0].val for each in found.objects if each.propSet} if found else {}

@@ -152,13 +152,11 @@ async def test_a_token_shows_its_user_its_last_use_and_its_running_vms_to_anyone
 
 
 @pytest.mark.parametrize("token", ["unknown", "*", "%2a", "%C3%BC", "a" * 8000, "%0a", "{}"])
-async def test_an_unknown_token_is_404_to_see_and_401_without_a_challenge_to_delete(serve: Serve, token: str) -> None:
+async def test_an_unknown_token_is_404_to_see_and_401_to_delete(serve: Serve, token: str) -> None:
     served = await serve(WITH_AUTH)
     answer = await served.ask("GET", f"/token/{token}")
     assert (answer.status, answer.text) == (404, NO)
-    answer = await served.ask("DELETE", f"/token/{token}", headers=ANN)
-    assert (answer.status, answer.text) == (401, NO)
-    assert "www-authenticate" not in answer.headers
+    assert refused(await served.ask("DELETE", f"/token/{token}", headers=ANN))
 
 
 async def test_a_token_of_a_megabyte_does_no_harm(serve: Serve) -> None:

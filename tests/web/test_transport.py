@@ -29,7 +29,7 @@ async def test_an_answer_is_pretty_printed_json_that_says_what_it_is(serve: Serv
 
 
 @pytest.mark.parametrize(
-    "path", ["/vm", "//vm/", "/vm/", "/api/v1/vm", "//api//v1//vm//", "/%76m", "/vm?a=b", "/vm?%ff"]
+    "path", ["/vm", "//vm/", "/vm/", "/api/v1/vm", "//api//v1//vm//", "/%76m", "/vm?a=b", "/vm?%ff", "http://a:80//vm"]
 )
 async def test_slashes_the_prefix_and_encoding_make_no_difference(serve: Serve, path: str) -> None:
     answer = await (await serve()).ask("GET", path)
@@ -40,8 +40,9 @@ async def test_slashes_the_prefix_and_encoding_make_no_difference(serve: Serve, 
     ("method", "path"),
     [
         *[("GET", path) for path in ("/", "/api/v1", "/nothing", "/api/v1/api/v1/vm", "/vm/a/b", "/vm%2Fa", "/vm/%00")],
-        *[("GET", path) for path in ("/vm/%ff", "/vm/..", "/vm/.", "/vm/.example.com", "http://localhost/vm", "xvm")],
+        *[("GET", path) for path in ("/vm/%ff", "/vm/..", "/vm/.", "/vm/.example.com", "http://localhost", "xvm", "*")],
         *[(method, "/vm") for method in ("PUT", "PATCH", "OPTIONS", "DELETE", "TRACE", "GETT")],
+        *[("OPTIONS", "*"), ("POST", "*"), ("CONNECT", "localhost:80")],
         *[("PATCH", "/vm/a"), ("POST", "/status"), ("POST", "/nothing"), ("POST", "/vm/%ff"), ("POST", "/vm/a%2Fb")],
     ],
 )

@@ -1,9 +1,12 @@
 """What clients ask to be done to a VM: extra disks, snapshots, reverts. Durable work, done in order for each VM."""
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
 import attrs
+
+SIZE = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class Kind(StrEnum):
@@ -31,6 +34,11 @@ class Task:
     def __str__(self) -> str:
         """What it is, for people."""
         return f"disk +{self.argument}gb" if self.kind is Kind.DISK else f"{self.kind} {self.argument}"
+
+
+def gigabytes(text: str) -> int:
+    """The size of a disk, given as a whole number and nothing beside it; 0 for what is none."""
+    return int(text) if SIZE.fullmatch(text) else 0
 
 
 def first_of_each(tasks: Iterable[Task]) -> dict[str, Task]:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
-from vmpooler.domain.tasks import Kind, Task
+from vmpooler.domain.tasks import Kind, Task, gigabytes
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
@@ -101,18 +101,19 @@ class Work:
     async def run_task(self, task: Task) -> None:
         """Do what a client asked for."""
         pool, provider = self.pool, self.provider
+        if task.kind is Kind.DISK and not gigabytes(task.argument):
+            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
+            return
         try:
             match task.kind:
                 case Kind.DISK:
-                    await provider.add_disk(pool, task.vm, int(task.argument), task.id)
+                    await provider.add_disk(pool, task.vm, gigabytes(task.argument), task.id)
                 case Kind.SNAPSHOT:
                     await provider.snapshot(pool, task.vm, task.argument)
                 case Kind.REVERT:
                     await provider.revert(pool, task.vm, task.argument)
         except ProviderError as error:
             await self.requests.fail(pool.name, task, str(error), self.clock.seconds())
-        except ValueError:
-            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
         else:
             await self.requests.finish(pool.name, task, self.clock.seconds())
 

@@ -3,8 +3,6 @@
 import secrets
 from typing import Any
 
-from twisted.web.server import Site
-
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
 from vmpooler.domain.names import Choice
@@ -20,17 +18,14 @@ from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.openapi import OpenApiRoutes
-from vmpooler.web.request import Request
 from vmpooler.web.root import Root
+from vmpooler.web.site import MOST, Site
 from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.token import TokenRoutes
 from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
-
-IDLE = 60.0
-"""Seconds after which a connection that says nothing is closed."""
 
 
 class Api:
@@ -66,9 +61,9 @@ class Api:
         OpenApiRoutes().mount(app)
         self._root = Root(app.resource(), self._under_way)
 
-    def site(self) -> Site:
-        """What a port listens with."""
-        return _Site(self._root, requestFactory=Request, timeout=IDLE, reactor=self._reactor)
+    def site(self, most: int = MOST) -> Site:
+        """What a port listens with, for so many connections at the most."""
+        return Site(self._root, self._reactor, most)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be
@@ -77,12 +72,3 @@ class Api:
         idle = await self._under_way.idle(seconds, self._reactor)
         self._desk.close()
         return idle
-
-
-class _Site(Site):
-    """A Site that writes no access log: the log tells what happened to VMs, and no tokens."""
-
-    noisy = False
-
-    def log(self, request: Any) -> None:
-        """Nothing."""

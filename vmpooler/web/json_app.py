@@ -47,10 +47,8 @@ STATUS: dict[type[Exception], int] = {
 TOLD = (Invalid, NotYours, StoreAway, AuthAway)
 """The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
 
-CHALLENGED = (PasswordNeeded, TokenNeeded)
-"""The errors that ask for a name and a password."""
-
 CHALLENGE = 'Basic realm="Authentication required"'
+"""What comes with every 401. Source: CLIENTS.md 3, trap 8."""
 
 Handler = Callable[..., Awaitable[Json | bytes]]
 """Bytes are JSON already."""
@@ -96,7 +94,7 @@ class JsonApp:
             reply["message"] = failure.getErrorMessage()
         elif isinstance(failure.value, Unfit) and failure.value.failures:
             reply["failure"] = failure.value.failures
-        if failure.check(*CHALLENGED):
+        if status == 401:
             request.setHeader("WWW-Authenticate", CHALLENGE)
         return written(request, status, reply)
 

@@ -1,5 +1,6 @@
 """A request as it comes in, and how much of it is taken."""
 
+import re
 from io import BytesIO
 from typing import Any
 
@@ -13,6 +14,9 @@ BODY_MOST = 64 << 10
 
 IGNORED_MOST = 16 << 20
 """Bytes of a body that was refused which are still read, so that its client gets to see the answer."""
+
+ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
+"""How a target begins that has the host in it, as a proxy is sent it."""
 
 
 class Request(server.Request):
@@ -73,7 +77,9 @@ class Request(server.Request):
         if self._refused:
             self.channel.loseConnection()
         else:
-            super().requestReceived(command, path, version)
+            # Twisted has answers of its own for a lone asterisk.
+            target = b"/*" if path == b"*" else ABSOLUTE.sub(b"/", path)
+            super().requestReceived(command, target, version)
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has hung up."""

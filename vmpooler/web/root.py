@@ -3,6 +3,7 @@
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.web.json_app import written
 from vmpooler.web.request import Request
@@ -38,7 +39,9 @@ class Root(Resource):
             request.setHeader("Connection", "close")
         parts = segments(request.path)
         if parts is None:
-            return written(request, 404, {"ok": False})
+            request.write(written(request, 404, {"ok": False}))
+            request.finish()
+            return NOT_DONE_YET
         if parts[:2] == PREFIX and parts[2:3] not in APART:
             parts = parts[2:]
         request.prepath, request.postpath = [], [part.encode() for part in parts]

@@ -1,13 +1,11 @@
 """What clients ask to be done to their VMs: extra disks, snapshots, reverts. Accepted here, done by a manager."""
 
-import re
-
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.admission import Need
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
-from vmpooler.domain.tasks import Kind
+from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.tasks import Tasks
 from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
@@ -19,9 +17,6 @@ ACCEPTED = 202
 
 SNAPSHOT_LENGTH = 32
 """Characters of a snapshot's name. Source: API-CONTRACT 1, ids."""
-
-SIZE = re.compile(r"[0-9]{1,5}", re.ASCII)
-"""The GB of a disk: a whole number, and nothing beside it."""
 
 
 class TaskRoutes:
@@ -42,9 +37,9 @@ class TaskRoutes:
 
     async def disk(self, request: Request, host: str, size: str) -> Json:
         """One more disk, of so many GB."""
-        gigabytes = int(size) if SIZE.fullmatch(size) else 0
-        await self._ask(request, host, Kind.DISK, str(gigabytes) if gigabytes else None)
-        return {"ok": True, short(host): {"disk": f"+{gigabytes}gb"}}
+        more = gigabytes(size)
+        await self._ask(request, host, Kind.DISK, str(more) if more else None)
+        return {"ok": True, short(host): {"disk": f"+{more}gb"}}
 
     async def snapshot(self, request: Request, host: str) -> Json:
         """A snapshot, of a name that is given here."""

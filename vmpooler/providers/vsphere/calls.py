@@ -63,6 +63,8 @@ class Calls:
         begun = self._watch.now
         task = await self._within(begun, what, order)
         await self._open(task, begun, what)
+        if not self._watch.is_on(begun.session):
+            raise Doubtful(f"{what}: the connection was lost")
         try:
             return await self._watch.end(task, what)
         finally:
@@ -102,9 +104,9 @@ class Calls:
             try:
                 await self._within(begun, what, partial(_modify, view, batch, remove))
                 return
-            except (Doubtful, Refused):
-                continue
-        self._watch.lost(begun.session, Doubtful(f"{what}: its task cannot be watched"))
+            except (Doubtful, Refused) as error:
+                why = error.__cause__
+        self._watch.lost(begun.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
 
 
 def _modify(view: Any, add: list[Ref], remove: list[Ref], _: Session) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import attrs
 from pyVmomi import vim
 from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import places, specs
 from vmpooler.providers.vsphere.calls import PATIENCE, Calls
-from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused
+from vmpooler.providers.vsphere.deltas import Deltas
+from vmpooler.providers.vsphere.faults import Away, Doubtful
 from vmpooler.providers.vsphere.places import Place
 from vmpooler.providers.vsphere.session import Session, Spec
 from vmpooler.providers.vsphere.stamp import is_ours, stamped
@@ -53,9 +53,12 @@ class Order:
 
 
 class Clones:
-    """Makes VMs. ``slots``: how many at once."""
+    """Makes VMs. ``slots``: how many at once; ``deltas``: what makes templates ready for linked clones first."""
 
-    def __init__(self, watch: Watch, calls: Calls, targets: Targets, slots: int, reactor: Any) -> None:
+    def __init__(
+        self, watch: Watch, calls: Calls, targets: Targets, deltas: Deltas | None, slots: int, reactor: Any
+    ) -> None:
+        self._deltas = deltas
         self._watch = watch
         self._calls = calls
         self._targets = targets
@@ -98,10 +101,19 @@ class Clones:
         await self._await_listed(order)
 
     async def _order(self, order: Order) -> None:
+        try:
+            await self._send(order)
+        except ProviderError:
+            self._targets.forget()  # what has changed may be why
+            raise
+
+    async def _send(self, order: Order) -> None:
         pool, name = order.pool, order.name
         folder = self._watch.folder(order.place)
         home = places.datacenter(self._watch.now.session, order.place[0])
         target = await self._targets.of(pool, home)
+        if self._deltas and pool.create_linked_clone:
+            await self._deltas.add(target.source, pool.template)
         spec = specs.clone(
             name=name,
             annotation=stamped(pool.name, name, self._reactor.seconds(), pool.template),
@@ -111,11 +123,7 @@ class Clones:
             datastore=target.datastore,
         )
         clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731
-        try:
-            await self._calls.task(f"the clone of {pool.template}", clone)
-        except Refused:
-            self._targets.forget()
-            raise
+        await self._calls.task(f"the clone of {pool.template}", clone)
 
     async def _settle(self, order: Order, doubt: Doubtful) -> None:
         """Return when the VM of a clone whose answer was lost is there and on; raise when it is not going to be."""
@@ -126,6 +134,8 @@ class Clones:
                 others = await self._calls.read("the tasks of vCenter", self._strangers)
                 vm = self._watch.vm(order.name, order.place)
             except ProviderError:
+                if self._watch.is_stopped:
+                    raise
                 unseen = None
             else:
                 if vm is not None and vm.guest.powered_on and is_ours(vm.guest.stamp, order.name):
@@ -135,7 +145,7 @@ class Clones:
                 unseen = None if others else unseen or now
                 if unseen and now - unseen >= LATE:
                     raise ProviderError(f"{doubt}; the VM {'is not complete' if vm else 'has not come'}")
-            await deferLater(self._reactor, GLANCE)
+            await self._watch.until(lambda: self._watch.is_stopped, GLANCE)
         raise ProviderError(f"{doubt}; it is still not known what came of it")
 
     def _strangers(self, session: Session) -> bool:

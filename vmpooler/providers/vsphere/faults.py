@@ -10,6 +10,7 @@ from xml.parsers.expat import ExpatError
 
 from pyVmomi import vim, vmodl
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from vmpooler.providers.base import ProviderError
 
@@ -48,7 +49,7 @@ def failure(error: Exception, what: str) -> ProviderError:
     if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLError):
         return Away(text)
     if not isinstance(error, OSError | HTTPException | ExpatError):
-        log.failure("[!] {what}: an answer that was not expected", what=what)
+        log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)
     return Doubtful(text)
 
 
@@ -81,10 +82,10 @@ def _fault(error: Any) -> str:
     match error:
         case vim.fault.InvalidLogin():
             return "the login was refused: check username and password"
+        case vim.fault.NotAuthenticated():  # which is a NoPermission too
+            return "the session has ended"
         case vim.fault.NoPermission():
             return f"the account lacks the right {error.privilegeId or 'to read it'}"
-        case vim.fault.NotAuthenticated():
-            return "the session has ended"
         case vim.fault.DuplicateName():
             return f"there is a VM called {error.name} already"
         case vim.fault.NoDiskSpace():

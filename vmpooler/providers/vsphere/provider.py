@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from pyVmomi import vim, vmodl
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,14 +15,15 @@ from twisted.python.failure import Failure
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
-from vmpooler.providers.vsphere import operations, places, specs
+from vmpooler.providers.vsphere import places
 from vmpooler.providers.vsphere.calls import Calls
 from vmpooler.providers.vsphere.clones import Clones
-from vmpooler.providers.vsphere.faults import Failed, Refused, reason
-from vmpooler.providers.vsphere.news import Vm
+from vmpooler.providers.vsphere.deltas import Deltas
+from vmpooler.providers.vsphere.destructions import Destructions
+from vmpooler.providers.vsphere.faults import reason
 from vmpooler.providers.vsphere.places import Place
-from vmpooler.providers.vsphere.stamp import is_ours, owned
 from vmpooler.providers.vsphere.targets import Targets
+from vmpooler.providers.vsphere.vms import SEEN, Vms
 from vmpooler.providers.vsphere.watch import Watch
 from vmpooler.settings import General, Pool, Vsphere
 
@@ -36,9 +36,6 @@ START = 10.0
 
 LEAVE = 2.0
 """Seconds that logging out may take."""
-
-SEEN = 30.0
-"""Seconds in which what was done to a VM must be seen by the watch."""
 
 
 class VsphereProvider:
@@ -56,11 +53,14 @@ class VsphereProvider:
             self._pools.setdefault(self._place(pool), []).append(pool.name)
         self._watch = Watch(settings, list(self._pools), reactor, chance, self._changed)
         self._calls = Calls(self._watch, settings.threads, reactor)
-        self._targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
-        self._clones = Clones(self._watch, self._calls, self._targets, settings.max_clones, reactor)
-        self._changes = DeferredSemaphore(settings.max_changes)
-        self._destroys = DeferredSemaphore(settings.max_destroys)
-        self._destructions: dict[str, list[Deferred[None]]] = {}
+        targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
+        self._deltas = Deltas(self._calls)
+        deltas = self._deltas if general.create_template_delta_disks else None
+        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor)
+        self._vms = Vms(self._watch, self._calls, self._clones, settings.max_changes)
+        self._destructions = Destructions(
+            self._watch, self._calls, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
+        )
         self._running = False
 
     async def start(self) -> None:
@@ -100,7 +100,7 @@ class VsphereProvider:
         """The VM of that name, in a watched folder or anywhere else at the vCenter."""
         if (order := self._clones.order(name)) is not None:
             return next(guest for guest in self._clones.guests(order.place) if guest.name == name)
-        vm = await self._seek(pool, name)
+        vm = await self._vms.seek(self._place(pool), name)
         return vm.guest if vm else None
 
     async def clone(self, pool: Pool, name: str) -> None:
@@ -110,12 +110,7 @@ class VsphereProvider:
     async def destroy(self, pool: Pool, name: str) -> None:
         """Unmake a VM of ours. A foreign VM of that name is left alone, unless ``destroy_foreign`` is set: ours is
         then gone. It goes on when the caller gives up."""
-        if (waiting := self._destructions.get(name)) is not None:
-            wait: Deferred[None] = Deferred()
-            waiting.append(wait)
-            await wait
-        else:
-            await self._shielded(self._destroy_once(pool, name))
+        await self._shielded(self._destructions.destroy(self._place(pool), name))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Try the address that the guest reported, or its name. Raises NoAnswer."""
@@ -126,19 +121,31 @@ class VsphereProvider:
 
     async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
         """Write the owner into the annotation."""
-        await self._shielded(self._calls.steadily(lambda: self._stamp(pool, name, owner)))
+        place = self._place(pool)
+        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, owner)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a thin disk in a file of its own, named by ``id``."""
-        await self._shielded(self._calls.steadily(lambda: self._add_disk(pool, name, size, id)))
+        place = self._place(pool)
+        await self._shielded(self._calls.steadily(lambda: self._vms.add_disk(place, name, size, id)))
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
         """Take a snapshot with memory, quiesced."""
-        await self._shielded(self._calls.steadily(lambda: self._snapshot(pool, name, snapshot)))
+        place = self._place(pool)
+        await self._shielded(self._calls.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
         """Take a VM back to the snapshot of that name, wherever it is in the tree."""
-        await self._shielded(self._calls.steadily(lambda: self._revert(pool, name, snapshot)))
+        place = self._place(pool)
+        await self._shielded(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
+
+    async def prepare_templates(self, folder: str) -> list[str]:
+        """Put a layer on the disks of every template and VM in a folder and below it; the paths of those that lacked
+        one. Raises ProviderError at the first that cannot have it."""
+        home = places.datacenter(self._watch.now.session, self._settings.datacenter)
+        top = f"{home}/vm/"
+        templates = await self._deltas.in_folder(f"{top}{folder.strip('/')}")
+        return [path.removeprefix(top) for path, ref in templates.items() if await self._deltas.add(ref, path)]
 
     def changes(self, listener: Listener) -> None:
         """Have ``listener`` called with each pool whose VMs changed."""
@@ -185,112 +192,3 @@ class VsphereProvider:
             await self._clones.make(pool, name, place)
         finally:
             self._changed(place)
-
-    async def _seek(self, pool: Pool, name: str) -> Vm | None:
-        known = self._watch.vm(name, self._place(pool)) or self._watch.vm(name)
-        return known or await self._calls.read(f"the search for {name}", lambda session: operations.seek(session, name))
-
-    async def _at_rest(self, pool: Pool, name: str) -> Vm:
-        """The VM of that name, which must be there and not on its way to be."""
-        if self._clones.order(name) is not None:
-            raise ProviderError(f"{name} is being cloned")
-        if (vm := await self._seek(pool, name)) is None:
-            raise ProviderError(f"there is no VM called {name}")
-        return vm
-
-    async def _destroy_once(self, pool: Pool, name: str) -> None:
-        """Destroy a VM for all who ask meanwhile."""
-        self._destructions[name] = []
-        try:
-            if (order := self._clones.order(name)) is not None:
-                order.doomed = True
-                await order.over()
-            async with self._destroys:
-                await self._calls.steadily(lambda: self._destroy(pool, name))
-        except BaseException as error:
-            for wait in self._destructions.pop(name):
-                wait.errback(ProviderError(str(error)))
-            raise
-        for wait in self._destructions.pop(name):
-            wait.callback(None)
-
-    async def _destroy(self, pool: Pool, name: str) -> None:
-        vm = await self._seek(pool, name)
-        if vm is None:
-            return
-        if not await self._may_destroy(vm, name):
-            log.warn("[!] [{pool}] '{vm}' is not destroyed: it was not made by this service", pool=pool.name, vm=name)
-            return
-        if vm.guest.powered_on:
-            await self._switch_off(vm, name)
-        try:
-            await self._calls.task(f"the destruction of {name}", lambda _: vm.ref.Destroy_Task())
-        except Refused as error:
-            if not isinstance(error.__cause__, vmodl.fault.ManagedObjectNotFound):
-                raise
-        except Failed as error:
-            if not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
-                raise
-        if not await self._watch.until(lambda: not self._watch.has(vm.ref), SEEN):
-            raise ProviderError(f"{name} was destroyed and is still listed")
-
-    async def _switch_off(self, vm: Vm, name: str) -> None:
-        async with self._changes:
-            try:
-                await self._calls.task(f"the power-off of {name}", lambda _: vm.ref.PowerOffVM_Task())
-            except Failed as error:
-                if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.ManagedObjectNotFound):
-                    raise
-
-    async def _may_destroy(self, vm: Vm, name: str) -> bool:
-        """Whether a VM is ours. One whose annotation was edited still has its name in its configuration."""
-        if is_ours(vm.guest.stamp, name) or self._general.destroy_foreign:
-            return True
-        told = await self._calls.read(f"the configuration of {name}", lambda s: operations.option(s, vm.ref))
-        return told == name
-
-    async def _stamp(self, pool: Pool, name: str, owner: str) -> None:
-        vm = await self._at_rest(pool, name)
-        if not is_ours(vm.guest.stamp, name):
-            raise ProviderError(f"{name} was not made by this service")
-        spec = vim.vm.ConfigSpec(annotation=owned(vm.annotation, owner))
-        await self._change(f"the owner of {name}", lambda: vm.ref.ReconfigVM_Task(spec))
-
-        def is_seen() -> bool:
-            now = self._watch.vm(name)
-            return now is None or (now.guest.stamp is not None and now.guest.stamp.owner == owner)
-
-        await self._watch.until(is_seen, SEEN)
-
-    async def _add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
-        vm = await self._at_rest(pool, name)
-        what = f"a disk for {name}"
-        spec = await self._calls.read(what, lambda s: operations.disk_spec(s, vm.ref, name, id, size))
-        if spec is None:
-            return
-        try:
-            await self._change(what, lambda: vm.ref.ReconfigVM_Task(spec))
-        except Failed as error:
-            if not isinstance(error.fault, vim.fault.FileAlreadyExists):
-                raise
-            await self._change(what, lambda: vm.ref.ReconfigVM_Task(specs.attached(spec)))
-
-    async def _snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
-        vm = await self._at_rest(pool, name)
-        what = f"snapshot {snapshot} of {name}"
-        if await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot)) is None:
-            told = {"name": snapshot, "description": "vmpooler", "memory": True, "quiesce": True}
-            await self._change(what, lambda: vm.ref.CreateSnapshot_Task(**told))
-
-    async def _revert(self, pool: Pool, name: str, snapshot: str) -> None:
-        vm = await self._at_rest(pool, name)
-        what = f"the revert of {name} to {snapshot}"
-        found = await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot))
-        if found is None:
-            raise ProviderError(f"{name} has no snapshot called {snapshot}")
-        await self._change(what, lambda: found.RevertToSnapshot_Task())
-
-    async def _change(self, what: str, order: Callable[[], Any]) -> None:
-        """Have a VM changed, in its turn."""
-        async with self._changes:
-            await self._calls.task(what, lambda _: order())

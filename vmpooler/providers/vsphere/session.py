@@ -127,9 +127,9 @@ Found = dict[Ref, dict[str, Any]]
 
 
 def check_whole(missing: Iterable[Any]) -> None:
-    """Raise the fault that kept something from being read, if it is one that leaves an answer partial."""
+    """Raise the NoPermission that kept something from being read; NotAuthenticated is one. The answer is partial."""
     for each in missing or ():
-        if isinstance(each.fault, vim.fault.NotAuthenticated | vim.fault.NoPermission):
+        if isinstance(each.fault, vim.fault.NoPermission):
             raise each.fault
 
 

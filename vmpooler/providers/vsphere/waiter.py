@@ -24,8 +24,8 @@ LONGEST_WAIT = 20
 
 TASK_PROPERTIES = ("info.state", "info.error", "info.result")
 
-FIRST, MOST = 0.2, 60.0
-"""Seconds before the first and the later attempts to log in again."""
+FIRST, MOST, WRONG = 0.2, 60.0, 300.0
+"""Seconds before the first and the later attempts to log in again, and with a login that was refused."""
 
 STEADY = 10.0
 """Seconds that a login must last for the next attempt to count as a first one."""
@@ -73,7 +73,7 @@ class Waiter:
                 self._tell(Lost(error))
                 wrong = isinstance(error, vim.fault.InvalidLogin)  # too many of them lock the account
             failures = 0 if monotonic() - began > STEADY else failures + 1
-            longest = MOST if wrong else min(MOST, FIRST * 2**failures)
+            longest = WRONG if wrong else min(MOST, FIRST * 2**failures)
             self._stopping.wait(longest * self._chance.uniform(0.5, 1))
 
     def _follow(self) -> None:
@@ -194,6 +194,8 @@ class _Collection:
         """Note a VM that cannot be read: its folder is not known whole. Raises NotAuthenticated."""
         try:
             check_whole(missing)
+        except vim.fault.NotAuthenticated:
+            raise
         except vim.fault.NoPermission as error:
             if place is not None:
                 self.troubles[place] = f"a VM in folder {place[1]} cannot be read: {reason(error)}"

@@ -78,6 +78,10 @@ class Watch:
         """Whether there is a connection."""
         return self._begun is not None
 
+    def is_on(self, session: Session) -> bool:
+        """Whether this login is still in use."""
+        return self._begun is not None and self._begun.session is session
+
     @property
     def is_hopeless(self) -> bool:
         """Whether there is none for a reason that only another setting changes."""
@@ -161,7 +165,7 @@ class Watch:
 
     def lost(self, session: Session, error: Exception) -> None:
         """This login turned out to be over: have the waiter make another."""
-        if self._begun is not None and self._begun.session is session:
+        if self.is_on(session):
             self._lose(error)
             session.end()
             self._check()
@@ -179,11 +183,12 @@ class Watch:
         self._check()
 
     def _begin(self, news: Begun) -> None:
-        if self._begun is None or self._begun.session is not news.session:
+        if not self.is_on(news.session):
             log.info("[*] vCenter {server}: connected", server=self.server)
         self._begun, self._error = news, None
         self._troubles = dict(news.troubles)
         self._vms = {place: dict(vms) for place, vms in news.vms.items()}
+        self._ended = {}
         self._finish(news.tasks)
         for place in (*news.folders, *news.troubles):
             self._changed(place)

@@ -1,0 +1,89 @@
+"""Destructions under way: never of a VM that is not ours."""
+
+from __future__ import annotations
+
+from pyVmomi import vim, vmodl
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.logger import Logger
+
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere import operations
+from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere.clones import Clones
+from vmpooler.providers.vsphere.faults import Failed, Refused
+from vmpooler.providers.vsphere.news import Vm
+from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.stamp import is_ours
+from vmpooler.providers.vsphere.vms import SEEN, Vms
+from vmpooler.providers.vsphere.watch import Watch
+
+log = Logger()
+
+
+class Destructions:
+    """Unmakes VMs. ``slots``: how many at once; ``foreign_too``: also those in a pool's folder that are not ours."""
+
+    def __init__(self, watch: Watch, calls: Calls, clones: Clones, vms: Vms, slots: int, foreign_too: bool) -> None:
+        self._watch = watch
+        self._calls = calls
+        self._clones = clones
+        self._vms = vms
+        self._slots = DeferredSemaphore(slots)
+        self._foreign_too = foreign_too
+        self._waiting: dict[str, list[Deferred[None]]] = {}
+
+    async def destroy(self, place: Place, name: str) -> None:
+        """Destroy a VM of ours, once for all who ask meanwhile. Gone is destroyed. Raises ProviderError."""
+        if (waiting := self._waiting.get(name)) is not None:
+            wait: Deferred[None] = Deferred()
+            waiting.append(wait)
+            await wait
+            return
+        self._waiting[name] = []
+        try:
+            if (order := self._clones.order(name)) is not None:
+                order.doomed = True
+                await order.over()
+            async with self._slots:
+                await self._calls.steadily(lambda: self._destroy(place, name))
+        except BaseException as error:
+            for wait in self._waiting.pop(name):
+                wait.errback(ProviderError(str(error)))
+            raise
+        for wait in self._waiting.pop(name):
+            wait.callback(None)
+
+    async def _destroy(self, place: Place, name: str) -> None:
+        vm = await self._vms.seek(place, name)
+        if vm is None:
+            return
+        if not await self._may_destroy(vm, place, name):
+            log.warn("[!] '{vm}' is not destroyed: it was not made by this service", vm=name)
+            return
+        if vm.guest.powered_on:
+            await self._switch_off(vm, name)
+        try:
+            await self._calls.task(f"the destruction of {name}", lambda _: vm.ref.Destroy_Task())
+        except Refused as error:
+            if not isinstance(error.__cause__, vmodl.fault.ManagedObjectNotFound):
+                raise
+        except Failed as error:
+            if not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
+                raise
+        if not await self._watch.until(lambda: not self._watch.has(vm.ref), SEEN):
+            raise ProviderError(f"{name} was destroyed and is still listed")
+
+    async def _switch_off(self, vm: Vm, name: str) -> None:
+        try:
+            await self._vms.change(f"the power-off of {name}", lambda: vm.ref.PowerOffVM_Task())
+        except Failed as error:
+            if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.ManagedObjectNotFound):
+                raise
+
+    async def _may_destroy(self, vm: Vm, place: Place, name: str) -> bool:
+        """Whether a VM is ours, or foreign and in the folder where those are not wanted. One of ours whose annotation
+        was edited still has its name in its configuration."""
+        if is_ours(vm.guest.stamp, name) or (self._foreign_too and self._watch.vm(name, place) is vm):
+            return True
+        told = await self._calls.read(f"the configuration of {name}", lambda s: operations.option(s, vm.ref))
+        return told == name

@@ -1,0 +1,96 @@
+"""What is done to VMs that are there: found, stamped, given disks, saved, reverted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyVmomi import vim
+from twisted.internet.defer import DeferredSemaphore
+
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere import operations, specs
+from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere.clones import Clones
+from vmpooler.providers.vsphere.faults import Failed
+from vmpooler.providers.vsphere.news import Vm
+from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.stamp import is_ours, owned
+from vmpooler.providers.vsphere.watch import Watch
+
+SEEN = 30.0
+"""Seconds in which what was done to a VM must be seen by the watch."""
+
+
+class Vms:
+    """VMs by name: the one in that folder, else the one in any that is watched, else anywhere at the vCenter.
+    ``slots``: how many may be changed at once."""
+
+    def __init__(self, watch: Watch, calls: Calls, clones: Clones, slots: int) -> None:
+        self._watch = watch
+        self._calls = calls
+        self._clones = clones
+        self._slots = DeferredSemaphore(slots)
+
+    async def seek(self, place: Place, name: str) -> Vm | None:
+        """The VM of that name, or None."""
+        known = self._watch.vm(name, place) or self._watch.vm(name)
+        return known or await self._calls.read(f"the search for {name}", lambda session: operations.seek(session, name))
+
+    async def _at_rest(self, place: Place, name: str) -> Vm:
+        """The VM of that name, which must be there and not on its way to be."""
+        if self._clones.order(name) is not None:
+            raise ProviderError(f"{name} is being cloned")
+        if (vm := await self.seek(place, name)) is None:
+            raise ProviderError(f"there is no VM called {name}")
+        return vm
+
+    async def stamp(self, place: Place, name: str, owner: str) -> None:
+        """Write the owner into the annotation, and return when it is seen there."""
+        vm = await self._at_rest(place, name)
+        if not is_ours(vm.guest.stamp, name):
+            raise ProviderError(f"{name} was not made by this service")
+        spec = vim.vm.ConfigSpec(annotation=owned(vm.annotation, owner))
+        await self.change(f"the owner of {name}", lambda: vm.ref.ReconfigVM_Task(spec))
+
+        def is_seen() -> bool:
+            now = self._watch.vm(name)
+            return now is None or (now.guest.stamp is not None and now.guest.stamp.owner == owner)
+
+        await self._watch.until(is_seen, SEEN)
+
+    async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
+        """Attach a disk, unless that of this ``id`` is there; its file may be."""
+        vm = await self._at_rest(place, name)
+        what = f"a disk for {name}"
+        spec = await self._calls.read(what, lambda s: operations.disk_spec(s, vm.ref, name, id, size))
+        if spec is None:
+            return
+        try:
+            await self.change(what, lambda: vm.ref.ReconfigVM_Task(spec))
+        except Failed as error:
+            if not isinstance(error.fault, vim.fault.FileAlreadyExists):
+                raise
+            await self.change(what, lambda: vm.ref.ReconfigVM_Task(specs.attached(spec)))
+
+    async def snapshot(self, place: Place, name: str, snapshot: str) -> None:
+        """Take a snapshot, unless one of that name is there."""
+        vm = await self._at_rest(place, name)
+        what = f"snapshot {snapshot} of {name}"
+        if await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot)) is None:
+            told = {"name": snapshot, "description": "vmpooler", "memory": True, "quiesce": True}
+            await self.change(what, lambda: vm.ref.CreateSnapshot_Task(**told))
+
+    async def revert(self, place: Place, name: str, snapshot: str) -> None:
+        """Take a VM back to a snapshot."""
+        vm = await self._at_rest(place, name)
+        what = f"the revert of {name} to {snapshot}"
+        found = await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot))
+        if found is None:
+            raise ProviderError(f"{name} has no snapshot called {snapshot}")
+        await self.change(what, lambda: found.RevertToSnapshot_Task())
+
+    async def change(self, what: str, order: Callable[[], Any]) -> None:
+        """Have a VM changed, in its turn."""
+        async with self._slots:
+            await self._calls.task(what, lambda _: order())
