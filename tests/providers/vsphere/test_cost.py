@@ -1,5 +1,6 @@
 """What it costs: calls to the vCenter, counted there, and turns of the reactor that come late."""
 
+import gc
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -100,4 +101,19 @@ async def test_the_reactor_keeps_its_beat_while_two_hundred_vms_are_watched_and_
     p99 = late[int(len(late) * 0.99)]
     print(f"a beat of 10 ms over {beats[-1] - beats[0]:.1f} s: p99 {p99:.1f} ms, at most {late[-1]:.1f} ms")
     assert p99 < 30
+    await case.stop()
+
+
+async def test_answers_leave_nothing_to_the_garbage_collector(simulators: list[Simulator]) -> None:
+    case = await filled(simulators[0], 50)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert await case.provider.find(case.pool, "nobody") is None
+        left = gc.collect()
+    finally:
+        gc.enable()
+    print(f"objects in cycles after 20 answers about 50 VMs: {left}")
+    assert left < 20 * 50
     await case.stop()

@@ -98,7 +98,7 @@ class Calls:
         batch = [each for each, of in self._to_open if of is begun]
         self._to_open = [(each, of) for each, of in self._to_open if of is not begun]
         over, self._over = self._over, []
-        gone = [each for each in over if each._stub is begun.session.stub]
+        gone = [each for each in over if begun.session.owns(each)]
         view: Any = begun.open_tasks
         for remove in (gone, [], []):
             try:

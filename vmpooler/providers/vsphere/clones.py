@@ -15,7 +15,7 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import places, specs
 from vmpooler.providers.vsphere.calls import PATIENCE, Calls
 from vmpooler.providers.vsphere.deltas import Deltas
-from vmpooler.providers.vsphere.faults import Away, Doubtful
+from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused
 from vmpooler.providers.vsphere.places import Place
 from vmpooler.providers.vsphere.session import Session, Spec
 from vmpooler.providers.vsphere.stamp import is_ours, stamped
@@ -109,11 +109,14 @@ class Clones:
 
     async def _send(self, order: Order) -> None:
         pool, name = order.pool, order.name
-        folder = self._watch.folder(order.place)
-        home = places.datacenter(self._watch.now.session, order.place[0])
+        session, folder = self._watch.now.session, self._watch.folder(order.place)
+        home = places.datacenter(session, order.place[0])
         target = await self._targets.of(pool, home)
         if self._deltas and pool.create_linked_clone:
             await self._deltas.add(target.source, pool.template)
+        refs = (folder, target.source, target.pool, target.host, target.datastore)
+        if not (self._watch.is_on(session) and session.owns(*refs)):
+            raise Refused(f"the clone of {pool.template}: the connection was lost before")
         spec = specs.clone(
             name=name,
             annotation=stamped(pool.name, name, self._reactor.seconds(), pool.template),

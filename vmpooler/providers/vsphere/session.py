@@ -91,6 +91,10 @@ class Session:
     content: Any
     datacenters: tuple[str, ...] = ()
 
+    def owns(self, *refs: Ref | None) -> bool:
+        """Whether these came by this login. Ids repeat when a vCenter begins anew, so others may mean anything."""
+        return all(ref is None or ref._stub is self.stub for ref in refs)
+
     def find(self, path: str) -> Ref | None:
         """The object at an inventory path such as ``DC/vm/folder/name``."""
         return self.content.searchIndex.FindByInventoryPath(path)
