@@ -89,7 +89,10 @@ class Vmpooler(Service):
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
         self._port = Port(settings.general.listen, reactor)
-        self._api = None if role == "manager" else Api(settings, self._connection, reactor, secrets.choice)
+        self._api: Api | None = None
+        if role != "manager":
+            self._api = Api(settings, self._connection, reactor, secrets.choice, role=role)
+            self._events.listen(self._api.heard)
         self._manager: Manager | None = None
         if role != "api":
             self._events.listen(tell)

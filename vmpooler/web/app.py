@@ -5,18 +5,24 @@ from typing import Any
 
 from twisted.web.server import Site
 
+from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
 from vmpooler.domain.names import Choice
 from vmpooler.settings import Settings
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.overview import Overviews
+from vmpooler.store.past import Past
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 from vmpooler.store.vms import Vms
 from vmpooler.web.change import ChangeRoutes
 from vmpooler.web.desk import Desk
+from vmpooler.web.events import Events
+from vmpooler.web.feed import Feed
+from vmpooler.web.files import Files
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.request import Request
@@ -37,6 +43,7 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
+    ``role`` is told to people. ``heard`` is to be told the event stream.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class Api:
         choice: Choice = secrets.choice,
         resolve: Resolve | None = None,
         authenticator: Authenticator | None = None,
+        role: str = "all",
     ) -> None:
         self._reactor = reactor
         self._under_way = UnderWay()
@@ -62,7 +70,11 @@ class Api:
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
         SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
-        self._root = Root(app.resource(), self._under_way)
+        past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
+        self._feed = Feed(settings.pools, overviews, past, reactor, about(settings, role, reactor.seconds()))
+        self.heard = self._feed.heard
+        events = Events(self._feed, settings.pools, settings.general.event_clients, reactor)
+        self._root = Root(app.resource(), events, Files(), self._under_way)
 
     def site(self) -> Site:
         """What a port listens with."""
@@ -72,9 +84,17 @@ class Api:
         """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be
         called when the port is closed: connections that are still open are closed after their next answer."""
         self._root.ending = True
+        self._feed.close()
         idle = await self._under_way.idle(seconds, self._reactor)
         self._desk.close()
         return idle
+
+
+def about(settings: Settings, role: str, now: float) -> dict[str, Any]:
+    """What people who watch are told of the service, which starts ``now``."""
+    general = settings.general
+    known = {"site": general.site_name, "domain": general.domain or None, "version": __version__}
+    return {**known, "role": role, "auth": settings.auth is not None, "started": now}
 
 
 class _Site(Site):
