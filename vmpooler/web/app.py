@@ -25,6 +25,7 @@ from vmpooler.web.feed import Feed
 from vmpooler.web.files import Files
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
+from vmpooler.web.pace import USUAL, Pace
 from vmpooler.web.request import Request
 from vmpooler.web.root import Root
 from vmpooler.web.status import StatusRoutes
@@ -55,6 +56,7 @@ class Api:
         resolve: Resolve | None = None,
         authenticator: Authenticator | None = None,
         role: str = "all",
+        pace: Pace = USUAL,
     ) -> None:
         self._reactor = reactor
         self._under_way = UnderWay()
@@ -71,9 +73,9 @@ class Api:
         StatusRoutes(settings.pools, connection, reactor).mount(app)
         SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
-        self._feed = Feed(settings.pools, overviews, past, reactor, about(settings, role, reactor.seconds()))
+        self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
         self.heard = self._feed.heard
-        events = Events(self._feed, settings.pools, settings.general.event_clients, reactor)
+        events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
         self._root = Root(app.resource(), events, Files(), self._under_way)
 
     def site(self) -> Site:

@@ -12,6 +12,7 @@ from vmpooler.web.feed import Feed
 from vmpooler.web.journal import Filter
 from vmpooler.web.json_app import written
 from vmpooler.web.listener import Listener
+from vmpooler.web.pace import Pace
 from vmpooler.web.request import Request
 
 HEADERS = {
@@ -31,12 +32,13 @@ class Events(Resource):
 
     isLeaf = True
 
-    def __init__(self, feed: Feed, pools: Sequence[Pool], most: int, clock: IReactorTime) -> None:
+    def __init__(self, feed: Feed, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
         super().__init__()
         self._feed = feed
         self._pools = pools
         self._most = most
         self._clock = clock
+        self._stall = pace.stall
 
     def render(self, request: Request) -> bytes | int:
         """Answer for as long as the client listens."""
@@ -51,7 +53,7 @@ class Events(Resource):
             request.setHeader(name, value)
         last = request.getHeader(b"last-event-id")
         known = request.query("last") if last is None else last.decode("utf-8", "replace")
-        self._feed.join(Listener(request, wanted, self._feed, self._clock), known or None)
+        self._feed.join(Listener(request, wanted, self._feed, self._clock, self._stall), known or None)
         return NOT_DONE_YET
 
     def _wanted(self, request: Request) -> Filter | None:

@@ -26,13 +26,11 @@ from vmpooler.store.past import Past
 from vmpooler.web.frames import RETRY, frame, framed, told
 from vmpooler.web.journal import KEPT, Filter, Id, Journal, parsed
 from vmpooler.web.listener import Listener
-from vmpooler.web.model import AGAIN, Model
+from vmpooler.web.model import Model
+from vmpooler.web.pace import AGAIN, Pace
 
 BATCH = 100
 """Listeners that are served in one turn of the reactor: the API answers between two."""
-
-BEAT = 15.0
-"""Seconds between two comments."""
 
 AT_ONCE = 500
 """Entries of the log that are sent in one piece."""
@@ -62,6 +60,7 @@ class Feed:
         overviews: Overviews,
         past: Past,
         clock: IReactorTime,
+        pace: Pace,
         about: Mapping[str, Any],
     ) -> None:
         self.listeners: dict[Listener, Deferred[None]] = {}
@@ -69,8 +68,9 @@ class Feed:
         self._about = about
         self._past = past
         self._clock = clock
+        self._pace = pace
         self._journal = Journal()
-        self._model = Model(pools, overviews, clock, self._fill, self._changed, self._known)
+        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False
@@ -104,7 +104,7 @@ class Feed:
         listener.write(RETRY)
         self._model.start()
         if not self._beating.running:
-            self._beating.start(BEAT, now=False)
+            self._beating.start(self._pace.beat, now=False)
         self.listeners[listener] = Deferred.fromCoroutine(self._begin(listener, last))
         self.listeners[listener].addErrback(self._failed, listener)
 

@@ -13,9 +13,6 @@ from vmpooler.web.frames import COMMENT
 from vmpooler.web.journal import Filter
 from vmpooler.web.request import Request
 
-STALL = 30.0
-"""Seconds after which a client that takes nothing is hung up on."""
-
 SEND_BUFFER = 1 << 17
 """Bytes that the kernel holds for a client. Its own idea of it is megabytes, which a client that reads nothing would
 take, and for minutes look well."""
@@ -43,10 +40,11 @@ class Source(Protocol):
 class Listener:
     """Tells one client what it wants to hear, from ``place`` on, None until that is known.
 
-    ``owed``: it is to be told the state, after the events that there are; ``gap``: and that it missed some.
+    ``owed``: it is to be told the state, after the events that there are; ``gap``: and that it missed some. It may take
+    nothing for ``stall`` seconds.
     """
 
-    def __init__(self, request: Request, wanted: Filter, source: Source, clock: IReactorTime) -> None:
+    def __init__(self, request: Request, wanted: Filter, source: Source, clock: IReactorTime, stall: float) -> None:
         self.wanted = wanted
         self.place: int | None = None
         self.owed = True
@@ -55,6 +53,7 @@ class Listener:
         self._channel: Any = request.channel
         self._source = source
         self._clock = clock
+        self._patience = stall
         self._paused = False
         self._ended = False
         self._stalled: IDelayedCall | None = None
@@ -115,7 +114,7 @@ class Listener:
         """The client does not take what was sent: send no more."""
         self._paused = True
         if self._stalled is None and not self._ended:
-            self._stalled = self._clock.callLater(STALL, self._stall)
+            self._stalled = self._clock.callLater(self._patience, self._stall)
 
     def resumeProducing(self) -> None:
         """It takes more."""

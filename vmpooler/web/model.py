@@ -13,15 +13,7 @@ from vmpooler.domain import overview
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
-
-SPACING = 0.25
-"""Seconds between two readings: however much happens, clients are told of counts no more often."""
-
-WHOLE_EVERY = 5.0
-"""Seconds after which all pools are read though nothing was heard of them: another program may have changed them."""
-
-AGAIN = 1.0
-"""Seconds before the next try when they could not be read."""
+from vmpooler.web.pace import AGAIN, Pace
 
 
 class Model:
@@ -38,6 +30,7 @@ class Model:
         pools: Sequence[Pool],
         overviews: Overviews,
         clock: IReactorTime,
+        pace: Pace,
         first: Callable[[], Awaitable[None]],
         changed: Callable[[Mapping[str, Any]], None],
         known: Callable[[], None],
@@ -49,6 +42,7 @@ class Model:
         self._pools = {pool.name: pool for pool in pools}
         self._overviews = overviews
         self._clock = clock
+        self._pace = pace
         self._first, self._changed, self._known = first, changed, known
         self._touched: set[str] = set()
         self._whole_at = 0.0
@@ -76,10 +70,10 @@ class Model:
 
     async def _watch(self) -> None:
         while True:
-            await deferLater(self._clock, SPACING if await self._read() else AGAIN)
+            await deferLater(self._clock, self._pace.spacing if await self._read() else AGAIN)
             if self.ready and not self._touched:
                 self._waiting = Deferred()
-                await self._waiting.addTimeout(WHOLE_EVERY, self._clock, onTimeoutCancel=lambda *_: None)
+                await self._waiting.addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
 
     async def _read(self) -> bool:
         """Look at the pools that something happened in; whether that was possible."""
@@ -98,7 +92,7 @@ class Model:
             self.ready = False
             return False
         if whole:
-            self._whole_at = now + WHOLE_EVERY
+            self._whole_at = now + self._pace.whole
         if not self.ready:
             self.ready = True
             self._known()
