@@ -173,7 +173,7 @@ async def test_counts_are_told_at_most_four_times_a_second_however_much_happens(
 
 
 async def test_what_another_program_changes_without_an_event_is_seen_within_seconds(build: Build) -> None:
-    house = await build()
+    house = await build(pace=HURRIED)
     client = await house.ear()
     await client.until(lambda it: it.frames)
     await house.put("ready", UBUNTU, "a")

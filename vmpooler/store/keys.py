@@ -24,7 +24,7 @@ TASK_NUMBER = "vmpooler__x__task_number"  # string: how many requests there were
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
 TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/tokens.py
 HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
-SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took a sample of the pools
+SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took samples, and the last event then
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
 
 

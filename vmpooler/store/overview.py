@@ -50,7 +50,7 @@ class Overviews:
         rows, cloning, sampled, *sizes = reply
         under_way = Counter(cloning)
         found = {pool: _standing(row, under_way[pool]) for pool, row in zip(pools, rows, strict=True)}
-        managed = float(sampled) if sampled else None
+        managed = float(sampled.partition(" ")[0]) if sampled else None
         return Overview(found, await self._figures(day, (day, *sizes), now), managed)
 
     async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:

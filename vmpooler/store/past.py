@@ -36,6 +36,11 @@ class Past:
             id = page[-1][0]
         return []
 
+    async def newest(self) -> str:
+        """The id of the newest event."""
+        entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
+        return str(entries[0][0]) if entries else NOTHING
+
     async def latest(self, count: int, wanted: Callable[[Event], bool] | None = None, pages: int = 10) -> list[Event]:
         """The last so many events that are wanted, the oldest first; so many pages are searched."""
         found: list[Event] = []

@@ -14,6 +14,7 @@ from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
+from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
@@ -23,6 +24,7 @@ from vmpooler.web.desk import Desk
 from vmpooler.web.events import Events
 from vmpooler.web.feed import Feed
 from vmpooler.web.files import Files
+from vmpooler.web.history import HistoryRoutes
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.pace import USUAL, Pace
@@ -71,7 +73,9 @@ class Api:
         own = settings.auth is not None and settings.auth.owner_only
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
-        SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
+        summaries = Summaries(connection, settings, reactor)
+        SummaryRoutes(summaries, reactor).mount(app)
+        HistoryRoutes([pool.name for pool in settings.pools], Samples(connection), summaries, reactor).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
         self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
         self.heard = self._feed.heard

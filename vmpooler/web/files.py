@@ -68,7 +68,7 @@ class Files:
         file = self._files.get("/".join(parts) or INDEX)
         if file is None or request.method not in (b"GET", b"HEAD"):
             return written(request, 404, {"ok": False})
-        packed = file.packed if _takes_gzip(request) else None
+        packed = file.packed if takes_gzip(request) else None
         if request.setETag(f'"{file.etag}{"-gz" if packed else ""}"'.encode()) == http.CACHED:
             for name, value in HEADERS.items():
                 request.setHeader(name, value)
@@ -77,7 +77,7 @@ class Files:
         return sent(request, 200, packed or file.body, HEADERS | coding | {"Content-Type": file.type})
 
 
-def _takes_gzip(request: Request) -> bool:
+def takes_gzip(request: Request) -> bool:
     """Whether a client can read gzip; one that says ``gzip;q=0`` cannot."""
     codings = (request.getHeader(b"accept-encoding") or b"").decode("latin-1").replace(" ", "").lower().split(",")
     return any(name in ("gzip", "*") and rest not in ("q=0", "q=0.0") for name, _, rest in map(_split, codings))
