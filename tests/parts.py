@@ -23,7 +23,7 @@ REDIS_7 = Path("/usr/bin/redis-check-rdb")
 
 @attrs.frozen
 class Part:
-    """Something on a machine, and the Debian package that brings it."""
+    """Something on a machine, and the Debian packages that bring it."""
 
     is_there: Callable[[], bool]
     package: str
@@ -39,7 +39,10 @@ def has_redis_7() -> bool:
     return REDIS_7.exists() and found is not None and int(found[1]) >= 7
 
 
+CHROMIUM = (Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver"))
+
 PARTS = {
+    "chromium": Part(lambda: all(path.exists() for path in CHROMIUM), "chromium chromium-driver"),
     "curl": Part(lambda: shutil.which("curl") is not None, "curl"),
     "redis-7": Part(has_redis_7, "redis-tools"),
     "slapd": Part(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),

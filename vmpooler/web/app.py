@@ -20,6 +20,7 @@ from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 from vmpooler.store.vms import Vms
 from vmpooler.web.change import ChangeRoutes
+from vmpooler.web.closer import CloserRoutes
 from vmpooler.web.desk import Desk
 from vmpooler.web.events import Events
 from vmpooler.web.feed import Feed
@@ -77,6 +78,7 @@ class Api:
         SummaryRoutes(summaries, reactor).mount(app)
         HistoryRoutes([pool.name for pool in settings.pools], Samples(connection), summaries, reactor).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
+        CloserRoutes(settings, connection, overviews, past, reactor).mount(app)
         self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
         self.heard = self._feed.heard
         events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
