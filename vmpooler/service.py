@@ -19,7 +19,10 @@ from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.log import Lines, LogFile, tell
+from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
+from vmpooler.metrics.figures import Figures
+from vmpooler.metrics.graphite import Graphite
 from vmpooler.options import Options, check, configuration
 from vmpooler.port import Port
 from vmpooler.providers.base import Provider
@@ -94,10 +97,22 @@ class Vmpooler(Service):
             self._api = Api(settings, self._connection, reactor, secrets.choice, role=role)
             self._events.listen(self._api.heard)
         self._manager: Manager | None = None
+        self._graphite: Graphite | None = None
         if role != "api":
             self._events.listen(tell)
-            self._manager = Manager(settings, self._connection, self._events, providers, reactor, secrets.choice)
+            self._manager = Manager(
+                settings, self._connection, self._events, providers, reactor, secrets.choice, self._metrics(settings)
+            )
         self._starting: Deferred[None] | None = None
+
+    def _metrics(self, settings: Settings) -> Told:
+        """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
+        if settings.graphite is None:
+            return lambda rows, when: None
+        self._graphite = Graphite(settings.graphite, self._reactor)
+        figures = Figures(settings.graphite.prefix, self._graphite)
+        self._events.listen(figures.heard)
+        return figures.sampled
 
     def setServiceParent(self, parent: Any) -> None:
         """Be part of twistd's application, and write its log."""
@@ -147,6 +162,8 @@ class Vmpooler(Service):
         for connection in (self._connection, self._blocking):
             await self._reach_redis(connection)  # on both, so that no event is missed
         self._events.start()
+        if self._graphite is not None:
+            self._graphite.start()
         if self._manager is not None:
             await self._manager.start()
 
@@ -192,6 +209,8 @@ class Vmpooler(Service):
         await self._step("closing the port", self._port.close)
         await self._drain()
         self._events.stop()
+        if (graphite := self._graphite) is not None:
+            await self._step("leaving Graphite", graphite.stop)
         await self._step("leaving the event stream", self._blocking.close)
         await self._step("leaving Redis", self._connection.close)
         if (embedded := self._embedded) is not None:

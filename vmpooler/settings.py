@@ -188,9 +188,9 @@ class Vsphere:
 class Graphite:
     """The section ``graphite``: where metrics go."""
 
-    server: str = setting("The host that takes metrics.", served=False)
-    port: int = setting("Its port.", 2003, minimum=1, maximum=65535, served=False)
-    prefix: str = setting("What the name of every metric starts with.", "vmpooler", served=False)
+    server: str = setting("The host that takes metrics.")
+    port: int = setting("Its port.", 2003, minimum=1, maximum=65535)
+    prefix: str = setting("What the name of every metric starts with.", "vmpooler")
 
 
 @attrs.frozen(kw_only=True)

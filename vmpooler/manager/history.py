@@ -20,8 +20,9 @@ LATE = 0.05
 
 COUNTED = (Queue.READY, Queue.RUNNING, Queue.PENDING)
 
-Told = Callable[[Mapping[str, Sequence[int]]], None]
-"""Is told a sample: of each pool how many VMs are ready, running, pending, and were checked out in the last minute."""
+Told = Callable[[Mapping[str, Sequence[int]], float], None]
+"""Is told a sample and when (epoch) it was taken: of each pool how many VMs are ready, running, pending, and were
+checked out in the last minute."""
 
 
 class Sampler:
@@ -54,7 +55,7 @@ class Sampler:
         rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(self._pools, *columns, strict=True)}
         samples = {pool: history.packed(row) for pool, row in rows.items()}
         await self._samples.write(MINUTES, minute, samples, Taken(now, event))
-        self._told(rows)
+        self._told(rows, now)
 
     async def _checkouts(self, minute: int, taken: Taken | None) -> tuple[Mapping[str, int], str]:
         """The checkouts since the last sample, but none before this minute, and the last event that there is."""

@@ -42,7 +42,7 @@ class Manager:
         providers: Mapping[str, Provider],
         clock: IReactorTime,
         choice: Choice,
-        sampled: Told = lambda _: None,
+        sampled: Told = lambda rows, when: None,
     ) -> None:
         self._settings = settings
         self._connection = connection
