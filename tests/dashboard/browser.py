@@ -31,7 +31,10 @@ Scheme = Literal["light", "dark"]
 
 
 class Browser:
-    """A tab. Made once for many tests; ``fresh`` makes it forget what it saw."""
+    """A tab. Made once for many tests; ``fresh`` makes it forget what it saw.
+
+    ``forgiven``: what the console may say, such as the browser's own notes of answers that are errors.
+    """
 
     def __init__(self) -> None:
         options = ChromeOptions()
@@ -42,13 +45,17 @@ class Browser:
         self.driver = Chrome(options=options, service=Driver(DRIVER))
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
 
+        self.forgiven: tuple[str, ...] = ()
+
     def close(self) -> None:
         self.driver.quit()
 
     def fresh(self) -> None:
-        """An empty tab of a laptop's size, in the light."""
+        """An empty tab of a laptop's size, in the light, with nothing in its cache."""
         self.driver.get("about:blank")
         self.looks(1280, 800)
+        self.forgiven = ()
+        self.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
         self.console()
         self.requests()
 
@@ -113,7 +120,8 @@ class Browser:
     def focused(self) -> str:
         """The text, or else the name, of what has the focus."""
         told: str = self.script(
-            "const it = document.activeElement; return it.innerText || it.getAttribute('aria-label') || it.name || ''"
+            "const it = document.activeElement;"
+            "return it === document.body ? '' : it.innerText || it.getAttribute('aria-label') || it.name || ''"
         )
         return told
 
@@ -137,10 +145,11 @@ class Browser:
 
     def console(self) -> list[str]:
         """What the console said since the last call."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        said = [entry["message"] for entry in self.driver.get_log("browser")]
+        return [text for text in said if not any(each in text for each in self.forgiven)]
 
     def requests(self) -> list[str]:
         """The URLs that were asked for since the last call."""
-        said = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))  # type: ignore[no-untyped-call]
+        said = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
         urls = [each["params"]["request"]["url"] for each in said if each["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("about:", "chrome:"))]

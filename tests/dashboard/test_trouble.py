@@ -10,8 +10,8 @@ pytestmark = pytest.mark.needs("chromium")
 TROUBLED = """
 redis: {server: embedded}
 providers:
-  good: {class: dummy}
-  bad: {class: dummy, createvm_fail_percent: 100}
+  good: {provider_class: dummy}
+  bad: {provider_class: dummy, createvm_fail_percent: 100}
 pools:
   - {name: debian-12, provider: good, size: 2}
   - {name: never-1, provider: bad, size: 2}
@@ -20,6 +20,7 @@ pools:
 
 
 def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser) -> None:
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
     with Service(TROUBLED) as service:
         browser.open(service.url)
         tile = browser.sees(".urgent .tile", "Cloning fails")

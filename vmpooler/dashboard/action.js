@@ -22,7 +22,8 @@ function command({ method, path, body }) {
 
 async function send({ method, path, body }) {
   const headers = token() ? { "X-AUTH-TOKEN": token() } : {};
-  const reply = await fetch(new URL(path, API), { method, headers, body: body && JSON.stringify(body) })
+  // Without credentials a browser does not ask for a password of its own when the answer is 401.
+  const reply = await fetch(new URL(path, API), { method, headers, credentials: "omit", body: body && JSON.stringify(body) })
     .catch(() => { throw new Error("The service cannot be reached."); });
   const told = await reply.json().catch(() => ({}));
   if (reply.ok) return told;

@@ -11,7 +11,7 @@ const EDGE = { top: 8, right: 10, bottom: 20 };
 export class Chart {
   /** `kind` is stack, lines or bars; `unit` follows a value where it is told; `days`: each time stands for its day. */
   constructor({ title, about, kind, unit = "", digits = 0, days = false, blank = "Nothing to draw yet" }) {
-    Object.assign(this, { title, kind, unit, digits, days, banded: days || kind === "bars", at: null, data: null });
+    Object.assign(this, { title, kind, unit, digits, days, banded: days || kind === "bars", at: null, data: null, size: { width: 0, height: 0 } });
     this.legend = el("ul.legend");
     this.blank = el("p.blank", {}, blank);
     this.plot = svg("svg", { tabindex: 0, role: "slider", "aria-label": title, "aria-readonly": "true" });
@@ -21,7 +21,8 @@ export class Chart {
     this.plot.addEventListener("pointerleave", () => this.point(null));
     this.plot.addEventListener("blur", () => this.point(null));
     this.plot.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.draw()).observe(this.box);
+    // Its size is told, not asked for: a question would have the page laid out at once.
+    new ResizeObserver(([{ contentRect }]) => { this.size = contentRect; this.draw(); }).observe(this.box);
   }
 
   /** Show `series` ({name, values, now}) over `times`, in seconds; null is a gap. `ceiling` is a line that is named. */
@@ -34,8 +35,7 @@ export class Chart {
   }
 
   draw() {
-    const width = this.box.clientWidth;
-    const height = this.box.clientHeight;
+    const { width, height } = this.size;
     this.plot.replaceChildren();
     if (!this.blank.hidden || width < 40 || height < 40) return;
     const { series } = this.data;

@@ -1,7 +1,9 @@
 // Server-sent events, read by fetch: unlike EventSource it hears the comments that say "still there", so that a line
-// that went dead without a word is noticed, and it can come again after a refusal.
+// that went dead without a word is noticed, and it can come again after a refusal. A tab that nobody sees lets go of its
+// line, for a browser has six for each host, and all its tabs share them; what happened meanwhile is told on its return.
 
 const SILENCE = 25; // seconds without a byte, when a comment comes every 15
+const HIDDEN = 15; // seconds until a hidden tab lets go
 const FULL = 10; // seconds until it asks again where there was no room
 
 export class Feed {
@@ -9,18 +11,24 @@ export class Feed {
   constructor(url, tell, link) {
     Object.assign(this, { url, tell, link, last: "", retry: 2, heard: 0 });
     addEventListener("online", () => this.hurry?.());
-    document.addEventListener("visibilitychange", () => document.hidden || this.hurry?.());
+    addEventListener("pagehide", () => this.cut?.abort(new Resting()));
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(this.hidden);
+      if (document.hidden) this.hidden = setTimeout(() => this.cut?.abort(new Resting()), HIDDEN * 1000);
+      else this.hurry?.();
+    });
   }
 
   async run() {
     for (;;) {
       let pause = this.retry;
+      while (document.hidden) await this.wait(60);
       try {
         await this.listen();
         this.link(false, "the service has hung up");
       } catch (error) {
         if (error instanceof Refused) pause = FULL;
-        this.link(false, error.message);
+        this.link(error instanceof Resting ? null : false, error.message);
       }
       await this.wait(pause * (0.5 + Math.random() / 2));
     }
@@ -34,7 +42,7 @@ export class Feed {
   }
 
   async listen() {
-    const cut = new AbortController();
+    const cut = this.cut = new AbortController();
     this.heard = Date.now();
     const watch = setInterval(() => {
       if (Date.now() - this.heard > SILENCE * 1000) cut.abort(new Error("the service says nothing"));
@@ -42,19 +50,20 @@ export class Feed {
     try {
       const headers = this.last ? { "Last-Event-ID": this.last } : {};
       const reply = await fetch(this.url, { headers, signal: cut.signal, cache: "no-store" })
-        .catch((error) => { throw cut.signal.aborted ? error : new Error("the service cannot be reached"); });
+        .catch((error) => { throw cut.signal.aborted ? cut.signal.reason : new Error("the service cannot be reached"); });
       if (!reply.ok) throw new Refused((await reply.json().catch(() => ({}))).message ?? `status ${reply.status}`);
-      await this.read(reply.body.pipeThrough(new TextDecoderStream()).getReader());
+      await this.read(reply.body.pipeThrough(new TextDecoderStream()).getReader(), cut.signal);
     } finally {
       clearInterval(watch);
       cut.abort();
     }
   }
 
-  async read(reader) {
+  async read(reader, signal) {
     let kept = "";
     for (;;) {
-      const { value, done } = await reader.read().catch(() => { throw new Error("the line to the service broke"); });
+      const { value, done } = await reader.read()
+        .catch(() => { throw signal.aborted ? signal.reason : new Error("the line to the service broke"); });
       if (done) return;
       this.heard = Date.now();
       const frames = (kept + value).split("\n\n");
@@ -79,3 +88,4 @@ export class Feed {
 }
 
 class Refused extends Error {}
+class Resting extends Error {}

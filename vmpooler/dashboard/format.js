@@ -1,21 +1,18 @@
 // Numbers and times as people read them, in the viewer's own zone.
 
-const shape = (options) => new Intl.DateTimeFormat("en-GB", options);
-const SECOND = shape({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const MINUTE = shape({ hour: "2-digit", minute: "2-digit" });
-const DAY = shape({ weekday: "short", day: "numeric" });
-const DATE = shape({ weekday: "short", day: "numeric", month: "short" });
-const WHOLE = shape({
-  weekday: "short", day: "numeric", month: "short", year: "numeric",
-  hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
-});
+/** A way to write moments, which costs some milliseconds to make: not before it is used. */
+function shape(options) {
+  let made = null;
+  return (seconds) => (made ??= new Intl.DateTimeFormat("en-GB", options)).format(seconds * 1000);
+}
 
-const of = (format) => (seconds) => format.format(seconds * 1000);
-export const clock = of(SECOND);
-export const hourMinute = of(MINUTE);
-export const weekday = of(DAY);
-export const date = of(DATE);
-export const moment = of(WHOLE);
+const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const DAY = { weekday: "short", day: "numeric", month: "short" };
+export const clock = shape(TIME);
+export const hourMinute = shape({ hour: "2-digit", minute: "2-digit" });
+export const weekday = shape({ weekday: "short", day: "numeric" });
+export const date = shape(DAY);
+export const moment = shape({ ...DAY, year: "numeric", ...TIME, timeZoneName: "short" });
 
 /** The time of day; with the date before it when that is not today's. */
 export function when(seconds, now) {

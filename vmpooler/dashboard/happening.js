@@ -35,7 +35,7 @@ const KINDS = {
   filled: ["+", "good", () => "No longer empty"],
 };
 
-const user = ({ by }) => (by && by !== "api" && by !== "manager" ? ` by ${by}` : "");
+const user = ({ by }) => (["", "api", "manager", "anonymous"].includes(by) ? "" : ` by ${by}`);
 
 const kind = (event) => KINDS[event.what] ?? ["·", "", () => event.text ?? event.what];
 

@@ -92,6 +92,7 @@ class Page {
     this.changes = nothing();
     this.verdict();
     if (this.view.update(changes)) this.ask();
+    else if (!performance.getEntriesByName("usable").length) performance.mark("usable");
   }
 
   remember(data) {

@@ -8,6 +8,7 @@ import { ends, gravity } from "./model.js";
 import { Tile } from "./tile.js";
 
 const BUDGET = 8; // milliseconds that one frame may spend on tiles; the rest come in the next
+const FIRST = 25; // the same, while there are none yet: to be there soon counts for more
 const SHOWN = 60; // events
 const FEW = 12; // pools that leave room for larger charts
 
@@ -70,7 +71,7 @@ export class Overview {
   }
 
   work() {
-    const end = performance.now() + BUDGET;
+    const end = performance.now() + (this.built ? BUDGET : FIRST);
     for (const name of this.dirty) {
       if (performance.now() > end) break;
       this.dirty.delete(name);
@@ -79,6 +80,7 @@ export class Overview {
       this.tiles.set(name, tile);
       tile.show();
     }
+    this.built ||= !this.dirty.size;
     this.group();
     return this.dirty.size > 0;
   }
