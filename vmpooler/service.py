@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import resource
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -41,6 +42,9 @@ PATIENCE = 3.0
 
 DRAIN = 10.0
 """Seconds that what is in flight may take to end after SIGTERM."""
+
+SPARE_FILES = 1000
+"""Files that a process may open beside those of clients who listen to events."""
 
 MARGIN = 0.5
 """Seconds that it may take to give up what did not end in time."""
@@ -123,6 +127,7 @@ class Vmpooler(Service):
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
         if self._api is not None:
+            _allow_files(self._settings.general.event_clients + SPARE_FILES)
             try:
                 self._port.take(self._api.site())
             except StartError as error:
@@ -262,6 +267,14 @@ def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
             raise StartError(f"providers.{name}: this version cannot serve vSphere yet; pools of class dummy work")
         made[name] = DummyProvider(section, reactor, random.Random(), reactor)  # noqa: S311 - chance, not secrecy
     return made
+
+
+def _allow_files(most: int) -> None:
+    """Have this process open so many files, as far as the system lets it: a client is one, and 1024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _exit_with(code: int) -> None:

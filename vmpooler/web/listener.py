@@ -18,6 +18,10 @@ SEND_BUFFER = 1 << 17
 take, and for minutes look well."""
 
 
+VANISHED = 60_000
+"""Milliseconds after which the kernel gives up a client that acknowledges nothing: a laptop that was closed."""
+
+
 class Source(Protocol):
     """What a listener is told from: the places there are, and what is there to tell."""
 
@@ -61,10 +65,7 @@ class Listener:
 
     def start(self, lost: Callable[["Listener"], None]) -> None:
         """Take the connection over; ``lost`` is called when the client has gone."""
-        handle = self._channel.transport.getHandle() if hasattr(self._channel.transport, "getHandle") else None
-        if isinstance(handle, socket.socket):
-            with suppress(OSError):
-                handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        _limit(self._channel.transport)
         self._request.notifyFinish().addBoth(lambda _: self._left(lost))
         self._request.registerProducer(self, True)
 
@@ -145,3 +146,13 @@ class Listener:
         self._unstall()
         self._wake()
         lost(self)
+
+
+def _limit(transport: Any) -> None:
+    """Bound what a connection costs in the kernel, where it can be: not under TLS, and not on every system."""
+    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    if not isinstance(handle, socket.socket):
+        return
+    with suppress(OSError, AttributeError):
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED)
