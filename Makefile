@@ -47,7 +47,7 @@ clean:  ## remove the virtual environment and what tools left; the data of servi
 # An extra of pyproject.toml, installed together with vmpooler, when pyproject.toml has changed.
 $(VENV)/.has-%: pyproject.toml | $(BIN)/python
 	@echo "Installing vmpooler[$*] into $(VENV)"
-	@$(BIN)/pip install -qq --disable-pip-version-check --editable '.[$(if $(EMBEDDED),$*,$(filter-out embedded,$*))]'
+	@GRAPHITE_NO_PREFIX=1 $(BIN)/pip install -qq --disable-pip-version-check --editable '.[$(if $(EMBEDDED),$*,$(filter-out embedded,$*))]'
 	@touch $@
 
 $(BIN)/python:

@@ -18,6 +18,10 @@ WEB = {"tcp": "http", "tcp6": "http", "ssl": "https"}
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
+BACKLOG = 1024
+"""Connections that may wait to be taken up: when the service comes back, so do all who listen to events."""
+
+
 class Port:
     """Taken early, while that may need rights that are given up later, and opened when the service can answer:
     clients who come in between wait. ``listen`` is as in the configuration."""
@@ -70,6 +74,8 @@ class Port:
     def _took(self, port: IListeningPort) -> None:
         self._port = port
         self._port.stopReading()
+        if "backlog=" not in self._listen and hasattr(port, "socket"):
+            port.socket.listen(BACKLOG)
 
 
 def _reason(error: BaseException | None) -> str:

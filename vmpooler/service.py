@@ -3,6 +3,7 @@
 import atexit
 import os
 import random
+import resource
 import secrets
 import signal
 import sys
@@ -21,7 +22,10 @@ from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.log import Lines, LogFile, tell
+from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
+from vmpooler.metrics.figures import Figures
+from vmpooler.metrics.graphite import Graphite
 from vmpooler.options import Options, check, configuration
 from vmpooler.port import Port
 from vmpooler.providers.base import Provider
@@ -44,6 +48,9 @@ DRAIN = 10.0
 
 MOMENT = 0.3
 """Seconds after which it is told what the end waits for."""
+
+SPARE_FILES = 1000
+"""Files that a process may open beside those of clients who listen to events."""
 
 MARGIN = 0.5
 """Seconds that it may take to give up what did not end in time."""
@@ -95,12 +102,27 @@ class Vmpooler(Service):
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
         self._port = Port(settings.general.listen, reactor)
-        self._api = None if role == "manager" else Api(settings, self._connection, reactor, secrets.choice)
+        self._api: Api | None = None
+        if role != "manager":
+            self._api = Api(settings, self._connection, reactor, secrets.choice, role=role)
+            self._events.listen(self._api.heard)
         self._manager: Manager | None = None
+        self._graphite: Graphite | None = None
         if role != "api":
             self._events.listen(tell)
-            self._manager = Manager(settings, self._connection, self._events, providers, reactor, secrets.choice)
+            self._manager = Manager(
+                settings, self._connection, self._events, providers, reactor, secrets.choice, self._metrics(settings)
+            )
         self._starting: Deferred[None] | None = None
+
+    def _metrics(self, settings: Settings) -> Told:
+        """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
+        if settings.graphite is None:
+            return lambda rows, when: None
+        self._graphite = Graphite(settings.graphite, self._reactor)
+        figures = Figures(settings.graphite.prefix, self._graphite)
+        self._events.listen(figures.heard)
+        return figures.sampled
 
     def setServiceParent(self, parent: Any) -> None:
         """Be part of twistd's application, and write its log."""
@@ -111,6 +133,7 @@ class Vmpooler(Service):
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
         if self._api is not None:
+            _allow_files(self._settings.general.event_clients + SPARE_FILES)
             try:
                 self._port.take(self._api.site())
             except StartError as error:
@@ -150,6 +173,8 @@ class Vmpooler(Service):
         for connection in (self._connection, self._blocking):
             await self._reach_redis(connection)  # on both, so that no event is missed
         self._events.start()
+        if self._graphite is not None:
+            self._graphite.start()
         if self._manager is not None:
             await self._manager.start()
 
@@ -192,6 +217,8 @@ class Vmpooler(Service):
         await self._step("closing the port", self._port.close)
         await self._drain()
         self._events.stop()
+        if (graphite := self._graphite) is not None:
+            await self._step("leaving Graphite", graphite.stop)
         await self._step("leaving the event stream", self._blocking.close)
         await self._step("leaving Redis", self._connection.close)
         if (embedded := self._embedded) is not None:
@@ -250,6 +277,14 @@ def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
             pools = [pool for pool in settings.pools if pool.provider == name]
             made[name] = VsphereProvider(section, settings.general, pools, reactor, chance)
     return made
+
+
+def _allow_files(most: int) -> None:
+    """Have this process open so many files, as far as the system lets it: a client is one, and 1024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _exit_with(code: int) -> None:

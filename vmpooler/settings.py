@@ -57,7 +57,7 @@ class General:
     listen: str = setting(
         "Where the API answers: a port, an address and port, or any Twisted endpoint (tcp:…, ssl:…, unix:…).", "4567"
     )
-    site_name: str = setting("The name of this installation, shown on the dashboard.", "vmpooler", served=False)
+    site_name: str = setting("The name of this installation, shown on the dashboard.", "vmpooler")
     domain: str = setting("The domain of the VMs, a member of its own in replies; none when empty.", "")
     prefix: str = setting("What the name of every VM starts with.", "", pattern=r"([A-Za-z0-9][A-Za-z0-9_-]{0,40})?")
     logfile: str = setting(
@@ -111,6 +111,9 @@ class General:
         maximum=36500,
     )
     events_max: int = setting("How many events the stream in Redis keeps.", 100_000, minimum=100)
+    event_clients: int = setting(
+        "How many clients one process tells of events at once; more are refused.", 5000, minimum=0, maximum=100_000
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -215,9 +218,9 @@ class Vsphere:
 class Graphite:
     """The section ``graphite``: where metrics go."""
 
-    server: str = setting("The host that takes metrics.", served=False)
-    port: int = setting("Its port.", 2003, minimum=1, maximum=65535, served=False)
-    prefix: str = setting("What the name of every metric starts with.", "vmpooler", served=False)
+    server: str = setting("The host that takes metrics.")
+    port: int = setting("Its port.", 2003, minimum=1, maximum=65535)
+    prefix: str = setting("What the name of every metric starts with.", "vmpooler")
 
 
 @attrs.frozen(kw_only=True)

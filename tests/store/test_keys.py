@@ -20,11 +20,13 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
@@ -75,6 +77,8 @@ async def whole_lives(store: Connection) -> None:
     await store.call("HSET", keys.record("lost"), "snapshot:before", "now")
     await tasks.request("lost", Kind.REVERT, "before", FREE, NOW)
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
+    for grain in (MINUTES, QUARTERS):
+        await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
 
 
 def documented() -> list[str]:
@@ -89,7 +93,7 @@ def documented() -> list[str]:
         keys.confirmed(""),
         keys.tasks(""),
     ]
-    made += [keys.tag_values(""), keys.summary("")]
+    made += [keys.tag_values(""), keys.summary(""), keys.minutes(0, ""), keys.quarters(0, "")]
     made += [keys.intake(kind) for kind in Kind]
     whole = [value for name, value in vars(keys).items() if name.isupper() and value.startswith("vmpooler__")]
     return [*made, *whole, *(keys.queue(queue, "") for queue in Queue)]

@@ -12,6 +12,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
 from vmpooler.domain.pace import EAGER
 from vmpooler.domain.plan import Rules
+from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import STORE_AWAY, Loop
 from vmpooler.manager.pool import PoolRound
 from vmpooler.manager.tasks import WorkInFlight
@@ -19,6 +20,7 @@ from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
 from vmpooler.settings import Pool, Settings
 from vmpooler.store.connection import Connection
+from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
 from vmpooler.store.stream import EventStream
 from vmpooler.store.tasks import Tasks
@@ -28,7 +30,7 @@ BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
 
 
 class Manager:
-    """Keeps every pool of the settings full."""
+    """Keeps every pool of the settings full. ``sampled`` is told how the pools stand, once a minute."""
 
     log = Logger()
 
@@ -40,6 +42,7 @@ class Manager:
         providers: Mapping[str, Provider],
         clock: IReactorTime,
         choice: Choice,
+        sampled: Told = lambda rows, when: None,
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -49,6 +52,9 @@ class Manager:
         self._queues = Queues(connection, settings)
         self._requests = Tasks(connection, settings, choice, "manager")
         self._intake = Loop("intake", self._adopt, clock)
+        past = Past(connection, settings.general.events_max)
+        names = [pool.name for pool in settings.pools]
+        self._sampler = Loop("history", Sampler(names, connection, past, clock, sampled).run, clock)
         self._loops: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
         for pool in settings.pools:
@@ -68,10 +74,11 @@ class Manager:
             self.log.info("[*] [{pool}] starting its loop", pool=name)
             loop.start()
         self._intake.start()
+        self._sampler.start()
 
     async def stop(self, seconds: float) -> None:
         """Begin nothing more, wait up to so many seconds for what is in flight, let the providers go."""
-        loops = (self._intake, *self._loops.values())
+        loops = (self._intake, self._sampler, *self._loops.values())
         await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in loops])
         await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
         for provider in self._providers.values():

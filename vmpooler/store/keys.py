@@ -24,6 +24,7 @@ TASK_NUMBER = "vmpooler__x__task_number"  # string: how many requests there were
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
 TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/tokens.py
 HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
+SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took samples, and the last event then
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
 
 
@@ -90,6 +91,16 @@ def tasks(pool: str) -> str:
 def summary(day: str) -> str:
     """Hash: boot, clone or tag -> the size of that hash of a day that is over, a space, and its sum as JSON."""
     return f"vmpooler__x__summary__{day}"
+
+
+def minutes(chunk: int, pool: str) -> str:
+    """String: a day's samples of a pool, one a minute, eight bytes each; see store/samples.py."""
+    return f"vmpooler__x__minutes__{chunk}__{pool}"
+
+
+def quarters(chunk: int, pool: str) -> str:
+    """String: the same of thirty days, one a quarter of an hour."""
+    return f"vmpooler__x__quarters__{chunk}__{pool}"
 
 
 def since(pool: str) -> str:

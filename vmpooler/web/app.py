@@ -3,23 +3,33 @@
 import secrets
 from typing import Any
 
+from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
 from vmpooler.domain.names import Choice
 from vmpooler.settings import Settings
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.overview import Overviews
+from vmpooler.store.past import Past
+from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 from vmpooler.store.vms import Vms
 from vmpooler.web.change import ChangeRoutes
+from vmpooler.web.closer import CloserRoutes
 from vmpooler.web.desk import Desk
+from vmpooler.web.events import Events
+from vmpooler.web.feed import Feed
+from vmpooler.web.files import Files
+from vmpooler.web.history import HistoryRoutes
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
 from vmpooler.web.openapi import OpenApiRoutes
+from vmpooler.web.pace import USUAL, Pace
 from vmpooler.web.root import Root
-from vmpooler.web.site import MOST, Site
+from vmpooler.web.site import Site, room
 from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
@@ -33,6 +43,7 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
+    ``role`` is told to people. ``heard`` is to be told the event stream.
     """
 
     def __init__(
@@ -43,8 +54,11 @@ class Api:
         choice: Choice = secrets.choice,
         resolve: Resolve | None = None,
         authenticator: Authenticator | None = None,
+        role: str = "all",
+        pace: Pace = USUAL,
     ) -> None:
         self._reactor = reactor
+        self._listeners = settings.general.event_clients
         self._under_way = UnderWay()
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
@@ -57,18 +71,33 @@ class Api:
         own = settings.auth is not None and settings.auth.owner_only
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
         StatusRoutes(settings.pools, connection, reactor).mount(app)
-        SummaryRoutes(Summaries(connection, settings, reactor), reactor).mount(app)
+        summaries = Summaries(connection, settings, reactor)
+        SummaryRoutes(summaries, reactor).mount(app)
         OpenApiRoutes().mount(app)
-        self._root = Root(app.resource(), self._under_way)
+        HistoryRoutes([pool.name for pool in settings.pools], Samples(connection), summaries, reactor).mount(app)
+        past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
+        CloserRoutes(settings, connection, overviews, past, reactor).mount(app)
+        self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
+        self.heard = self._feed.heard
+        events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
+        self._root = Root(app.resource(), events, Files(), self._under_way)
 
-    def site(self, most: int = MOST) -> Site:
-        """What a port listens with, for so many connections at the most."""
-        return Site(self._root, self._reactor, most)
+    def site(self, most: int | None = None) -> Site:
+        """What a port listens with, for so many connections at the most; by default as many as there is room for."""
+        return Site(self._root, self._reactor, room(self._listeners) if most is None else most)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be
         called when the port is closed: connections that are still open are closed after their next answer."""
         self._root.ending = True
+        self._feed.close()
         idle = await self._under_way.idle(seconds, self._reactor)
         self._desk.close()
         return idle
+
+
+def about(settings: Settings, role: str, now: float) -> dict[str, Any]:
+    """What people who watch are told of the service, which starts ``now``."""
+    general = settings.general
+    known = {"site": general.site_name, "domain": general.domain or None, "version": __version__}
+    return {**known, "role": role, "auth": settings.auth is not None, "started": now}

@@ -15,8 +15,14 @@ from vmpooler.web.request import Request
 IDLE = 60.0
 """Seconds that a client may take for a whole request, from when it connected or from its last answer."""
 
-MOST = min(4000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
-"""Connections at once: each may hold a body, and the other files that this process may open are for work on VMs."""
+MOST = 4000
+"""Connections at once beside those of clients who listen to events: each may hold a body."""
+
+
+def room(listeners: int) -> int:
+    """How many connections there may be where so many clients may listen: a quarter of the files that this process may
+    open is for work on VMs."""
+    return min(MOST + listeners, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
 
 
 class Channel(HTTPChannel):

@@ -1,0 +1,139 @@
+"""What the page shows."""
+
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.dashboard.browser import Browser
+from tests.service.process import Service, until
+
+pytestmark = pytest.mark.needs("chromium")
+
+READABLE = 4.5
+"""The least contrast of text and ground. Source: WCAG 2.2, 1.4.3."""
+
+CONTRAST = """
+const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+function shine(colour) {
+  canvas.fillStyle = colour;
+  canvas.fillRect(0, 0, 1, 1);
+  const parts = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map((each) => each / 255);
+  const [r, g, b] = parts.map((each) => each <= 0.03928 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+function ground(node) {
+  const colour = getComputedStyle(node).backgroundColor;
+  return colour === 'rgba(0, 0, 0, 0)' && node.parentElement ? ground(node.parentElement) : colour;
+}
+return arguments[0].map((selector) => {
+  const node = document.querySelector(selector);
+  const [a, b] = [shine(getComputedStyle(node).color), shine(ground(node))].sort((x, y) => y - x);
+  return [selector, (a + 0.05) / (b + 0.05)];
+});
+"""
+
+
+def check_out(service: Service, pool: str) -> str:
+    """A VM of a pool, as soon as it has one."""
+    answer: Any = until(lambda: (got := service.request("POST", f"/vm/{pool}")).status == 200 and got, "a VM")
+    return str(answer.body[pool]["hostname"])
+
+
+def has_more(browser: Browser, running: int) -> bool:
+    """Whether more VMs are running than so many, by the page."""
+    return int(browser.sums()["running"]) > running
+
+
+def test_it_shows_what_the_status_tells(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    browser.sees(".tile", "windows-11-x86_64")
+    status = service.request("GET", "/status").body
+    sums = browser.sums()
+    assert browser.text("#site") == "Test site"
+    assert {name: int(sums[name]) for name in ("ready", "cloning", "booting", "running", "completed", "total")} == {
+        name: status["queue"][name] for name in ("ready", "cloning", "booting", "running", "completed", "total")
+    }
+    assert sums["capacity"] == f"{status['capacity']['percent']:.0f} %"
+    assert sums["cloned today"] == str(status["clone"]["count"]["total"])
+    assert browser.tile("debian-12-x86_64") == "debian-12-x86_64 100 % (4/4) · 0 running"
+    assert browser.text("#verdict") == "All 3 pools served"
+
+
+def test_a_checkout_by_curl_shows_within_a_second(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    browser.sees(".tile", "debian-12-x86_64")
+    taken = []
+    for _ in range(5):
+        running = int(browser.sums()["running"])
+        start = time.monotonic()
+        browser.sees(".events", check_out(service, "debian-12-x86_64"))
+        until(partial(has_more, browser, running), "it is counted")
+        taken.append(time.monotonic() - start)
+    print(f"a checkout shows after {min(taken) * 1000:.0f} to {max(taken) * 1000:.0f} ms")
+    assert max(taken) < 1
+
+
+def test_a_pool_shows_its_vms_its_events_and_its_settings(service: Service, browser: Browser) -> None:
+    vm = check_out(service, "debian-12-x86_64")
+    browser.open(service.url, "#/pool/debian-12-x86_64")
+    row = browser.sees("section[aria-label='running VMs'] tr", vm).text
+    assert "anonymous" in row
+    assert "11 h 59 min" in row or "12 h" in row
+    assert browser.sees(".events", vm)
+    assert "linux" in browser.text("section[aria-label=Settings]")
+    service.request("DELETE", f"/vm/{vm}")
+    until(lambda: vm not in browser.text("section[aria-label='running VMs']"), "it is running no more")
+
+
+def test_a_vm_shows_its_whole_life_as_it_goes_on(service: Service, browser: Browser) -> None:
+    vm = check_out(service, "ubuntu-24-x86_64")
+    browser.open(service.url, f"#/vm/{vm}")
+    browser.sees(".timeline", "Checked out")
+    service.request("DELETE", f"/vm/{vm}.example.com")
+    browser.sees(".timeline", "Destroyed")
+    told = [line.split(",")[0].split(":")[0] for line in browser.text(".timeline .what").split("\n")]
+    assert [word.split(" in ")[0] for word in told] == [
+        "Clone ordered",
+        "Cloned",
+        "Ready",
+        "Checked out",
+        "Completed",
+        "Destroyed",
+    ]
+    assert browser.text("h1 + .state") == "destroyed"
+    assert all(queue in browser.text(".lifeline") for queue in ("pending", "ready", "running", "completed"))
+
+
+def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> None:
+    browser.forgiven = ("status of 404",)
+    browser.open(service.url, "#/vm/vm-nobody")
+    browser.sees(".blank", "Nothing is known of a VM vm-nobody")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read_in_the_light_and_in_the_dark(service: Service, browser: Browser, scheme: Any) -> None:
+    browser.looks(1280, 800, scheme)
+    browser.open(service.url)
+    browser.sees(".event time")
+    browser.sees(".tile", "windows-11-x86_64")
+    ground = browser.script("return getComputedStyle(document.documentElement).backgroundColor")
+    texts = ["#verdict", ".sums b", ".sums dt", ".tile .name", ".tile b", ".tile .sub", ".event time", ".event .what"]
+    found = browser.script(
+        CONTRAST, [*texts, ".event a", "h2", "h3", ".link", ".ranges span", ".ranges :checked + span"]
+    )
+    assert ground == {"light": "rgb(244, 246, 248)", "dark": "rgb(13, 17, 22)"}[scheme]
+    assert {text: contrast for text, contrast in found if contrast < READABLE} == {}
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
+def test_nothing_sticks_out_of_the_window(service: Service, browser: Browser, width: int) -> None:
+    vm = check_out(service, "debian-12-x86_64")
+    service.request("POST", f"/vm/{vm}/snapshot")
+    for path in ("", "#/pool/debian-12-x86_64", f"#/vm/{vm}", "#/events"):
+        browser.looks(width, 800)
+        browser.open(service.url, path)
+        browser.sees(".event")
+        assert (path, browser.wide()) == (path, 0)
+    service.request("DELETE", f"/vm/{vm}")

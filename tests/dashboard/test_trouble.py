@@ -1,0 +1,35 @@
+"""Pools in trouble."""
+
+import pytest
+
+from tests.dashboard.browser import Browser
+from tests.service.process import Service, until
+
+pytestmark = pytest.mark.needs("chromium")
+
+TROUBLED = """
+redis: {server: embedded}
+providers:
+  good: {provider_class: dummy}
+  bad: {provider_class: dummy, createvm_fail_percent: 100}
+pools:
+  - {name: debian-12, provider: good, size: 2}
+  - {name: never-1, provider: bad, size: 2}
+  - {name: nothing-1, provider: good, size: 0}
+"""
+
+
+def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser) -> None:
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    with Service(TROUBLED) as service:
+        browser.open(service.url)
+        tile = browser.sees(".urgent .tile", "Cloning fails")
+        assert "never-1" in tile.text
+        assert "Empty: no VM is ready" in tile.text
+        assert "in a row" in tile.text
+        assert "1 pool of 3 needs attention" in browser.text("#verdict")
+        until(lambda: browser.script("return document.title").startswith("(1) "), "the title tells it")
+        assert len(browser.all(".urgent .tile")) == 1
+        assert browser.tile("nothing-1").startswith("nothing-1 size 0")
+        tile.click()
+        browser.sees(".head .reasons", "Cloning fails")

@@ -1,0 +1,37 @@
+"""The page about events: what it lists is what there is."""
+
+import re
+
+from vmpooler.domain.events import What
+from vmpooler.domain.history import RANGES
+from vmpooler.domain.views import ORDER
+from vmpooler.web.files import POLICY, TYPES
+from vmpooler.web.frames import COMMENT, RETRY
+from vmpooler.web.pace import USUAL
+
+from .book import PAGES
+
+PAGE = PAGES["events.md"]
+
+
+def test_it_has_every_kind_of_event_and_no_other() -> None:
+    listed = re.search(r'"what": "checkout", *((?:// .*\n *)+)"pool"', PAGE)
+    assert listed
+    assert set(re.findall(r"[a-z_]+", listed[1])) == set(What)
+
+
+def test_it_has_every_range_with_its_steps() -> None:
+    told = {name: (int(all), int(one)) for name, all, one in re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|", PAGE, re.M)}
+    steps = {name: (each.grain.seconds * each.group, each.grain.seconds * each.fine) for name, each in RANGES.items()}
+    assert told == steps
+
+
+def test_its_numbers_and_lists_are_those_of_the_code() -> None:
+    text = " ".join(PAGE.split())
+    assert POLICY in text
+    assert f"every {USUAL.beat:g} seconds" in text
+    assert f"nothing at all for {USUAL.stall:g} seconds" in text
+    assert RETRY.decode().strip() in PAGE
+    assert COMMENT == b":\n\n"
+    assert all(f"`.{suffix}`" in text for suffix in TYPES)
+    assert all(f'"{queue}": [' in text for queue in ORDER)

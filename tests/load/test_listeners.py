@@ -1,0 +1,158 @@
+"""Thousands who listen to events, and some who do not: what they cost, and that nobody else notices. Printed."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from tests.load.crowd import Crowd
+from tests.load.replay import percentile
+from tests.service.process import Service, until
+from vmpooler.store import keys
+
+CONFIG = """
+config: {prefix: vm-}
+redis: {server: embedded}
+pools: [{name: debian-12, size: 3}, {name: ubuntu-24, size: 3}]
+"""
+
+CLIENTS = 2000
+SECONDS = 8.0
+A_SECOND = 25
+
+DEAF = 100
+STORM = 40_000
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Usage:
+    """What a process uses."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+
+    @property
+    def cpu(self) -> float:
+        """Seconds so far."""
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory(self) -> int:
+        """Kilobytes that it holds now."""
+        lines = (self._folder / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    @property
+    def files(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(self._folder / "fd"))
+
+
+class Redis:
+    """The Redis of a service, spoken to by hand."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
+
+    def happen(self, first: int, count: int) -> None:
+        """Write so many events."""
+        script = (
+            "for i = 0, ARGV[2] - 1 do redis.call('XADD', KEYS[1], '*', 'what', 'ready', 'pool', 'debian-12', "
+            "'vm', 'vm' .. (ARGV[1] + i), 'when', '1700000000', 'by', 'manager') end"
+        )
+        words = [b"EVAL", script.encode(), b"1", keys.EVENTS.encode(), b"%d" % first, b"%d" % count]
+        self._socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in words))
+        assert self._socket.recv(100) == b"$-1\r\n"
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def latency(service: Service, seconds: float) -> list[float]:
+    """How long the API takes to answer, in milliseconds, asked again and again."""
+    found = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        began = time.monotonic()
+        assert service.request("GET", "/vm").status == 200
+        found.append(1000 * (time.monotonic() - began))
+        time.sleep(0.02)
+    return found
+
+
+def pace(redis: Redis) -> None:
+    """Let things happen, evenly."""
+    began = time.monotonic()
+    for number in range(int(SECONDS * A_SECOND)):
+        redis.happen(number, 1)
+        time.sleep(max(0.0, began + (number + 1) / A_SECOND - time.monotonic()))
+
+
+@pytest.mark.limit(120)
+async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -> None:
+    with Service(CONFIG, directory=tmp_path) as service:
+        await service.full()
+        assert service.process is not None
+        usage = Usage(service.process.pid)
+        alone = await deferToThread(latency, service, 2.0)
+        before = usage.memory
+        with Crowd(service.port, CLIENTS) as crowd:
+            await deferToThread(crowd.listens)
+            await deferLater(reactor, 1.0)
+            each = (usage.memory - before) / CLIENTS
+            redis, cpu = Redis(service.redis_socket), usage.cpu
+            happening = deferToThread(pace, redis)
+            beside = await deferToThread(latency, service, SECONDS)
+            await happening
+            used = (usage.cpu - cpu) / SECONDS
+            await deferLater(reactor, 2.0)
+            heard = await deferToThread(crowd.heard)
+            peak = (usage.memory - before) / CLIENTS
+            redis.close()
+        said = " / ".join(f"{percentile(beside, share):.1f}" for share in (0.5, 0.99))
+        plain = " / ".join(f"{percentile(alone, share):.1f}" for share in (0.5, 0.99))
+        print(f"\n{CLIENTS} clients, {A_SECOND} events a second: {100 * used:.0f} % of a core, ", end="")
+        print(f"{1000 * used / CLIENTS:.2f} ms of it a second for each client, {each:.1f} KB each, {peak:.1f} KB after")
+        print(f"events late by {heard['late']} ms (p50, p99); the API p50 / p99 {said} ms, alone {plain} ms")
+        assert (heard["same"], len(heard["ids"]), heard["ordered"]) == (CLIENTS, int(SECONDS * A_SECOND), True)
+        assert max(each, peak) < 40
+        assert percentile(beside, 0.99) < 200
+        assert heard["late"]["99"] < 1000
+
+
+@pytest.mark.limit(120)
+async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_path: Path) -> None:
+    with Service(CONFIG, directory=tmp_path) as service:
+        await service.full()
+        assert service.process is not None
+        usage, redis = Usage(service.process.pid), Redis(service.redis_socket)
+        with Crowd(service.port, 1) as listening:
+            await deferToThread(listening.listens)
+            redis.happen(0, 5000)  # the log of the process is full from the start, for it is no part of what they cost
+            await deferLater(reactor, 2.0)
+            files, before = usage.files, usage.memory
+            with Crowd(service.port, DEAF, "deaf") as deaf:
+                await deferToThread(deaf.listens)
+                await deferToThread(until, lambda: usage.files >= files + DEAF, "they are there")
+                most = 0
+                for first in range(0, STORM, 500):
+                    redis.happen(5000 + first, 500)
+                    await deferLater(reactor, 0.05)
+                    most = max(most, usage.memory)
+                grown = most - before
+                began = time.monotonic()
+                await deferToThread(until, lambda: usage.files <= files, "they are hung up on", 60.0)
+                print(f"\n{DEAF} who never read, {STORM} events: {grown} KB more, all cut ", end="")
+                print(f"{time.monotonic() - began:.0f} s later; then {usage.memory - before} KB", end="")
+            heard = await deferToThread(listening.heard)
+            redis.close()
+        assert heard["ordered"]
+        assert grown < 20_000, "kilobytes: what was on its way to them when they stopped"

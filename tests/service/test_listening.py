@@ -1,0 +1,80 @@
+"""Events of a whole service, as they are told to those who listen: across processes, and at its end."""
+
+import json
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from tests.redis_server import RedisServer
+from tests.service.process import PATIENCE, QUICK, Service, until
+
+
+class Ear:
+    """Listens on a port of this machine, blocking."""
+
+    def __init__(self, port: int) -> None:
+        self._client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self._client.request("GET", "/api/v1/events")
+        self._answer = self._client.getresponse()
+        assert self._answer.status == 200
+
+    def events(self) -> Iterator[tuple[str, Any]]:
+        """What comes, as kind and data; ends when the service hangs up."""
+        kind = ""
+        for line in iter(self._answer.readline, b""):
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name == "event":
+                kind = value
+            elif name == "data":
+                yield kind, json.loads(value)
+
+    def first(self, wanted: str) -> Any:
+        """The next of a kind."""
+        return next(data for kind, data in self.events() if kind == wanted)
+
+    def close(self) -> None:
+        self._answer.close()
+        self._client.close()
+
+
+@pytest.fixture
+def config(spare_redis: RedisServer) -> str:
+    return f"""
+redis: {{socket: {spare_redis.socket}}}
+providers: {{dummy: {{}}}}
+pools: [{{name: debian-12, size: 2}}]
+"""
+
+
+def test_what_one_process_does_is_told_by_all_at_once(config: str) -> None:
+    with Service(config, "--role=manager"), Service(config, "--role=api") as one, Service(config, "--role=api") as two:
+        until(lambda: one.ready() == 2, "the pool is full")
+        ears = [Ear(each.port) for each in (one, two)]
+        states = [ear.first("state") for ear in ears]
+        assert [(state["role"], state["managed"] is not None) for state in states] == [("api", True)] * 2
+        began = time.monotonic()
+        vm = one.request("POST", "/vm/debian-12").body["debian-12"]["hostname"]
+        told = [ear.first("event") for ear in ears]
+        assert time.monotonic() - began < 1
+        assert [(event["what"], event["vm"]) for event in told] == [("checkout", vm)] * 2
+        assert told[0]["id"] == told[1]["id"]
+        for ear in ears:
+            ear.close()
+
+
+def test_the_end_of_the_service_does_not_wait_for_those_who_listen() -> None:
+    with Service(QUICK) as service:
+        until(lambda: service.ready() == 2, "the pool is full")
+        ears = [Ear(service.port) for _ in range(20)]
+        for ear in ears:
+            ear.first("state")
+        began = time.monotonic()
+        service.stop()
+        assert time.monotonic() - began < 3
+        assert "stopping" not in service.said
+        for ear in ears:
+            assert not [kind for kind, _ in ear.events() if kind == "state"]
+            ear.close()

@@ -1,0 +1,104 @@
+"""A client of server-sent events."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+
+@attrs.frozen
+class Frame:
+    """One event of the protocol."""
+
+    id: str
+    kind: str
+    data: Any
+
+
+class Ear(Protocol):
+    """Listens. ``frames`` are those that came, ``comments`` how many comments did; ``head`` is what came first."""
+
+    transport: Any
+
+    def __init__(self, path: str, last: str = "") -> None:
+        self._path, self._last = path, last
+        self._bytes = b""
+        self.head = ""
+        self.frames: list[Frame] = []
+        self.comments = 0
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        known = f"Last-Event-ID: {self._last}\r\n" if self._last else ""
+        self.transport.write(f"GET {self._path} HTTP/1.0\r\nHost: x\r\n{known}\r\n".encode())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._bytes += data
+        if not self.head:
+            head, found, rest = self._bytes.partition(b"\r\n\r\n")
+            if not found:
+                return
+            self.head, self._bytes = head.decode(), rest
+        *blocks, self._bytes = self._bytes.split(b"\n\n")
+        for block in blocks:
+            self._take(block.decode())
+
+    def _take(self, block: str) -> None:
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+        if "data" in fields:
+            self.frames.append(Frame(fields["id"], fields["event"], json.loads(fields["data"])))
+        elif not fields:
+            self.comments += 1
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.ended.callback(None)
+
+    @property
+    def last(self) -> str:
+        """What a browser would come back with."""
+        return self.frames[-1].id
+
+    def of(self, kind: str) -> list[Any]:
+        """What frames of a kind said."""
+        return [frame.data for frame in self.frames if frame.kind == kind]
+
+    def vms(self) -> list[str]:
+        """The VMs that events were told of."""
+        return [event["vm"] for event in self.of("event")]
+
+    def pause(self) -> None:
+        """Read no more."""
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.transport.resumeProducing()
+
+    async def until(self, condition: Callable[["Ear"], Any], seconds: float = 10) -> None:
+        """Wait until something is true of this."""
+        from twisted.internet import reactor
+
+        clock: Any = reactor
+        end = clock.seconds() + seconds
+        while not condition(self):
+            assert clock.seconds() < end, f"in vain: {self.head} {self.frames[-5:]}"
+            await deferLater(clock, 0.01)
+
+    async def hang_up(self) -> None:
+        self.transport.abortConnection()
+        await self.ended
+
+
+async def ear(port: int, path: str = "/dashboard/events", last: str = "") -> Ear:
+    """One that listens."""
+    from twisted.internet import reactor
+
+    client = Ear(path, last)
+    await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), client)
+    return client

@@ -1,0 +1,100 @@
+// Events in words, and lists of them.
+
+import { el } from "./dom.js";
+import { moment, span, took, when } from "./format.js";
+
+const seconds = ({ more }) => (more.seconds ? took(Number(more.seconds)) : "?");
+const asked = ({ more }) => [more.kind, more.argument].filter(Boolean).join(" ");
+const subject = ({ more }) => ({ clone: "cloning", inventory: "the inventory" })[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
+const again = ({ more }) => `try ${more.tries ?? "?"}${more.seconds ? `, next in ${span(Number(more.seconds))}` : ""}`;
+
+// For each kind of event its mark, as in the log, how it is painted, and what it says.
+const KINDS = {
+  clone: ["·", "", () => "Clone ordered"],
+  cloned: ["+", "", (event) => `Cloned in ${seconds(event)}`],
+  ready: ["+", "good", (event) => `Ready, ${seconds(event)} after its order`],
+  checkout: [">", "mark", (event) => `Checked out${user(event)}`],
+  returned: ["<", "", (event) => `Back to ready: ${event.why}`],
+  completed: ["–", "", (event) => `Completed: ${event.why}`],
+  destroyed: ["×", "", (event) => `Destroyed in ${seconds(event)}`],
+  discovered: ["?", "low", () => "Discovered: in the inventory, in no queue"],
+  explained: ["–", "", (event) => `No longer discovered: ${event.why}`],
+  missing: ["!", "bad", () => "Running, but missing from the inventory"],
+  found: ["+", "good", () => "Back in the inventory"],
+  settled: ["!", "low", (event) => `Stood in several queues, left ${event.why}`],
+  changed: ["+", "", (event) => `Set: ${event.why}`],
+  requested: ["·", "", (event) => `Asked for: ${asked(event)}${user(event)}`],
+  done: ["+", "good", (event) => `Done: ${asked(event)}`],
+  delayed: ["!", "low", (event) => `Failed: ${asked(event)}: ${event.why} (${again(event)})`],
+  gave_up: ["!", "bad", (event) => `Given up: ${asked(event)}: ${event.why}`],
+  failed: ["!", "bad", (event) => `Failed: ${subject(event)}: ${event.why} (${again(event)})`],
+  recovered: ["+", "good", (event) => `Works again: ${subject(event)}`],
+  flagged: ["!", "bad", (event) => `Mass guard: ${event.why}`],
+  unflagged: ["+", "good", () => "Mass guard lifted"],
+  empty: ["!", "bad", () => "Empty: no VM is ready"],
+  filled: ["+", "good", () => "No longer empty"],
+};
+
+const user = ({ by }) => (["", "api", "manager", "anonymous"].includes(by) ? "" : ` by ${by}`);
+
+const kind = (event) => KINDS[event.what] ?? ["·", "", () => event.text ?? event.what];
+
+export const sentence = (event) => kind(event)[2](event);
+
+export const poolLink = (name) => el("a.pool", { href: `#/pool/${encodeURIComponent(name)}`, hint: `pool ${name}` }, name);
+export const vmLink = (name) => el("a.vm", { href: `#/vm/${encodeURIComponent(name)}`, hint: name }, name);
+
+/** One event as an item of a list; `within` is what the list is of: its links lead elsewhere only. */
+export function item(event, now, within = {}) {
+  const [mark, paint] = kind(event);
+  const links = [
+    event.pool && event.pool !== within.pool ? poolLink(event.pool) : null,
+    event.vm && event.vm !== within.vm ? vmLink(event.vm) : null,
+  ].filter(Boolean);
+  return el("li.event", {},
+    el("time", { datetime: new Date(event.when * 1000).toISOString(), hint: moment(event.when) }, when(event.when, now)),
+    el(`span.mark.${paint || "plain"}`, { "aria-hidden": "true" }, mark),
+    el("p", {}, el("span.what", {}, sentence(event)), links.length ? el("small", {}, links) : null));
+}
+
+/** A list of events, the newest first, of at most so many. */
+export class Stream {
+  constructor(most, within = {}) {
+    Object.assign(this, { most, within });
+    this.list = el("ol.events", { role: "log", "aria-live": "off", "aria-label": "Events, the newest first" });
+    this.blank = el("p.blank", {}, "Nothing has happened yet");
+    this.node = el("div.stream", {}, this.blank, this.list);
+  }
+
+  /** Put these, the oldest first, on top. */
+  add(events, now) {
+    const items = events.slice(-this.most).map((event) => item(event, now, this.within)).reverse();
+    this.list.prepend(...items);
+    while (this.list.childElementCount > this.most) this.list.lastElementChild.remove();
+    this.blank.hidden = this.list.childElementCount > 0;
+  }
+
+  /** Show these, and no others. */
+  replace(events, now) {
+    this.list.replaceChildren();
+    this.add(events, now);
+  }
+}
+
+/** A VM's life as a bar: how long it was where, with the moments at its ends. */
+export function lifeline(timeline, now) {
+  const turns = [];
+  const TURN = { clone: "pending", ready: "ready", checkout: "running", returned: "ready", completed: "completed", destroyed: null };
+  for (const { what, when: at } of timeline) if (what in TURN) turns.push({ queue: TURN[what], at });
+  if (!turns.length) return null;
+  const end = turns.at(-1).queue === null ? turns.at(-1).at : now;
+  const parts = turns.slice(0, turns.at(-1).queue === null ? -1 : undefined)
+    .map((turn, at) => ({ ...turn, lasted: (turns[at + 1]?.at ?? end) - turn.at }));
+  const bars = parts.map(({ queue: name, lasted }) => {
+    const told = `${name} for ${span(lasted)}`;
+    const part = el(`span.part.${name}`, { hint: told }, el("b", {}, name), " ", span(lasted));
+    part.style.flex = `${lasted} 1 0`;
+    return part;
+  });
+  return el("div.lifeline", { role: "img", "aria-label": parts.map(({ queue: name, lasted }) => `${name} for ${span(lasted)}`).join(", ") }, bars);
+}

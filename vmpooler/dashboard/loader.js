@@ -1,0 +1,45 @@
+// Reads a document again and again: at once when asked, then at most once a second, and never twice at a time.
+
+const PAUSE = 1000; // milliseconds
+
+export class Loader {
+  /** `url()` is asked anew each time; `failed` hears why there is nothing to be had. */
+  constructor(url, loaded, failed = () => {}) {
+    Object.assign(this, { url, loaded, failed, busy: false, again: false, stopped: false });
+  }
+
+  ask() {
+    if (this.busy) this.again = true;
+    else this.load();
+  }
+
+  async load() {
+    this.busy = true;
+    this.again = false;
+    try {
+      const url = this.url();
+      const data = await read(url);
+      if (!this.stopped && url === this.url()) this.loaded(data);
+    } catch (error) {
+      if (!this.stopped) this.failed(error);
+    }
+    setTimeout(() => {
+      this.busy = false;
+      if (this.again && !this.stopped) this.load();
+    }, PAUSE);
+  }
+
+  stop() {
+    this.stopped = true;
+  }
+}
+
+/** A document of the service. Raises NotThere, or an error that says why. */
+async function read(url) {
+  const reply = await fetch(url).catch(() => { throw new Error("The service cannot be reached"); });
+  if (reply.status === 404) throw new NotThere("Nothing is known of it");
+  if (!reply.ok) throw new Error(`The service answers ${reply.status}`);
+  return reply.json();
+}
+
+export class NotThere extends Error {}

@@ -1,0 +1,91 @@
+"""A pool and a VM in full, as people who look closer are told: see docs/events.md."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from vmpooler.domain import lifetime
+from vmpooler.domain.model import NOBODY, Queue, Vm
+from vmpooler.domain.reports import END_OF_TIME, HOUR
+from vmpooler.domain.times import moment
+from vmpooler.settings import Pool
+
+SHOWN_MOST = 500
+"""VMs of a queue that are told of."""
+
+ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
+
+SECRET = "token:token"  # noqa: S105 - the field that has one
+"""The field of a record that nobody is told."""
+
+Tags = Mapping[str, Mapping[str, str]]
+
+
+def settings(pool: Pool) -> dict[str, Any]:
+    """What is configured for a pool."""
+    return attrs.asdict(pool) | {"alias": list(pool.alias)}
+
+
+def by_queue(vms: Iterable[Vm]) -> dict[Queue, list[Vm]]:
+    """VMs in their queues, in the order in which they came there."""
+    found: dict[Queue, list[Vm]] = {queue: [] for queue in ORDER}
+    for vm in sorted(vms, key=lambda vm: (entered(vm) or END_OF_TIME, vm.name)):
+        found[vm.queue].append(vm)
+    return found
+
+
+def queues(found: Mapping[Queue, Sequence[Vm]], tags: Tags, now: float) -> dict[str, Any]:
+    """How many VMs stand in each queue, and the first of them."""
+    shown = {str(queue): [_vm(vm, tags, now) for vm in vms[:SHOWN_MOST]] for queue, vms in found.items()}
+    return {"counts": {str(queue): len(vms) for queue, vms in found.items()}, "queues": shown}
+
+
+def entered(vm: Vm) -> float | None:
+    """When a VM came to its queue, as far as known."""
+    known = {Queue.PENDING: vm.ordered, Queue.READY: vm.ready, Queue.RUNNING: vm.checkout, Queue.DISCOVERED: vm.since}
+    return known.get(vm.queue)
+
+
+def record(known: Mapping[str, str], queue: Queue | None, default_lifetime: float, now: float) -> dict[str, Any]:
+    """What the record of a VM tells; ``default_lifetime`` is in hours."""
+    limit = lifetime.limit(known.get("lifetime", ""), default_lifetime)
+    ends = _ends(moment(known.get("checkout", "")), limit) if queue is Queue.RUNNING else None
+    return {
+        "pool": known.get("pool") or known.get("template"),
+        "queue": queue,
+        "state": queue or ("destroyed" if known.get("destroy") else None),
+        "owner": (known.get("token:user") or NOBODY) if known.get("checkout") else None,
+        "ip": known.get("ip") or None,
+        "tags": tagged(known),
+        "lifetime": limit,
+        "remaining": None if ends is None else round(ends - now, 1),
+        "ends": ends,
+        "disk": known["disk"].split(":") if known.get("disk") else [],
+        "snapshots": [field.removeprefix("snapshot:") for field in known if field.startswith("snapshot:")],
+        "record": {field: value for field, value in known.items() if field != SECRET},
+    }
+
+
+def tagged(known: Mapping[str, str]) -> dict[str, str]:
+    """The tags in a record."""
+    return {field.removeprefix("tag:"): value for field, value in known.items() if field.startswith("tag:")}
+
+
+def _vm(vm: Vm, tags: Tags, now: float) -> dict[str, Any]:
+    running = vm.queue is Queue.RUNNING
+    since, ends = entered(vm), _ends(vm.checkout, vm.lifetime) if running else None
+    return {
+        "name": vm.name,
+        "age": None if vm.ordered is None else round(now - vm.ordered, 1),
+        "since": None if since is None else round(now - since, 1),
+        "owner": vm.owner or None,
+        "tags": tags.get(vm.name, {}),
+        "remaining": None if ends is None else round(ends - now, 1),
+        "missing": running and vm.since is not None,
+    }
+
+
+def _ends(checkout: float | None, limit: float | None) -> float | None:
+    """When a running VM will be completed; None for never."""
+    return None if checkout is None or limit is None else min(checkout + limit * HOUR, END_OF_TIME)

@@ -1,0 +1,73 @@
+"""The history that the dashboard draws: a sample of every pool each minute, and each quarter of an hour."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain import history
+from vmpooler.domain.events import What
+from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
+from vmpooler.domain.model import Queue
+from vmpooler.store import stats
+from vmpooler.store.connection import Connection
+from vmpooler.store.past import Past
+from vmpooler.store.samples import Samples, Taken
+
+MINUTE = MINUTES.seconds
+
+LATE = 0.05
+"""Seconds after the end of a minute that its sample is taken."""
+
+COUNTED = (Queue.READY, Queue.RUNNING, Queue.PENDING)
+
+Told = Callable[[Mapping[str, Sequence[int]], float], None]
+"""Is told a sample and when (epoch) it was taken: of each pool how many VMs are ready, running, pending, and were
+checked out in the last minute."""
+
+
+class Sampler:
+    """Takes samples of pools. ``run`` is the round of a loop, at any time: it takes what is due, and not twice."""
+
+    def __init__(
+        self, pools: Sequence[str], connection: Connection, past: Past, clock: IReactorTime, told: Told
+    ) -> None:
+        self._pools = pools
+        self._connection = connection
+        self._samples = Samples(connection)
+        self._past = past
+        self._clock = clock
+        self._told = told
+
+    async def run(self) -> float:
+        """Take the sample of the minute that is over, unless it was taken; the seconds until the next is due."""
+        now = self._clock.seconds()
+        minute = int(now // MINUTE) - 1
+        taken = await self._samples.taken()
+        if taken is None or taken.when < (minute + 1) * MINUTE:
+            await self._take(minute, taken, now)
+            if (minute + 1) % GROUP == 0:
+                await self._sum_up(minute // GROUP)
+        return (minute + 2) * MINUTE + LATE - self._clock.seconds()
+
+    async def _take(self, minute: int, taken: Taken | None, now: float) -> None:
+        checkouts, event = await self._checkouts(minute, taken)
+        columns = [await stats.sizes(self._connection, queue, self._pools) for queue in COUNTED]
+        rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(self._pools, *columns, strict=True)}
+        samples = {pool: history.packed(row) for pool, row in rows.items()}
+        await self._samples.write(MINUTES, minute, samples, Taken(now, event))
+        self._told(rows, now)
+
+    async def _checkouts(self, minute: int, taken: Taken | None) -> tuple[Mapping[str, int], str]:
+        """The checkouts since the last sample, but none before this minute, and the last event that there is."""
+        last = taken.event if taken else await self._past.newest()
+        found: list[str] = []
+        while events := await self._past.after(last):
+            recent = [event for event in events if event.when >= minute * MINUTE]
+            found += [event.pool for event in recent if event.what is What.CHECKOUT]
+            last = events[-1].id
+        return history.checkouts(found), last
+
+    async def _sum_up(self, quarter: int) -> None:
+        """Write the sample that stands for the minutes of a quarter of an hour."""
+        minutes = await self._samples.read(MINUTES, quarter * GROUP, GROUP, self._pools)
+        await self._samples.write(QUARTERS, quarter, {pool: history.joined(kept) for pool, kept in minutes.items()})

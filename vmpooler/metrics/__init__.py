@@ -1,0 +1,1 @@
+"""Figures about pools, for programs that keep and draw figures."""

@@ -1,0 +1,82 @@
+"""How the pools stand, read for people who watch."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from vmpooler.domain import summary, times
+from vmpooler.domain.model import Queue
+from vmpooler.domain.overview import Failing, Standing, Today, mean
+from vmpooler.domain.summary import Figures
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import load
+
+QUEUES = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
+
+FIGURES_EVERY = 2.0
+"""Seconds between two readings of all clone and boot times of a day, of which there may be thousands."""
+
+
+@attrs.frozen
+class Overview:
+    """How pools stand at one moment, by their names. ``managed``: when (epoch) a manager last took a sample."""
+
+    pools: Mapping[str, Standing]
+    today: Today
+    managed: float | None
+
+
+class Overviews:
+    """Looks at pools, in one round trip while the day's figures do not change."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._today = Today()
+        self._of: tuple[Any, ...] = ()
+        self._read_at = 0.0
+
+    async def look(self, pools: Sequence[str], now: float) -> Overview:
+        """How these pools stand. Raises StoreAway."""
+        day = times.day(now)
+        touched = [
+            key for pool in pools for key in (*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool))
+        ]
+        shared = (keys.CLONING, keys.FLAGGED, keys.LASTBOOT, keys.SAMPLED, keys.clone_times(day), keys.boot_times(day))
+        reply = await self._connection.run(load("overview"), (*touched, *shared), pools)
+        rows, cloning, sampled, *sizes = reply
+        under_way = Counter(cloning)
+        found = {pool: _standing(row, under_way[pool]) for pool, row in zip(pools, rows, strict=True)}
+        managed = float(sampled.partition(" ")[0]) if sampled else None
+        return Overview(found, await self._figures(day, (day, *sizes), now), managed)
+
+    async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:
+        """The day's figures; their means may be some seconds old while there are new ones all the time."""
+        fresh = day == self._today_of and now < self._read_at + FIGURES_EVERY
+        if of != self._of and not fresh:
+            clones, boots = [await self._mean(key(day)) for key in (keys.clone_times, keys.boot_times)]
+            self._of, self._read_at = of, now
+            self._today = Today(clone_average=clones, boot_average=boots)
+        return attrs.evolve(self._today, cloned=of[1])
+
+    @property
+    def _today_of(self) -> str:
+        return self._of[0] if self._of else ""
+
+    async def _mean(self, key: str) -> float | None:
+        texts = await self._connection.call("HVALS", key)
+        return mean(Figures.of([time for text in texts if (time := summary.seconds(text)) is not None]))
+
+
+def _keys(pool: str) -> list[str]:
+    return [*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool)]
+
+
+def _standing(row: Sequence[Any], cloning: int) -> Standing:
+    ready, pending, running, completed, troubles, flagged, last_boot = row
+    pairs = zip(troubles[::2], troubles[1::2], strict=True)
+    failing = tuple(Failing(subject, **json.loads(text)) for subject, text in pairs)
+    return Standing(ready, pending, running, completed, cloning, failing, flagged, last_boot)

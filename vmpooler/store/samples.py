@@ -1,0 +1,74 @@
+"""Samples of the pools, for charts.
+
+Note [How samples are kept]
+
+Each pool has a string for each day (a sample a minute) and one for each thirty days (a sample a quarter of an hour), in
+which a sample stands at the place that its time gives it. So it is bounded, 12 and 23 kilobytes of each; writing one
+again changes nothing; what was not written reads as zeros; and a string expires one such time after its last sample.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from vmpooler.domain.history import MINUTES, SAMPLE, Grain
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import load
+from vmpooler.store.wire import Value
+
+SPARE = 3600
+"""Seconds that samples are kept longer than they are asked for."""
+
+
+@attrs.frozen
+class Taken:
+    """When (epoch) a sample was taken, and the last event that it counted."""
+
+    when: float
+    event: str
+
+
+class Samples:
+    """Writes and reads samples. A sample's number is its time (epoch) divided by the seconds of its grain."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def taken(self) -> Taken | None:
+        """When the last was taken; None for never."""
+        text: str | None = await self._connection.call("GET", keys.SAMPLED)
+        if not text:
+            return None
+        when, _, event = text.partition(" ")
+        return Taken(float(when), event)
+
+    async def write(self, grain: Grain, number: int, samples: Mapping[str, bytes], taken: Taken | None = None) -> None:
+        """Write one sample of each pool."""
+        chunk, place = divmod(number, grain.chunk)
+        note = f"{taken.when:.3f} {taken.event}" if taken else ""
+        keep = grain.chunk * grain.seconds + SPARE
+        touched = (keys.SAMPLED, *(_key(grain, chunk, pool) for pool in samples))
+        args: list[Value] = [note, place * SAMPLE.size, keep, *samples.values()]
+        await self._connection.run(load("sample"), touched, args)
+
+    async def read(self, grain: Grain, first: int, count: int, pools: Sequence[str]) -> dict[str, bytes]:
+        """So many samples of each pool, from number ``first`` on."""
+        found = dict.fromkeys(pools, b"")
+        while count > 0:
+            chunk, place = divmod(first, grain.chunk)
+            some = min(count, grain.chunk - place)
+            for pool, kept in zip(pools, await self._part(grain, chunk, place, some, pools), strict=True):
+                found[pool] += kept.ljust(some * SAMPLE.size, b"\0")
+            first, count = first + some, count - some
+        return found
+
+    async def _part(self, grain: Grain, chunk: int, place: int, count: int, pools: Sequence[str]) -> list[bytes]:
+        touched = [_key(grain, chunk, pool) for pool in pools]
+        ends = (place * SAMPLE.size, (place + count) * SAMPLE.size - 1)
+        found = await self._connection.run(load("samples"), touched, ends)
+        return [text.encode("utf-8", "surrogateescape") for text in found]
+
+
+def _key(grain: Grain, chunk: int, pool: str) -> str:
+    return keys.minutes(chunk, pool) if grain is MINUTES else keys.quarters(chunk, pool)

@@ -1,0 +1,67 @@
+"""``/dashboard/pools/{name}`` and ``/dashboard/vms/{name}``: for people who look closer."""
+
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain import overview, views
+from vmpooler.domain.errors import NoSuchVm, UnknownPools
+from vmpooler.domain.model import Queue
+from vmpooler.domain.names import short
+from vmpooler.settings import Settings
+from vmpooler.store.connection import Connection
+from vmpooler.store.look import look
+from vmpooler.store.overview import Overviews
+from vmpooler.store.past import Past
+from vmpooler.store.vms import Vms
+from vmpooler.web.frames import told
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+from vmpooler.web.text import Json
+
+EVENTS = 50
+"""Events of a pool that are told."""
+
+
+class CloserRoutes:
+    """The routes of a pool and of a VM in full."""
+
+    def __init__(
+        self, settings: Settings, connection: Connection, overviews: Overviews, past: Past, clock: IReactorTime
+    ) -> None:
+        self._pools = {pool.name: pool for pool in settings.pools}
+        self._lifetime = settings.general.vm_lifetime
+        self._connection = connection
+        self._overviews = overviews
+        self._past = past
+        self._vms = Vms(connection)
+        self._clock = clock
+
+    def mount(self, app: JsonApp) -> None:
+        """Add these routes to an application."""
+        app.route("GET", "/dashboard/pools/<name>", self.pool)
+        app.route("GET", "/dashboard/vms/<host>", self.vm)
+
+    async def pool(self, request: Request, name: str) -> Json:
+        """A pool: its settings, its VMs by queue, its last events."""
+        if name not in self._pools:
+            raise UnknownPools(name)
+        now, pool = self._clock.seconds(), self._pools[name]
+        seen = await self._overviews.look([name], now)
+        found = views.by_queue((await look(self._connection, name, self._lifetime)).vms)
+        shown = [vm.name for vms in found.values() for vm in vms[: views.SHOWN_MOST] if vm.queue is Queue.RUNNING]
+        tags = {vm: views.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}
+        events = await self._past.latest(EVENTS, lambda event: event.pool == name)
+        row = overview.row(pool, seen.pools[name])
+        known = {"now": now, "pool": row, "settings": views.settings(pool)}
+        return {**known, **views.queues(found, tags, now), "events": [told(event) for event in events]}
+
+    async def vm(self, request: Request, host: str) -> Json:
+        """A VM: its record, and its whole life."""
+        now, vm = self._clock.seconds(), short(host)
+        record, timeline = await self._vms.record(vm), await self._vms.timeline(vm)
+        if not record and not timeline:
+            raise NoSuchVm(f"{vm} is not known")
+        pool = record.get("pool") or record.get("template") or (timeline[-1].pool if timeline else "")
+        queue = await self._vms.queue(vm, pool) if pool else None
+        known = views.record(record, queue, self._lifetime, now) | {"pool": pool or None}
+        events = [{name: value for name, value in told(event).items() if name != "id"} for event in timeline]
+        return {"now": now, "name": vm, **known, "timeline": events}

@@ -1,0 +1,69 @@
+"""``/events``: what happens, as it happens."""
+
+from collections.abc import Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from vmpooler.domain.names import short
+from vmpooler.settings import Pool
+from vmpooler.web.feed import Feed
+from vmpooler.web.journal import Filter
+from vmpooler.web.json_app import written
+from vmpooler.web.listener import Listener
+from vmpooler.web.pace import Pace
+from vmpooler.web.request import Request
+
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+
+MANY = "as many clients as may (config.event_clients) are listening to events already"
+
+ENDING = "the service is about to end"
+
+
+class Events(Resource):
+    """Makes each request a listener of the feed, at most ``most`` at once."""
+
+    isLeaf = True
+
+    def __init__(self, feed: Feed, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
+        super().__init__()
+        self._feed = feed
+        self._pools = pools
+        self._most = most
+        self._clock = clock
+        self._stall = pace.stall
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer for as long as the client listens."""
+        if request.method != b"GET":
+            return written(request, 404, {"ok": False})
+        wanted = self._wanted(request)
+        if wanted is None:
+            return written(request, 404, {"ok": False})
+        if self._feed.closed or len(self._feed.listeners) >= self._most:
+            return written(request, 503, {"ok": False, "message": ENDING if self._feed.closed else MANY})
+        for name, value in HEADERS.items():
+            request.setHeader(name, value)
+        last = request.getHeader(b"last-event-id")
+        known = request.query("last") if last is None else last.decode("utf-8", "replace")
+        self._feed.join(Listener(request, wanted, self._feed, self._clock, self._stall), known or None)
+        return NOT_DONE_YET
+
+    def _wanted(self, request: Request) -> Filter | None:
+        """What the query leaves; None when it names a pool that there is not."""
+        pools, vms = request.query("pool"), request.query("vm")
+        found = None if pools is None else self._named(pools.split(","))
+        hosts = None if vms is None else frozenset(map(short, vms.split(",")))
+        return None if pools is not None and found is None else Filter(found, hosts)
+
+    def _named(self, names: Sequence[str]) -> frozenset[str] | None:
+        """The pools of names and aliases; None when one of these is unknown."""
+        found = [{pool.name for pool in self._pools if name in (pool.name, *pool.alias)} for name in names]
+        return frozenset().union(*found) if all(found) else None

@@ -1,0 +1,98 @@
+"""The page's files: small, read once, and served with all that makes them quick and safe."""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import attrs
+from twisted.web import http
+
+from vmpooler.web.json_app import sent, written
+from vmpooler.web.request import Request
+
+TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "ico": "image/x-icon",
+}
+"""The kinds of files that are served, by their suffix."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may do: nothing but what comes from here, and nothing that stands in the page itself."""
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
+}
+
+INDEX = "index.html"
+
+
+@attrs.frozen
+class File:
+    """A file as it is sent; ``packed`` is its gzip, None where that is not smaller."""
+
+    type: str
+    body: bytes
+    packed: bytes | None
+    etag: str
+
+    @classmethod
+    def of(cls, suffix: str, body: bytes) -> "File":
+        """A file of this content."""
+        packed = gzip.compress(body, 9, mtime=0)
+        small = packed if len(packed) < len(body) else None
+        return cls(TYPES[suffix], body, small, hashlib.sha256(body).hexdigest()[:32])
+
+
+class Files:
+    """The files in ``vmpooler/dashboard``, as they were at the start."""
+
+    def __init__(self, folder: Traversable | None = None) -> None:
+        self._files = dict(_found(folder or files("vmpooler").joinpath("dashboard"), ""))
+
+    def answer(self, request: Request, parts: list[str]) -> bytes:
+        """The file of a path below the page's."""
+        file = self._files.get("/".join(parts) or INDEX)
+        if file is None or request.method not in (b"GET", b"HEAD"):
+            return written(request, 404, {"ok": False})
+        packed = file.packed if takes_gzip(request) else None
+        if request.setETag(f'"{file.etag}{"-gz" if packed else ""}"'.encode()) == http.CACHED:
+            for name, value in HEADERS.items():
+                request.setHeader(name, value)
+            return b""
+        coding = {"Content-Encoding": "gzip"} if packed else {}
+        return sent(request, 200, packed or file.body, HEADERS | coding | {"Content-Type": file.type})
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether a client can read gzip; one that says ``gzip;q=0`` cannot."""
+    codings = (request.getHeader(b"accept-encoding") or b"").decode("latin-1").replace(" ", "").lower().split(",")
+    return any(name in ("gzip", "*") and rest not in ("q=0", "q=0.0") for name, _, rest in map(_split, codings))
+
+
+def _split(coding: str) -> tuple[str, str, str]:
+    return coding.partition(";")
+
+
+def _found(folder: Traversable, path: str) -> Iterator[tuple[str, File]]:
+    if not folder.is_dir():
+        return
+    for each in folder.iterdir():
+        suffix = each.name.rpartition(".")[2]
+        if each.is_dir():
+            yield from _found(each, f"{path}{each.name}/")
+        elif suffix in TYPES:
+            yield path + each.name, File.of(suffix, each.read_bytes())

@@ -1,0 +1,94 @@
+"""``/dashboard/history``: what charts are drawn of."""
+
+import gzip
+from collections.abc import Sequence
+from math import ceil
+from typing import Any
+
+from twisted.internet.defer import DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from vmpooler.domain import history, overview, summary, times
+from vmpooler.domain.errors import UnknownPools
+from vmpooler.domain.history import Range
+from vmpooler.store.samples import Samples
+from vmpooler.store.summaries import Summaries
+from vmpooler.web.files import takes_gzip
+from vmpooler.web.frames import compact
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.request import Request
+
+LATE = 2.0
+"""Seconds after the end of a minute until which its sample may not have been written."""
+
+WEEK = 7
+
+WITH_WEEK = "7d"
+
+TOGETHER = 8
+"""Pools whose samples are worked on in one turn of the reactor."""
+
+
+class HistoryRoutes:
+    """The route of the history. An answer is put together once for all who ask for it within a minute."""
+
+    def __init__(self, pools: Sequence[str], samples: Samples, summaries: Summaries, clock: IReactorTime) -> None:
+        self._pools = pools
+        self._samples = samples
+        self._summaries = summaries
+        self._clock = clock
+        self._one_at_a_time = DeferredLock()
+        self._minute = 0
+        self._answers: dict[tuple[str, str | None], bytes] = {}
+
+    def mount(self, app: JsonApp) -> None:
+        """Add this route to an application."""
+        app.route("GET", "/dashboard/history", self.show)
+
+    async def show(self, request: Request) -> bytes:
+        """The samples of ``?range=``, of all pools or of ``?pool=``."""
+        name, pool = request.query("range") or "1h", request.query("pool")
+        wanted = history.range_of(name)
+        if pool is not None and pool not in self._pools:
+            raise UnknownPools(pool)
+        async with self._one_at_a_time:
+            answer = await self._answer(name, wanted, pool)
+        request.setHeader("Vary", "Accept-Encoding")
+        request.setHeader("Cache-Control", "no-cache")
+        if not takes_gzip(request):
+            return gzip.decompress(answer)
+        request.setHeader("Content-Encoding", "gzip")
+        return answer
+
+    async def _answer(self, name: str, wanted: Range, pool: str | None) -> bytes:
+        now = self._clock.seconds()
+        minute = int((now - LATE) // history.MINUTES.seconds)
+        if minute != self._minute:
+            self._minute = minute
+            self._answers.clear()
+        if (name, pool) not in self._answers:
+            told = await self._told(wanted, [pool] if pool else self._pools, wanted.fine if pool else wanted.group)
+            if name == WITH_WEEK:
+                told["week"] = await self._week(now)
+            self._answers[name, pool] = gzip.compress(compact(told), 5, mtime=0)
+        return self._answers[name, pool]
+
+    async def _told(self, wanted: Range, pools: Sequence[str], group: int) -> dict[str, Any]:
+        """The samples so far, in steps that begin at multiples of their length: so a step stays what it is."""
+        step = wanted.grain.seconds * group
+        count = wanted.samples // group
+        end = ceil(self._minute * history.MINUTES.seconds / step)
+        found: dict[str, Any] = {}
+        for first in range(0, len(pools), TOGETHER):
+            some = pools[first : first + TOGETHER]
+            kept = await self._samples.read(wanted.grain, (end - count) * group, wanted.samples, some)
+            found |= {pool: history.series(samples, group) for pool, samples in kept.items()}
+            await deferLater(self._clock, 0)
+        return {"from": (end - count) * step, "step": step, "count": count, "pools": found}
+
+    async def _week(self, now: float) -> list[Any]:
+        """The last days, of all pools."""
+        dates = summary.days(times.day(now - (WEEK - 1) * times.DAY), None, times.day(now))
+        days = await self._summaries.sums(dates, ["clone", "boot"], now)
+        return overview.week(dates, [day["clone"] for day in days], [day["boot"] for day in days])

@@ -1,0 +1,146 @@
+"""What happened lately, as every listener is told it: a log with places in it, bounded, and one for all listeners."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from vmpooler.domain.events import Event
+from vmpooler.web.frames import framed
+
+KEPT = 2000
+"""Entries that a listener may be behind."""
+
+Id = tuple[int, int]
+
+
+def parsed(id: str) -> Id | None:
+    """A stream's id as what can be compared; None for what is none."""
+    first, _, second = id.partition("-")
+    plain = all(part.isascii() and part.isdigit() and len(part) <= 20 for part in (first, second))
+    return (int(first), int(second)) if plain else None
+
+
+def written(id: Id) -> str:
+    """The same as text."""
+    return f"{id[0]}-{id[1]}"
+
+
+@attrs.frozen
+class Filter:
+    """What a listener wants to hear of: these pools, these VMs; all when None."""
+
+    pools: frozenset[str] | None = None
+    vms: frozenset[str] | None = None
+
+    def wants(self, event: Event) -> bool:
+        """Whether an event is to be told."""
+        return (self.pools is None or event.pool in self.pools) and (self.vms is None or event.vm in self.vms)
+
+
+@attrs.frozen
+class Happened:
+    """An event, and its frame."""
+
+    event: Event
+    frame: bytes
+
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""Rows of pools that changed, by the pools' names."""
+
+
+class Journal:
+    """Events and changed rows in the order in which they are told. A place is the number of entries before it."""
+
+    def __init__(self) -> None:
+        self._entries: list[Happened | Rows] = []
+        self._ids: list[Id] = []
+        self._start = 0
+        self.newest_id: Id = (0, 0)
+
+    @property
+    def newest(self) -> str:
+        """The id of the newest event."""
+        return written(self.newest_id)
+
+    @property
+    def start(self) -> int:
+        """The first place that can still be told from."""
+        return self._start
+
+    @property
+    def end(self) -> int:
+        """The place after all that happened."""
+        return self._start + len(self._entries)
+
+    def happened(self, event: Event) -> bool:
+        """Enter an event; False when it stands here already."""
+        id = parsed(event.id)
+        if id is None or (self._ids and id <= self._ids[-1]):
+            return False
+        self._enter(Happened(event, framed(event)), id)
+        self.newest_id = id
+        return True
+
+    def changed(self, rows: Rows) -> None:
+        """Enter rows that changed."""
+        self._enter(rows, self._ids[-1] if self._ids else (0, 0))
+
+    def precede(self, events: Sequence[Event]) -> None:
+        """Enter events in front of all, as far as they are older."""
+        first = self._ids[0] if self._ids else None
+        older = [(id, event) for event in events if (id := parsed(event.id)) and (first is None or id < first)]
+        self._entries[:0] = [Happened(event, framed(event)) for _, event in older]
+        self._ids[:0] = [id for id, _ in older]
+        self._start -= len(older)
+        if first is None and older:
+            self.newest_id = older[-1][0]
+
+    def place_after(self, id: Id) -> int | None:
+        """The place after an event; None when it is older than what stands here."""
+        if not self._ids:
+            return self.end if id == (0, 0) else None
+        if id < self._ids[0]:
+            return None
+        return self._start + bisect_right(self._ids, id)
+
+    def since(self, place: int, end: int, wanted: Filter) -> tuple[list[bytes], dict[str, Any] | None]:
+        """The frames of the events between two places, and the rows that changed, the newest of each pool; None when
+        there is nothing to tell of rows."""
+        frames: list[bytes] = []
+        rows: dict[str, Any] = {}
+        news = False
+        for entry in self._entries[place - self._start : end - self._start]:
+            if not isinstance(entry, Happened):
+                rows.update(entry)
+                news = True
+            elif wanted.wants(entry.event):
+                frames.append(entry.frame)
+        if wanted.pools is not None:
+            rows = {pool: row for pool, row in rows.items() if pool in wanted.pools}
+            news = bool(rows)
+        return frames, rows if news else None
+
+    def id_at(self, place: int) -> str:
+        """The newest event before a place."""
+        id = self._ids[place - self._start - 1] if place > self._start else (0, 0)
+        return written(id)
+
+    def recent(self, count: int, wanted: Filter) -> list[Event]:
+        """The last so many events, the oldest first."""
+        found: list[Event] = []
+        for entry in reversed(self._entries):
+            if isinstance(entry, Happened) and wanted.wants(entry.event):
+                found.append(entry.event)
+                if len(found) == count:
+                    break
+        return found[::-1]
+
+    def _enter(self, entry: Happened | Rows, id: Id) -> None:
+        self._entries.append(entry)
+        self._ids.append(id)
+        if len(self._entries) >= 2 * KEPT:
+            del self._entries[:KEPT], self._ids[:KEPT]
+            self._start += KEPT

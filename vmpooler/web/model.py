@@ -1,0 +1,110 @@
+"""How the pools stand, as listeners are told: read when something happened, and a few times a minute at any rate."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from vmpooler.domain import overview
+from vmpooler.domain.errors import StoreAway
+from vmpooler.settings import Pool
+from vmpooler.store.overview import Overviews
+from vmpooler.web.pace import AGAIN, Pace
+
+
+class Model:
+    """Knows the rows of docs/events.md, the day's figures, and when they were read (``now``), while it is running.
+
+    ``first`` is awaited before the pools become known. ``changed`` is called with the rows that changed, ``known`` when
+    all are known, also after they were not for a while.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        overviews: Overviews,
+        clock: IReactorTime,
+        pace: Pace,
+        first: Callable[[], Awaitable[None]],
+        changed: Callable[[Mapping[str, Any]], None],
+        known: Callable[[], None],
+    ) -> None:
+        self.ready = False
+        self.rows: dict[str, Mapping[str, Any]] = {}
+        self.figures: dict[str, Any] = {}
+        self.now = 0.0
+        self._pools = {pool.name: pool for pool in pools}
+        self._overviews = overviews
+        self._clock = clock
+        self._pace = pace
+        self._first, self._changed, self._known = first, changed, known
+        self._touched: set[str] = set()
+        self._whole_at = 0.0
+        self._running: Deferred[None] | None = None
+        self._waiting: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read, if that was not begun."""
+        if self._running is None:
+            self._running = Deferred.fromCoroutine(self._watch())
+            self._running.addErrback(lambda _: None)  # its end
+
+    def stop(self) -> None:
+        """Read no more, until started again."""
+        if self._running is not None:
+            running, self._running, self.ready = self._running, None, False
+            running.cancel()
+
+    def heard(self, pool: str) -> None:
+        """Something happened in a pool."""
+        if self._running is not None and pool in self._pools:
+            self._touched.add(pool)
+            if self._waiting is not None and not self._waiting.called:
+                self._waiting.callback(None)
+
+    async def _watch(self) -> None:
+        while True:
+            await deferLater(self._clock, self._pace.spacing if await self._read() else AGAIN)
+            if self.ready and not self._touched:
+                self._waiting = Deferred()
+                await self._waiting.addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
+
+    async def _read(self) -> bool:
+        """Look at the pools that something happened in; whether that was possible."""
+        now = self._clock.seconds()
+        whole = not self.ready or now >= self._whole_at
+        touched, self._touched = self._touched, set()
+        try:
+            if not self.ready:
+                await self._first()
+            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched], now)
+        except StoreAway:
+            self.ready = False
+            return False
+        except Exception:
+            self.log.failure("[!] the pools cannot be shown")
+            self.ready = False
+            return False
+        if whole:
+            self._whole_at = now + self._pace.whole
+        if not self.ready:
+            self.ready = True
+            self._known()
+        return True
+
+    async def _look(self, pools: Collection[str], now: float) -> None:
+        seen = await self._overviews.look(list(pools), now)
+        rows = {pool: overview.row(self._pools[pool], standing) for pool, standing in seen.pools.items()}
+        figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}
+        changed = {pool: row for pool, row in rows.items() if row != self.rows.get(pool)}
+        news = bool(changed) or figures != self.figures
+        self.rows |= changed
+        self.figures, self.now = figures, now
+        if self.ready and news:
+            self._changed(changed)
