@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.dashboard.browser import Browser
 from tests.service.process import Service, until
@@ -104,6 +105,28 @@ def test_a_vm_shows_its_whole_life_as_it_goes_on(service: Service, browser: Brow
     ]
     assert browser.text("h1 + .state") == "destroyed"
     assert all(queue in browser.text(".lifeline") for queue in ("pending", "ready", "running", "completed"))
+
+
+def test_a_chart_tells_its_values_to_the_keyboard(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    chart = browser.sees(".chart svg[tabindex='0']")
+    assert chart.get_attribute("aria-label") == "Running VMs"
+    browser.tab_to("Running VMs")
+    browser.press(Keys.END)
+    told = browser.sees(".tip", "together").text
+    assert [line.split()[0] for line in told.split("\n")[1:]] == ["windows", "ubuntu", "debian", "together"]
+    assert f"debian {browser.text('.legend .s0 b')}" in str(chart.get_attribute("aria-valuetext"))
+    browser.press(Keys.ESCAPE)
+    browser.gone(".tip")
+
+
+def test_each_number_says_what_it_means(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    cells = browser.script("return [...document.querySelectorAll('.sums > div')].map((it) => it.ariaDescription)")
+    assert len(cells) == 9
+    assert all(cells)
+    browser.tab_to("booting")
+    browser.sees(".tip", "cloned and do not answer yet")
 
 
 def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> None:
