@@ -1,6 +1,7 @@
 """What the page shows."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -129,8 +130,38 @@ def test_each_number_says_what_it_means(service: Service, browser: Browser) -> N
     browser.sees(".tip", "cloned and do not answer yet")
 
 
+def test_a_range_is_looked_back_on_and_kept_in_the_address(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    browser.sees(".ranges span", "24h").click()
+    until(lambda: "range=24h" in browser.driver.current_url, "the address has it")
+    browser.driver.refresh()
+    chart = browser.sees(".chart svg[tabindex='0']")
+    browser.tab_to("Running VMs")
+
+    def first() -> datetime:
+        browser.press(Keys.HOME)
+        told = str(chart.get_attribute("aria-valuetext")).split(", ")
+        return datetime.strptime(" ".join(told[1:3]), "%d %b %Y %H:%M:%S UTC")
+
+    def is_a_day_ago() -> bool:
+        return timedelta(hours=23) < datetime.now(UTC).replace(tzinfo=None) - first() < timedelta(hours=25)
+
+    until(is_a_day_ago, "it begins a day ago")
+
+
+def test_times_are_of_the_zone_of_the_one_who_looks(service: Service, browser: Browser) -> None:
+    browser.lives_in("Asia/Tokyo")
+    browser.open(service.url)
+    shown = browser.sees(".event time")
+    there = datetime.fromisoformat(str(shown.get_attribute("datetime"))) + timedelta(hours=9)
+    assert shown.text.endswith(f"{there:%H:%M:%S}")
+    assert str(shown.get_attribute("aria-description")).endswith(f"{there:%H:%M:%S} GMT+9")
+
+
 def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> None:
     browser.forgiven = ("status of 404",)
+    browser.open(service.url, "#/pool/no-such-pool")
+    browser.sees(".blank", "Nothing is known of it")
     browser.open(service.url, "#/vm/vm-nobody")
     browser.sees(".blank", "Nothing is known of a VM vm-nobody")
 

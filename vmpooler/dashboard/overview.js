@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { arrange, el, say } from "./dom.js";
-import { number, took } from "./format.js";
+import { number, split, took } from "./format.js";
 import { Stream } from "./happening.js";
 import { ends, gravity } from "./model.js";
 import { Tile } from "./tile.js";
@@ -165,5 +165,3 @@ export class Overview {
   }
 
 }
-
-const split = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
