@@ -14,10 +14,10 @@ FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3
 NO_PYTHON := Python 3.11 or 3.12 with its venv module must be on PATH (Debian: apt-get install python3-venv).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check test-deps clean
+.PHONY: help run test check test-deps screenshots clean
 
 help:  ## show this
-	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-10s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.has-embedded  ## start the service on simulated pools; ARGS="--port 4568" for another port
 	@$(if $(EMBEDDED),,echo "$(NO_REDIS)";) exec $(BIN)/twistd -n --pidfile= vmpooler --demo $(ARGS)
@@ -39,6 +39,9 @@ test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests nee
 	    $$sudo apt-get update --quiet && \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $$packages; \
 	fi
+
+screenshots: $(VENV)/.has-embedded $(VENV)/.has-test  ## make the pictures of the dashboard in docs/images anew (needs Chromium: make test-deps)
+	@$(BIN)/python -m tests.dashboard.screenshots
 
 clean:  ## remove the virtual environment and what tools left; the data of services stays
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis twisted/plugins/dropin.cache

@@ -159,9 +159,8 @@ def test_what_is_not_served_yet_is_a_warning_and_told_once_for_many_pools() -> N
     text = """
         statsd: {server: s}
         tracing: {enabled: true}
-        config: {backend_weight: {a: 1}, site_name: here}
+        config: {backend_weight: {a: 1}}
         redis: {reconnect_attempts: 3}
-        graphite: {server: g}
         pools:
           - {name: a, size: 1, network: n, dns_plugin: d}
           - {name: b, size: 1, network: n}
@@ -173,11 +172,9 @@ def test_what_is_not_served_yet_is_a_warning_and_told_once_for_many_pools() -> N
             "statsd",
             "tracing",
             "config.backend_weight",
-            "config.site_name",
             "redis.reconnect_attempts",
             "pools[0].network and 2 more like it",
             "pools[0].dns_plugin",
-            "graphite",
         )
     )
 

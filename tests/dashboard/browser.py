@@ -54,10 +54,15 @@ class Browser:
         """An empty tab of a laptop's size, in the light, with nothing in its cache."""
         self.driver.get("about:blank")
         self.looks(1280, 800)
+        self.lives_in("UTC")
         self.forgiven = ()
         self.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
         self.console()
         self.requests()
+
+    def lives_in(self, zone: str) -> None:
+        """The time zone of the one who looks, such as Asia/Tokyo."""
+        self.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
 
     def looks(self, width: int, height: int, scheme: Scheme = "light") -> None:
         """The size of the window in pixels, and what the system's setting says."""

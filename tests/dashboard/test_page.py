@@ -1,10 +1,12 @@
 """What the page shows."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.dashboard.browser import Browser
 from tests.service.process import Service, until
@@ -106,8 +108,60 @@ def test_a_vm_shows_its_whole_life_as_it_goes_on(service: Service, browser: Brow
     assert all(queue in browser.text(".lifeline") for queue in ("pending", "ready", "running", "completed"))
 
 
+def test_a_chart_tells_its_values_to_the_keyboard(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    chart = browser.sees(".chart svg[tabindex='0']")
+    assert chart.get_attribute("aria-label") == "Running VMs"
+    browser.tab_to("Running VMs")
+    browser.press(Keys.END)
+    told = browser.sees(".tip", "together").text
+    assert [line.split()[0] for line in told.split("\n")[1:]] == ["windows", "ubuntu", "debian", "together"]
+    assert f"debian {browser.text('.legend .s0 b')}" in str(chart.get_attribute("aria-valuetext"))
+    browser.press(Keys.ESCAPE)
+    browser.gone(".tip")
+
+
+def test_each_number_says_what_it_means(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    cells = browser.script("return [...document.querySelectorAll('.sums > div')].map((it) => it.ariaDescription)")
+    assert len(cells) == 9
+    assert all(cells)
+    browser.tab_to("booting")
+    browser.sees(".tip", "cloned and do not answer yet")
+
+
+def test_a_range_is_looked_back_on_and_kept_in_the_address(service: Service, browser: Browser) -> None:
+    browser.open(service.url)
+    browser.sees(".ranges span", "24h").click()
+    until(lambda: "range=24h" in browser.driver.current_url, "the address has it")
+    browser.driver.refresh()
+    chart = browser.sees(".chart svg[tabindex='0']")
+    browser.tab_to("Running VMs")
+
+    def first() -> datetime:
+        browser.press(Keys.HOME)
+        told = str(chart.get_attribute("aria-valuetext")).split(", ")
+        return datetime.strptime(" ".join(told[1:3]), "%d %b %Y %H:%M:%S UTC")
+
+    def is_a_day_ago() -> bool:
+        return timedelta(hours=23) < datetime.now(UTC).replace(tzinfo=None) - first() < timedelta(hours=25)
+
+    until(is_a_day_ago, "it begins a day ago")
+
+
+def test_times_are_of_the_zone_of_the_one_who_looks(service: Service, browser: Browser) -> None:
+    browser.lives_in("Asia/Tokyo")
+    browser.open(service.url)
+    shown = browser.sees(".event time")
+    there = datetime.fromisoformat(str(shown.get_attribute("datetime"))) + timedelta(hours=9)
+    assert shown.text.endswith(f"{there:%H:%M:%S}")
+    assert str(shown.get_attribute("aria-description")).endswith(f"{there:%H:%M:%S} GMT+9")
+
+
 def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> None:
     browser.forgiven = ("status of 404",)
+    browser.open(service.url, "#/pool/no-such-pool")
+    browser.sees(".blank", "Nothing is known of it")
     browser.open(service.url, "#/vm/vm-nobody")
     browser.sees(".blank", "Nothing is known of a VM vm-nobody")
 

@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 def filled(page: str) -> str:
     """The page with every table as it should be."""
     return re.sub(
-        r"^(<!-- settings: (\w+) -->)\n\n(?:(?:\|.*\n)+\n)?",
+        r"^(<!-- settings: (\w+) -->)\n\n(?:(?:\|.*\n)+\n?)*",
         lambda place: f"{place[1]}\n\n{table(getattr(settings, place[2]))}\n",
         page,
         flags=re.MULTILINE,

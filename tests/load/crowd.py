@@ -12,10 +12,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vmpooler.embedded.program import guarded
+
+ROOT = Path(__file__).parents[2]
 
 ASK = b"GET /dashboard/events HTTP/1.0\r\n\r\n"
 MARK = b"\nevent: event\n"
@@ -90,7 +93,7 @@ class Crowd:
     def __init__(self, port: int, count: int, *options: str) -> None:
         command = [sys.executable, "-m", "tests.load.crowd", str(port), str(count), *options]
         self._process = subprocess.Popen(
-            guarded(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            guarded(command), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
     def __enter__(self) -> Self:

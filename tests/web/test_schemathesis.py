@@ -79,6 +79,7 @@ async def test_any_request_is_answered_as_the_document_says(
     (tmp_path / "schemathesis.toml").write_text(config)
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", *options]
     command += ["--seed=1", "--max-examples=30", "--phases=examples,coverage,fuzzing", "--no-color"]
+    command += ["--exclude-operation-id=events"]  # its answer has no end
     command += [f"http://127.0.0.1:{served.port}/api/openapi.json"]
     program, *arguments = command
     out, err, code = await getProcessOutputAndValue(program, arguments, os.environ, str(tmp_path))

@@ -40,7 +40,7 @@ async def test_slashes_the_prefix_and_encoding_make_no_difference(serve: Serve, 
     ("method", "path"),
     [
         *[("GET", path) for path in ("/api/v1", "/nothing", "/api/v1/api/v1/vm", "/vm/a/b", "/vm%2Fa", "/vm/%00")],
-        *[("GET", path) for path in ("/vm/%ff", "/vm/..", "/vm/.", "/vm/.example.com", "http://localhost", "xvm", "*")],
+        *[("GET", path) for path in ("/vm/%ff", "/vm/..", "/vm/.", "/vm/.example.com", "xvm", "*")],
         *[(method, "/vm") for method in ("PUT", "PATCH", "OPTIONS", "DELETE", "TRACE", "GETT")],
         *[("OPTIONS", "*"), ("POST", "*"), ("CONNECT", "localhost:80")],
         *[("PATCH", "/vm/a"), ("POST", "/status"), ("POST", "/nothing"), ("POST", "/vm/%ff"), ("POST", "/vm/a%2Fb")],
@@ -225,5 +225,5 @@ def test_nothing_that_a_client_sends_is_an_internal_error(
     client.dataReceived(transport.value())
     answer: Any = client.answer.result
     assert answer.status in (200, 302, 400, 404, 503)
-    if method != "HEAD" and not answer.headers["content-type"].startswith("text/"):  # the page about the API
+    if method != "HEAD" and answer.status != 302 and not answer.headers["content-type"].startswith("text/"):
         assert isinstance(answer.json, list) or isinstance(answer.json["ok"], bool)

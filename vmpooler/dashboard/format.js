@@ -45,3 +45,6 @@ export function number(value, digits = 0) {
 
 /** "1 VM", "3 VMs". */
 export const count = (many, noun) => `${number(many)} ${noun}${many === 1 ? "" : "s"}`;
+
+/** The words of a filter. */
+export const split = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);

@@ -4,7 +4,7 @@ import { askToken, token } from "./action.js";
 import { el, say, set } from "./dom.js";
 import { clock, count, span } from "./format.js";
 import { Feed } from "./feed.js";
-import { sentence, Stream } from "./happening.js";
+import { EventsView } from "./journal.js";
 import { gravity, Model } from "./model.js";
 import { Loader } from "./loader.js";
 import { Overview } from "./overview.js";
@@ -194,7 +194,7 @@ class Page {
   }
 
   made(view, name) {
-    if (view === "pool" && this.model.rows.has(name)) return new PoolView(this.model, name, this.range);
+    if (view === "pool" && name) return new PoolView(this.model, name, this.range);
     if (view === "vm" && name) return new VmView(this.model, name);
     if (view === "events") return new EventsView(this.model, $("filter").value);
     this.overview ??= new Overview(this.model);
@@ -233,32 +233,6 @@ class Page {
     const query = new URLSearchParams({ ...($("filter").value && { q: $("filter").value }), ...(this.range !== "1h" && { range: this.range }) });
     const path = [view, name].filter(Boolean).map(encodeURIComponent).join("/");
     history.replaceState(null, "", `#/${path}${query.size ? `?${query}` : ""}`);
-  }
-}
-
-/** All events that are kept, filtered by the words given. */
-class EventsView {
-  constructor(model, text) {
-    Object.assign(this, { model, words: [] });
-    this.stream = new Stream(300);
-    this.node = el("div.detail.log", {}, el("header.head", {}, el("a.back", { href: "#/" }, "All pools"), el("h1", { tabindex: -1 }, "Events")), this.stream.node);
-    this.filter(text);
-  }
-
-  fits(event) {
-    const text = `${event.pool} ${event.vm} ${event.by} ${event.what} ${sentence(event)}`.toLowerCase();
-    return this.words.every((word) => text.includes(word));
-  }
-
-  filter(text) {
-    this.words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    this.stream.replace(this.model.events.filter((event) => this.fits(event)), this.model.now());
-  }
-
-  update({ reset, events }) {
-    if (reset) this.stream.replace(this.model.events.filter((event) => this.fits(event)), this.model.now());
-    else this.stream.add(events.filter((event) => this.fits(event)), this.model.now());
-    return false;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { arrange, el, say } from "./dom.js";
-import { number, took } from "./format.js";
+import { number, split, took } from "./format.js";
 import { Stream } from "./happening.js";
 import { ends, gravity } from "./model.js";
 import { Tile } from "./tile.js";
@@ -31,7 +31,7 @@ export class Overview {
     const cells = this.sums.map(({ name, about, node }) => el("div", { tabindex: 0, hint: about }, el("dd", {}, node), el("dt", {}, name)));
     this.running = new Chart({ kind: "stack", title: "Running VMs", about: "VMs that are checked out, by platform: what precedes the first hyphen of a pool's name", blank: "No samples yet: one is taken each minute" });
     this.cloned = new Chart({ kind: "bars", days: true, title: "Cloned a day", about: "VMs cloned on each of the last seven days, by platform", blank: "No VM was cloned this week" });
-    this.took = new Chart({ kind: "lines", days: true, digits: 1, unit: " s", title: "Clone and boot times", about: "For each of the last seven days the mean seconds of a clone, and from its order until the VM was ready", blank: "No VM was cloned this week" });
+    this.took = new Chart({ kind: "lines", days: true, digits: 1, unit: " s", title: "Seconds to clone and boot", about: "For each of the last seven days the mean seconds of a clone, and from its order until the VM was ready", blank: "No VM was cloned this week" });
     this.stream = new Stream(SHOWN);
     this.alarms = el("div.tiles");
     this.alarmed = el("span.badge");
@@ -165,5 +165,3 @@ export class Overview {
   }
 
 }
-
-const split = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);

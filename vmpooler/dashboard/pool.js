@@ -106,7 +106,7 @@ export class PoolView {
         el("section", { "aria-label": "Settings" }, el("h2", {}, "Settings"), this.settings)),
       el("aside.side", {}, el("h2", {}, "Events"), this.stream.node));
     for (const queue of this.queues) queue.node.hidden = true;
-    this.loader = new Loader(() => `pools/${encodeURIComponent(name)}`, (detail) => this.load(detail), (error) => say(this.blank, error.message));
+    this.loader = new Loader(() => `pools/${encodeURIComponent(name)}`, (detail) => this.load(detail), (error) => this.detail || say(this.blank, error.message));
     this.history = new Loader(() => `history?range=${this.range}&pool=${encodeURIComponent(name)}`, (past) => { this.past = past; this.charts(); });
     this.loader.ask();
     this.history.ask();

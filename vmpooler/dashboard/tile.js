@@ -1,9 +1,9 @@
 // One pool in the overview: how full it is, now and over the range, and what is wrong with it.
 
-import { sparkline } from "./chart.js";
 import { el, say, set, svg } from "./dom.js";
 import { count, number, span, when } from "./format.js";
 import { fullness, level, troubles, WORDS } from "./model.js";
+import { sparkline } from "./shape.js";
 import { explain } from "./tip.js";
 
 const AROUND = 2 * Math.PI * 5; // of the gauge

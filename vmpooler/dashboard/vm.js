@@ -77,7 +77,8 @@ export class VmView {
     const { name, pool } = this.detail;
     return timeline.map((event, at) => {
       const entry = item(event, now, { vm: name, pool });
-      if (at) entry.querySelector("p").append(el("small", {}, `${span(event.when - timeline[at - 1].when)} later`));
+      const passed = at ? event.when - timeline[at - 1].when : 0;
+      if (passed >= 1) entry.querySelector("p").append(el("small", {}, `${span(passed)} later`));
       return entry;
     });
   }

@@ -188,7 +188,8 @@ class Feed:
         if self._journal.place_after(id) is None and not await self._surely(lambda: self._past.holds(last)):
             return None
         while self._journal.place_after(id) is None:
-            events = await self._surely(partial(self._past.after, last))
+            if not (events := await self._surely(partial(self._past.after, last))):
+                return None
             listener.write(b"".join(framed(event) for event in events if listener.wanted.wants(event)))
             last = events[-1].id
             id = parsed(last) or id
@@ -245,5 +246,12 @@ class Feed:
         everybody = list(self.listeners)
         for first in range(0, len(everybody), BATCH):
             for listener in everybody[first : first + BATCH]:
-                act(listener)
+                self._safely(act, listener)
             await deferLater(self._clock, 0)
+
+    def _safely(self, act: Callable[[Listener], None], listener: Listener) -> None:
+        """What goes wrong with one listener is no trouble of the others."""
+        try:
+            act(listener)
+        except Exception:
+            self._failed(Failure(), listener)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -53,7 +53,7 @@ class Model:
         """Begin to read, if that was not begun."""
         if self._running is None:
             self._running = Deferred.fromCoroutine(self._watch())
-            self._running.addErrback(lambda _: None)  # its end
+            self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def stop(self) -> None:
         """Read no more, until started again."""
