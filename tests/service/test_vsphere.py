@@ -181,7 +181,7 @@ def test_the_command_makes_templates_ready_for_linked_clones(vcenters: dict[str,
     (tmp_path / "vmpooler.yaml").write_text(config(vcenters, 1024))
 
     def run(*options: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, VMPOOLER, "template-deltas", *options]
+        command = [sys.executable, str(VMPOOLER), "template-deltas", *options]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     west = vcenters["west"]

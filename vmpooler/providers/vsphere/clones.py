@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -12,7 +13,7 @@ from twisted.logger import Logger
 
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import places, specs
+from vmpooler.providers.vsphere import operations, places, specs
 from vmpooler.providers.vsphere.calls import PATIENCE, Calls
 from vmpooler.providers.vsphere.deltas import Deltas
 from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused
@@ -136,6 +137,8 @@ class Clones:
                 await self._watch.begun(PATIENCE)
                 others = await self._calls.read("the tasks of vCenter", self._strangers)
                 vm = self._watch.vm(order.name, order.place)
+                if vm is not None:
+                    vm = await self._calls.read(f"the VM {order.name}", partial(operations.look, vm=vm.ref))
             except ProviderError:
                 if self._watch.is_stopped:
                     raise

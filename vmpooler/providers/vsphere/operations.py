@@ -25,9 +25,13 @@ def seek(session: Session, name: str) -> Vm | None:
         view.DestroyView()
     for ref, facts in found.items():
         if facts.get("name") == name:
-            facts = session.read([ref], {vim.VirtualMachine: VM_PROPERTIES}).get(ref, {})
-            return vm_of(ref, facts)
+            return look(session, ref)
     return None
+
+
+def look(session: Session, vm: Ref) -> Vm | None:
+    """A VM as it is now."""
+    return vm_of(vm, session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {}))
 
 
 def option(session: Session, vm: Ref) -> str:
