@@ -14,6 +14,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from tests.metrics.render import Render
 from tests.redis_server import RedisServer
 from vmpooler.store.connection import Connection
 
@@ -134,3 +135,11 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Connection]:
     await connection.call("FLUSHALL")
     yield connection
     await connection.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def render() -> AsyncIterator[Render]:
+    """A server that answers as Graphite's does."""
+    server = Render()
+    yield server
+    await server.end()

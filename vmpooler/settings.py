@@ -224,6 +224,19 @@ class Graphite:
 
 
 @attrs.frozen(kw_only=True)
+class Graphs:
+    """The section ``graphs``: where metrics can be read. Without it, where ``graphite`` sends them."""
+
+    server: str = setting(
+        "The web server of Graphite, which charts ask for what is older than the service: a host, host:port or URL; "
+        "none is asked when empty.",
+        "",
+        pattern=r"((https?://)?[^\s/?#]+(/[^\s?#]*)?)?",
+    )
+    prefix: str = setting("What the name of every metric there starts with.", "vmpooler")
+
+
+@attrs.frozen(kw_only=True)
 class ServiceAccount:
     """The section ``service_account_hash`` of ``ldap``: who searches for the users' names."""
 
@@ -280,6 +293,7 @@ class Settings:
     providers: Mapping[str, Dummy | Vsphere] = attrs.field(factory=dict)
     auth: Auth | None = None
     graphite: Graphite | None = None
+    graphs: Graphs | None = None
     tagfilter: Mapping[str, re.Pattern[str]] = setting(
         "For a tag, the regular expression whose groups, joined, are kept of its value.",
         attrs.Factory(dict),

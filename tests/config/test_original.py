@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vmpooler.config import Loaded, load
-from vmpooler.settings import Auth, Graphite, Ldap, Pool, Vsphere
+from vmpooler.settings import Auth, Graphite, Graphs, Ldap, Pool, Vsphere
 
 FIRST = """\
 ---
@@ -142,6 +142,7 @@ def test_a_file_of_the_latest_version_loads() -> None:
     ldap = Ldap(host="ldap.example.org", port=636, encryption="simple_tls", base=base, user_object=("uid",))
     assert found.auth == Auth(provider="ldap", ldap=ldap)
     assert found.graphite == Graphite(server="graphite.example.org")
+    assert found.graphs == Graphs(server="graphite.example.org")
     assert found.general.allowed_tags == ("project",)
     assert (found.general.vm_lifetime, found.general.vm_lifetime_auth) == (6, 48)
     match = found.tagfilter["link"].search("main/7")
@@ -163,3 +164,12 @@ def test_what_is_not_served_of_the_latest_version_is_told() -> None:
         "pools[0].dns_plugin",
         "pools[0].snapshot_mainMem_ioBlockPages",
     }
+
+
+def test_metrics_are_read_where_they_are_sent_unless_the_file_says_otherwise() -> None:
+    sent = FIRST + ":graphite:\n  server: 'carbon.example.org'\n  prefix: 'lab'\n"
+    assert loaded(FIRST).settings.graphs is None
+    assert loaded(sent).settings.graphs == Graphs(server="carbon.example.org", prefix="lab")
+    graphs = ":graphs:\n  server: 'graphs.example.org:8080'\n  prefix: 'all.lab'\n"
+    for text in (sent + graphs, FIRST + graphs):
+        assert loaded(text).settings.graphs == Graphs(server="graphs.example.org:8080", prefix="all.lab")

@@ -10,7 +10,19 @@ import pytest
 import yaml
 
 from vmpooler.config import load
-from vmpooler.settings import Auth, Dummy, General, Graphite, Ldap, Pool, Redis, ServiceAccount, Settings, Vsphere
+from vmpooler.settings import (
+    Auth,
+    Dummy,
+    General,
+    Graphite,
+    Graphs,
+    Ldap,
+    Pool,
+    Redis,
+    ServiceAccount,
+    Settings,
+    Vsphere,
+)
 
 EXAMPLE = (Path(__file__).parents[2] / "vmpooler.yaml.example").read_text(encoding="utf-8")
 COMMENTED_OUT = re.compile(r"^( *)#(?=[a-z])", re.MULTILINE)
@@ -24,6 +36,7 @@ SECTIONS = {
     "ldap": Ldap,
     "service_account_hash": ServiceAccount,
     "graphite": Graphite,
+    "graphs": Graphs,
 }
 FIELDS = [
     (section, field.name)

@@ -11,10 +11,11 @@ from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
+from tests.metrics.render import Render
 from tests.web.conftest import POOLS, Serve
 from vmpooler.domain import times
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed
-from vmpooler.settings import Pool, Settings
+from vmpooler.settings import Graphs, Pool, Settings
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.samples import Samples
@@ -110,3 +111,37 @@ async def test_the_day_of_two_hundred_pools_is_told_without_keeping_others_waiti
     assert len(told["pools"]) == 200
     assert told["pools"]["debian-7"]["ready"][10] == 5
     assert pause < 0.2
+
+
+async def test_what_was_not_sampled_is_filled_from_graphite(serve: Serve, render: Render) -> None:
+    now = int(reactor.seconds())
+    numbers = {"ready": 7, "running": 2}
+    render.answering = lambda request: json.dumps(
+        [{"target": f"lab.{what}.{DEBIAN}", "datapoints": [[number, now - 1800]]} for what, number in numbers.items()]
+    ).encode()
+    graphs = Graphs(server=f"127.0.0.1:{render.port}", prefix="lab")
+    served = await serve(Settings(pools=POOLS, graphs=graphs))
+    await sample(served.store, MINUTES, 10, 4, 3, 2, 1)
+    found = (await served.ask("GET", "/dashboard/history")).json
+    columns = found["pools"][DEBIAN]
+    place = (now - 1800 - found["from"]) // 60
+    for what, number in numbers.items():
+        assert (columns[what][place], columns[what].count(None)) == (number, 58)
+    assert columns["ready"].count(4) == 1
+    assert columns["pending"].count(None) == columns["checkouts"].count(None) == 59
+    assert set(found["pools"][POOLS[1].name]["ready"]) == {None}
+    sizes = (await served.ask("GET", "/dashboard/stats/vmpooler/pool?history=1")).json
+    assert [sizes[pool.name]["history"] for pool in POOLS] == [[7] * 8, [0], [0]]
+    running = (await served.ask("GET", "/dashboard/stats/vmpooler/running?history=1")).json
+    assert running["debian"] == {"running": 0, "history": [2]}
+    assert "history" not in running["ubuntu"]
+    assert len(render.asked) == 1
+
+
+async def test_where_every_step_was_sampled_graphite_is_not_asked(serve: Serve, render: Render) -> None:
+    pool = Pool(name=DEBIAN, size=1)
+    served = await serve(Settings(pools=(pool,), graphs=Graphs(server=f"127.0.0.1:{render.port}")))
+    for ago in range(-1, 62):
+        await sample(served.store, MINUTES, ago, 4, 3, 2, 1)
+    assert (await served.ask("GET", "/dashboard/history")).json["pools"][DEBIAN]["ready"] == [4] * 60
+    assert render.asked == []

@@ -14,12 +14,12 @@ from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
-from vmpooler.settings import General, Graphite, Pool, Redis, Settings
+from vmpooler.settings import General, Graphite, Graphs, Pool, Redis, Settings
 
 TAKEN = ("ok", "domain")
 """Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
 
-SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "tagfilter")
+SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "tagfilter")
 
 
 @attrs.frozen
@@ -51,15 +51,24 @@ def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
     providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
     pools = _pools(reader, sections.get("pools"), general)
     graphite = sections.get("graphite")
+    sent = None if graphite is None else reader.section(Graphite, graphite, "graphite")
     return Settings(
         general=general,
         redis=redis,
         pools=assign(pools, providers, reader.report),
         providers=providers.entries,
         auth=read_auth(reader, sections.get("auth")),
-        graphite=None if graphite is None else reader.section(Graphite, graphite, "graphite"),
+        graphite=sent,
+        graphs=_graphs(reader, sections.get("graphs"), sent),
         tagfilter=_tagfilter(reader, sections.get("tagfilter")),
     )
+
+
+def _graphs(reader: Reader, raw: object, sent: Graphite | None) -> Graphs | None:
+    """Where metrics can be read: where they are sent to, unless the file says otherwise."""
+    if raw is not None:
+        return reader.section(Graphs, raw, "graphs")
+    return None if sent is None else Graphs(server=sent.server, prefix=sent.prefix)
 
 
 def _check_sections(sections: Iterable[str], report: Report) -> None:

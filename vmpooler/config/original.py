@@ -9,7 +9,7 @@ def _keys(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
 
 
-SECTIONS = _keys("statsd prometheus tracing graphs dns_configs rate_limits")
+SECTIONS = _keys("statsd prometheus tracing dns_configs rate_limits")
 
 PROVIDER_CLASSES = _keys("gce ec2 azure")
 """What the original's plugins make VMs with."""

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import attrs
 
-from vmpooler.domain import lifetime, times
+from vmpooler.domain import graphite, lifetime, times
+from vmpooler.domain.graphite import Points
 from vmpooler.domain.summary import Figures
 from vmpooler.settings import Pool
 
@@ -71,23 +73,31 @@ def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def sizes(pools: Sequence[Pool], ready: Sequence[int], history: bool) -> dict[str, Any]:
-    """What the dashboard draws of each pool; the history is but this moment. Source: API-CONTRACT 5."""
-    return {
-        pool.name: {"size": pool.size, "ready": count, **({"history": [count]} if history else {})}
-        for pool, count in zip(pools, ready, strict=True)
-    }
+def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Points] | None) -> dict[str, Any]:
+    """What the dashboard draws of each pool; ``history`` is what Graphite knows, if it is wanted, and of a pool that it
+    does not know, this moment. Source: API-CONTRACT 5."""
+    found: dict[str, Any] = {}
+    for pool, count in zip(pools, ready, strict=True):
+        found[pool.name] = {"size": pool.size, "ready": count}
+        if history is not None:
+            numbers = graphite.steady(history.get(pool.name, ()), pool.size)
+            repeated = [number for number in numbers for _ in range(graphite.REPEATED)]
+            found[pool.name]["history"] = repeated or [count]
+    return found
 
 
-def running(pools: Sequence[Pool], counts: Sequence[int]) -> dict[str, Any]:
-    """How many VMs run of each family of pools: what precedes the first hyphen of their names, else nothing. There is
-    no history. Source: API-CONTRACT 5."""
-    families: dict[str, int] = {}
+def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, Points]) -> dict[str, Any]:
+    """How many VMs run of each family of pools: what precedes the first hyphen of their names, else nothing; and how
+    many did, of those that Graphite knows. Source: API-CONTRACT 5."""
+    families: dict[str, dict[str, Any]] = {}
     for pool, count in zip(pools, counts, strict=True):
         family, hyphen, _ = pool.name.partition("-")
         name = family if hyphen else ""
-        families[name] = families.get(name, 0) + count
-    return {family: {"running": count} for family, count in families.items()}
+        found = families.setdefault(name, {"running": 0})
+        found["running"] += count
+        if numbers := graphite.steady(history.get(pool.name, ()), 0):
+            found["history"] = [sum(each) for each in zip_longest(found.get("history", ()), numbers, fillvalue=0)]
+    return families
 
 
 def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
 from vmpooler.domain.names import Choice
+from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Settings
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
@@ -70,11 +71,13 @@ class Api:
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
-        StatusRoutes(settings.pools, connection, reactor).mount(app)
+        names = [pool.name for pool in settings.pools]
+        charts = Charts(settings.graphs, names, reactor)
+        StatusRoutes(settings.pools, connection, charts, reactor).mount(app)
         summaries = Summaries(connection, settings, reactor)
         SummaryRoutes(summaries, reactor).mount(app)
         OpenApiRoutes().mount(app)
-        HistoryRoutes([pool.name for pool in settings.pools], Samples(connection), summaries, reactor).mount(app)
+        HistoryRoutes(names, Samples(connection), summaries, charts, reactor).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
         CloserRoutes(settings, connection, overviews, past, reactor).mount(app)
         self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))

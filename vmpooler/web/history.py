@@ -9,9 +9,10 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from vmpooler.domain import history, overview, summary, times
+from vmpooler.domain import graphite, history, overview, summary, times
 from vmpooler.domain.errors import UnknownPools
 from vmpooler.domain.history import Range
+from vmpooler.metrics.charts import Charts
 from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
 from vmpooler.web.files import takes_gzip
@@ -33,10 +34,13 @@ TOGETHER = 8
 class HistoryRoutes:
     """The route of the history. An answer is put together once for all who ask for it within a minute."""
 
-    def __init__(self, pools: Sequence[str], samples: Samples, summaries: Summaries, clock: IReactorTime) -> None:
+    def __init__(
+        self, pools: Sequence[str], samples: Samples, summaries: Summaries, charts: Charts, clock: IReactorTime
+    ) -> None:
         self._pools = pools
         self._samples = samples
         self._summaries = summaries
+        self._charts = charts
         self._clock = clock
         self._one_at_a_time = DeferredLock()
         self._minute = 0
@@ -69,6 +73,7 @@ class HistoryRoutes:
             self._answers.clear()
         if (name, pool) not in self._answers:
             told = await self._told(wanted, [pool] if pool else self._pools, wanted.fine if pool else wanted.group)
+            await self._fill(told, name, pool)
             if name == WITH_WEEK:
                 told["week"] = await self._week(now)
             self._answers[name, pool] = gzip.compress(compact(told), 5, mtime=0)
@@ -86,6 +91,19 @@ class HistoryRoutes:
             found |= {pool: history.series(samples, group) for pool, samples in kept.items()}
             await deferLater(self._clock, 0)
         return {"from": (end - count) * step, "step": step, "count": count, "pools": found}
+
+    async def _fill(self, told: dict[str, Any], name: str, pool: str | None) -> None:
+        """Put in what is missing and Graphite knows, if anything is."""
+        found = told["pools"]
+        if not any(None in columns["ready"] for columns in found.values()):
+            return
+        known = await self._charts.read(name, told["count"], pool)
+        for number, (each, columns) in enumerate(found.items()):
+            for what, series in known.items():
+                if each in series:
+                    columns[what] = graphite.filled(columns[what], series[each], told["from"], told["step"])
+            if number % TOGETHER == 0:
+                await deferLater(self._clock, 0)
 
     async def _week(self, now: float) -> list[Any]:
         """The last days, of all pools."""

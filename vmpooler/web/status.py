@@ -1,11 +1,14 @@
 """How the service does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain import reports
+from vmpooler.domain.graphite import Points
+from vmpooler.domain.history import RANGES
 from vmpooler.domain.model import Queue
+from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
@@ -17,9 +20,10 @@ from vmpooler.web.text import Json
 class StatusRoutes:
     """``/status`` and its like for people and clients, ``/healthz`` for what watches over processes."""
 
-    def __init__(self, pools: Sequence[Pool], connection: Connection, clock: IReactorTime) -> None:
+    def __init__(self, pools: Sequence[Pool], connection: Connection, charts: Charts, clock: IReactorTime) -> None:
         self._pools = pools
         self._connection = connection
+        self._charts = charts
         self._clock = clock
         self._started = clock.seconds()
 
@@ -56,12 +60,19 @@ class StatusRoutes:
 
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: how full each pool is."""
-        history = request.query("history") is not None
+        history = await self._past(request, "ready")
         return reports.sizes(self._pools, await self._sizes(Queue.READY, self._pools), history)
 
     async def running(self, request: Request) -> Json:
         """For the dashboard: how many VMs run of each family of pools."""
-        return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools))
+        history = await self._past(request, "running")
+        return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
+
+    async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
+        """The last hour that Graphite knows; None when it is not asked for."""
+        if request.query("history") is None:
+            return None
+        return (await self._charts.read("1h", RANGES["1h"].samples))[what]
 
     async def _sizes(self, queue: Queue, pools: Sequence[Pool]) -> list[int]:
         return await stats.sizes(self._connection, queue, [pool.name for pool in pools])
