@@ -177,7 +177,7 @@ async def test_it_stays_stopped_when_it_is_stopped_between_two_lives(make: Make)
     for _ in range(2):
         pid = await process_id(redis)
         os.kill(pid, signal.SIGKILL)
-        await until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
+        await until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]  # mypy knows no default of a lambda
     await deferLater(clock, 0.1)
     await redis.stop()
     await deferLater(clock, 0.6)

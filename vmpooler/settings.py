@@ -280,7 +280,7 @@ class Auth:
     owner_only: bool = setting(
         "A VM that was checked out with a token, and a token, can be changed by their own user only.", False
     )
-    ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009
+    ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009 - a field
 
 
 @attrs.frozen(kw_only=True)

@@ -137,9 +137,9 @@ async def test_only_so_many_connections_are_open_at_once(serve: Serve) -> None:
 async def test_nonsense_is_no_answer(serve: Serve, said: bytes, meant: str, logged: list[LogEvent]) -> None:
     class Nonsense(Protocol):
         def dataReceived(self, data: bytes) -> None:
-            self.transport.write(said)  # type: ignore[union-attr]
+            self.transport.write(said)  # type: ignore[union-attr]  # it is connected
             if not said:
-                self.transport.loseConnection()  # type: ignore[union-attr]
+                self.transport.loseConnection()  # type: ignore[union-attr]  # it is connected
 
     settings = serve(Nonsense, encryption="none")
     assert meant in await why_away(settings, logged)
@@ -148,7 +148,7 @@ async def test_nonsense_is_no_answer(serve: Serve, said: bytes, meant: str, logg
 async def test_an_answer_of_another_kind_is_no_yes(serve: Serve, logged: list[LogEvent]) -> None:
     class SearchDone(Protocol):
         def dataReceived(self, data: bytes) -> None:
-            self.transport.write(_answer(data, 0x65, SUCCESS))  # type: ignore[union-attr]
+            self.transport.write(_answer(data, 0x65, SUCCESS))  # type: ignore[union-attr]  # it is connected
 
     assert "does not speak LDAP" in await why_away(serve(SearchDone, encryption="none"), logged)
 
@@ -159,7 +159,7 @@ async def test_what_was_said_in_clear_text_does_not_count_under_tls(serve: Serve
     class Forger(Protocol):
         def dataReceived(self, data: bytes) -> None:
             if pureldap.LDAPStartTLSRequest.oid in data:
-                self.transport.write(_answer(data, 0x78, SUCCESS) + b"\x30")  # type: ignore[union-attr]
+                self.transport.write(_answer(data, 0x78, SUCCESS) + b"\x30")  # type: ignore[union-attr]  # it is connected
 
     assert "someone may be tampering" in await why_away(serve(Forger), logged)
 
@@ -208,7 +208,7 @@ async def test_an_entry_without_a_name_is_nobodys(serve: Serve) -> None:
                 said = _answer(data, 0x64, b"\x04\x00\x30\x00") + _answer(data, 0x65, SUCCESS)
             else:
                 said = _answer(data, 0x61, SUCCESS)
-            self.transport.write(said)  # type: ignore[union-attr]
+            self.transport.write(said)  # type: ignore[union-attr]  # it is connected
 
     account = ServiceAccount(user_dn="cn=x", password="x")
     assert not await authenticator(serve(Nameless, encryption="none", service_account_hash=account)).check("a", "b")
@@ -221,7 +221,7 @@ def _answering(code: int) -> type[Protocol]:
     class Answering(Protocol):
         def dataReceived(self, data: bytes) -> None:
             result = bytes((0x0A, 1, code, 4, 0, 4, len(text))) + text
-            self.transport.write(_answer(data, 0x61, result))  # type: ignore[union-attr]
+            self.transport.write(_answer(data, 0x61, result))  # type: ignore[union-attr]  # it is connected
 
     return Answering
 

@@ -48,7 +48,7 @@ class Carbon(Factory):
         await self._port.stopListening()
         for each in self.protocols:
             if each.transport is not None:
-                each.transport.abortConnection()  # type: ignore[attr-defined]
+                each.transport.abortConnection()  # type: ignore[attr-defined]  # Twisted's interfaces say less
         await deferLater(reactor, 0.05)
 
 
@@ -128,7 +128,7 @@ async def test_a_server_that_takes_nothing_costs_no_more_than_what_may_wait_and_
     carbon = Carbon()
     graphite = sender(carbon.port)
     await until(lambda: carbon.made)
-    carbon.protocols[0].transport.pauseProducing()  # type: ignore[union-attr]
+    carbon.protocols[0].transport.pauseProducing()  # type: ignore[union-attr]  # it is connected
     for number in range(20):
         for _ in range(20_000):
             graphite.write("a.long.name.of.a.metric.that.fills.buffers.soon", number, NOW)

@@ -304,7 +304,7 @@ class Relay(Protocol):
         else:
             self.other.transport.write(data)
 
-    def connectionLost(self, reason: Failure = ConnectionClosed) -> None:  # type: ignore[assignment]
+    def connectionLost(self, reason: Failure = ConnectionClosed) -> None:  # type: ignore[assignment]  # as Twisted calls it
         if self.other is not None:
             self.other.transport.loseConnection()
 

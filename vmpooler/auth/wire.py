@@ -95,7 +95,7 @@ class LdapClient(LDAPClient):
     def _sent(self, request: pureldap.LDAPProtocolRequest, *handler: Any) -> "Deferred[Any]":
         if not self.connected:
             raise Trouble(self._why)
-        return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]
+        return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor has no types
 
     async def _lasting(self, answer: "Deferred[Any]") -> Any:
         """The answer, or a Trouble when the connection does not last that long."""

@@ -48,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag in (NULL, MERGE)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    yaml_constructors = {  # noqa: RUF012
+    yaml_constructors = {  # noqa: RUF012 - PyYAML reads it so
         NULL: SafeConstructor.construct_yaml_null,
         "tag:yaml.org,2002:str": SafeConstructor.construct_yaml_str,
         "tag:yaml.org,2002:seq": SafeConstructor.construct_yaml_seq,

@@ -33,7 +33,7 @@ class Calls:
         self._watch = watch
         self._reactor = reactor
         self._threads = ThreadPool(0, threads, f"vCenter {watch.server}")
-        self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+        self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # Twisted's hook
         self._opening = DeferredLock()
         self._to_open: list[tuple[Ref, Begun]] = []
         self._over: list[Ref] = []

@@ -126,7 +126,7 @@ class Clones:
             host=target.host,
             datastore=target.datastore,
         )
-        clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731
+        clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731 - one line, used once
         await self._calls.task(f"the clone of {pool.template}", clone)
 
     async def _settle(self, order: Order, doubt: Doubtful) -> None:

@@ -43,7 +43,7 @@ class _Deserializer(SoapAdapter.SoapResponseDeserializer):
             self.deser.__dict__.clear()
 
 
-SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]
+SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]  # pyvmomi's hook
 
 
 class Stub(SoapAdapter.SoapStubAdapter):
