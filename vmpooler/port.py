@@ -1,6 +1,7 @@
 """The port that the API answers on."""
 
 import os
+import resource
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -82,3 +83,11 @@ def _reason(error: BaseException | None) -> str:
     """Why it could not be had, as people say it."""
     cause = getattr(error, "socketError", None) or error
     return getattr(cause, "strerror", None) or str(cause)
+
+
+def allow_files(most: int) -> None:
+    """Have this process open so many files, as far as the system lets it: a client is one, and 1024 is usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -2,8 +2,6 @@
 
 import atexit
 import os
-import random
-import resource
 import secrets
 import signal
 import sys
@@ -27,11 +25,9 @@ from vmpooler.manager.manager import Manager
 from vmpooler.metrics.figures import Figures
 from vmpooler.metrics.graphite import Graphite
 from vmpooler.options import Options, check, configuration
-from vmpooler.port import Port
-from vmpooler.providers.base import Provider
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.settings import Dummy, Settings
+from vmpooler.port import Port, allow_files
+from vmpooler.providers.configured import providers_of
+from vmpooler.settings import Settings
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
@@ -133,7 +129,7 @@ class Vmpooler(Service):
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
         if self._api is not None:
-            _allow_files(self._settings.general.event_clients + SPARE_FILES)
+            allow_files(self._settings.general.event_clients + SPARE_FILES)
             try:
                 self._port.take(self._api.site())
             except StartError as error:
@@ -263,28 +259,6 @@ def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedi
     embedded = EmbeddedRedis(Path(settings.general.state_directory), reactor)
     embedded.prepare()
     return embedded
-
-
-def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
-    """The providers that the pools use."""
-    made: dict[str, Provider] = {}
-    for name in dict.fromkeys(pool.provider for pool in settings.pools):
-        section = settings.providers[name]
-        chance = random.Random()  # noqa: S311 - not for secrecy
-        if isinstance(section, Dummy):
-            made[name] = DummyProvider(section, reactor, chance, reactor)
-        else:
-            pools = [pool for pool in settings.pools if pool.provider == name]
-            made[name] = VsphereProvider(section, settings.general, pools, reactor, chance)
-    return made
-
-
-def _allow_files(most: int) -> None:
-    """Have this process open so many files, as far as the system lets it: a client is one, and 1024 is usual."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _exit_with(code: int) -> None:

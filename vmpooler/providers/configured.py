@@ -1,0 +1,23 @@
+"""The providers that a configuration asks for."""
+
+import random
+from typing import Any
+
+from vmpooler.providers.base import Provider
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.providers.vsphere import VsphereProvider
+from vmpooler.settings import Dummy, Settings
+
+
+def providers_of(settings: Settings, reactor: Any) -> dict[str, Provider]:
+    """By name those that the pools use, not started."""
+    made: dict[str, Provider] = {}
+    for name in dict.fromkeys(pool.provider for pool in settings.pools):
+        section = settings.providers[name]
+        chance = random.Random()  # noqa: S311 - not for secrecy
+        if isinstance(section, Dummy):
+            made[name] = DummyProvider(section, reactor, chance, reactor)
+        else:
+            pools = [pool for pool in settings.pools if pool.provider == name]
+            made[name] = VsphereProvider(section, settings.general, pools, reactor, chance)
+    return made
