@@ -139,6 +139,22 @@ async def test_a_cluster_without_a_healthy_host_gets_no_clones_until_it_has_one(
 
 
 @pytest.mark.needs("vcsim")
+async def test_a_vm_is_migrated_to_the_least_used_host_of_its_cluster(case: VsphereCase) -> None:
+    pool = attrs.evolve(case.pool, clone_target=CLUSTER)
+    case.simulator.control(host=f"{CLUSTER}_H2,4000,3000,false,green")
+    await case.provider.clone(pool, "one")
+    for before, after in (("H0", "H1"), ("H1", "H0")):
+        assert case.vcenter.find(f"{pool.folder}/one").runtime.host.name == f"{CLUSTER}_{before}"
+        await case.provider.migrate(pool, "one")
+        vm = case.vcenter.find(f"{pool.folder}/one")
+        assert (vm.runtime.host.name, vm.runtime.powerState) == (f"{CLUSTER}_{after}", "poweredOn")
+    with pytest.raises(ProviderError, match="alpha has no clone_target to migrate one in"):
+        await case.provider.migrate(case.pool, "one")
+    with pytest.raises(ProviderError, match="there is no VM called never-was"):
+        await case.provider.migrate(pool, "never-was")
+
+
+@pytest.mark.needs("vcsim")
 async def test_a_template_gets_a_layer_once(case: VsphereCase) -> None:
     assert await case.provider.prepare_templates("templates/linux") == ["templates/linux/debian"]
     assert await case.provider.prepare_templates("templates/linux") == []

@@ -40,6 +40,12 @@ def option(session: Session, vm: Ref) -> str:
     return next((str(each.value) for each in facts.get("config.extraConfig", ()) if each.key == OPTION), "")
 
 
+def host(session: Session, vm: Ref) -> Ref | None:
+    """The host that a VM is on."""
+    found: Ref | None = session.read([vm], {vim.VirtualMachine: ["runtime.host"]}).get(vm, {}).get("runtime.host")
+    return found
+
+
 def disk_spec(session: Session, vm: Ref, name: str, id: str, size: int) -> Any | None:
     """What adds a disk, or None when it is there."""
     facts = session.read([vm], {vim.VirtualMachine: ["config.hardware.device", "config.files.vmPathName"]}).get(vm, {})

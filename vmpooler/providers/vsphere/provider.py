@@ -53,7 +53,7 @@ class VsphereProvider:
             self._pools.setdefault(self._place(pool), []).append(pool.name)
         self._watch = Watch(settings, list(self._pools), reactor, chance, self._changed)
         self._calls = Calls(self._watch, settings.threads, reactor)
-        targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
+        self._targets = targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
         self._deltas = Deltas(self._calls)
         deltas = self._deltas if general.create_template_delta_disks else None
         self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor)
@@ -138,6 +138,18 @@ class VsphereProvider:
         """Take a VM back to the snapshot of that name, wherever it is in the tree."""
         place = self._place(pool)
         await self._shielded(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
+
+    async def migrate(self, pool: Pool, name: str) -> None:
+        """Move a VM, as it runs, to the least used healthy host of the pool's ``clone_target``. It goes on when the
+        caller gives up."""
+        await self._shielded(self._calls.steadily(lambda: self._migrate(pool, name)))
+
+    async def _migrate(self, pool: Pool, name: str) -> None:
+        place = self._place(pool)
+        target = await self._targets.of(pool, places.datacenter(self._watch.now.session, place[0]))
+        if target.host is None:
+            raise ProviderError(f"pool {pool.name} has no clone_target to migrate {name} in")
+        await self._vms.migrate(place, name, target.host)
 
     async def prepare_templates(self, folder: str) -> list[str]:
         """Put a layer on the disks of every template and VM in a folder and below it; the paths of those that lacked

@@ -15,6 +15,7 @@ from vmpooler.providers.vsphere.clones import Clones
 from vmpooler.providers.vsphere.faults import Failed
 from vmpooler.providers.vsphere.news import Vm
 from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.session import Ref
 from vmpooler.providers.vsphere.stamp import is_ours, owned
 from vmpooler.providers.vsphere.watch import Watch
 
@@ -89,6 +90,13 @@ class Vms:
         if found is None:
             raise ProviderError(f"{name} has no snapshot called {snapshot}")
         await self.change(what, lambda: found.RevertToSnapshot_Task())
+
+    async def migrate(self, place: Place, name: str, host: Ref) -> None:
+        """Move a VM to a host as it runs, unless it is there."""
+        vm = await self._at_rest(place, name)
+        what = f"the migration of {name}"
+        if await self._calls.read(what, lambda s: operations.host(s, vm.ref)) != host:
+            await self.change(what, lambda: vm.ref.MigrateVM_Task(host=host, priority="defaultPriority"))
 
     async def change(self, what: str, order: Callable[[], Any]) -> None:
         """Have a VM changed, in its turn."""
