@@ -1,6 +1,7 @@
 """What the Redis of a service holds, and when its pools are full."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,14 @@ from vmpooler.store.connection import Connection
 clock: Any = reactor
 
 
-class Books:
+class Books(ABC):
     """Reads behind the back of a service, in the Redis behind ``redis_socket``."""
 
     redis_socket: Path | str
 
+    @abstractmethod
     def request(self, method: str, path: str) -> Any:
         """One request to the API."""
-        raise NotImplementedError
 
     async def redis(self, *command: str | int) -> Any:
         """The reply to one command."""
