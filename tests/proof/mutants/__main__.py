@@ -1,0 +1,105 @@
+"""``python -m tests.proof.mutants [--only NAME] [--json FILE]``: is every fault noticed? Exits with 1 if one is not."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import attrs
+
+from tests.proof.mutants.catalogue import Mutant, mutants
+from tests.proof.mutants.trial import PATIENCE_UNCHANGED, Copy, Outcome
+
+AT_ONCE = 2
+"""Mutants that are tried at the same time."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try all mutants, or some; print and write what came of it. Returns the exit code."""
+    options = _options(arguments)
+    chosen = [mutant for mutant in mutants() if options.only in mutant.name]
+    if not chosen:
+        print(f"no mutant is called {options.only!r}")
+        return 1
+    began = time.monotonic()
+    if wrong := _wrong_without(chosen):
+        print("The tests fail on the source as it is:", *wrong, sep="\n  ")
+        return 1
+    outcomes = _tried(chosen)
+    report = {**_totals(outcomes), "seconds": round(time.monotonic() - began, 1)}
+    print(f"\ncaught {report['caught']} of {report['tried']} mutants in {report['seconds']:.0f} s", end="")
+    print(f"; left out, for want of a part of the machine: {report['left_out']}" if report["left_out"] else "")
+    for each in outcomes:
+        if each.how not in ("caught", "left out"):
+            print(f"{each.how}: {each.mutant.name}", *each.told.splitlines(), sep="\n    ")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0 if report["caught"] == report["tried"] else 1
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.proof.mutants", description="Are deliberate faults noticed?")
+    parser.add_argument("--only", default="", metavar="NAME", help="try only those whose name has this in it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what came of it to a file")
+    return parser.parse_args(arguments)
+
+
+def _wrong_without(chosen: Sequence[Mutant]) -> list[str]:
+    """What fails without any fault."""
+    tests = sorted({test for mutant in chosen for test in mutant.tests})
+    with Copy() as copy:
+        found = copy.run(tests, PATIENCE_UNCHANGED)
+    return [f"{test}: {told}" for test, told in (*found["noticed"], *found["accidents"])]
+
+
+def _tried(chosen: Sequence[Mutant]) -> list[Outcome]:
+    copies: Queue[Copy] = Queue()
+    with Copy() as one, Copy() as other, ThreadPoolExecutor(AT_ONCE) as threads:
+        for copy in (one, other):
+            copies.put(copy)
+
+        def tried(mutant: Mutant) -> Outcome:
+            copy = copies.get()
+            try:
+                return copy.tried(mutant)
+            finally:
+                copies.put(copy)
+
+        outcomes = []
+        for outcome in threads.map(tried, chosen):
+            outcomes.append(outcome)
+            _print(outcome)
+    return outcomes
+
+
+def _print(outcome: Outcome) -> None:
+    caught = outcome.how == "caught"
+    by = outcome.by.rpartition("::")[2].partition("[")[0] if caught else outcome.how.upper()
+    print(f"{outcome.mutant.breaks}  {outcome.mutant.name:<75} {outcome.seconds:4.1f} s  {by}", flush=True)
+
+
+def _totals(outcomes: Sequence[Outcome]) -> Mapping[str, Any]:
+    left_out = sum(outcome.how == "left out" for outcome in outcomes)
+    return {
+        "tried": len(outcomes) - left_out,
+        "caught": sum(outcome.how == "caught" for outcome in outcomes),
+        "left_out": left_out,
+        "mutants": [
+            {
+                "name": outcome.mutant.name,
+                "invariant": outcome.mutant.breaks,
+                "file": outcome.mutant.file,
+                **{name: value for name, value in attrs.asdict(outcome).items() if name != "mutant"},
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
