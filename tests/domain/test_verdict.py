@@ -178,6 +178,10 @@ def test_a_running_vm_without_a_lifetime_never_ends() -> None:
     assert judged(RUNNING, checkout=0.0) is None
 
 
+def test_a_running_vm_does_not_go_stale() -> None:
+    assert judged(RUNNING, checkout=NOW, ready=0.0) is None
+
+
 def test_a_running_vm_without_a_time_of_checkout_gets_one() -> None:
     assert judged(RUNNING, lifetime=1.0) == Mend("vm", RUNNING)
 

@@ -29,7 +29,8 @@ class Direct(Connection):
         self._socket.close()
 
     async def _send(self, *command: Value) -> Any:
-        self._socket.sendall(hiredis.pack_command(command))
+        packed: Any = command
+        self._socket.sendall(hiredis.pack_command(packed))
         while (reply := self._replies.gets()) is False:
             self._replies.feed(self._socket.recv(1 << 16))
         if isinstance(reply, ServerError):

@@ -7,6 +7,7 @@ that the model tells, each once. MODEL_EXAMPLES=5000 in the environment tries th
 import json
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -263,7 +264,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def empty_marks_follow(self) -> None:
         for pool in POOLS:
-            self.same(self.queues.note_empty(pool, self.now), lambda pool=pool: self.model.note_empty(pool))
+            self.same(self.queues.note_empty(pool, self.now), partial(self.model.note_empty, pool))
 
     @rule(pool=pools)
     def pool_leaves_the_line(self, pool: str) -> None:
@@ -426,8 +427,13 @@ def direct(redis_server: RedisServer) -> Iterator[Direct]:
 def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transition_once(direct: Direct) -> None:
     many = os.environ.get("MODEL_EXAMPLES")
     seen: set[str] = set()
+
+    class Walk(Machine):
+        def __init__(self) -> None:
+            super().__init__(direct, seen)
+
     run_state_machine_as_test(
-        lambda: Machine(direct, seen),
+        Walk,
         settings=settings(
             max_examples=int(many or 120),
             stateful_step_count=70,

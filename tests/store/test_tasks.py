@@ -52,6 +52,14 @@ async def test_a_task_that_fails_is_one_event_the_same_in_the_stream_and_in_the_
     assert (await events(store))[-1] == event
 
 
+async def test_two_equal_requests_stay_two(store: Connection, tasks: Tasks) -> None:
+    await make_running(store, "vm")
+    for _ in range(2):
+        await tasks.request("vm", Kind.DISK, "8", FREE, NOW)
+    await tasks.adopt([POOL], NOW)
+    assert [task.argument for task in (await look(store, POOL, 1)).tasks] == ["8", "8"]
+
+
 async def test_what_is_done_when_the_vms_record_is_gone_begins_no_new_one(store: Connection, tasks: Tasks) -> None:
     task = await a_disk(store, tasks)
     queues = queues_of(store)

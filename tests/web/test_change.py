@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.store.contents import contents
+from tests.store.contents import contents, events
 from tests.web.conftest import OWNER_ONLY, PLAIN, POOLS, WITH_AUTH, Serve, Served
 from tests.web.test_vm import now
 from vmpooler.domain.times import day, text
@@ -53,10 +53,8 @@ async def test_a_lifetime_and_tags_are_set_as_the_original_does(serve: Serve, pa
 async def test_a_change_is_one_event_that_says_what_was_set(serve: Serve) -> None:
     served = await taken(serve, WITH_AUTH)
     await put(served, {"lifetime": 4, "tags": {"a": "b"}}, "anns")
-    ((_, flat),) = await served.store.call("XRANGE", "vmpooler__x__events", "-", "+")
-    event = dict(zip(flat[::2], flat[1::2], strict=True))
-    assert (event["what"], event["pool"], event["vm"], event["by"]) == ("changed", POOL, HOST, "ann")
-    assert event["why"] == "lifetime 4 hours, a=b"
+    told = [[event[field] for field in ("what", "pool", "vm", "by", "why")] for event in await events(served.store)]
+    assert told == [["changed", POOL, HOST, "ann", "lifetime 4 hours, a=b"]]
 
 
 async def test_tags_are_added_and_overwritten_and_never_removed(serve: Serve) -> None:

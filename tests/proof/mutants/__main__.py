@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -23,23 +23,17 @@ def main(arguments: Sequence[str]) -> int:
     """Try all mutants, or some; print and write what came of it. Returns the exit code."""
     options = _options(arguments)
     chosen = [mutant for mutant in mutants() if options.only in mutant.name]
-    if not chosen:
-        print(f"no mutant is called {options.only!r}")
-        return 1
     began = time.monotonic()
-    if wrong := _wrong_without(chosen):
-        print("The tests fail on the source as it is:", *wrong, sep="\n  ")
-        return 1
-    outcomes = _tried(chosen)
+    with Copy() as one, Copy() as other, ThreadPoolExecutor(AT_ONCE) as threads:
+        if wrong := _wrong_without(chosen, threads, (one, other)):
+            print("The tests fail on the source as it is:", *wrong, sep="\n  ")
+            return 1
+        outcomes = _tried(chosen, threads, (one, other))
     report = {**_totals(outcomes), "seconds": round(time.monotonic() - began, 1)}
-    print(f"\ncaught {report['caught']} of {report['tried']} mutants in {report['seconds']:.0f} s", end="")
-    print(f"; left out, for want of a part of the machine: {report['left_out']}" if report["left_out"] else "")
-    for each in outcomes:
-        if each.how not in ("caught", "left out"):
-            print(f"{each.how}: {each.mutant.name}", *each.told.splitlines(), sep="\n    ")
+    _sum_up(outcomes, report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return 0 if report["caught"] == report["tried"] else 1
+    return 0 if outcomes and report["caught"] == report["tried"] else 1
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -49,38 +43,45 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _wrong_without(chosen: Sequence[Mutant]) -> list[str]:
+def _wrong_without(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[str]:
     """What fails without any fault."""
     tests = sorted({test for mutant in chosen for test in mutant.tests})
-    with Copy() as copy:
-        found = copy.run(tests, PATIENCE_UNCHANGED)
-    return [f"{test}: {told}" for test, told in (*found["noticed"], *found["accidents"])]
+    shares = [share for number in range(AT_ONCE) if (share := tests[number::AT_ONCE])]
+    runs = threads.map(lambda copy, share: copy.run(share, PATIENCE_UNCHANGED, compile=True), copies, shares)
+    return [f"{test}: {told}" for found in runs for test, told in (*found["noticed"], *found["accidents"])]
 
 
-def _tried(chosen: Sequence[Mutant]) -> list[Outcome]:
-    copies: Queue[Copy] = Queue()
-    with Copy() as one, Copy() as other, ThreadPoolExecutor(AT_ONCE) as threads:
-        for copy in (one, other):
-            copies.put(copy)
+def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[Outcome]:
+    free: Queue[Copy] = Queue()
+    for copy in copies:
+        free.put(copy)
 
-        def tried(mutant: Mutant) -> Outcome:
-            copy = copies.get()
-            try:
-                return copy.tried(mutant)
-            finally:
-                copies.put(copy)
+    def tried(mutant: Mutant) -> Outcome:
+        copy = free.get()
+        try:
+            return copy.tried(mutant)
+        finally:
+            free.put(copy)
 
-        outcomes = []
-        for outcome in threads.map(tried, chosen):
-            outcomes.append(outcome)
-            _print(outcome)
+    outcomes = []
+    for outcome in threads.map(tried, chosen):
+        outcomes.append(outcome)
+        _print(outcome)
     return outcomes
 
 
 def _print(outcome: Outcome) -> None:
     caught = outcome.how == "caught"
     by = outcome.by.rpartition("::")[2].partition("[")[0] if caught else outcome.how.upper()
-    print(f"{outcome.mutant.breaks}  {outcome.mutant.name:<75} {outcome.seconds:4.1f} s  {by}", flush=True)
+    print(f"{outcome.mutant.breaks}  {outcome.mutant.name:<68} {outcome.seconds:4.1f} s  {by}", flush=True)
+
+
+def _sum_up(outcomes: Sequence[Outcome], report: Mapping[str, Any]) -> None:
+    left_out = f", {report['left_out']} left out for want of a part of the machine" if report["left_out"] else ""
+    print(f"\ncaught {report['caught']} of {report['tried']} mutants in {report['seconds']:.0f} s{left_out}")
+    for each in outcomes:
+        if each.how not in ("caught", "left out"):
+            print(f"{each.how}: {each.mutant.name}", *each.told.splitlines(), sep="\n    ")
 
 
 def _totals(outcomes: Sequence[Outcome]) -> Mapping[str, Any]:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,26 +61,36 @@ class Copy:
 
     def tried(self, mutant: Mutant) -> Outcome:
         """What the tests of a mutant say to it."""
-        file = self.root / mutant.file
-        right = file.read_bytes()
         began = time.monotonic()
         try:
-            file.write_text(mutant.applied(self.root), encoding="utf-8")
-            return _outcome(mutant, self.run(mutant.tests, PATIENCE), time.monotonic() - began)
+            wrong = mutant.applied(self.root)
         except Stale as stale:
             return Outcome(mutant, "stale", told=str(stale))
-        finally:
-            file.write_bytes(right)
+        with _spoilt(self.root / mutant.file, wrong):
+            return _outcome(mutant, self.run(mutant.tests, PATIENCE), time.monotonic() - began)
 
-    def run(self, tests: Iterable[str], seconds: float) -> Mapping[str, Any]:
-        """What the witness reports of these tests; it tells only of accidents when there is no report."""
+    def run(self, tests: Iterable[str], seconds: float, *, compile: bool = False) -> Mapping[str, Any]:
+        """What the witness reports of these tests; it tells only of accidents when there is no report.
+
+        With ``compile`` what is compiled is kept for the next run: not of a spoilt file.
+        """
         report = self._home / "report.json"
         report.unlink(missing_ok=True)
-        options = ["-p", "tests.proof.mutants.witness", "-p", "no:cacheprovider", "-q", "--tb=line", "-x"]
+        options = [
+            "-p",
+            "tests.proof.mutants.witness",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "--tb=line",
+            "-x",
+            "-p",
+            "no:xdist",
+        ]
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.root),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "" if compile else "1",
             "MUTANTS_REPORT": str(report),
         }
         told, ended = _run([sys.executable, "-m", "pytest", *options, *tests], self.root, environment, seconds)
@@ -89,6 +100,20 @@ class Copy:
                 return found
         why = "\n".join(told.splitlines()[-15:]) if ended else f"no end within {seconds:g} s"
         return {"passed": [], "skipped": [], "noticed": [], "accidents": [["the run", why]]}
+
+
+@contextmanager
+def _spoilt(file: Path, text: str) -> Iterator[None]:
+    """Have another text in a file for a while. Python tells by the time of a file whether what it compiled is still
+    good, so the other text is of another time."""
+    right, when = file.read_bytes(), file.stat()
+    file.write_text(text, encoding="utf-8")
+    os.utime(file, (when.st_atime, when.st_mtime - 1000))
+    try:
+        yield
+    finally:
+        file.write_bytes(right)
+        os.utime(file, (when.st_atime, when.st_mtime))
 
 
 def _run(command: list[str], where: Path, environment: Mapping[str, str], seconds: float) -> tuple[str, bool]:

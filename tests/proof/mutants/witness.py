@@ -5,16 +5,19 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vmpooler
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.providers.base import ProviderError
 
-NOTICED = (AssertionError, pytest.fail.Exception)
-"""How a test fails that has noticed something; whatever else ends it is an accident."""
+NOTICED = (AssertionError, pytest.fail.Exception, NoSuchVm, PoolEmpty, ProviderError, TokenNeeded)
+"""How a test fails that has noticed something: by what it asserts, or since it was refused what it should have got.
+Whatever else ends it is an accident, such as a script that Redis cannot run."""
 
 _found: dict[str, Any] = {"passed": [], "skipped": [], "noticed": [], "accidents": []}
 
@@ -27,9 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note how a test ended."""
-    report: Any = yield
+    report = yield
     if report.failed:
         error = call.excinfo.value if call.excinfo else None
         told = str(error).strip().partition("\n")[0]

@@ -136,7 +136,7 @@ class Manager(Books):
         if trouble["until"] > self.now:
             return float(trouble["until"] - self.now)
         tries = trouble["tries"] + 1
-        wait = min(300, 2 ** (tries - 1))
+        wait: int = min(300, 2 ** (tries - 1))
         trouble.update(tries=tries, until=self.now + wait, why=why)
         vm = "" if subject.startswith(":") else subject
         self.tell(What.FAILED, vm, pool, why=why, subject=subject, tries=str(tries), seconds=str(wait))

@@ -36,7 +36,7 @@ class Requests(Books):
             for request in sorted(requests):
                 vm, argument, *id = request.split(":")
                 pool = self.records.get(vm, {}).get("pool")
-                if pool in pools:
+                if pool is not None and pool in pools:
                     task = Task(id[0] if id else self.next_id(unlike), kind, vm, argument)
                     self.books[task.id] = task
                     found.add(pool)
