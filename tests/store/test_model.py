@@ -444,7 +444,7 @@ def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transit
     run_state_machine_as_test(
         Walk,
         settings=settings(
-            max_examples=int(many or 120),
+            max_examples=int(many or 100),
             stateful_step_count=70,
             derandomize=many is None,
             phases=[Phase.generate, *([Phase.shrink] if many else [])],
