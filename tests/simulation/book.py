@@ -71,7 +71,6 @@ class Book:
         self.redis = redis
         self.sight = NOTHING
         self.events: list[Event] = []
-        self.newest = ""
         self._watcher = watcher
         queues = [(pool.name, queue) for pool in stage.settings.pools for queue in QUEUES]
         self._queues = queues
@@ -79,7 +78,7 @@ class Book:
         self._observe = ("EVALSHA", OBSERVE.sha, len(touched), *touched)
         redis.learn(OBSERVE)
         redis.empty(stage.time.now)
-        self.newest = f"{int(stage.time.now * 1000)}-0"
+        self.newest = "0-0"
 
     def carry_out(self, who: str, command: Command, behalf: Any) -> Any:
         """The reply of Redis to a command."""

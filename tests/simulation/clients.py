@@ -39,9 +39,10 @@ class Clients:
     def act(self, apis: list[ApiProcess]) -> None:
         """One of them asks for something."""
         chance = self.stage.chance
+        any_ready = any(queue is Queue.READY for _, queue in self.judge.expected.values())
         kinds: list[tuple[float, Callable[[], Asking]]] = [
-            (5, self._checkout),
-            (0.5, self._login),
+            (5 if any_ready else 1, self._checkout),
+            (0.3 if self.tokens else 3, self._login),
             (0.5, self._read),
         ]
         if self.has:
@@ -111,7 +112,7 @@ class Clients:
     def _one(self) -> tuple[str, str]:
         """A VM that somebody has, and mostly the token that it was taken with."""
         vm = self.stage.chance.choice(list(self.has))
-        return vm, self.has[vm] or self._some_token()
+        return vm, self.has[vm] or (self.stage.chance.choice(self.tokens) if self.tokens else "")
 
     def _checkout(self) -> Asking:
         chance = self.stage.chance

@@ -35,7 +35,7 @@ class Torment:
     def strike(self) -> None:
         """Perhaps something goes wrong."""
         for percent, name, happen in self._kinds:
-            if percent and self._stage.strikes(percent, name):
+            if percent and self._schedule.processes and self._stage.strikes(percent, name):
                 happen()
 
     def _crash(self) -> None:

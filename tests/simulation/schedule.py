@@ -24,8 +24,11 @@ from vmpooler.settings import Dummy
 MANAGERS = 1
 APIS = 2
 
-STEPS = (60, 260)
+STEPS = (100, 250)
 """How many steps a schedule has at least and at most, while faults go on."""
+
+FILLED = 0.8
+"""In how many schedules all begins with full pools."""
 
 BUSY = 0.9
 """How often something that can happen does before time goes on."""
@@ -61,6 +64,8 @@ class Schedule:
             self._start(f"manager-{number + 1}")
         for number in range(APIS):
             self._start(f"api-{number + 1}")
+        if self.stage.chance.random() < FILLED:
+            self._fill()
         for _ in range(self.stage.chance.randint(*STEPS)):
             self._torment.strike()
             self._next()
@@ -140,6 +145,14 @@ class Schedule:
         else:
             self.processes.append(ApiProcess(self.stage, self.book, name))
 
+    def _fill(self) -> None:
+        """Let the pools come to size before anything goes wrong."""
+        self.stage.calm = True
+        until = self.stage.time.now + RECOVERY
+        while self.stage.time.now < until and not Ending(self).quiet():
+            self._calm_step()
+        self.stage.calm = False
+
     def _recover(self) -> None:
         """Faults stop: all processes run, and everything comes right by itself."""
         stage = self.stage
@@ -149,11 +162,13 @@ class Schedule:
         for process in self.processes:
             process.frozen_until = process.cut_until = 0.0
         until = stage.time.now + RECOVERY + Ending(self).waits()
-        while not Ending(self).quiet():
-            stage.tally.hold(FULL_AGAIN, stage.time.now < until, Ending(self).told)
-            self._restart()
-            if not self._work(1.0):
-                self._time_goes_on()
+        while stage.time.now < until and not Ending(self).quiet():
+            self._calm_step()
+
+    def _calm_step(self) -> None:
+        self._restart()
+        if not self._work(1.0):
+            self._time_goes_on()
 
     def sizes(self) -> dict[str, int]:
         """How many VMs of each pool are ready."""
