@@ -46,7 +46,7 @@ class Clients:
             (0.5, self._read),
         ]
         if self.has:
-            kinds += [(2, self._delete), (1, self._tag), (1, self._lifetime), (0.7, self._disk), (0.5, self._snapshot)]
+            kinds += [(2, self._delete), (1, self._tag), (2, self._lifetime), (1, self._disk), (0.5, self._snapshot)]
         if self.snapshots:
             kinds.append((0.5, self._revert))
         (make,) = chance.choices([make for _, make in kinds], [weight for weight, _ in kinds])

@@ -32,7 +32,7 @@ LATE = 4.0
 class Process:
     """One process; a dead one does nothing any more, and hears nothing."""
 
-    def __init__(self, stage: Stage, book: Book, name: str) -> None:
+    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
         self.stage = stage
         self.book = book
         self.name = name
@@ -40,7 +40,7 @@ class Process:
         self.frozen_until = 0.0
         self.cut_until = 0.0
         self.clock = ProcessClock(stage.time)
-        self.connection = Line(self)
+        self.connection = line(self)
 
     @property
     def acts(self) -> bool:

@@ -31,6 +31,7 @@ class LockStep:
     """A blocking connection to a Redis of its own."""
 
     def __init__(self, server: RedisServer) -> None:
+        self.server = server
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(server.socket)
         self.scripts: dict[str, str] = {}

@@ -12,14 +12,14 @@ from tests.simulation.ending import Ending
 from tests.simulation.faults import Torment
 from tests.simulation.hypervisor import Hypervisor, Order
 from tests.simulation.judge import Judge
-from tests.simulation.process import Process
+from tests.simulation.process import Line, Process
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.stage import Stage
 from tests.simulation.variety import faults_of, settings_of
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy
+from vmpooler.settings import Dummy, Settings
 
 MANAGERS = 1
 APIS = 2
@@ -40,11 +40,13 @@ inventory that does not come (a minute)."""
 
 
 class Schedule:
-    """The schedule of a seed."""
+    """The schedule of a seed. ``line`` and ``settings`` are for those who try whether a broken program is caught."""
+
+    line: type[Line] = Line
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
-        self.stage = stage = Stage(settings_of(chance), chance, faults_of(chance))
+        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance))
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
@@ -56,6 +58,10 @@ class Schedule:
         self.processes: list[Process] = []
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
+
+    def settings(self, chance: Random) -> Settings:
+        """The pools, and what holds for them."""
+        return settings_of(chance)
 
     def run(self) -> None:
         """From the start to the end. Raises Violation."""
@@ -141,9 +147,9 @@ class Schedule:
     def _start(self, name: str) -> None:
         self.stage.note("fault" if self.stage.trace else "begin", "starts", name)
         if name.startswith("manager"):
-            self.processes.append(ManagerProcess(self.stage, self.book, name, self.hypervisor))
+            self.processes.append(ManagerProcess(self.stage, self.book, name, self.line, self.hypervisor))
         else:
-            self.processes.append(ApiProcess(self.stage, self.book, name))
+            self.processes.append(ApiProcess(self.stage, self.book, name, self.line))
 
     def _fill(self) -> None:
         """Let the pools come to size before anything goes wrong."""

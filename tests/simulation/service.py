@@ -10,7 +10,7 @@ from twisted.internet.error import DNSLookupError
 
 from tests.simulation.book import Book
 from tests.simulation.hypervisor import Front, Hypervisor
-from tests.simulation.process import Process
+from tests.simulation.process import Line, Process
 from tests.simulation.stage import Stage
 from vmpooler.manager.manager import Manager
 from vmpooler.store.stream import EventStream
@@ -21,8 +21,8 @@ from vmpooler.web.json_app import Handler, JsonApp
 class ManagerProcess(Process):
     """A process of role ``manager``."""
 
-    def __init__(self, stage: Stage, book: Book, name: str, hypervisor: Hypervisor) -> None:
-        super().__init__(stage, book, name)
+    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
+        super().__init__(stage, book, name, line)
         events = EventStream(self.connection, self.clock)
         providers = {"dummy": Front(self, hypervisor)}
         manager = Manager(stage.settings, self.connection, events, providers, self.clock, stage.choice)
@@ -33,8 +33,8 @@ class ManagerProcess(Process):
 class ApiProcess(Process):
     """A process of role ``api``. Nobody listens to events there, so it reads none."""
 
-    def __init__(self, stage: Stage, book: Book, name: str) -> None:
-        super().__init__(stage, book, name)
+    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
+        super().__init__(stage, book, name, line)
         api = Api(
             stage.settings, self.connection, self.clock, stage.choice, resolve=_unknown, role="api", app=routes(name)
         )
