@@ -96,6 +96,7 @@ def _table(totals: Totals, seconds: float) -> str:
             for group in ("request", "answer", "event", "fault")
         ),
         *(f"{invariant!s:28} {totals.checks[invariant.number]:>10} checks" for invariant in INVARIANTS),
+        f"faults stopped: full again within {max(totals.recoveries, default=0):.0f} s of virtual time at the most",
         *totals.failures.values(),
         f"{len(totals.failures)} violations",
     ]

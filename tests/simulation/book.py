@@ -75,7 +75,7 @@ class Book:
         queues = [(pool.name, queue) for pool in stage.settings.pools for queue in QUEUES]
         self._queues = queues
         touched = [keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, *(keys.queue(queue, pool) for pool, queue in queues)]
-        self._observe = ("EVALSHA", OBSERVE.sha, len(touched), *touched)
+        self._observe: Command = ("EVALSHA", OBSERVE.sha, len(touched), *touched)
         redis.learn(OBSERVE)
         redis.empty(stage.time.now)
         self.newest = "0-0"

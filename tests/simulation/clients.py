@@ -96,12 +96,16 @@ class Clients:
         told = f"{asking} was told of {vms}, and took {asking.taken}"
         self.stage.tally.hold(DURABLE, sorted(vms) == sorted(asking.taken), lambda: told)
         for vm in vms:
-            holding = self.judge.held.get(vm)
-            lost = holding is None or holding.asking is not asking
-            ended = self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
-            self.stage.tally.hold(DURABLE, not lost or ended, lambda: f"{asking} has {vm} no more: {holding}")
-            if not lost:
-                self.has[vm] = asking.token
+            self._has_got(vm, asking)
+
+    def _has_got(self, vm: str, asking: Asking) -> None:
+        """A VM that a client was told of is that client's, unless its lifetime is over already."""
+        holding = self.judge.held.get(vm)
+        its = holding is not None and holding.asking is asking
+        ended = self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
+        self.stage.tally.hold(DURABLE, its or ended, lambda: f"{asking} has {vm} no more: {holding}")
+        if its:
+            self.has[vm] = asking.token
 
     def _asking(self, kind: str, method: str, path: str, **more: Any) -> Asking:
         return Asking(len(self.askings), kind, method, path, **more)

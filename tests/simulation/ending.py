@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, ONE_EVENT
+from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_EVENT
 from tests.simulation.request import Asking
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
@@ -16,8 +18,6 @@ from vmpooler.store.checkouts import OF_A_CHECKOUT
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule
-
-LASTING = {"disk": Kind.DISK, "snapshot": Kind.SNAPSHOT, "revert": Kind.REVERT}
 
 
 class Ending:
@@ -62,8 +62,8 @@ class Ending:
         """Judge everything. Raises Violation."""
         self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
         for vm, guest in self._schedule.provider.vms().items():
-            accounted = guest.stamp is None or vm in self._judge.expected
-            self._tally.hold(ACCOUNTED, accounted, lambda vm=vm: f"nobody knows {vm}, which is ours")
+            told = f"nobody knows {vm}, which is ours"
+            self._tally.hold(ACCOUNTED, guest.stamp is None or vm in self._judge.expected, partial(str, told))
         for asking in self._schedule.clients.askings:
             if asking.succeeded:
                 self._kept(asking)
@@ -95,16 +95,23 @@ class Ending:
         self._tally.hold(DURABLE, kept, lambda: f"{asking} was not kept")
 
     def _done(self, asking: Asking) -> bool:
-        """What takes its time was done, or given up with a reason that its record tells."""
-        tasks = [event.more["task"] for event in asking.events if event.what is What.REQUESTED]
-        events = [event for event in self._schedule.book.events if tasks and event.more.get("task") == tasks[0]]
-        return any(event.what in (What.DONE, What.GAVE_UP) for event in events)
+        """What takes its time was done, at the provider too, or given up, which is told."""
+        task = next((event.more["task"] for event in asking.events if event.what is What.REQUESTED), None)
+        told = [each for each in self._schedule.book.events if task and each.more.get("task") == task]
+        end = next((each for each in told if each.what in (What.DONE, What.GAVE_UP)), None)
+        vm = self._schedule.provider.vms().get(asking.vm)
+        reverted = any(each.kind == "revert" and each.vm == asking.vm for each in self._schedule.clients.askings)
+        if end is None or end.what is What.GAVE_UP or vm is None or reverted:
+            return end is not None
+        return asking.kind != "disk" or task in {disk.id for disk in vm.disks}
 
     def _unchanged(self, asking: Asking) -> None:
         """A refusal changed nothing. Where Redis did not answer, it is not known; a checkout then gives back."""
         told = f"{asking} changed something: {asking.events}"
         if not asking.weather:
             self._tally.hold(DURABLE, not asking.events, lambda: told)
+            known = asking.kind != "checkout" or asking.status != 503 or asking.too_few
+            self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
         if asking.kind == "checkout" and not asking.crashed:
             kept = [vm for vm, held in self._judge.held.items() if held.asking is asking]
             self._tally.hold(DURABLE, not kept, lambda: f"{asking} keeps {kept}")
@@ -139,11 +146,11 @@ class Ending:
 
 
 def replay(events: list[Event]) -> dict[str, str | None]:
-    """What a record must say by the events of its VM."""
+    """What a record must say by the events of its VM; None for what it must not have."""
     record: dict[str, str | None] = {}
     for event in events:
         when = times.text(event.when)
-        match event.what:
+        match event.what:  # what is not here leaves no trace in a record
             case What.CLONE:
                 record |= {"clone": when, "pool": event.pool}
             case What.CLONED:
@@ -157,13 +164,19 @@ def replay(events: list[Event]) -> dict[str, str | None]:
                 record |= dict.fromkeys(OF_A_CHECKOUT)
             case What.DESTROYED:
                 record |= {"destroy": when}
-            case What.DONE if event.more["kind"] == Kind.DISK:
-                record |= {"disk": ":".join(filter(None, [record.get("disk"), f"+{event.more['argument']}gb"]))}
-            case What.DONE if event.more["kind"] == Kind.SNAPSHOT:
-                record |= {f"snapshot:{event.more['argument']}": when}
+            case What.DONE:
+                record |= _done(event, record)
             case What.CHANGED:
                 record |= _changed(event.why)
     return record
+
+
+def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The fields that tell of what a client asked for."""
+    argument = event.more["argument"]
+    if event.more["kind"] == Kind.DISK:
+        return {"disk": ":".join(filter(None, [record.get("disk"), f"+{argument}gb"]))}
+    return {f"snapshot:{argument}": times.text(event.when)} if event.more["kind"] == Kind.SNAPSHOT else {}
 
 
 def same(stored: str | None, told: str | None) -> bool:

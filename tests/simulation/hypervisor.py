@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,7 +39,7 @@ class Hypervisor:
     def _changed(self, pool: str) -> None:
         for process, listener in self._listening:
             if process.alive and not self.stage.strikes(self.stage.faults.lose, "news of the provider lost"):
-                self.stage.steps.append(News(process, lambda listener=listener: listener(pool)))
+                self.stage.steps.append(News(process, partial(listener, pool)))
 
 
 class News:

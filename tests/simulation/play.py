@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import attrs
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.proof.invariants import INVARIANTS, Violation
 from tests.simulation.clock import MORNING
@@ -29,12 +30,14 @@ LONGEST = 400
 
 @attrs.frozen
 class Outcome:
-    """What came of a schedule. ``failure`` is empty when all went well."""
+    """What came of a schedule. ``failure`` is empty when all went well. ``recovery``: the seconds of virtual time in
+    which all was well again, beyond what was to be waited for."""
 
     seed: int
     counts: Counter[str]
     checks: Counter[int]
     trace: Sequence[Entry]
+    recovery: float
     failure: str = ""
     invariant: int = 0
 
@@ -52,7 +55,7 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome
     stage = schedule.stage
     if errors and not failure:
         failure = f"an error that nobody expects: {errors[0]}"
-    return Outcome(seed, stage.counts, stage.tally.checks, stage.trace, failure, invariant)
+    return Outcome(seed, stage.counts, stage.tally.checks, stage.trace, schedule.recovery, failure, invariant)
 
 
 @contextmanager
@@ -60,6 +63,7 @@ def _errors() -> Iterator[list[str]]:
     """The failures that are logged meanwhile: each is a defect."""
     seen: list[str] = []
 
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if event.get("log_failure") is not None or event.get("isError"):
             seen.append(f"{formatEvent(event)}\n{event.get('log_failure', '')}")
@@ -79,12 +83,14 @@ class Totals:
     counts: Counter[str] = attrs.field(factory=Counter)
     checks: Counter[int] = attrs.field(factory=Counter)
     failures: dict[int, str] = attrs.field(factory=dict)
+    recoveries: list[float] = attrs.field(factory=list)
 
     def add(self, outcome: Outcome, failure: str) -> None:
         """One more."""
         self.seeds.append(outcome.seed)
         self.counts.update(outcome.counts)
         self.checks.update(outcome.checks)
+        self.recoveries.append(outcome.recovery)
         if failure:
             self.failures[outcome.seed] = failure
 
@@ -93,6 +99,7 @@ class Totals:
         self.seeds.extend(other.seeds)
         self.counts.update(other.counts)
         self.checks.update(other.checks)
+        self.recoveries.extend(other.recoveries)
         self.failures.update(other.failures)
 
     def figures(self, seconds: float) -> dict[str, object]:
@@ -103,6 +110,7 @@ class Totals:
             "steps": self.counts["steps"],
             "commands": self.counts["commands"],
             "requests": self.counts["requests"],
+            "slowest recovery": round(max(self.recoveries, default=0), 1),
             **{group: self.group(group) for group in ("request", "answer", "provider", "event", "fault")},
             "checks": {str(invariant): self.checks[invariant.number] for invariant in INVARIANTS},
             "violations": {str(seed): failure for seed, failure in sorted(self.failures.items())},

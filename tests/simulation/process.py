@@ -114,13 +114,14 @@ class Asked(Sent):
         self.answer: Deferred[Any] = Deferred()
         self.since = process.stage.time.now
         self.waits = "BLOCK" in command[:4]
+        self._arrives = process.stage.held_back()
 
     @property
     def ready(self) -> bool:
         """A command that blocks waits for an event; any may go out before its process was frozen."""
-        if not self.waits:
-            return True
         book = self.process.book
+        if not self.waits:
+            return book.stage.calm or book.stage.counts["steps"] >= self._arrives
         return book.newest != self.command[-1] or book.stage.time.now >= self.since + 10
 
     def take(self) -> None:
@@ -182,11 +183,13 @@ class Told:
         self.process = asked.process
         self._asked = asked
         self._reply = reply
+        self._arrives = asked.process.stage.held_back()
 
     @property
     def ready(self) -> bool:
-        """Whether its process can hear it."""
-        return self.process.acts
+        """Whether it is here, and its process can hear it."""
+        stage = self.process.stage
+        return self.process.acts and (stage.calm or stage.counts["steps"] >= self._arrives)
 
     def lose(self) -> None:
         """It does not come."""

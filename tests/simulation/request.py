@@ -14,8 +14,9 @@ from vmpooler.domain.events import Event
 @attrs.define(eq=False)
 class Asking:
     """One request. ``kind`` says what it wants: ``wanted`` VMs, or something of ``vm``; ``argument`` is a tag, a
-    snapshot, ... ``taken`` are the VMs that a checkout of it took, ``events`` what happened on its behalf. ``status`` is
-    what the client heard, 0 for nothing; ``outcome`` of it is unknown where Redis did not answer."""
+    snapshot, ... ``taken`` are the VMs that it took, ``too_few``: there were not enough. ``events`` happened on its
+    behalf. ``status`` and ``answer`` are what the client heard, 0 for nothing. ``crashed``: the process that it asked
+    ended, then or later."""
 
     number: int
     kind: str

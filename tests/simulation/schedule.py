@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.proof.invariants import FULL_AGAIN
 from tests.simulation.book import Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
@@ -24,10 +23,10 @@ from vmpooler.settings import Dummy, Settings
 MANAGERS = 1
 APIS = 2
 
-STEPS = (100, 250)
+STEPS = (150, 450)
 """How many steps a schedule has at least and at most, while faults go on."""
 
-FILLED = 0.8
+FILLED = 0.7
 """In how many schedules all begins with full pools."""
 
 BUSY = 0.9
@@ -56,6 +55,7 @@ class Schedule:
         self.book = Book(stage, redis, self.judge)
         self.clients = Clients(stage, self.judge)
         self.processes: list[Process] = []
+        self.recovery = 0.0
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
 
@@ -111,7 +111,7 @@ class Schedule:
             return True
         ready = [step for step in stage.steps if step.ready]
         due = [each for each in self.processes if each.due]
-        if not ready and not due or stage.chance.random() > share:
+        if (not ready and not due) or stage.chance.random() > share:
             return False
         stage.counts["steps"] += 1
         number = int(stage.chance.random() * (len(ready) + len(due)))
@@ -167,9 +167,10 @@ class Schedule:
         self._down = [(stage.time.now, name) for _, name in self._down]
         for process in self.processes:
             process.frozen_until = process.cut_until = 0.0
-        until = stage.time.now + RECOVERY + Ending(self).waits()
-        while stage.time.now < until and not Ending(self).quiet():
+        began, waits = stage.time.now, Ending(self).waits()
+        while stage.time.now < began + RECOVERY + waits and not Ending(self).quiet():
             self._calm_step()
+        self.recovery = max(0.0, stage.time.now - began - waits)
 
     def _calm_step(self) -> None:
         self._restart()

@@ -15,6 +15,9 @@ from vmpooler.settings import Settings
 
 DIGITS = "123456789"
 
+SLOW = (5, 60)
+"""How many steps a slow message lets others go before at the least and at the most."""
+
 
 class Step(Protocol):
     """Something that can happen next."""
@@ -63,6 +66,11 @@ class Stage:
             self.counts[f"fault: {fault}"] += 1
         return struck
 
+    def held_back(self) -> int:
+        """The step from which on something that was sent may arrive: a later one where it is slow."""
+        taken = self.counts["steps"]
+        return taken + self.chance.randint(*SLOW) if self.strikes(self.faults.slow, "slow message") else taken
+
     def choice(self, text: str) -> str:
         """A character of a name: always a digit, see ``redis.py``."""
         return DIGITS[int(self.chance.random() * 9)]
@@ -79,7 +87,8 @@ class Faults:
     """How often what goes wrong, in percent. Of each step of the scheduler: ``crash``, ``freeze`` (of a process),
     ``cut`` (its connection to Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage``
     (of the provider), ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a
-    guest that is probed). Of each answer to a client: ``hang_up``, before it comes."""
+    guest that is probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer
+    comes."""
 
     crash: float = 0
     freeze: float = 0
@@ -93,3 +102,4 @@ class Faults:
     lose: float = 0
     deaf: float = 0
     hang_up: float = 0
+    slow: float = 0

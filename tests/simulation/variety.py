@@ -23,10 +23,10 @@ MINUTE = 1 / 60
 def settings_of(chance: Random) -> Settings:
     """A few small pools, of which two share an alias, whose timers run out within minutes."""
     sizes = chance.choice([(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)])
-    shared = {"timeout": 1.0, "ready_ttl": chance.choice([0, 2]), "provider": "dummy"}
+    fresh = chance.choice([0, 2])
     pools = [
-        Pool(name=name, alias=("any",) if name != "c" else (), size=size, **shared)
-        for name, size in zip("abc", sizes, strict=False)
+        Pool(name=name, alias=alias, size=size, provider="dummy", timeout=1, ready_ttl=fresh)
+        for name, alias, size in zip("abc", (("any",), ("any",), ()), sizes, strict=False)
     ]
     general = General(
         task_limit=chance.choice([1, 2, 3]),
@@ -40,16 +40,17 @@ def settings_of(chance: Random) -> Settings:
 
 
 def faults_of(chance: Random) -> Faults:
-    """Fair weather, one kind of trouble, or some of everything."""
+    """One kind of trouble, or some of everything."""
+    everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10)
     kinds = [
-        Faults(),
+        Faults(slow=15),
         Faults(crash=2, lose=5),
         Faults(cut=2, freeze=1),
         Faults(refuse=10, lose=10, deaf=20, outage=0.5),
-        Faults(vanish=1, meddle=1, plant=0.5),
-        Faults(hang_up=50, cut=1),
+        Faults(vanish=1, meddle=1, plant=0.5, slow=5),
+        Faults(hang_up=50, cut=1, slow=10),
         Faults(leap=1.5, freeze=1, crash=0.5),
-        Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15),
-        Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15),
+        everything,
+        everything,
     ]
     return chance.choice(kinds)

@@ -44,7 +44,7 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people. ``heard`` is to be told the event stream. ``app`` takes the routes, instead of a new one.
+    ``role`` is told to people. ``heard`` is to be told the event stream. ``app`` takes the routes; a new one if None.
     """
 
     def __init__(
