@@ -219,6 +219,13 @@ class Machine(RuleBasedStateMachine):
         done = self.queues.complete(pool_of(vm), vm, queue, why, self.now)
         self.same(done, lambda: self.model.complete(vm, queue, why))
 
+    @rule(vm=standing(Queue.RUNNING), longer=st.booleans())
+    def lifetime_is_over(self, vm: str, longer: bool) -> None:
+        checkout, lifetime = self.model.terms(vm)
+        terms = (checkout, f"{lifetime}0" if longer else lifetime)
+        done = self.queues.complete(pool_of(vm), vm, Queue.RUNNING, "over", self.now, terms)
+        self.same(done, lambda: self.model.complete(vm, Queue.RUNNING, "over", terms=terms))
+
     @rule(vm=standing(Queue.COMPLETED))
     def vm_is_destroyed(self, vm: str) -> None:
         self.same(self.queues.forget(pool_of(vm), vm, 3.5, self.now), lambda: self.model.forget(vm, 3.5))

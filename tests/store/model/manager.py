@@ -72,14 +72,27 @@ class Manager(Books):
         self.tell(What.READY, vm, pool, seconds=took)
         return True
 
-    def complete(self, vm: str, queue: Queue, why: str, admission: Admission = FREE, by: str = "manager") -> bool:
+    def complete(
+        self,
+        vm: str,
+        queue: Queue,
+        why: str,
+        admission: Admission = FREE,
+        by: str = "manager",
+        terms: tuple[str, str] | None = None,
+    ) -> bool:
         who = self.admit(vm, admission, by)
-        if self.queues.get(vm) is not queue:
+        if self.queues.get(vm) is not queue or terms not in (None, self.terms(vm)):
             return False
         self.leave(vm, queue, Queue.COMPLETED)
         self.cloning.discard(vm)
         self.tell(What.COMPLETED, vm, pool_of(vm), who, why, queue=queue)
         return True
+
+    def terms(self, vm: str) -> tuple[str, str]:
+        """On what a VM is held."""
+        record = self.records.get(vm, {})
+        return record.get("checkout", ""), record.get("lifetime", "")
 
     def forget(self, vm: str, seconds: float) -> bool:
         if not self.leave(vm, Queue.COMPLETED, None):
