@@ -63,8 +63,10 @@ def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) 
         finally:
             free.put(copy)
 
-    outcomes = []
+    outcomes: list[Outcome] = []
     for outcome in threads.map(tried, chosen):
+        if not outcomes or outcomes[-1].mutant.breaks != outcome.mutant.breaks:
+            print(outcome.mutant.invariant)
         outcomes.append(outcome)
         _print(outcome)
     return outcomes
@@ -73,7 +75,7 @@ def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) 
 def _print(outcome: Outcome) -> None:
     caught = outcome.how == "caught"
     by = outcome.by.rpartition("::")[2].partition("[")[0] if caught else outcome.how.upper()
-    print(f"{outcome.mutant.breaks}  {outcome.mutant.name:<68} {outcome.seconds:4.1f} s  {by}", flush=True)
+    print(f"   {outcome.mutant.name:<70} {outcome.seconds:4.1f} s  {by}", flush=True)
 
 
 def _sum_up(outcomes: Sequence[Outcome], report: Mapping[str, Any]) -> None:
@@ -93,7 +95,7 @@ def _totals(outcomes: Sequence[Outcome]) -> Mapping[str, Any]:
         "mutants": [
             {
                 "name": outcome.mutant.name,
-                "invariant": outcome.mutant.breaks,
+                "invariant": str(outcome.mutant.invariant),
                 "file": outcome.mutant.file,
                 **{name: value for name, value in attrs.asdict(outcome).items() if name != "mutant"},
             }

@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from tests.proof.invariants import INVARIANTS, Invariant
+
 ROOT = Path(__file__).parents[3]
 """The top of the source tree."""
 
@@ -34,6 +36,11 @@ class Mutant:
     file: str
     tests: tuple[str, ...]
     changes: tuple[Change, ...]
+
+    @property
+    def invariant(self) -> Invariant:
+        """The invariant that it breaks."""
+        return next(each for each in INVARIANTS if each.number == self.breaks)
 
     def applied(self, root: Path) -> str:
         """The text of the file in a tree with the fault in it. Raises Stale."""
