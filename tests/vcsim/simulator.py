@@ -54,6 +54,7 @@ class Simulator:
         tls = [f"-tls={'true' if certificate else 'false'}", f"-tlscert={certificate}", f"-tlskey={key}"]
         login = [f"-username={USER}", f"-password={PASSWORD}"]
         sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
+        self._kept = kept
         self.memory, self.journal = (kept / "memory", kept / "journal") if kept else (None, None)
         files = [f"-memory={self.memory}", f"-journal={self.journal}"] if kept else []
         self._flags = [*tls, *files, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
@@ -67,7 +68,7 @@ class Simulator:
         """Run it, with what is in its memory, else the inventory of its beginning; return when it answers."""
         environ = {**os.environ, "TMPDIR": self._folder}
         command = guarded([binary(), *self._flags])
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=self._kept)
         assert self._process.stdout is not None
         assert self._process.stdout.readline().startswith("READY")
 
