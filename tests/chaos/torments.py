@@ -12,7 +12,7 @@ import attrs
 from tests.chaos.stage import Stage
 from tests.service.process import Service
 
-GAP = 1.0
+GAP = 1.5
 """Seconds without any torment, at the most, between two."""
 
 MOST_FOR_AN_END = 40.0
