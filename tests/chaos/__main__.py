@@ -8,12 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos.judge import Rules, judged
+from tests.chaos.judge import judged
 from tests.chaos.report import report, table
 from tests.chaos.run import SETTLES, run
 from tests.chaos.stage import FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, Stage
-
-INVARIANTS = {number: str(number) for number in range(1, 9)}
+from tests.chaos.verdict import Rules
 
 RULES = Rules(SIZES, NAMES, TASK_LIMIT, LIFETIME, SETTLES, frozenset({FOREIGN}))
 
@@ -40,7 +39,7 @@ def main() -> int:
                 for name, service in stage.services.items():
                     (options.logs / name).write_text(service.said)
     verdicts = judged(done.evidence, RULES)
-    told = report(done, verdicts, INVARIANTS, options.seed)
+    told = report(done, verdicts, options.seed)
     if options.json:
         options.json.write_text(json.dumps(told, indent=1))
     print("\n" + "\n".join(table(told)), flush=True)

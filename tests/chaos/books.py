@@ -27,14 +27,14 @@ class Books:
     def __init__(self, path: str, seconds: float = 5.0) -> None:
         self._path, self._seconds = path, seconds
 
-    def ask(self, *commands: tuple[str | int, ...]) -> list[Any]:
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         """The replies to some commands."""
         reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         replies: list[Any] = []
         with socket.socket(socket.AF_UNIX) as wire:
             wire.settimeout(self._seconds)
             wire.connect(self._path)
-            wire.sendall(b"".join(hiredis.pack_command(command) for command in commands))
+            wire.sendall(b"".join(hiredis.pack_command((*command,)) for command in commands))
             while len(replies) < len(commands):
                 if not (data := wire.recv(1 << 16)):
                     raise ConnectionResetError("Redis hung up")

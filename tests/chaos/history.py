@@ -23,8 +23,8 @@ class Operation:
     """One request. Moments are in seconds since the epoch.
 
     ``status`` is None when no answer came: it may have been carried out, then or later. ``weather``: the answer was 503
-    since Redis was away, and the same holds. ``wanted`` and ``given`` are of a checkout: how many of each pool or alias,
-    and the VMs. ``value`` is the tag's value, the hours or the GB.
+    since Redis was away, and the same holds. ``wanted`` and ``given`` are of a checkout: how many of each pool or
+    alias, and the VMs. ``value`` is the tag's value, the hours or the GB.
     """
 
     client: int

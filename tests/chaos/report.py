@@ -4,14 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.chaos.judge import Verdict
 from tests.chaos.run import Run
+from tests.chaos.verdict import Verdict
+from tests.proof.invariants import Invariant
 
 SHOWN = 20
 """Violations of one invariant that are told."""
 
 
-def report(run: Run, verdicts: Mapping[int, Verdict], names: Mapping[int, str], seed: int) -> dict[str, Any]:
+def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[str, Any]:
     """All of it, for JSON."""
     operations = run.evidence.operations
     answers = Counter("none" if each.status is None else str(each.status) for each in operations)
@@ -27,8 +28,8 @@ def report(run: Run, verdicts: Mapping[int, Verdict], names: Mapping[int, str], 
         "full again after": run.evidence.settled,
         "errors logged": list(run.tracebacks),
         "invariants": [
-            {"invariant": names[number], "checks": verdict.checks, "violations": verdict.violations}
-            for number, verdict in verdicts.items()
+            {"invariant": str(invariant), "checks": verdict.checks, "violations": verdict.violations}
+            for invariant, verdict in verdicts.items()
         ],
     }
 

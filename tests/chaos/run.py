@@ -66,7 +66,6 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
         "forgot": tormentor.forgot,
         "settled": took,
     }
-    assert stage.vcenter.journal is not None
     evidence = gathered(books, pools, watcher.samples, known, stage.vcenter.journal)
     unreached = sum(client.unreached for client in clients)
     return Run(evidence, tormentor.counts, unreached, tuple(_tracebacks(stage)))

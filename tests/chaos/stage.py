@@ -16,13 +16,13 @@ from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
 
-SIZES = {"debian-12": 12, "ubuntu-24": 8, "windows-11": 5}
+SIZES = {"debian-12": 20, "ubuntu-24": 14, "windows-11": 8}
 """The pools; the first two are also called ``linux``."""
 
 NAMES = {**{pool: (pool,) for pool in SIZES}, "linux": ("debian-12", "ubuntu-24")}
 """What clients ask for, and the pools that serve it."""
 
-TASK_LIMIT = 8
+TASK_LIMIT = 10
 LIFETIME = 0.01
 GRACE = 0.08
 """Hours that a VM lives, and minutes after which what is unknown is acted on."""
@@ -30,7 +30,7 @@ GRACE = 0.08
 FOREIGN = "foreign"
 """A VM in the first pool's folder that the service did not make."""
 
-CLONE_TIME = "CloneVM_Task:150"
+CLONE_TIME = "CloneVM_Task:100"
 
 TEMPLATE = "templates/base"
 
@@ -45,8 +45,8 @@ class Stage:
         self.home = Path(tempfile.mkdtemp(prefix="vmpooler-chaos-")).resolve()
         self.redis_port, self.probe_port = free_port(), free_port()
         binary()
+        # Redis writes before it answers, and waits for no disk: that outlives the process, if not the machine.
         options = ("--appendonly", "yes", "--appendfsync", "no", "--port", str(self.redis_port))
-        # That is written before it is answered, and what is written survives the process: it need not survive the machine.
         self.redis = RedisServer(*options, home=self._folder("redis"))
         self.vcenter = Simulator(kept=self._folder("vcenter"))
         self.api_names = [f"api-{number}" for number in range(apis)]
@@ -131,7 +131,7 @@ class Stage:
         general = {"prefix": "vm-", "task_limit": TASK_LIMIT, "discovered_grace": GRACE, "vm_lifetime": LIFETIME}
         # An API reaches no vCenter; its configuration names one all the same.
         server = f"http://{HOST}:{ports.get(f'vcenter-{name}', self.vcenter.port)}"
-        vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 3}
+        vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 2}
         own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": self.probe_port, "create_linked_clone": False}
         pools = [
             {"name": pool, "size": size, "folder": f"pools/{pool}", **own, "alias": self._aliases(pool)}

@@ -104,7 +104,7 @@ class Tormentor:
         vcenter = self._stage.vcenter
         vcenter.kill()
         yield
-        if forgets and vcenter.memory is not None:
+        if forgets:
             vcenter.memory.unlink(missing_ok=True)
             self.forgot.append(time.time())
         self._stage.start_vcenter()

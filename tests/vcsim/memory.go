@@ -1,5 +1,5 @@
-// What outlives the process: with -memory FILE its VMs are kept there and come back with the next start, under their
-// ids; with -journal FILE every clone and destruction is noted.
+// What outlives the process: with -memory FILE its VMs and their folders are kept there and come back with the next start,
+// VMs under their ids; with -journal FILE every clone and destruction is noted.
 package main
 
 import (
@@ -32,6 +32,11 @@ type keptVM struct {
 	Disks                        []keptDisk // all but the first
 }
 
+type keptAll struct {
+	Folders []string
+	VMs     []keptVM
+}
+
 type memory struct {
 	file    string
 	journal *os.File
@@ -60,11 +65,16 @@ func (m *memory) save() {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var all []keptVM
-	for _, e := range simulator.Map.All("VirtualMachine") {
-		simulator.Map.WithLock(e, func() { all = append(all, kept(e.(*simulator.VirtualMachine))) })
+	var all keptAll
+	for _, e := range simulator.Map.All("Folder") {
+		if where := pathOf(&e.Entity().Self); where != "" {
+			all.Folders = append(all.Folders, where)
+		}
 	}
-	sort.Slice(all, func(i, j int) bool { return number(all[i].ID) < number(all[j].ID) })
+	for _, e := range simulator.Map.All("VirtualMachine") {
+		simulator.Map.WithLock(e, func() { all.VMs = append(all.VMs, kept(e.(*simulator.VirtualMachine))) })
+	}
+	sort.Slice(all.VMs, func(i, j int) bool { return number(all.VMs[i].ID) < number(all.VMs[j].ID) })
 	text, err := json.Marshal(all)
 	if err == nil {
 		err = os.WriteFile(m.file+".new", text, 0o600)
@@ -78,7 +88,7 @@ func (m *memory) save() {
 }
 
 func kept(vm *simulator.VirtualMachine) keptVM {
-	known := keptVM{ID: vm.Self.Value, Folder: folderOf(vm), Name: vm.Name, Annotation: vm.Config.Annotation, Options: map[string]string{}}
+	known := keptVM{ID: vm.Self.Value, Folder: pathOf(vm.Parent), Name: vm.Name, Annotation: vm.Config.Annotation, Options: map[string]string{}}
 	known.On = vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn
 	for _, o := range vm.Config.ExtraConfig {
 		v := o.GetOptionValue()
@@ -96,15 +106,18 @@ func kept(vm *simulator.VirtualMachine) keptVM {
 	return known
 }
 
-func folderOf(vm *simulator.VirtualMachine) string {
+// pathOf is the path of a folder below the one that all VMs are in; empty for that one and any that is not below it.
+func pathOf(ref *types.ManagedObjectReference) string {
 	where := ""
-	for ref := vm.Parent; ref != nil; {
+	for ref != nil && *ref != simulator.Map.Any("Datacenter").(*simulator.Datacenter).VmFolder {
 		folder, ok := simulator.Map.Get(*ref).(*simulator.Folder)
-		if !ok || simulator.Map.Get(*folder.Parent).Reference().Type == "Datacenter" {
-			break
+		if !ok {
+			return ""
 		}
 		where = path.Join(folder.Name, where)
-		ref = folder.Parent
+		if ref = folder.Parent; ref == nil {
+			return ""
+		}
 	}
 	return where
 }
@@ -120,12 +133,12 @@ func (m *memory) load(f *front) {
 	if err != nil {
 		return
 	}
-	var all []keptVM
+	var all keptAll
 	if err := json.Unmarshal(text, &all); err != nil {
 		panic(err)
 	}
 	var source types.ManagedObjectReference
-	for _, each := range all {
+	for _, each := range all.VMs {
 		ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: each.ID}
 		folder := f.folder(each.Folder)
 		if simulator.Map.Get(ref) != nil { // the one that there is from the beginning
@@ -137,7 +150,10 @@ func (m *memory) load(f *front) {
 		}
 		f.bringBack(each, source, folder)
 	}
-	for _, each := range all {
+	for _, where := range all.Folders {
+		f.folder(where)
+	}
+	for _, each := range all.VMs {
 		f.dress(each)
 	}
 }

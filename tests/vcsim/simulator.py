@@ -48,14 +48,14 @@ class Simulator:
     ) -> None:
         self.host = "127.0.0.1"
         self.port = _free_port()
-        self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-")
+        self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-", dir=kept)
         self._process: subprocess.Popen[str] | None = None
         self.tls = bool(certificate)
         tls = [f"-tls={'true' if certificate else 'false'}", f"-tlscert={certificate}", f"-tlskey={key}"]
         login = [f"-username={USER}", f"-password={PASSWORD}"]
         sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
         self._kept = kept
-        self.memory, self.journal = (kept / "memory", kept / "journal") if kept else (None, None)
+        self.memory, self.journal = (Path(kept or self._folder, name) for name in ("memory", "journal"))
         files = [f"-memory={self.memory}", f"-journal={self.journal}"] if kept else []
         self._flags = [*tls, *files, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
 
