@@ -30,7 +30,7 @@ def main() -> int:
     print(f"chaos of {options.seconds:g} s, seed {options.seed}", flush=True)
     began = time.monotonic()
     with Stage(managers=options.managers) as stage:
-        print(f"up after {time.monotonic() - began:.1f} s", flush=True)
+        print(f"up after {time.monotonic() - began:.1f} s, in {stage.home}", flush=True)
         try:
             done = run(stage, options.seconds, options.seed, lambda text: print(text, flush=True))
         finally:

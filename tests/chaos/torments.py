@@ -32,9 +32,9 @@ class Tormentor:
         self._lacks_foreign = False
 
     def run(self, until: float, told: Callable[[], None]) -> None:
-        """Torment until then (monotonic seconds). ``told`` is called after each."""
+        """Torment until then (monotonic seconds), and until each was made. ``told`` is called after each."""
         deck: list[Torment] = []
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(self.counts) < len(TORMENTS):
             deck = deck or self._chance.sample(TORMENTS, len(TORMENTS))
             both = [deck.pop()]
             if deck and deck[-1].of != both[0].of and self._chance.random() < 0.6:
@@ -42,10 +42,10 @@ class Tormentor:
             hold = max(self._chance.uniform(*torment.hold) for torment in both)
             with ExitStack() as ends:
                 for torment in both:
-                    self.counts[f"{torment.of}: {torment.name}"] += 1
+                    self.counts[str(torment)] += 1
                     ends.enter_context(torment.inflict(self))
                     time.sleep(self._chance.uniform(0, 0.3))
-                time.sleep(max(0, min(hold, until - time.monotonic())))
+                time.sleep(hold)
             self._bring_foreign()
             told()
             time.sleep(self._chance.uniform(0, GAP))
@@ -139,6 +139,9 @@ class Torment:
     name: str
     hold: tuple[float, float]
     inflict: Callable[[Tormentor], AbstractContextManager[None]]
+
+    def __str__(self) -> str:
+        return f"{self.of}: {self.name}"
 
 
 TORMENTS = [
