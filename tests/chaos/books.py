@@ -8,6 +8,7 @@ import hiredis
 
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 
 MOMENT = """
@@ -62,6 +63,12 @@ class Books:
                 if event := Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))):
                     yield event
             start = f"({page[-1][0]}"
+
+    def open_tasks(self, pools: list[str]) -> frozenset[str]:
+        """The ids of what clients asked for that is neither done nor given up."""
+        books = self.ask(*(("HKEYS", keys.tasks(pool)) for pool in pools))
+        intakes = self.ask(*(("SMEMBERS", keys.intake(kind)) for kind in Kind))
+        return frozenset(each.rpartition(":")[2] for found in (*books, *intakes) for each in found)
 
     def records(self, vms: list[str]) -> dict[str, dict[str, str]]:
         """What is known of each VM."""

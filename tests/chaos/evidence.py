@@ -26,9 +26,10 @@ class Note:
 class Evidence:
     """What clients were told, every event, what Redis held when, and what the vCenter did.
 
-    ``samples`` are of the run and, last, of its end; ``records``, ``histories`` (entries of JSON) and ``inventory``
-    (VM -> GB of its extra disks) of the end, when nothing was under way. ``forgot``: when (epoch) the vCenter lost all
-    VMs. ``settled``: seconds from the last torment until every pool was full again; None when that never came.
+    ``samples`` are of the run and, last, of its end; of the end, when nothing was under way, are ``records``,
+    ``histories`` (entries of JSON), ``open_tasks`` (ids) and ``inventory`` (VM -> GB of its extra disks). ``forgot``:
+    when (epoch) the vCenter lost all VMs. ``settled``: seconds from the last torment until every pool was full again;
+    None when that never came.
     """
 
     operations: Sequence[Operation]
@@ -36,6 +37,7 @@ class Evidence:
     samples: Sequence[Sample]
     records: Mapping[str, Mapping[str, str]]
     histories: Mapping[str, Sequence[str]]
+    open_tasks: frozenset[str]
     inventory: Mapping[str, Sequence[int]]
     journal: Sequence[Note]
     forgot: Sequence[float]
@@ -58,6 +60,7 @@ def gathered(
         samples=[*samples, sample(books, pools)],
         records=books.records(vms),
         histories=books.histories(vms),
+        open_tasks=books.open_tasks(pools),
         journal=[noted(line) for line in journal.read_text().splitlines()],
         **known,  # type: ignore[arg-type]  # each is what its field says
     )

@@ -8,7 +8,7 @@ import attrs
 
 from tests.chaos.evidence import Evidence, Note, entry
 from tests.chaos.history import Operation, Verb
-from tests.chaos.story import story
+from tests.chaos.story import story_of
 from tests.chaos.verdict import Rules
 from tests.chaos.watcher import Sample
 from vmpooler.domain import times
@@ -83,6 +83,7 @@ def sound(**other: Any) -> Evidence:
         "operations": OPERATIONS,
         "events": EVENTS,
         "records": RECORDS,
+        "open_tasks": frozenset(),
         "inventory": {"b": [], "c": [], FOREIGN: []},
         "journal": JOURNAL,
         "forgot": (),
@@ -90,7 +91,7 @@ def sound(**other: Any) -> Evidence:
         **other,
     }
     events = known["events"]
-    told = story(events, [each.id for each in events], RULES.sizes)
+    told = story_of(events, [each.id for each in events], RULES.sizes)
     texts = {vm: [json.dumps({**entry(each), "when": "0"}) for each in ours] for vm, ours in told.of.items()}
     samples = [_sample(each, told.at[each.id]) for each in events]
     return Evidence(**{"samples": samples, "histories": texts, **known})

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 
-from tests.chaos.claims import claims_of
 from tests.chaos.evidence import Evidence
 from tests.chaos.of_answers import disks, durable, nothing_by_refusals, refusals
 from tests.chaos.of_books import clones, full_again, recorded, told_once
 from tests.chaos.of_vms import accounted, given_once, kept, one_queue
-from tests.chaos.story import story
-from tests.chaos.verdict import SPREAD, Case, Check, Rules, Verdict
+from tests.chaos.verdict import Case, Check, Rules, Verdict
 from tests.proof.invariants import (
     ACCOUNTED,
     DURABLE,
@@ -36,8 +34,7 @@ CHECKS: Mapping[Invariant, tuple[Check, ...]] = {
 
 def judged(evidence: Evidence, rules: Rules) -> dict[Invariant, Verdict]:
     """The verdict on each invariant."""
-    told_again = story(evidence.events, (sample.last for sample in evidence.samples), rules.sizes)
-    case = Case(evidence, rules, told_again, claims_of(evidence.operations, told_again, SPREAD))
+    case = Case.of(evidence, rules)
     verdicts = {invariant: Verdict() for invariant in CHECKS}
     for invariant, checks in CHECKS.items():
         for check in checks:

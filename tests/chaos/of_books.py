@@ -36,12 +36,12 @@ def told_once(case: Case, verdict: Verdict) -> None:
 def recorded(case: Case, verdict: Verdict) -> None:
     """The record and the history of each VM say what its events say."""
     for vm, events in case.story.of.items():
-        texts = case.evidence.histories[vm]
+        texts = case.evidence.histories.get(vm, [])
         ours = [entry(event) for event in events][-len(texts) :] if texts else []
         verdict.hold(bool(texts) and [told(text) for text in texts] == ours, f"the history of {vm} is not its events")
         if vm in case.rules.foreign:
             continue
-        record = case.evidence.records[vm]
+        record = case.record(vm)
         taken = [event for event in events if event.what in (What.CHECKOUT, What.RETURNED)]
         held = taken[-1] if taken and taken[-1].what is What.CHECKOUT else None
         since = of_text(record.get("checkout", ""))

@@ -51,7 +51,7 @@ def kept(case: Case, verdict: Verdict) -> None:
 
 
 def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
-    ours = [each for each in case.evidence.operations if each.vm == claim.vm]
+    ours = case.asked_of(claim.vm)
     if why == BY_CLIENT:
         asked = [each for each in ours if each.verb is Verb.DELETE and not each.refused]
         return any(each.began <= when + SPREAD for each in asked)

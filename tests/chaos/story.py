@@ -50,7 +50,7 @@ class Story:
         return [event for event in self.of.get(vm, ()) if event.what is what]
 
 
-def story(events: Sequence[Event], marks: Iterable[str], sizes: Mapping[str, int]) -> Story:
+def story_of(events: Sequence[Event], marks: Iterable[str], sizes: Mapping[str, int]) -> Story:
     """The story that events tell, with a look after each of the events whose ids are ``marks``."""
     found = Story()
     waiting = sorted(set(marks), key=id_of)

@@ -121,6 +121,7 @@ FALSE = {
         ONE_EVENT,
         forged(samples=last(forged(), queues={**forged().end.queues, **MOVED})),
     ),
+    "Redis lost all": (DURABLE, forged(events=EVENTS[-2:], records={}, histories={})),
     "a pool that is not filled again": (FULL_AGAIN, forged(settled=None)),
     "a pool that is filled too late": (FULL_AGAIN, forged(settled=61.0)),
 }
