@@ -84,7 +84,7 @@ class Stage:
             self.services[name] = Service(self._config(name), f"--role={role}", directory=self.home / name)
             self.services[name].launch()
         for name in everybody:
-            sign = "get a VM:" if name in self.api_names else "starting its loop"
+            sign = "get a VM:" if name in self.api_names else "role manager"
             until(lambda name=name, sign=sign: sign in self.services[name].said, f"{name} starts", PATIENCE)  # type: ignore[misc]  # bound at once
 
     def start_vcenter(self) -> None:
