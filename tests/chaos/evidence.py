@@ -14,12 +14,11 @@ from vmpooler.domain.events import Event
 
 @attrs.frozen
 class Note:
-    """A line of the vCenter's journal: when (epoch) what was done to which VM, and how many clones were under way."""
+    """A line of the vCenter's journal: when (epoch) what was done to which VM."""
 
     when: float
     what: str
     vm: str
-    clones: int
 
 
 @attrs.frozen
@@ -68,8 +67,8 @@ def gathered(
 
 def noted(line: str) -> Note:
     """A line of the journal."""
-    when, what, vm, clones = line.split()
-    return Note(float(when), what, vm, int(clones))
+    when, what, vm = line.split()
+    return Note(float(when), what, vm)
 
 
 def entry(event: Event) -> Mapping[str, str]:

@@ -71,9 +71,10 @@ RECORDS: Mapping[str, Mapping[str, str]] = {
 }
 
 JOURNAL = (
-    Note(START + 1, "clone", "a", 1),
-    Note(START + 2, "cloned", "a", 0),
-    Note(START + 20.5, "destroy", "a", 0),
+    Note(START + 1, "clone", "a"),
+    Note(START + 1.1, "clone", FOREIGN),
+    Note(START + 2, "cloned", "a"),
+    Note(START + 20.5, "destroy", "a"),
 )
 
 

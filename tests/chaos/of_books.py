@@ -1,6 +1,8 @@
 """The checks of what Redis has: events, records, and how many VMs there are."""
 
-from tests.chaos.evidence import entry, told
+from collections.abc import Collection, Iterable, Iterator
+
+from tests.chaos.evidence import Note, entry, told
 from tests.chaos.verdict import Case, Verdict
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -17,10 +19,23 @@ def clones(case: Case, verdict: Verdict) -> None:
     for sample in case.evidence.samples:
         verdict.hold(len(sample.cloning) <= limit, f"{len(sample.cloning)} clones in the books at {sample.when:.3f}")
         verdict.hold(sample.count == len(sample.cloning), f"{sample.count} clones are counted at {sample.when:.3f}")
-    for note in case.evidence.journal:
-        if note.what == "clone":
-            verdict.hold(note.clones <= limit, f"{note.clones} clones under way at the vCenter at {note.when:.3f}")
+    for note, count in _under_way(case.evidence.journal, case.story.of.keys() - case.rules.foreign):
+        verdict.hold(count <= limit, f"{count} clones under way at the vCenter at {note.when:.3f}")
     verdict.hold(not case.evidence.end.cloning, "a clone is counted as under way at the end")
+
+
+def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple[Note, int]]:
+    """How many of our clones were under way whenever one began. A vCenter that starts has none."""
+    cloning = set[str]()
+    for note in journal:
+        match note.what:
+            case "start":
+                cloning.clear()
+            case "cloned":
+                cloning.discard(note.vm)
+            case "clone" if note.vm in ours:
+                cloning.add(note.vm)
+                yield note, len(cloning)
 
 
 def told_once(case: Case, verdict: Verdict) -> None:

@@ -131,7 +131,7 @@ class Stage:
         general = {"prefix": "vm-", "task_limit": TASK_LIMIT, "discovered_grace": GRACE, "vm_lifetime": LIFETIME}
         # An API reaches no vCenter; its configuration names one all the same.
         server = f"http://{HOST}:{ports.get(f'vcenter-{name}', self.vcenter.port)}"
-        vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 2}
+        vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 5}
         own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": self.probe_port, "create_linked_clone": False}
         pools = [
             {"name": pool, "size": size, "folder": f"pools/{pool}", **own, "alias": self._aliases(pool)}

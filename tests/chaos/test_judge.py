@@ -73,7 +73,7 @@ FALSE = {
     "a VM is destroyed in use": (ONE_CLIENT, forged(inventory={"c": [], FOREIGN: []})),
     "a VM is destroyed before it was completed": (
         ONE_CLIENT,
-        forged(journal=[*JOURNAL, Note(START + 19, "destroy", "a", 0)]),
+        forged(journal=[*JOURNAL, Note(START + 19, "destroy", "a")]),
     ),
     "a VM was forgotten and is there": (ACCOUNTED, forged(inventory={"a": [], "b": [], "c": [], FOREIGN: []})),
     "a VM of ours stays unknown": (
@@ -84,12 +84,15 @@ FALSE = {
             records={**RECORDS, "x": {}},
         ),
     ),
-    "a foreign VM is destroyed": (ACCOUNTED, forged(journal=[*JOURNAL, Note(START, "destroy", FOREIGN, 0)])),
+    "a foreign VM is destroyed": (ACCOUNTED, forged(journal=[*JOURNAL, Note(START, "destroy", FOREIGN)])),
     "a clone beyond the pool's size": (
         WITHIN_LIMITS,
         forged(events=[*EVENTS, event(50, What.CLONE, "d")], records={**RECORDS, "d": {}}),
     ),
-    "too many clones at the vCenter": (WITHIN_LIMITS, forged(journal=[*JOURNAL, Note(START, "clone", "x", 3)])),
+    "too many clones at the vCenter": (
+        WITHIN_LIMITS,
+        forged(journal=[*JOURNAL, *(Note(START + 40, "clone", vm) for vm in "abc")]),
+    ),
     "too many clones in the books": (WITHIN_LIMITS, forged(samples=last(forged(), cloning=set("xyz"), count=3))),
     "a clone that is counted for ever": (WITHIN_LIMITS, forged(samples=last(forged(), cloning={"x"}, count=1))),
     "a checkout that was answered is not there": (DURABLE, forged(operations=changed(0, given=("a", "z")))),

@@ -162,7 +162,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}()
 		if name == "Destroy_Task" {
-			f.memory.note("destroy", f.nameOf(m), 0)
+			f.memory.note("destroy", f.nameOf(m))
 		}
 		f.svc.ServeSDK(w, r)
 		if strings.HasSuffix(name, "_Task") || name == "CreateFolder" {
@@ -190,12 +190,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	clone, isClone := m.Body.(*types.CloneVM_Task)
 	if isClone {
-		f.memory.note("clone", clone.Name, 1)
+		f.memory.note("clone", clone.Name)
 	}
 	kind := strings.TrimSuffix(strings.ToLower(name[:1])+name[1:], "_Task")
 	task := simulator.CreateTask(f.entity(m), strings.Replace(kind, "cloneVM", "clone", 1), func(t *simulator.Task) (types.AnyType, types.BaseMethodFault) {
 		if isClone {
-			defer f.memory.note("cloned", clone.Name, -1)
+			defer f.memory.note("cloned", clone.Name)
 		}
 		for i := 0; d > 0 && i < 10; i++ {
 			time.Sleep(time.Duration(d) * time.Millisecond / 10)
@@ -205,7 +205,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return nil, taskFault
 		}
 		if name == "Destroy_Task" {
-			f.memory.note("destroy", f.nameOf(m), 0)
+			f.memory.note("destroy", f.nameOf(m))
 		}
 		defer f.memory.save()
 		return op()
@@ -600,7 +600,7 @@ func main() {
 		if f.memory.journal, err = os.OpenFile(*journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 			panic(err)
 		}
-		f.memory.note("start", "-", 0)
+		f.memory.note("start", "-")
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ctl", f.ctl)

@@ -41,21 +41,19 @@ type memory struct {
 	file    string
 	journal *os.File
 	mu      sync.Mutex
-	clones  int
 }
 
 // idsOfAClone is how many ids the simulator gives out for one clone, the VM's own the last.
 const idsOfAClone = 3
 
-// note writes a line to the journal: when (epoch), what, the VM, and how many clones are under way.
-func (m *memory) note(what, vm string, clones int) {
+// note writes a line to the journal: when (epoch), what, the VM.
+func (m *memory) note(what, vm string) {
 	if m.journal == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.clones += clones
-	fmt.Fprintf(m.journal, "%.4f %s %s %d\n", float64(time.Now().UnixNano())/1e9, what, vm, m.clones)
+	fmt.Fprintf(m.journal, "%.4f %s %s\n", float64(time.Now().UnixNano())/1e9, what, vm)
 }
 
 // save writes every VM to the file. What a client was told is done is there before it is told.
