@@ -30,8 +30,8 @@ ONE_CLIENT = Invariant(
 ACCOUNTED = Invariant(
     3,
     "All accounted for",
-    "What the provider holds of ours is in a queue or in flight; nothing of ours outlives the grace unaccounted; nothing "
-    "foreign is ever destroyed.",
+    "What the provider holds of ours is in a queue or in flight; nothing of ours outlives the grace unaccounted; "
+    "nothing foreign is ever destroyed.",
 )
 WITHIN_LIMITS = Invariant(
     4,
@@ -44,13 +44,12 @@ DURABLE = Invariant(
     "After an answer of 2xx and any crash of ours the VM is the client's, the tag is stored, the disk is on its way. A "
     "refusal changed nothing.",
 )
-NOT_REFUSED = Invariant(
-    6, "Nobody refused in vain", "No request is refused while enough matching VMs are ready."
-)
+NOT_REFUSED = Invariant(6, "Nobody refused in vain", "No request is refused while enough matching VMs are ready.")
 ONE_EVENT = Invariant(
     7,
     "One event each",
-    "Every transition has exactly one event; the events of a VM, replayed, give its record, while its history holds them.",
+    "Every transition has exactly one event; the events of a VM, replayed, give its record, while its history holds "
+    "them.",
 )
 FULL_AGAIN = Invariant(
     8,
