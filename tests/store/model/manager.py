@@ -53,9 +53,7 @@ class Manager(Books):
             self.write(vm, clone_time=took)
             self.note(keys.clone_times(times.day(self.now)), f"{pool_of(vm)}:{vm}", took)
             self.tell(What.CLONED, vm, pool_of(vm), seconds=took)
-            if self.troubles.pop((pool_of(vm), keys.CLONES), None):
-                self.events.append({**self.events[-1], "what": What.RECOVERED, "subject": keys.CLONES})
-                del self.events[-1]["seconds"]
+            self.recover(pool_of(vm), keys.CLONES)
         return True
 
     def promote(self, vm: str, address: str, seconds: float | None) -> bool:
