@@ -1,5 +1,6 @@
 """The text of a configuration -> Settings."""
 
+import ipaddress
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,12 @@ from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
-from vmpooler.settings import General, Graphite, Graphs, Pool, Redis, Settings
+from vmpooler.settings import UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings
 
 TAKEN = ("ok", "domain")
 """Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
 
-SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "tagfilter")
+SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "limits", "tagfilter")
 
 
 @attrs.frozen
@@ -60,6 +61,7 @@ def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
         auth=read_auth(reader, sections.get("auth")),
         graphite=sent,
         graphs=_graphs(reader, sections.get("graphs"), sent),
+        limits=_limits(reader, sections.get("limits")),
         tagfilter=_tagfilter(reader, sections.get("tagfilter")),
     )
 
@@ -69,6 +71,18 @@ def _graphs(reader: Reader, raw: object, sent: Graphite | None) -> Graphs | None
     if raw is not None:
         return reader.section(Graphs, raw, "graphs")
     return None if sent is None else Graphs(server=sent.server, prefix=sent.prefix)
+
+
+def _limits(reader: Reader, raw: object) -> Limits:
+    limits = reader.section(Limits, raw, "limits")
+    for index, proxy in enumerate(limits.trusted_proxies or ()):
+        try:
+            if proxy is not None and proxy != UNIX:
+                ipaddress.ip_network(proxy)
+        except ValueError:
+            text = f"expected an address, or a network such as 10.0.0.0/8, got {shown(proxy)}"
+            reader.report.mistake(f"limits.trusted_proxies[{index}]", text)
+    return limits
 
 
 def _check_sections(sections: Iterable[str], report: Report) -> None:
