@@ -304,8 +304,8 @@ class Limits:
         "Requests that a process works on at once; more are answered with 503 and Retry-After.", 4000, minimum=1
     )
     request_time: float = setting(
-        "Seconds that a client may take for a whole request, from when it connected or from its last answer, and to take "
-        "that answer.",
+        "Seconds that a client may take for a whole request, from when it connected or from its last answer, and to "
+        "take that answer.",
         60,
         minimum=1,
         maximum=3600,

@@ -25,10 +25,12 @@ SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite"
 
 @attrs.frozen
 class Loaded:
-    """A configuration that can be used, and what its operator should know of it."""
+    """A configuration that can be used, and what its operator should know of it. ``secrets``: the settings whose secret
+    stands in the text itself."""
 
     settings: Settings
     warnings: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
 
 
 def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
@@ -42,7 +44,7 @@ def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
     _check_sections(sections, report)
     settings = _settings(reader, sections)
     report.raise_mistakes()
-    return Loaded(settings, report.warnings())
+    return Loaded(settings, report.warnings(), report.secrets())
 
 
 def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:

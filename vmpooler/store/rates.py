@@ -3,9 +3,9 @@
 Note [A limit that resets]
 
 A client may make ``rate`` requests at once, and one more each ``rate_time / rate`` seconds from then on. One number is
-kept of it: the moment up to which it has used its share. A request that is refused does not move that moment, so a client
-that never pauses still gets its share, and one that paused for ``rate_time`` can have all of it at once. The number
-expires at that moment.
+kept of it: the moment up to which it has used its share. A request that is refused does not move that moment, so a
+client that never pauses still gets its share, and one that paused for ``rate_time`` can have all of it at once. The
+number expires at that moment.
 """
 
 from vmpooler.settings import Limits

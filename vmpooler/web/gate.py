@@ -55,8 +55,10 @@ class Gate(Resource):
             return
         if wait:
             told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} seconds"}
+            body = written(request, 429, told)
+            request.setResponseCode(429, b"Too Many Requests")  # Twisted has no word for it
             request.setHeader("Retry-After", str(wait))
-            request.write(written(request, 429, told))
+            request.write(body)
             request.finish()
         else:
             request.render(self._root)

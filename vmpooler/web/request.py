@@ -1,12 +1,12 @@
 """A request as it comes in, and how much of it is taken."""
 
 import re
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web import server
-from twisted.web.http import RESPONSES
 
 from vmpooler.web import text
 
@@ -21,8 +21,8 @@ class Request(server.Request):
     """A request whose body stays small, and is nothing but bytes.
 
     A body beyond ``limits.body_bytes`` is answered with 413 as soon as that shows. ``gone``: the client has hung up.
-    ``inside``: it counts among those that are worked on. ``told``: what the log may say of it, which is its route: a path
-    may have a token in it.
+    ``inside``: it counts among those that are worked on. ``told``: what the log may say of it, which is its route: a
+    path may have a token in it.
     """
 
     transport: Any
@@ -97,6 +97,6 @@ class Request(server.Request):
 def refusal(status: int, message: str) -> bytes:
     """The answer, as it is sent, to what does not become a request; its connection is to be closed."""
     body = text.of({"ok": False, "message": message})
-    head = [f"HTTP/1.1 {status} {RESPONSES[status].decode()}", "Connection: close", f"Content-Length: {len(body)}"]
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close", f"Content-Length: {len(body)}"]
     head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
     return "\r\n".join([*head, "", ""]).encode() + body
