@@ -14,7 +14,7 @@ from tests.web.client import said
 from tests.web.conftest import PLAIN, POOLS
 from tests.web.listening import Ear, ear
 from vmpooler.domain.events import What
-from vmpooler.settings import Auth, General, Settings
+from vmpooler.settings import Auth, General, Limits, Settings
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import EventStream
@@ -207,13 +207,15 @@ async def test_a_pool_that_there_is_not_is_refused(build: Build) -> None:
 
 
 async def test_more_clients_than_may_are_refused_until_one_leaves(build: Build) -> None:
-    house = await build(Settings(pools=POOLS, general=General(event_clients=2)))
+    house = await build(Settings(pools=POOLS, general=General(event_clients=2), limits=Limits(requests=1)))
     first, second = await house.ear(), await house.ear()
     await second.until(lambda it: it.frames)
     ask = b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = await said(house.port, ask)
     assert answer.status == 503
     assert "config.event_clients" in answer.json["message"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await said(house.port, b"GET /vm HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200, "these count apart"
     await first.hang_up()
     house.ears.remove(first)
     third = await house.ear()

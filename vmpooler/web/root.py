@@ -69,11 +69,12 @@ class Root(Resource):
             return self._events.render(request)
         if parts[:1] == [PAGE] and parts[1:2] not in DATA:
             return self._page.answer(request, parts[1:])
-        if self._inside >= self._most and parts not in FREE:
-            request.setHeader("Retry-After", "1")
-            return written(request, 503, BUSY)
-        self._inside += 1
-        request.inside = True
+        if parts not in FREE:
+            if self._inside >= self._most:
+                request.setHeader("Retry-After", "1")
+                return written(request, 503, BUSY)
+            self._inside += 1
+            request.inside = True
         request.prepath, request.postpath = [], [part.encode() for part in parts]
         answer: bytes | int = self._routes.render(request)
         return answer

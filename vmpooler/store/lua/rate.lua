@@ -6,10 +6,9 @@
 -- Returns the seconds to wait as text, '0' when the request was counted.
 local now, window = tonumber(ARGV[1]), tonumber(ARGV[3])
 local pace = redis.call('EXISTS', KEYS[1]) == 1 and KEYS[2] or KEYS[3]
--- Never further ahead than a whole window, whatever the clock of another process said.
-local before = math.min(tonumber(redis.call('GET', pace) or 0), now + window)
-local after = math.max(before, now) + window / tonumber(ARGV[2])
-local wait = after - window - now
+local after = math.max(tonumber(redis.call('GET', pace) or 0), now) + window / tonumber(ARGV[2])
+-- A pace expires within a window of Redis's own time; so nobody waits longer, whatever the clock of a process said.
+local wait = math.min(after - window - now, window)
 if wait > 0.000001 then return string.format('%.6f', wait) end
 redis.call('SET', pace, string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000))
 return '0'
