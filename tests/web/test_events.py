@@ -222,6 +222,21 @@ async def test_more_clients_than_may_are_refused_until_one_leaves(build: Build) 
     await third.until(lambda it: it.frames)
 
 
+async def test_the_end_may_come_while_the_pools_are_being_read(build: Build, spare_redis: RedisServer) -> None:
+    connection = Connection(spare_redis.settings, reactor)
+    connection.start()
+    await connection.wait_ready(10)
+    house = await build(connection=connection)
+    spare_redis.freeze()
+    client = await house.ear()
+    await client.until(lambda it: it.head)
+    await house.api.drained(0.1)
+    await client.ended
+    spare_redis.thaw()
+    house.ears.clear()
+    await connection.close()
+
+
 async def test_who_comes_back_is_told_what_it_missed_and_nothing_twice(build: Build) -> None:
     house, other = await build(), await build()
     await house.happen(0, 3)

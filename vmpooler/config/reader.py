@@ -94,12 +94,12 @@ class Reader:
         if own is not None and file is not None:
             self.report.mistake(f"{path}.{name}_file", f"{name} is given too; keep one of them")
             return None
+        if own:
+            self.report.secret(f"{path}.{name}")
         owner = path.removeprefix("providers.")
         variable = re.sub("[^A-Z0-9]", "_", f"VMPOOLER_{owner}_{name}".upper())
         if value := self.environ.get(field.metadata["variable"] or variable):
             return value
-        if own:
-            self.report.secret(f"{path}.{name}")
         return own if file is None else self._content(file, f"{path}.{name}_file")
 
     def _content(self, file: object, path: str) -> str | None:
