@@ -54,7 +54,7 @@ class Gate(Resource):
         if request.gone:
             return
         if wait:
-            told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} seconds"}
+            told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
             body = written(request, 429, told)
             request.setResponseCode(429, b"Too Many Requests")  # Twisted has no word for it
             request.setHeader("Retry-After", str(wait))
