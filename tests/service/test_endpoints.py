@@ -60,7 +60,7 @@ def test_tls(tmp_path: Path) -> None:
             assert client.version() == "TLSv1.3"
             assert asked(client)
         assert shaken(port, certificate, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
-        assert shaken(port, certificate, ssl.TLSVersion.TLSv1_1) == "the other end refuses"
+        assert shaken(port, certificate, ssl.TLSVersion.TLSv1_1) == "TLSV1_ALERT_PROTOCOL_VERSION"
         with closing(http.client.HTTPSConnection("localhost", port, timeout=10, context=trusted)) as listener:
             listener.request("GET", "/api/v1/events")
             with closing(listener.getresponse()) as answer:
@@ -70,7 +70,7 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def shaken(port: int, certificate: Path, version: ssl.TLSVersion) -> str | None:
-    """The version that is agreed on with a client that speaks this one, at most."""
+    """The version that is agreed on with a client that speaks this one at most, or what the other end says to it."""
     old = ssl.create_default_context(cafile=certificate)
     old.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings(action="ignore"):  # Python warns of old versions
@@ -81,8 +81,7 @@ def shaken(port: int, certificate: Path, version: ssl.TLSVersion) -> str | None:
             with old.wrap_socket(plain, server_hostname="localhost") as client:
                 return client.version()
         except ssl.SSLError as error:
-            assert error.reason == "TLSV1_ALERT_PROTOCOL_VERSION", error
-            return "the other end refuses"
+            return error.reason
 
 
 def certified(folder: Path) -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""No secret is written or told anywhere, whatever fails: everything that comes out of a service is searched for them."""
+"""No secret is written or told, whatever fails: everything that comes out of a service is searched for them."""
 
 import json
 import os
@@ -25,26 +25,29 @@ KNOWN, BROKEN, UNKNOWN = "geheimknown", "geheimbroken", "geheimunknown"
 SECRET = "geheim"
 """Part of every secret."""
 
-CONFIG = """
+
+def config(redis: str, vcenter: str, away: int, carbon: int, password: str = REDIS) -> str:
+    """A configuration full of secrets; ``away`` is a port where nobody is."""
+    return f"""
 config: {{prefix: vm-}}
-redis: {{socket: {redis}, password: %s}}
+redis: {{socket: {redis}, password: "{password}"}}
 providers:
   dummy: {{filename: dummy.yaml}}
-  lab: {{provider_class: vsphere, server: "{vcenter}", username: someone, password: %s}}
+  lab: {{provider_class: vsphere, server: "{vcenter}", username: someone, password: {VCENTER}}}
 auth:
   provider: ldap
   ldap:
     host: localhost
-    port: {nowhere}
+    port: {away}
     base: dc=example
     user_object: uid
-    service_account_hash: {{user_dn: cn=vmpooler, password: %s}}
+    service_account_hash: {{user_dn: cn=vmpooler, password: {LDAP}}}
 graphite: {{server: 127.0.0.1, port: {carbon}}}
 limits: {{rate: 1000}}
 pools:
   - {{name: debian-12, size: 2, provider: dummy}}
   - {{name: windows-11, size: 1, provider: lab, template: a, folder: b}}
-""" % (REDIS, VCENTER, LDAP)
+"""
 
 
 class Everything(Service):
@@ -125,8 +128,7 @@ def test_a_wrong_password_of_a_vcenter_is_not_told(
     spare_redis: RedisServer, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    config = CONFIG.replace(REDIS, '""').format(redis=spare_redis.socket, vcenter=vcenter.url, nowhere=1, carbon=1)
-    service = Everything(config, directory=tmp_path)
+    service = Everything(config(spare_redis.socket, vcenter.url, 1, 1, password=""), directory=tmp_path)
     assert service.run() == 1
     assert "the login was refused" in service.said
     assert around(service.said) == []
@@ -139,8 +141,7 @@ async def test_no_secret_is_written_or_told_whatever_fails(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with carbon() as (port, metrics):
         away = free_port()
-        config = CONFIG.format(redis=spare_redis.socket, vcenter=f"localhost:{away}", nowhere=away, carbon=port)
-        with Everything(config) as service:
+        with Everything(config(spare_redis.socket, f"localhost:{away}", away, port)) as service:
             client = Client(service.port)
             until(lambda: "AUTH" in service.said, "the password of Redis is wrong as yet")
             asked(client, "vm-none")

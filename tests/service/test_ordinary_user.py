@@ -32,6 +32,8 @@ class Rights:
         """Whether the programs and libraries of the tests can be run so: they may stand where only root can look."""
         if not self.command:
             return True
+        if not shutil.which(self.command[0]):
+            return False
         probe = [*self.command, sys.executable, "-c", PROBE]
         return subprocess.run(probe, cwd="/", env=environ(ROOT), capture_output=True, check=False).returncode == 0
 
@@ -41,14 +43,20 @@ def environ(installation: Path) -> dict[str, str]:
 
 
 def rights() -> Rights:
-    """The least that suffice. Where nobody's do not, with a look everywhere; else root's name without its power."""
+    """The least that suffice. Where nobody's do not, with a look everywhere; else root's name without its power; and
+    where a container forbids all of that, what was written is only looked for afterwards."""
     if os.geteuid() != 0:
         return Rights(os.geteuid())
     plain = ("setpriv", "--no-new-privs")
     nobody = (*plain, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     look = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
     none = ("--inh-caps=-all", "--bounding-set=-all")
-    choices = [Rights(NOBODY, (*nobody, *none)), Rights(NOBODY, (*nobody, *look)), Rights(0, (*plain, *none))]
+    choices = [
+        Rights(NOBODY, (*nobody, *none)),
+        Rights(NOBODY, (*nobody, *look)),
+        Rights(0, (*plain, *none)),
+        Rights(0),
+    ]
     return next(each for each in choices if each.suffice())
 
 

@@ -207,7 +207,7 @@ async def test_a_redis_that_quotes_what_it_was_sent_is_not_quoted(
     assert not [event for event in logged if "sesame" in repr(event)]
     admin = connect(spare_redis.settings)
     await admin.wait_ready(10)
-    with pytest.raises(StoreFault, match="^script: ERR unknown command .EVALSHA.$"):
+    with pytest.raises(StoreFault, match=r"^script: ERR unknown command .EVALSHA.$"):
         await admin.run(Script("script", "return 1"), ["a token"], [])
 
 

@@ -38,7 +38,10 @@ class Origins:
         """Whether a proxy is there."""
         if host == UNIX:
             return self._unix
-        address = _plain(host)
+        try:
+            address = _plain(host)
+        except ValueError:
+            return False
         return any(address in network for network in self._networks)
 
     def of(self, request: Request) -> str:
