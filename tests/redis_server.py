@@ -26,12 +26,12 @@ class RedisServer:
         self._program = next(iter(installed())).path
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and return when it answers."""
+    def start(self, *more: str) -> None:
+        """Start it, this time with these options, too, and return when it answers."""
         options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
         options += self._options
         with (self._home / "log").open("ab") as log:
-            self._process = subprocess.Popen(guarded([self._program, *options]), stdout=log, stderr=log)
+            self._process = subprocess.Popen(guarded([self._program, *options, *more]), stdout=log, stderr=log)
         until = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < until, (self._home / "log").read_text()

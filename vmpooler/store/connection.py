@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.scripts import Script
-from vmpooler.store.wire import ServerError, Value, Wires
+from vmpooler.store.wire import ServerError, Value, Wires, told
 
 OLDEST = (6, 2)
 """The oldest version of Redis that has all that the scripts use."""
@@ -93,7 +93,7 @@ class Connection:
         try:
             return await self._send(*command)
         except ServerError as error:
-            raise _meaning(str(error), str(command[0])) from None
+            raise _meaning(told(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
         """What the script returns. Raises StoreAway or StoreFault."""
@@ -106,7 +106,7 @@ class Connection:
                     raise
                 return await self._send("EVAL", script.source, *given)
         except ServerError as error:
-            raise _meaning(str(error), script.name) from None
+            raise _meaning(told(error), script.name) from None
 
     async def _send(self, *command: Value) -> Any:
         wires = self._wires.ready()

@@ -28,6 +28,11 @@ SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took sam
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
 
 
+def pace(kind: str, who: str) -> str:
+    """String: when (epoch) a token or an address has used its share of requests; expires then."""
+    return f"vmpooler__x__pace__{kind}__{who}"
+
+
 def queue(queue: Queue, pool: str) -> str:
     """Set: the VMs of a pool that stand in a queue."""
     return f"vmpooler__{queue}__{pool}"
