@@ -31,11 +31,11 @@ EXACT = 1.0
 
 
 @contextmanager
-def installation(scale: Scale) -> Iterator[tuple[Api, Redis]]:
+def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Redis]]:
     """A large installation: three of four VMs ready, the others running."""
     each = scale.vms // scale.pools
     now = time.time()
-    with api.redis() as (socket, redis), Api(stock.config(socket, scale.pools, each)) as ours:
+    with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools, each)) as ours:
         stock.spread(redis, scale.pools, each * 3 // 4, each - each * 3 // 4, now)
         for key, seconds in ((keys.clone_times(times.day(now)), "21.50"), (keys.boot_times(times.day(now)), "48.25")):
             for number in range(min(A_DAY, scale.vms)):

@@ -28,6 +28,7 @@ A_SECOND = 25
 DEAF = 100
 STORM = 40_000
 
+
 class Redis:
     """The Redis of a service, spoken to by hand."""
 
