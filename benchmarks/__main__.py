@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import checkout, cores, reads
+from benchmarks import checkout, fill, growth, listeners, reads, replacement, start, summary, workers
 from benchmarks.row import Row
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
@@ -19,6 +19,13 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Row]]] = {
     "checkout": checkout.measure,
     "status": reads.status,
     "vm": reads.vm,
+    "workers": workers.measure,
+    "summary": summary.measure,
+    "fill": fill.measure,
+    "refill": replacement.measure,
+    "growth": growth.measure,
+    "listeners": listeners.measure,
+    "start": start.measure,
 }
 
 
@@ -46,11 +53,7 @@ def measured(names: Sequence[str], scale: Scale) -> dict[str, Sequence[Row]]:
     for name in names:
         began = time.monotonic()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        cores.stand_aside()
-        try:
-            found[name] = BENCHMARKS[name](scale)
-        finally:
-            cores.come_back()
+        found[name] = BENCHMARKS[name](scale)
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     return found
 

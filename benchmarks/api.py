@@ -1,4 +1,4 @@
-"""Our service as an API process alone, on the stage, with a Redis beside it that keeps nothing on disk."""
+"""Our service on the stage, with a Redis beside it that keeps nothing on disk."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,8 @@ class Answer:
     body: bytes
 
 
-class Api(Service):
-    """``twistd vmpooler --role=api``: no manager, so whatever happens is what clients ask for."""
-
-    def __init__(self, config: str, *options: str) -> None:
-        super().__init__(config, "--role=api", *options)
+class Staged(Service):
+    """``twistd vmpooler`` on the stage."""
 
     @property
     def pid(self) -> int:
@@ -63,13 +60,21 @@ class Api(Service):
         return json.loads(answer.body)
 
 
+class Api(Staged):
+    """The same without a manager: whatever happens is what clients ask for."""
+
+    def __init__(self, config: str, *options: str) -> None:
+        super().__init__(config, "--role=api", *options)
+
+
 @contextmanager
 def redis() -> Iterator[tuple[str, Redis]]:
-    """A Redis without a disk: the path of its socket, and a connection to it."""
+    """A Redis without a disk, beside the stage: the path of its socket, and a connection to it."""
     server = RedisServer()
-    try:
-        server.start()
-        with Redis(server.socket) as connection:
-            yield server.socket, connection
-    finally:
-        server.remove()
+    with cores.aside():
+        try:
+            server.start()
+            with Redis(server.socket) as connection:
+                yield server.socket, connection
+        finally:
+            server.remove()

@@ -68,7 +68,7 @@ def overheard(socket: str, ours: Api) -> list[bytes]:
     """The one command that our service sends to Redis for a checkout."""
     pool = stock.pool(0).encode()
     with Redis(socket) as listening:
-        commands = listening.watch()
+        commands = map(redis.words, listening.watch())
         ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
         return next(each for each in commands if each[0].upper() == b"EVALSHA" and any(pool in word for word in each))
 

@@ -4,6 +4,8 @@ On a machine with one core nothing is bound to any.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ALL = sorted(os.sched_getaffinity(0))
@@ -11,14 +13,14 @@ ALL = sorted(os.sched_getaffinity(0))
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def stand_aside() -> None:
-    """Leave the first core; what this process starts from now on does so too."""
+@contextmanager
+def aside() -> Iterator[None]:
+    """Leave the first core to what is on the stage; what is started meanwhile does so too."""
     os.sched_setaffinity(0, ALL[1:] or ALL)
-
-
-def come_back() -> None:
-    """Use all cores again."""
-    os.sched_setaffinity(0, ALL)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ALL)
 
 
 def stage(pid: int) -> None:

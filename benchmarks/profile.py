@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from benchmarks import api, checkout, cores, reads, stock
+from benchmarks import api, checkout, reads, stock
 from benchmarks.api import Api
 from benchmarks.scale import FULL, Scale
 from benchmarks.table import columns
@@ -94,7 +94,6 @@ def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
     """What py-spy sees, by how often it sees it."""
     with subject(scale, Api) as (ours, load), tempfile.NamedTemporaryFile() as file:
         run(ours.url, ours.pid, load, 1)
-        cores.come_back()  # or it would take the core of wrk and Redis
         how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
         command = [spy, "record", f"--pid={ours.pid}", f"--output={file.name}", *how]
         looking = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -166,7 +165,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8, help="how long to look [8]")
     asked = parser.parse_args()
     scale, subject = attrs.evolve(FULL, seconds=asked.seconds), SUBJECTS[asked.subject]
-    cores.stand_aside()
     spy = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")
     print(report(spied(spy, scale, subject) if spy else counted(scale, subject)), end="")
 

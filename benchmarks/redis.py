@@ -6,7 +6,8 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,17 +17,20 @@ Word = str | bytes | int | float
 
 TOOL = "redis-benchmark"
 
+END = "this is the end of what is watched"
+
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 
 
 class Redis:
-    """A connection over a unix socket, as a context manager."""
+    """A connection over a unix socket, as a context manager. ``asked``: how many commands it sent."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(60)
         self._socket.connect(path)
         self._reader = hiredis.Reader()
+        self.asked = 0
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +40,7 @@ class Redis:
 
     def call(self, *command: Word) -> Any:
         """The reply to one command; bytes are not decoded. Raises what Redis answers with."""
+        self.asked += 1
         self._socket.sendall(_packed(command))
         return self.reply()
 
@@ -50,22 +55,29 @@ class Redis:
             raise reply
         return reply
 
-    def watch(self) -> Iterator[list[bytes]]:
-        """Every command that others send from now on, but those of scripts."""
+    def watch(self) -> Iterator[bytes]:
+        """Every command that others send from now on, but those of scripts, as a line for :func:`words`."""
         self.call("MONITOR")
-        return self._watched()
+        return (line for line in iter(self.reply, None) if not line.partition(b'"')[0].endswith(b" lua] "))
 
-    def _watched(self) -> Iterator[list[bytes]]:
-        while True:
-            line: bytes = self.reply()
-            head, _, _ = line.partition(b'"')
-            if not head.endswith(b" lua] "):
-                yield [ast.literal_eval('b"' + each.decode("latin-1") + '"') for each in QUOTED.findall(line)]
 
-    def calls(self) -> dict[str, int]:
-        """How often each command was carried out since CONFIG RESETSTAT, those of scripts among them."""
-        text: bytes = self.call("INFO", "commandstats")
-        return {name: int(count) for name, count in re.findall(r"cmdstat_(\S+?):calls=(\d+)", text.decode())}
+def words(line: bytes) -> list[bytes]:
+    """What a command is made of."""
+    return [ast.literal_eval('b"' + each.decode("latin-1") + '"') for each in QUOTED.findall(line)]
+
+
+def sent_during(path: str, act: Callable[[], object]) -> Counter[str]:
+    """How often each command is sent to a Redis until ``act`` has returned; those of scripts do not count."""
+    found: Counter[str] = Counter()
+    with Redis(path) as listening, Redis(path) as other:
+        watched = listening.watch()
+        act()
+        other.call("ECHO", END)
+        for line in watched:
+            if END.encode() in line:
+                return found
+            found[words(line)[0].decode().upper()] += 1
+    raise RuntimeError("the end was not seen")
 
 
 def has_tool() -> bool:

@@ -20,6 +20,7 @@ for i = 3, #ARGV do
     'check', ARGV[2], 'ip', '127.1.2.3')
   if KEYS[2] ~= '' then
     redis.call('HSET', KEYS[2], ARGV[i], ARGV[2])
+    redis.call('SADD', KEYS[4], ARGV[i])
     redis.call('HSET', ARGV[1] .. ARGV[i], 'checkout', ARGV[2])
   end
 end
@@ -36,10 +37,10 @@ def vm(pool: int, number: int) -> str:
     return f"b{pool:06}x{number:07}"
 
 
-def config(socket: str, pools: int, size: int = 20) -> str:
-    """A configuration of so many pools on a Redis that others serve too."""
+def config(socket: str, pools: int, size: int = 20, more: str = "") -> str:
+    """A configuration of so many pools on a Redis that others serve too; ``more`` sections are added."""
     entries = "".join(f"  - {{name: {pool(number)}, size: {size}}}\n" for number in range(pools))
-    return f"config: {{prefix: b}}\nredis: {{socket: {socket}}}\npools:\n{entries}"
+    return f"config: {{prefix: b}}\nredis: {{socket: {socket}}}\n{more}pools:\n{entries}"
 
 
 def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: float) -> None:
@@ -48,7 +49,8 @@ def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: 
     active = keys.active(name) if queue is Queue.RUNNING else ""
     rest: Iterator[str] = iter(vms)
     while page := list(islice(rest, AT_ONCE)):
-        redis.call("EVAL", ADD, 3, keys.queue(queue, name), active, name, keys.RECORD, times.text(now), *page)
+        touched = (keys.queue(queue, name), active, name, keys.BOOKED + name)
+        redis.call("EVAL", ADD, len(touched), *touched, keys.RECORD, times.text(now), *page)
 
 
 def spread(redis: Redis, pools: int, ready: int, running: int, now: float) -> None:
