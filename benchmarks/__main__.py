@@ -1,4 +1,7 @@
-"""``python -m benchmarks [names] [--quick] [--json FILE]``: measure, and print the table."""
+"""``python -m benchmarks [names] [--quick] [--json FILE]``: measure, and print the table.
+
+When nothing was left out, the page of the documentation is written as well.
+"""
 
 import argparse
 import json
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import checkout, fill, growth, listeners, reads, replacement, start, summary, workers
+from benchmarks import checkout, fill, growth, listeners, page, reads, replacement, start, summary, workers
 from benchmarks.row import Row
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
@@ -31,7 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Row]]] = {
 
 def main() -> None:
     """Run what the command line names, all by default."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=(__doc__ or "").partition(": ")[2])
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure what the service costs.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, and less to be trusted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
@@ -43,6 +46,10 @@ def main() -> None:
     found = measured(asked.names or list(BENCHMARKS), QUICK if asked.quick else FULL)
     rows = [row for each in found.values() for row in each]
     print(table(rows), end="")
+    if curve := growth.chart(found.get("growth", ())):
+        print(f"\n{curve}", end="")
+    if found.keys() == BENCHMARKS.keys() and not asked.quick:
+        page.write(table(rows), curve)
     if asked.json:
         asked.json.write_text(json.dumps([attrs.asdict(row) for row in rows], indent=2) + "\n")
 

@@ -26,6 +26,18 @@ class Answer:
     body: bytes
 
 
+def asked(port: int, method: str, path: str) -> Answer:
+    """The answer as it came, but for what twisted.web adds to any."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path)
+        reply = connection.getresponse()
+        headers = {name: value for name, value in reply.getheaders() if name.lower() not in TWISTED_OWN}
+        return Answer(reply.status, headers, reply.read())
+    finally:
+        connection.close()
+
+
 class Staged(Service):
     """``twistd vmpooler`` on the stage."""
 
@@ -42,15 +54,8 @@ class Staged(Service):
         cores.stage(self.pid)
 
     def asked(self, method: str, path: str) -> Answer:
-        """The answer as it came, but for what twisted.web adds to any."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path)
-            reply = connection.getresponse()
-            headers = {name: value for name, value in reply.getheaders() if name.lower() not in TWISTED_OWN}
-            return Answer(reply.status, headers, reply.read())
-        finally:
-            connection.close()
+        """What it answers."""
+        return asked(self.port, method, path)
 
     def json(self, path: str) -> Any:
         """What a path says."""

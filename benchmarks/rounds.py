@@ -12,9 +12,6 @@ Rounds = Mapping[str, Sequence[Run]]
 
 Figure = Callable[[Run], float]
 
-WARM = 1
-"""Seconds that each server is asked before anything counts."""
-
 
 class Server(Protocol):
     """Something that listens, in a process."""
@@ -33,14 +30,11 @@ def alternate(
 ) -> Rounds:
     """Each server's rounds under its load, one of each in turn; ``before`` is called before every one."""
     found: dict[str, list[Run]] = {name: [] for name in loads}
-    for number in range(-1, scale.rounds):
-        for name, load in loads.items():
+    for seconds in (scale.warm, *[scale.seconds] * scale.rounds):
+        for name, load in loads.items() if seconds else ():
             before()
-            server = servers[name]
-            measured = run(server.url, server.pid, load, WARM if number < 0 else scale.seconds)
-            if number >= 0:
-                found[name].append(measured)
-    return found
+            found[name].append(run(servers[name].url, servers[name].pid, load, seconds))
+    return {name: runs[-scale.rounds :] for name, runs in found.items()}
 
 
 def middle(runs: Sequence[Run], figure: Figure) -> float:
