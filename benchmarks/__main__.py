@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import checkout, fill, growth, listeners, page, reads, replacement, start, summary, workers
+from benchmarks import checkout, cores, fill, growth, listeners, page, reads, replacement, start, summary, workers
 from benchmarks.row import Row
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
@@ -43,13 +43,15 @@ def main() -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     if not shutil.which("wrk"):
         parser.error("wrk must be on PATH: make test-deps")
+    others = cores.Others()
     found = measured(asked.names or list(BENCHMARKS), QUICK if asked.quick else FULL)
     rows = [row for each in found.values() for row in each]
     print(table(rows), end="")
     if curve := growth.chart(found.get("growth", ())):
         print(f"\n{curve}", end="")
+    print(f"\nOther programs took {others.share:.0f} % of the machine meanwhile.")
     if found.keys() == BENCHMARKS.keys() and not asked.quick:
-        page.write(table(rows), curve)
+        page.write(table(rows), curve, others.share)
     if asked.json:
         asked.json.write_text(json.dumps([attrs.asdict(row) for row in rows], indent=2) + "\n")
 

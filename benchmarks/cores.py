@@ -4,6 +4,7 @@ On a machine with one core nothing is bound to any.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,27 @@ def stage(pid: int) -> None:
     """Bind a process, with all its threads, to the first core."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), ALL[:1])
+
+
+class Others:
+    """How much of this machine other programs take, from the moment when this is made on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before = _others()
+
+    @property
+    def share(self) -> float:
+        """Percent of all cores so far."""
+        return 100 * (_others() - self._before) / (time.monotonic() - self._began) / len(ALL)
+
+
+def _others() -> float:
+    """Seconds of CPU that were used or taken away, but by this process and by those that it started and that ended."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:9])
+    own = os.times()
+    ours = own.user + own.system + own.children_user + own.children_system
+    return (user + nice + system + sum(interrupts)) / TICKS - ours
 
 
 class Usage:

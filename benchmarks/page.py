@@ -15,12 +15,13 @@ PAGE = Path(__file__).parents[1] / "docs/performance.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- until here -->\n"
 
 
-def write(table: str, chart: str, page: Path = PAGE) -> None:
-    """Have the page show this table and this curve."""
+def write(table: str, chart: str, others: float, page: Path = PAGE) -> None:
+    """Have the page show this table and this curve; other programs took that percentage of the machine meanwhile."""
     head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, tail = rest.partition(END)
     curve = f"Percent of a core for 1,000 VMs that nobody touches, ours and of Redis:\n\n```text\n{chart}```\n"
-    page.write_text(f"{head}{BEGIN}\n{machine()}\n\n{table}\n{curve}\n{END}{tail}", encoding="utf-8")
+    when = f"{machine()} Other programs took {others:.0f} % of the machine meanwhile."
+    page.write_text(f"{head}{BEGIN}\n{when}\n\n{table}\n{curve}\n{END}{tail}", encoding="utf-8")
 
 
 def machine() -> str:

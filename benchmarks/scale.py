@@ -8,10 +8,10 @@ class Scale:
     """Sizes of what is measured, and how long (seconds).
 
     ``rounds``: how often each server has its turn, of ``seconds``, after one of ``warm`` that does not count.
-    ``connections``: of wrk. ``pools`` and ``vms``: of a large installation. ``days`` and ``a_day``: of a summary, with so
-    many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are followed
-    to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers of pools.
-    ``listeners``: who are told events. ``starts``: how often a service is started.
+    ``connections``: of wrk. ``pools`` and ``vms``: of a large installation. ``days`` and ``a_day``: of a summary, with
+    so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
+    followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
+    of pools. ``listeners``: who are told events. ``starts``: how often a service is started.
     """
 
     rounds: int = 5

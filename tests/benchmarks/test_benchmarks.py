@@ -84,10 +84,11 @@ def test_a_run_replaces_its_part_of_the_page_and_nothing_else(tmp_path: Path) ->
     there = tmp_path / "page.md"
     there.write_text(f"before\n{page.BEGIN}old\n{page.END}after\n")
     for table in ("| one |\n", "| two |\n"):
-        page.write(table, chart(()), there)
+        page.write(table, chart(()), 7.0, there)
     text = there.read_text()
     assert text.startswith("before\n")
     assert text.endswith(f"{page.END}after\n")
     assert "| two |" in text
+    assert "Other programs took 7 % of the machine meanwhile." in text
     assert "old" not in text
     assert "| one |" not in text
