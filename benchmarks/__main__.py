@@ -8,13 +8,14 @@ import json
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from benchmarks import checkout, cores, fill, growth, listeners, page, reads, replacement, start, summary, workers
-from benchmarks.row import Row
+from benchmarks.row import Row, absent
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
 
@@ -58,11 +59,15 @@ def main() -> None:
 
 def measured(names: Sequence[str], scale: Scale) -> dict[str, Sequence[Row]]:
     """The rows of each benchmark."""
-    found = {}
+    found: dict[str, Sequence[Row]] = {}
     for name in names:
         began = time.monotonic()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        found[name] = BENCHMARKS[name](scale)
+        try:
+            found[name] = BENCHMARKS[name](scale)
+        except Exception as error:  # the others are worth having all the same
+            traceback.print_exc()
+            found[name] = [absent(name, "", f"failed with {type(error).__name__}")]
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
     return found
 

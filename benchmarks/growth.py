@@ -94,7 +94,7 @@ def row(cost: Cost) -> Row:
 def curve(costs: Sequence[Cost]) -> Row:
     """How the cost grows from the last size but one to the last, in percent of a core for a thousand VMs."""
     before, last = costs[-2:]
-    of_cpu = (last.cpu / last.vms) / (before.cpu / before.vms)
+    of_cpu = (last.cpu / last.vms) / (max(before.cpu, 0.01) / before.vms)
     of_memory = (last.memory / last.vms) / (before.memory / before.vms)
     return Row(
         f"growth: {last.pools} pools beside {before.pools}, for each VM",
@@ -130,11 +130,11 @@ def cost(pools: int, seconds: int) -> Cost:
         with service:
             ours, theirs = Usage(service.pid), Usage(redis_pid(reading))
             settled(ours)
+            connections = reading.call("CLIENT", "LIST").count(b"\n") - 1
             before = ours.cpu, theirs.cpu
             sent = redis.sent_during(socket, lambda: time.sleep(seconds)).total()
             alive = sent >= pools or seconds < ROUND
             used = [100 * (usage.cpu - was) / seconds for usage, was in zip((ours, theirs), before, strict=True)]
-            connections = reading.call("CLIENT", "LIST").count(b"\n") - 1
             return Cost(pools, used[0], ours.memory / 1024, connections, sent / seconds, used[1], alive)
 
 
