@@ -48,6 +48,11 @@ class Staged(Service):
             raise RuntimeError("not started")
         return self.process.pid
 
+    @property
+    def pids(self) -> list[int]:
+        """The same, and those that answer for it."""
+        return [self.pid]
+
     def start(self) -> None:
         """Start it on the stage."""
         super().start()

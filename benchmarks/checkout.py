@@ -7,7 +7,6 @@ emptied, and the ready queues of many pools are filled anew. Many, for Redis loo
 on, and one large set that is eaten up from that end costs it more than any pool that is refilled.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -43,18 +42,17 @@ class Stage:
     pools: int
     ready: int
 
-    def refill(self) -> None:
+    def refill(self, name: str = "") -> None:
         """Have every pool full, and no VM anywhere else."""
-        self.redis.call("FLUSHALL")
-        stock.spread(self.redis, self.pools, self.ready, 0, time.time())
+        stock.refill(self.redis, self.pools, self.ready)
 
 
 @contextmanager
 def stage(scale: Scale) -> Iterator[Stage]:
     """All that a checkout is compared with."""
-    ready = max(20, scale.seconds * FASTEST // scale.pools)
+    ready = enough(scale)
     with api.redis() as (socket, connection), Api(stock.config(socket, scale.pools)) as ours:
-        stock.spread(connection, scale.pools, ready, 0, time.time())
+        stock.refill(connection, scale.pools, ready)
         answer = ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
         command = overheard(socket, ours)
         sha, count = command[1].decode(), int(command[2])
@@ -62,6 +60,11 @@ def stage(scale: Scale) -> Iterator[Stage]:
         script = {"path": socket, "sha": sha, "keys": words[:count], "args": words[count:], "pool": stock.pool(0)}
         with floor.bare(answer.body, answer.headers) as bare, Floor("klein", script) as klein:
             yield Stage(ours, bare, klein, command, socket, connection, scale.pools, ready)
+
+
+def enough(scale: Scale) -> int:
+    """How many VMs of each pool last for a turn."""
+    return max(20, scale.seconds * FASTEST // scale.pools)
 
 
 def overheard(socket: str, ours: Api) -> list[bytes]:

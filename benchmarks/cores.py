@@ -30,6 +30,12 @@ def stage(pid: int) -> None:
         os.sched_setaffinity(int(thread.name), ALL[:1])
 
 
+def release(pid: int) -> None:
+    """Let a process run on any core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), ALL)
+
+
 class Others:
     """How much of this machine other programs take, from the moment when this is made on."""
 

@@ -107,6 +107,11 @@ class Floor:
         cores.stage(self.pid)
         return self
 
+    @property
+    def pids(self) -> list[int]:
+        """The one."""
+        return [self.pid]
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._process is not None:
             self._process.kill()

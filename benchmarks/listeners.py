@@ -29,13 +29,13 @@ def measure(scale: Scale) -> list[Row]:
     with api.redis() as (socket, redis), Api(stock.config(socket, 10)) as ours:
         usage = Usage(ours.pid)
         beside = Load("GET", "/api/v1/vm", connections=1, pause=PAUSE)
-        run(ours.url, ours.pid, beside, 1)
+        run(ours.url, ours.pids, beside, 1)
         before = usage.memory
         with Crowd(ours.port, scale.listeners) as crowd:
             crowd.listens()
             happening = Thread(target=happen, args=(redis, seconds))
             happening.start()
-            answered = run(ours.url, ours.pid, beside, seconds)
+            answered = run(ours.url, ours.pids, beside, seconds)
             happening.join()
             time.sleep(1)
             each = (usage.memory - before) / scale.listeners

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sysconfig
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -66,9 +65,8 @@ class Subject(Protocol):
 @contextmanager
 def of_checkout(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
     """A service with enough VMs for as long as it is looked at."""
-    ready = max(20, 2 * scale.seconds * checkout.FASTEST // scale.pools)
     with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools)) as ours:
-        stock.spread(redis, scale.pools, ready, 0, time.time())
+        stock.refill(redis, scale.pools, 2 * checkout.enough(scale))
         yield ours, Load("POST", f"{reads.VM}/{stock.POOL}", scale.pools, scale.connections)
 
 
@@ -93,11 +91,11 @@ SUBJECTS: Mapping[str, Subject] = {
 def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
     """What py-spy sees, by how often it sees it."""
     with subject(scale, Api) as (ours, load), tempfile.NamedTemporaryFile() as file:
-        run(ours.url, ours.pid, load, 1)
+        run(ours.url, ours.pids, load, 1)
         how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
         command = [spy, "record", f"--pid={ours.pid}", f"--output={file.name}", *how]
         looking = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        run(ours.url, ours.pid, load, scale.seconds + 1)
+        run(ours.url, ours.pids, load, scale.seconds + 1)
         _, said = looking.communicate(timeout=30)
         if looking.returncode:
             raise RuntimeError(f"py-spy: {said}")
@@ -130,7 +128,7 @@ class Profiled(Api):
 def counted(scale: Scale, subject: Subject) -> Seen:
     """What the service sees of itself, by the seconds that it took."""
     with subject(scale, Profiled) as (ours, load):
-        run(ours.url, ours.pid, load, scale.seconds)
+        run(ours.url, ours.pids, load, scale.seconds)
         ours.stop()
         known: Any = pstats.Stats(str(ours.directory / "profile"))
     seen: Seen = Counter()

@@ -14,26 +14,29 @@ Figure = Callable[[Run], float]
 
 
 class Server(Protocol):
-    """Something that listens, in a process."""
+    """Something that listens."""
 
     @property
     def url(self) -> str:
         """Where."""
 
     @property
-    def pid(self) -> int:
-        """The process."""
+    def pids(self) -> Sequence[int]:
+        """Its processes."""
 
 
 def alternate(
-    servers: Mapping[str, Server], loads: Mapping[str, Load], scale: Scale, before: Callable[[], None] = lambda: None
+    servers: Mapping[str, Server],
+    loads: Mapping[str, Load],
+    scale: Scale,
+    before: Callable[[str], None] = lambda name: None,
 ) -> Rounds:
-    """Each server's rounds under its load, one of each in turn; ``before`` is called before every one."""
+    """Each server's rounds under its load, one of each in turn; ``before`` is told of every one."""
     found: dict[str, list[Run]] = {name: [] for name in loads}
     for seconds in (scale.warm, *[scale.seconds] * scale.rounds):
         for name, load in loads.items() if seconds else ():
-            before()
-            found[name].append(run(servers[name].url, servers[name].pid, load, seconds))
+            before(name)
+            found[name].append(run(servers[name].url, servers[name].pids, load, seconds))
     return {name: runs[-scale.rounds :] for name, runs in found.items()}
 
 

@@ -11,7 +11,8 @@ class Scale:
     ``connections``: of wrk. ``pools`` and ``vms``: of a large installation. ``days`` and ``a_day``: of a summary, with
     so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
     followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
-    of pools. ``listeners``: who are told events. ``starts``: how often a service is started.
+    of pools. ``listeners``: who are told events. ``starts``: how often a service is started. ``workers``: numbers of
+    API processes.
     """
 
     rounds: int = 5
@@ -29,6 +30,7 @@ class Scale:
     growth: tuple[int, ...] = (10, 100, 1000)
     listeners: int = 5000
     starts: int = 5
+    workers: tuple[int, ...] = (2, 4)
 
 
 FULL = Scale()
@@ -49,4 +51,5 @@ TINY = Scale(
     growth=(2,),
     listeners=20,
     starts=1,
+    workers=(2,),
 )

@@ -1,5 +1,6 @@
 """Pools and VMs put into Redis directly, as the manager would have left them: a benchmark cannot wait for clones."""
 
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -51,6 +52,12 @@ def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: 
     while page := list(islice(rest, AT_ONCE)):
         touched = (keys.queue(queue, name), active, name, keys.BOOKED + name)
         redis.call("EVAL", ADD, len(touched), *touched, keys.RECORD, times.text(now), *page)
+
+
+def refill(redis: Redis, pools: int, ready: int) -> None:
+    """Have so many ready VMs in each pool, and nothing else anywhere."""
+    redis.call("FLUSHALL")
+    spread(redis, pools, ready, 0, time.time())
 
 
 def spread(redis: Redis, pools: int, ready: int, running: int, now: float) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -36,15 +37,15 @@ class Run:
     lost: int
 
 
-def run(url: str, pid: int, load: Load, seconds: int) -> Run:
-    """Ask a server, whose process is ``pid``, for so many seconds."""
-    usage = Usage(pid)
-    before = usage.cpu
+def run(url: str, pids: Sequence[int], load: Load, seconds: int) -> Run:
+    """Ask a server, whose processes are ``pids``, for so many seconds."""
+    usages = [Usage(pid) for pid in pids]
+    before = sum(usage.cpu for usage in usages)
     shape = ("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout=10s")
     words = (load.method, load.path, str(load.numbers), str(load.pause))
     command = ["wrk", *shape, "-s", str(SCRIPT), url, "--", *words]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    cpu = usage.cpu - before
+    cpu = sum(usage.cpu for usage in usages) - before
     said = json.loads(told.splitlines()[-1])
     count = max(1, said["requests"])
     return Run(

@@ -12,13 +12,14 @@ from benchmarks.rounds import compared
 from benchmarks.scale import TINY
 from benchmarks.wrk import Run
 
-BY_WRK = {"checkout", "status", "vm", "listeners"}
+BY_WRK = {"checkout", "status", "vm", "listeners", "workers"}
 
 BOUNDS = {
     ("checkout", "rate"): (1 / 100, 10.0),
     ("checkout", "refused"): (0.0, 0.0),
     ("status", "late"): (0.0, 5.0),
     ("vm", "rate"): (1 / 100, 10.0),
+    ("workers", "refused"): (0.0, 0.0),
     ("summary", "seconds"): (0.0, 10.0),
     ("fill", "seconds"): (0.0, 20.0),
     ("fill", "commands"): (1.0, 100.0),
