@@ -56,7 +56,12 @@ class Queues:
 
     async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:
         """``queue`` -> completed."""
-        return await complete(self._transitions, pool, vm, queue, why, now) == 1
+        if await complete(self._transitions, pool, vm, queue, why, now) != 1:
+            return False
+        self._connection.promised(
+            f"complete {vm}", lambda over: complete_again(self._transitions.over(over), pool, vm, why, now)
+        )
+        return True
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> gone, ``seconds`` after its destruction was ordered."""
@@ -64,10 +69,10 @@ class Queues:
         return await self._did("forget", pool, vm, now, more, (times.text(now), _seconds(seconds), self._data_ttl))
 
     async def discover(self, pool: str, vm: str, stamped: bool, now: float) -> bool:
-        """none -> discovered."""
+        """none -> discovered; or running, soon after a fail-over that may have lost its checkout."""
         others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
-        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others)
-        return await self._did("discover", pool, vm, now, more, (int(stamped),))
+        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others, keys.UNCERTAIN)
+        return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now)))
 
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
         """discovered -> none."""
@@ -129,14 +134,27 @@ class Queues:
 
 
 async def complete(
-    transitions: Transitions, pool: str, vm: str, queue: Queue, why: str, now: float, admission: Admission = FREE
+    transitions: Transitions,
+    pool: str,
+    vm: str,
+    queue: Queue,
+    why: str,
+    now: float,
+    admission: Admission = FREE,
+    lasting: bool = False,
 ) -> int:
     """``queue`` -> completed, if whoever asks is admitted: 1, or what complete.lua says instead."""
     moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
     books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
     args = (times.text(now), *shown(admission), queue, why)
-    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
+    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args, lasting=lasting)
     return answer
+
+
+async def complete_again(transitions: Transitions, pool: str, vm: str, why: str, now: float) -> None:
+    """Any queue -> completed: it was, and its destruction may have begun, but a fail-over lost that."""
+    for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
+        await complete(transitions, pool, vm, queue, why, now)
 
 
 def _seconds(seconds: float | None) -> str:

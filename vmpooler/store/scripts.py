@@ -16,7 +16,9 @@ USES = "-- uses: "
 
 BEGINNINGS = {
     "RECORD": keys.RECORD,
+    "HISTORY": keys.HISTORY,
     "RUNNING": keys.queue(Queue.RUNNING, ""),
+    "ACTIVE": keys.active(""),
     "TOKEN": keys.TOKEN,
     "TOKENS": keys.TOKENS,
     "HELD": keys.HELD,

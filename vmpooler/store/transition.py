@@ -1,12 +1,14 @@
 """How the scripts are run that share the prelude: what they have in common goes before what each wants."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.connection import Caller
 from vmpooler.store.scripts import load
 
 
@@ -14,14 +16,27 @@ from vmpooler.store.scripts import load
 class Transitions:
     """Runs scripts that write events, of which the stream keeps ``kept``, made by ``by``."""
 
-    connection: Connection
+    connection: Caller
     kept: int
     by: str
 
+    def over(self, connection: Caller) -> Transitions:
+        """The same by another way."""
+        return attrs.evolve(self, connection=connection)
+
     async def run(
-        self, script: str, pool: str, vm: str, now: float, touched: Sequence[str], args: Sequence[str | int | float]
+        self,
+        script: str,
+        pool: str,
+        vm: str,
+        now: float,
+        touched: Sequence[str],
+        args: Sequence[str | int | float],
+        *,
+        lasting: bool = False,
     ) -> Any:
-        """What the script returns, of a VM of a pool (either may be empty), at ``now`` (epoch)."""
+        """What the script returns, of a VM of a pool (either may be empty), at ``now`` (epoch). ``lasting``: a client
+        will be told that it is done."""
         head = (keys.EVENTS, keys.record(vm), keys.history(vm))
         known = (f"{now:.3f}", self.kept, self.by, pool, vm)
-        return await self.connection.run(load(script), (*head, *touched), (*known, *args))
+        return await self.connection.run(load(script), (*head, *touched), (*known, *args), lasting=lasting)
