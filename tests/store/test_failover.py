@@ -78,7 +78,7 @@ async def test_a_checkout_that_redis_forgot_is_its_clients_again_before_anybody_
     join: Join, spare_redis: RedisServer
 ) -> None:
     one, other = await join(process("one")), await join(process("other"))
-    await make_ready(queues_of(one), "vm")
+    await make_ready(one, "vm")
     await Tokens(one, ["debian"]).add("secret", "ann", NOW)
     await forget_what_follows(one)
     assert await check_out(one, token="secret") == ["vm"]
@@ -96,7 +96,7 @@ async def test_a_checkout_that_redis_forgot_is_its_clients_again_before_anybody_
 async def test_whatever_else_clients_were_told_of_is_done_again(join: Join, spare_redis: RedisServer) -> None:
     one, known = await join(process("one")), settings()
     for vm in ("kept", "done"):
-        await make_ready(queues_of(one), vm)
+        await make_ready(one, vm)
     await check_out(one, 2)
     await forget_what_follows(one)
     await checkouts_of(one).complete("debian", "done", FREE, NOW)
@@ -114,7 +114,7 @@ async def test_whatever_else_clients_were_told_of_is_done_again(join: Join, spar
 async def test_what_redis_did_not_forget_is_not_done_twice(join: Join, spare_redis: RedisServer) -> None:
     one, known = await join(process("one")), settings()
     for vm in ("kept", "done"):
-        await make_ready(queues_of(one), vm)
+        await make_ready(one, vm)
     await check_out(one, 2)
     await checkouts_of(one).complete("debian", "done", FREE, NOW)
     await Changes(one, known).make("kept", Change(9, {"team": "red"}), FREE, NOW)
@@ -132,7 +132,7 @@ async def test_what_redis_did_not_forget_is_not_done_twice(join: Join, spare_red
 
 async def test_a_vm_that_went_back_is_no_longer_its_clients(join: Join, spare_redis: RedisServer) -> None:
     one = await join(process("one"))
-    await make_ready(queues_of(one), "vm")
+    await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(one)
     assert await checkouts_of(one).give_back("debian", "vm", "first", "its client hung up", NOW)
@@ -152,7 +152,7 @@ async def test_a_vm_is_restored_though_redis_forgot_that_it_was_ready(
         await queues_of(one).promote("debian", "vm", "", 1, NOW)
     else:
         await forget_what_follows(one)
-        await make_ready(queues_of(one), "vm")
+        await make_ready(one, "vm")
     await check_out(one)
     restart(spare_redis)
     await one.wait_ready(SOON)
@@ -166,7 +166,7 @@ async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any
     doomed = process("doomed", **settings)
     one, other = await join(process("one", **settings)), await join(doomed)
     for vm in ("a", "b"):
-        await make_ready(queues_of(one), vm)
+        await make_ready(one, vm)
     await queues_of(one).begin_clone("debian", "cloning", 5, NOW)
     await forget_what_follows(one)
     (given,) = await check_out(other)
@@ -215,7 +215,7 @@ async def test_nobody_waits_for_a_process_that_ended_in_order_or_long_before(
     one, ended = await join(process("one")), await join(process("ended"))
     await ended.close()
     await one.call("ZADD", keys.PROCESSES, clock.seconds() - failover.DEAD - 5, "dead before")
-    await make_ready(queues_of(one), "vm")
+    await make_ready(one, "vm")
     await forget_what_follows(one)
     start = clock.seconds()
     restart(spare_redis)
@@ -237,7 +237,7 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
 ) -> None:
     late = process("late")
     one, other = await join(process("one")), await join(late)
-    await make_ready(queues_of(one), "vm")
+    await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(other)
     spare_redis.kill()

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
 
 from vmpooler.domain.errors import StoreAway
@@ -30,6 +30,11 @@ AGAIN = 1.0
 
 PATIENCE = 1.0
 """Seconds that a sentinel may take to answer."""
+
+MOMENT = 0.01
+"""Seconds between two looks whether the first sentinel can be asked."""
+
+CONNECTING = "not connected yet"
 
 Address = tuple[str, int]
 
@@ -65,6 +70,8 @@ class Sentinels:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: Any) -> Any:
+        while all(sentinel.trouble == CONNECTING for sentinel in self._sentinels):
+            await deferLater(self._reactor, MOMENT)
         where = await self._located()
         settings = attrs.evolve(self._settings, server=where[0], port=where[1])
         wire: Any = await endpoint_of(settings, self._reactor).connect(factory)
@@ -105,7 +112,7 @@ class _Sentinel:
             tls_ca_file=settings.tls_ca_file,
         )
         self.address = f"{host}:{port}"
-        self.trouble = "not connected yet"
+        self.trouble = CONNECTING
         self.endpoint = endpoint_of(own, reactor)
         self.wires = Wires(own, 1, PATIENCE, reactor, self._told)
 
@@ -126,4 +133,4 @@ class _Sentinel:
             raise StoreAway(self.trouble) from None
 
     def _told(self, why: str) -> None:
-        self.trouble = why or self.trouble
+        self.trouble = why
