@@ -15,9 +15,10 @@ LARGEST_PORT = 65535
 def check_redis(redis: Redis, raw: object, report: Report) -> None:
     """Note what cannot be meant together. ``raw`` is the section as it was given."""
     given = {plain(str(key)) for key, value in raw.items() if value is not None} if isinstance(raw, Mapping) else set()
-    if not redis.sentinels:
+    if "sentinels" not in given:
         for key in sorted(key for key in given if key.startswith("sentinel_")):
             report.mistake(f"redis.{key}", "means nothing without sentinels")
+    if not redis.sentinels:
         return
     for key in INSTEAD:
         if key in given:
