@@ -90,8 +90,8 @@ async def test_why_no_sentinel_tells_is_told(disunited: list[Server], settings: 
 
 
 async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[Server]) -> None:
-    old, new, one, _ = disunited
-    old.says("REPLICAOF", "127.0.0.1", str(new.port))
+    old, _, one, _ = disunited
+    old.says("REPLICAOF", "127.0.0.1", "1")
     connection = Connection(watched_by(one), reactor, quiet=True)
     connection.start()
     with pytest.raises(StoreAway, match="it is a replica"):

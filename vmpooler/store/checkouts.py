@@ -8,14 +8,14 @@ import attrs
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import GivenTwice, PoolEmpty, TokenNeeded
+from vmpooler.domain.errors import PoolEmpty, TokenNeeded
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import admitted
-from vmpooler.store.connection import Caller, Connection
-from vmpooler.store.queues import complete, complete_again
+from vmpooler.store.connection import Connection
+from vmpooler.store.queues import complete
 from vmpooler.store.scripts import load
 from vmpooler.store.transition import Transitions
 
@@ -65,17 +65,13 @@ class Checkouts:
             load("checkout"),
             (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
             (f"{now:.3f}", self._transitions.kept, NOBODY, "", "", *shape, *owner),
-            lasting=True,
         )
         match reply:
             case ["ok", *rows]:
-                given = [
+                return [
                     Given(wanted[entry - 1].name, pools[pool - 1], vm)
                     for entry, pool, vm in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
                 ]
-                for each in given:
-                    self._promise(Taken(each.pool, each.vm, checkout_id), token, now)
-                return given
             case ["token"]:
                 raise TokenNeeded("this token is not known")
             case _:
@@ -97,7 +93,6 @@ class Checkouts:
         """running -> ready: the client of this checkout never got the VM. False when it is no longer that client's."""
         places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
         args = (What.RETURNED, why, "checkout_id", checkout_id, json.dumps(OF_A_CHECKOUT))
-        self._connection.undone(f"checkout {checkout_id} {vm}")
         return bool(await self._transitions.run("move", pool, vm, now, places, args))
 
     async def complete(self, pool: str, vm: str, admission: Admission, now: float) -> None:
@@ -106,26 +101,7 @@ class Checkouts:
         Raises TokenNeeded or NotYours where the client is not admitted, NoSuchVm when the VM is not running.
         """
         why = "its client is done with it"
-        admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission, lasting=True), vm)
-        self._connection.promised(
-            f"complete {vm}", lambda over: complete_again(self._transitions.over(over), pool, vm, why, now)
-        )
-
-    def _promise(self, taken: Taken, token: str | None, now: float) -> None:
-        self._connection.promised(
-            f"checkout {taken.checkout_id} {taken.vm}", lambda over: self._restore(over, taken, token, now)
-        )
-
-    async def _restore(self, over: Caller, taken: Taken, token: str | None, now: float) -> None:
-        """Any queue -> running: it was given to a client, but a fail-over lost that."""
-        pool, vm = taken.pool, taken.vm
-        lost = (Queue.READY, Queue.PENDING, Queue.DISCOVERED)
-        stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
-        books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE, *(keys.queue(queue, pool) for queue in lost))
-        args = (times.text(now), taken.checkout_id, token or "", self._lifetime)
-        transitions = self._transitions.over(over)
-        if await transitions.run("restore", pool, vm, now, (*stands, *books), args) == -1:
-            raise GivenTwice(f"{vm} was given to a client before a fail-over, and to another since")
+        admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission), vm)
 
 
 def _place(pool: str) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.task import deferLater
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.endpoint import endpoint_of
-from vmpooler.store.scripts import Script
+from vmpooler.store.scripts import LASTING, Script
 from vmpooler.store.sentinel import Sentinels
 from vmpooler.store.wire import ServerError, Value, Wire, Wires
 
@@ -39,8 +39,8 @@ class Caller:
         """The reply to one command. Raises StoreAway or StoreFault."""
         return await self._called(self._wire(), command)
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value], *, lasting: bool = False) -> Any:
-        """What the script returns; with ``lasting`` when as many replicas as the settings want have what it wrote.
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
+        """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
 
         Raises StoreFault, or StoreAway: also when that takes too long, and then the script was carried out.
         """
@@ -54,8 +54,9 @@ class Caller:
                 reply = await wire.execute_command("EVAL", script.source, *given)
         except ServerError as error:
             raise self._meaning(str(error), script.name) from None
-        if lasting:
+        if script.name in LASTING:
             await self._confirmed(wire)
+        self._ran(script, keys, args, reply)
         return reply
 
     async def _called(self, wire: Wire, command: Sequence[Value]) -> Any:
@@ -66,6 +67,9 @@ class Caller:
 
     async def _confirmed(self, wire: Wire) -> None:
         """Return when enough replicas have what was written on this wire; here none need to."""
+
+    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script was carried out; here nobody needs to know."""
 
     def _wire(self) -> Wire:
         """The wire to send on. Raises StoreAway when there is none."""
@@ -89,11 +93,6 @@ class OneWire(Caller):
         return self._one
 
 
-Again = Callable[[Caller], Awaitable[object]]
-"""What was done once, to be done again over whatever it is given, where Redis has forgotten it. It may find that it has
-not, and then changes nothing."""
-
-
 class Arrival(Protocol):
     """What a process does about fail-overs."""
 
@@ -106,11 +105,8 @@ class Arrival(Protocol):
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
         """A wire leads to a Redis; return when others may use it. ``tell`` is told what keeps them waiting."""
 
-    def remember(self, key: str, again: Again) -> None:
-        """Keep what was promised for a while."""
-
-    def forget(self, key: str) -> None:
-        """Keep it no longer."""
+    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script was carried out, and what it did will be told."""
 
 
 class Connection(Caller):
@@ -183,16 +179,6 @@ class Connection(Caller):
                 return require_version(info, self.address)
             await deferLater(self._reactor, 0.02)
 
-    def promised(self, key: str, again: Again) -> None:
-        """A client is told that something is done: ``again`` is what to do when another primary does not know it."""
-        if self._failover is not None:
-            self._failover.remember(key, again)
-
-    def undone(self, key: str) -> None:
-        """What was promised under this key holds no more."""
-        if self._failover is not None:
-            self._failover.forget(key)
-
     def _wire(self) -> Wire:
         wires = self._wires.ready()
         if not wires:
@@ -213,6 +199,10 @@ class Connection(Caller):
             if found < wanted:
                 why = f"{found} of {wanted} replicas have it after {self._settings.wait_timeout:g} s"
                 raise StoreAway(f"whether it was done is not certain: {why}", sent=True)
+
+    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        if self._failover is not None:
+            self._failover.ran(script, keys, args, reply)
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
         meaning = super()._meaning(error, what)

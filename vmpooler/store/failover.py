@@ -18,13 +18,14 @@ until this process has *arrived*:
 
 With ``wait_replicas`` no client was told of what the replicas did not have, so nothing is quarantined.
 
-What this does not cover: what was promised more than KEPT ago, or before MOST others, and no replica had (see
-docs/availability.md on min-replicas-max-lag); and of a process that died with the old primary all but its checkouts. A
-token that one process made and another deleted, within KEPT, may be there again.
+What this does not cover: what was promised a minute ago or longer, or before many others (store/promises.py says how
+many), and no replica had (docs/availability.md on min-replicas-max-lag); and of a process that died with the old primary
+all but its checkouts. A token that one process made and another deleted meanwhile may be there again.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -36,9 +37,11 @@ from vmpooler.domain.errors import StoreAway, VmpoolerError
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Again, Caller
-from vmpooler.store.scripts import load
+from vmpooler.store.connection import Caller
+from vmpooler.store.promises import Promises
+from vmpooler.store.scripts import Script, load
 from vmpooler.store.transition import Transitions
+from vmpooler.store.wire import Value
 
 BEAT = 2.0
 """Seconds between two signs of life."""
@@ -55,12 +58,6 @@ LONGEST = 5.0
 MOMENT = 0.1
 """Seconds between two looks whether they have come."""
 
-KEPT = 60.0
-"""Seconds that a promise is kept."""
-
-MOST = 50_000
-"""Promises that are kept."""
-
 COMES_TO_LIGHT = 900
 """Seconds in which VMs that stand in no queue may be in use."""
 
@@ -76,7 +73,7 @@ class Failover:
         self._may_lose = settings.redis.wait_replicas == 0
         self._who = who
         self._clock = clock
-        self._promised: dict[str, tuple[float, Again]] = {}
+        self._promises = Promises(clock)
         self._known_to = ""
         self._turn = DeferredLock()
         self._caller: Caller | None = None
@@ -98,17 +95,9 @@ class Failover:
             except StoreAway:
                 self.log.info("[*] Redis is away: the other processes may wait for this one in vain")
 
-    def remember(self, key: str, again: Again) -> None:
-        """Keep what was promised for a while."""
-        now = self._clock.seconds()
-        self._promised.pop(key, None)
-        self._promised[key] = (now, again)
-        while len(self._promised) > MOST or next(iter(self._promised.values()))[0] < now - KEPT:
-            del self._promised[next(iter(self._promised))]
-
-    def forget(self, key: str) -> None:
-        """Keep it no longer."""
-        self._promised.pop(key, None)
+    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script was carried out, and what it did will be told."""
+        self._promises.ran(script, touched, args, reply)
 
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
         """Return when everybody may use a wire to this Redis. Raises StoreAway, or StoreFault."""
@@ -126,7 +115,7 @@ class Failover:
             await deferLater(self._clock, MOMENT)
 
     async def _say_again(self, wire: Caller) -> None:
-        for _, again in list(self._promised.values()):
+        for again in self._promises.all():
             try:
                 await again(wire)
             except StoreAway:

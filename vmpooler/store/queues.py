@@ -56,12 +56,7 @@ class Queues:
 
     async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:
         """``queue`` -> completed."""
-        if await complete(self._transitions, pool, vm, queue, why, now) != 1:
-            return False
-        self._connection.promised(
-            f"complete {vm}", lambda over: complete_again(self._transitions.over(over), pool, vm, why, now)
-        )
-        return True
+        return await complete(self._transitions, pool, vm, queue, why, now) == 1
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> gone, ``seconds`` after its destruction was ordered."""
@@ -134,27 +129,14 @@ class Queues:
 
 
 async def complete(
-    transitions: Transitions,
-    pool: str,
-    vm: str,
-    queue: Queue,
-    why: str,
-    now: float,
-    admission: Admission = FREE,
-    lasting: bool = False,
+    transitions: Transitions, pool: str, vm: str, queue: Queue, why: str, now: float, admission: Admission = FREE
 ) -> int:
     """``queue`` -> completed, if whoever asks is admitted: 1, or what complete.lua says instead."""
     moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
     books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
     args = (times.text(now), *shown(admission), queue, why)
-    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args, lasting=lasting)
+    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
     return answer
-
-
-async def complete_again(transitions: Transitions, pool: str, vm: str, why: str, now: float) -> None:
-    """Any queue -> completed: it was, and its destruction may have begun, but a fail-over lost that."""
-    for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
-        await complete(transitions, pool, vm, queue, why, now)
 
 
 def _seconds(seconds: float | None) -> str:

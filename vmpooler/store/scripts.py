@@ -29,6 +29,9 @@ BEGINNINGS = {
 HEAD = f"local {', '.join(BEGINNINGS)} = {', '.join(repr(key) for key in BEGINNINGS.values())}"
 """What stands in front of every script."""
 
+LASTING = ("checkout", "complete", "change", "request", "add_token", "drop_token")
+"""What is promised to clients, or leads to the end of a VM: where the settings say so, replicas must have it."""
+
 
 @attrs.frozen
 class Script:

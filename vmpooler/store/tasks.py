@@ -12,16 +12,15 @@ import json
 from collections.abc import Sequence
 
 from vmpooler.domain import times
-from vmpooler.domain.admission import FREE, Admission
+from vmpooler.domain.admission import Admission
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import admitted, shown
-from vmpooler.store.connection import Caller, Connection
+from vmpooler.store.connection import Connection
 from vmpooler.store.transition import Transitions
-from vmpooler.store.vms import Vms
 
 UNLIKE = 8
 """Random characters in the id of a request: a Redis that lost its data must not give out an id again."""
@@ -35,7 +34,6 @@ class Tasks:
     """Requests on their way from clients to providers; ``by`` is who works on them."""
 
     def __init__(self, connection: Connection, settings: Settings, choice: Choice, by: str) -> None:
-        self._connection = connection
         self._transitions = Transitions(connection, settings.general.events_max, by)
         self._tries = settings.general.task_tries
         self._choice = choice
@@ -47,17 +45,7 @@ class Tasks:
         field = NO_FIELD if argument is None else f"snapshot:{argument}" if kind is Kind.REVERT else ""
         id = random_name(self._choice, UNLIKE)
         args = (times.text(now), *shown(admission), kind, argument or "", id, field)
-        admitted(await self._transitions.run("request", "", vm, now, touched, args, lasting=True), vm)
-        again = (times.text(now), *shown(FREE), kind, argument or "", id, "")
-        self._connection.promised(f"request {id}", lambda over: self._again(over, vm, now, touched, again))
-
-    async def _again(
-        self, over: Caller, vm: str, now: float, touched: Sequence[str], args: Sequence[str | int | float]
-    ) -> None:
-        """Ask for it where a fail-over lost that; what was asked for has the same end of its id."""
-        *_, id, _ = args
-        if not any(event.more.get("task", "").endswith(f"-{id}") for event in await Vms(over).timeline(vm)):
-            await self._transitions.over(over).run("request", "", vm, now, touched, args)
+        admitted(await self._transitions.run("request", "", vm, now, touched, args), vm)
 
     async def adopt(self, pools: Sequence[str], now: float) -> list[str]:
         """Take requests for VMs of these pools into their books; the pools that got some."""

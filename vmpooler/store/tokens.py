@@ -46,9 +46,7 @@ class Tokens:
     async def add(self, name: str, user: str, now: float) -> None:
         """Note a new token of a user."""
         touched = (keys.token(name), keys.tokens(user))
-        args = (name, user, times.text(now))
-        await self._connection.run(load("add_token"), touched, args, lasting=True)
-        self._connection.promised(f"token {name}", lambda over: over.run(load("add_token"), touched, args))
+        await self._connection.run(load("add_token"), touched, (name, user, times.text(now)))
 
     async def of(self, user: str) -> list[Token]:
         """The tokens of a user, without their VMs, the oldest first."""
@@ -70,13 +68,11 @@ class Tokens:
 
         Raises NothingToDelete for one that is not known, NotYours for another user's.
         """
-        touched, args = (keys.token(name),), (name, user, int(own))
-        match await self._connection.run(load("drop_token"), touched, args, lasting=True):
+        match await self._connection.run(load("drop_token"), (keys.token(name),), (name, user, int(own))):
             case 0:
                 raise NothingToDelete("this token is not known")
             case -2:
                 raise NotYours("this token is another user's")
-        self._connection.promised(f"token {name}", lambda over: over.run(load("drop_token"), touched, args))
 
     async def _batch(self, user: str, cursor: str, found: Sequence[str]) -> tuple[str, list[Token]]:
         args = (user, cursor, BATCH, GOOD_FOR)

@@ -1,7 +1,5 @@
 """How the scripts are run that share the prelude: what they have in common goes before what each wants."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,23 +18,10 @@ class Transitions:
     kept: int
     by: str
 
-    def over(self, connection: Caller) -> Transitions:
-        """The same by another way."""
-        return attrs.evolve(self, connection=connection)
-
     async def run(
-        self,
-        script: str,
-        pool: str,
-        vm: str,
-        now: float,
-        touched: Sequence[str],
-        args: Sequence[str | int | float],
-        *,
-        lasting: bool = False,
+        self, script: str, pool: str, vm: str, now: float, touched: Sequence[str], args: Sequence[str | int | float]
     ) -> Any:
-        """What the script returns, of a VM of a pool (either may be empty), at ``now`` (epoch). ``lasting``: a client
-        will be told that it is done."""
+        """What the script returns, of a VM of a pool (either may be empty), at ``now`` (epoch)."""
         head = (keys.EVENTS, keys.record(vm), keys.history(vm))
         known = (f"{now:.3f}", self.kept, self.by, pool, vm)
-        return await self.connection.run(load(script), (*head, *touched), (*known, *args), lasting=lasting)
+        return await self.connection.run(load(script), (*head, *touched), (*known, *args))
