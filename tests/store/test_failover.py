@@ -32,6 +32,9 @@ POOLS = (Pool(name="debian", size=5),)
 
 Join = Callable[..., Awaitable[Connection]]
 
+SHORT = 3
+"""Seconds that one is waited for who does not come. Redis counts whole ones, so it may be one less."""
+
 SOON = failover.LONGEST + 10
 """Seconds in which a fail-over is over, on a busy machine."""
 
@@ -53,8 +56,8 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
         await connection.close()
 
 
-def process(who: str, **redis: Any) -> Failover:
-    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock)
+def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Failover:
+    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:
@@ -164,7 +167,7 @@ async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any
     """A process, one that dies after it gave a VM away, and that VM. Redis has forgotten that, and another VM is ready
     and a third being cloned."""
     doomed = process("doomed", **settings)
-    one, other = await join(process("one", **settings)), await join(doomed)
+    one, other = await join(process("one", SHORT, **settings)), await join(doomed)
     for vm in ("a", "b"):
         await make_ready(one, vm)
     await queues_of(one).begin_clone("debian", "cloning", 5, NOW)
@@ -181,7 +184,7 @@ async def test_what_a_dead_process_may_have_given_away_is_put_out_of_reach(
 ) -> None:
     one, _, given = await given_by_one_that_dies(join, spare_redis)
     with pytest.raises(StoreAway, match="doomed is waited for"):
-        await one.wait_ready(failover.LONGEST / 2)
+        await one.wait_ready(SHORT / 2)
     await one.wait_ready(SOON)
     assert await members(one, Queue.RUNNING) == {"a", "b"}
     assert await standing(one, "cloning") == [Queue.PENDING]
@@ -236,7 +239,7 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     join: Join, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
     late = process("late")
-    one, other = await join(process("one")), await join(late)
+    one, other = await join(process("one", SHORT)), await join(late)
     await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(other)

@@ -19,8 +19,8 @@ until this process has *arrived*:
 With ``wait_replicas`` no client was told of what the replicas did not have, so nothing is quarantined.
 
 What this does not cover: what was promised a minute ago or longer, or before many others (store/promises.py says how
-many), and no replica had (docs/availability.md on min-replicas-max-lag); and of a process that died with the old primary
-all but its checkouts. A token that one process made and another deleted meanwhile may be there again.
+many), and no replica had (docs/availability.md on min-replicas-max-lag); and of a process that died with the old
+primary all but its checkouts. A token that one process made and another deleted meanwhile may be there again.
 """
 
 import re
@@ -63,15 +63,16 @@ COMES_TO_LIGHT = 900
 
 
 class Failover:
-    """One process, ``who`` is its name, and what it promised."""
+    """One process, ``who`` is its name, and what it promised. ``longest``: seconds that others are waited for."""
 
     log = Logger()
 
-    def __init__(self, settings: Settings, who: str, clock: IReactorTime) -> None:
+    def __init__(self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST) -> None:
         self._pools = [pool.name for pool in settings.pools]
         self._kept = settings.general.events_max
         self._may_lose = settings.redis.wait_replicas == 0
         self._who = who
+        self._longest = longest
         self._clock = clock
         self._promises = Promises(clock)
         self._known_to = ""
@@ -104,7 +105,7 @@ class Failover:
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         redis = found[1] if found else ""
         touched = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
-        if await wire.run(load("arrive"), touched, (redis, DEAD, LONGEST)):
+        if await wire.run(load("arrive"), touched, (redis, DEAD, self._longest)):
             self.log.warn("[!] this Redis is another than before, or was started anew: it may lack what came last")
         async with self._turn:
             if redis != self._known_to:
