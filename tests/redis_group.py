@@ -32,23 +32,24 @@ sentinel failover-timeout {NAME} 6000
 
 
 class Server:
-    """One redis-server, as a primary, a replica or a sentinel."""
+    """One redis-server, as a primary, a replica or a sentinel. It has a port from its start on."""
 
     def __init__(self, home: Path, *options: str) -> None:
-        self.port = free_port()
-        self._home = home / str(self.port)
-        self._home.mkdir()
+        self.port = 0
+        self._home = Path(tempfile.mkdtemp(dir=home))
         self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, file: str = "") -> None:
         """Run it, with this for its configuration; return when it answers."""
+        self.port = free_port()
         (self._home / "conf").write_text(file)
         own = ("--port", str(self.port), "--dir", str(self._home), "--bind", "127.0.0.1", "--save", "")
         program = next(iter(installed())).path
         with (self._home / "log").open("ab") as log:
             command = guarded([program, str(self._home / "conf"), *own, *self._options])
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        until(lambda: self._process.poll() is None and self.says("PING") == "PONG", "it answers")
+        until(lambda: self.says("PING") == "PONG", "it answers")
 
     def says(self, *command: str) -> Any:
         """The reply to a command as text; None when there is nobody."""
@@ -60,17 +61,22 @@ class Server:
             return None
 
     def kill(self) -> None:
-        """End it with -9."""
-        self._process.kill()
-        self._process.wait()
+        """End it with -9, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def freeze(self) -> None:
         """Let it hang."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
 
 class RedisGroup:
@@ -79,9 +85,8 @@ class RedisGroup:
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self.primary = Server(self._home)
-        self.replica = Server(self._home, "--replicaof", "127.0.0.1", str(self.primary.port))
+        self.replica = Server(self._home)
         self.sentinels = [Server(self._home, "--sentinel") for _ in range(3)]
-        self._started: list[Server] = []
 
     @property
     def settings(self) -> Redis:
@@ -97,11 +102,11 @@ class RedisGroup:
 
     def start(self) -> None:
         """Start all; return when the replica has followed, and the sentinels know it and each other."""
-        for server in (self.primary, self.replica):
-            self._start(server)
+        self.primary.start()
+        self.replica.start(f"replicaof 127.0.0.1 {self.primary.port}")
         until(lambda: "master_link_status:up" in self.replica.says("INFO", "replication"), "the replica follows")
         for sentinel in self.sentinels:
-            self._start(sentinel, SENTINEL.format(port=self.primary.port))
+            sentinel.start(SENTINEL.format(port=self.primary.port))
         until(lambda: all(map(_knows, self.sentinels)), "the sentinels know each other")
 
     def cut_off_the_replica(self) -> None:
@@ -117,13 +122,9 @@ class RedisGroup:
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        for server in self._started:
+        for server in (self.primary, self.replica, *self.sentinels):
             server.kill()
         shutil.rmtree(self._home)
-
-    def _start(self, server: Server, file: str = "") -> None:
-        server.start(file)
-        self._started.append(server)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -32,7 +32,7 @@ PATIENCE = 1.0
 """Seconds that a sentinel may take to answer."""
 
 MOMENT = 0.01
-"""Seconds between two looks whether the first sentinel can be asked."""
+"""Seconds between two looks whether all sentinels can be asked, at the start: one alone may tell of an old primary."""
 
 CONNECTING = "not connected yet"
 
@@ -49,12 +49,14 @@ class Sentinels:
         self._reactor = reactor
         self._moved = moved
         self._primary: Address | None = None
+        self._began = 0.0
         self._asking = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
         self._asking.clock = reactor
         self._sentinels = [_Sentinel(settings, address, reactor) for address in settings.sentinels]
 
     def start(self) -> None:
         """Begin to ask."""
+        self._began = self._reactor.seconds()
         for sentinel in self._sentinels:
             sentinel.wires.connect(sentinel.endpoint)
         self._asking.start(AGAIN, now=False)
@@ -70,7 +72,9 @@ class Sentinels:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: Any) -> Any:
-        while all(sentinel.trouble == CONNECTING for sentinel in self._sentinels):
+        while self._reactor.seconds() < self._began + PATIENCE and any(
+            sentinel.trouble == CONNECTING for sentinel in self._sentinels
+        ):
             await deferLater(self._reactor, MOMENT)
         where = await self._located()
         settings = attrs.evolve(self._settings, server=where[0], port=where[1])
