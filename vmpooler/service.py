@@ -99,7 +99,7 @@ class Vmpooler(Service):
         self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
-        failover = Failover(settings, _process(role), reactor) if settings.redis.sentinels else None
+        failover = Failover(settings, _process(self._role), reactor) if settings.redis.sentinels else None
         self._connection = Connection(settings.redis, reactor, failover=failover)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
