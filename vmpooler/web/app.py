@@ -44,7 +44,7 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people. ``heard`` is to be told the event stream.
+    ``role`` is told to people. ``heard`` is to be told the event stream. ``app`` takes the routes; a new one if None.
     """
 
     def __init__(
@@ -57,13 +57,14 @@ class Api:
         authenticator: Authenticator | None = None,
         role: str = "all",
         pace: Pace = USUAL,
+        app: JsonApp | None = None,
     ) -> None:
         self._reactor = reactor
         self._listeners = settings.general.event_clients
         self._under_way = UnderWay()
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        app = JsonApp()
+        app = app or JsonApp()
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
         TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
