@@ -14,7 +14,7 @@ FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3
 NO_PYTHON := Python 3.11 or 3.12 with its venv module must be on PATH (Debian: apt-get install python3-venv).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check test-deps screenshots clean
+.PHONY: help run test check test-deps bench screenshots clean
 
 help:  ## show this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests nee
 	    $$sudo apt-get update --quiet && \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $$packages; \
 	fi
+
+bench: $(VENV)/.has-embedded $(VENV)/.has-bench  ## measure what the service costs, into docs/performance.md (needs wrk: make test-deps); ARGS="checkout status" for some
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 screenshots: $(VENV)/.has-embedded $(VENV)/.has-test  ## make the pictures of the dashboard in docs/images anew (needs Chromium: make test-deps)
 	@$(BIN)/python -m tests.dashboard.screenshots

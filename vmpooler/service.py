@@ -52,7 +52,7 @@ MOMENT = 0.3
 """Seconds after which it is told what the end waits for."""
 
 SPARE_FILES = 1000
-"""Files that a process may open beside those of clients who listen to events."""
+"""Files that a process may open beside the connections of clients."""
 
 MARGIN = 0.5
 """Seconds that it may take to give up what did not end in time."""
@@ -138,7 +138,8 @@ class Vmpooler(Service):
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
         if self._role != "manager":
-            allow_files(self._settings.general.event_clients + SPARE_FILES)
+            clients = self._settings.general.event_clients + self._settings.limits.connections
+            allow_files(clients + SPARE_FILES)
             try:
                 self._port.take(self._api.site() if self._api is not None else Factory())
             except StartError as error:

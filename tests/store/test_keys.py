@@ -24,10 +24,12 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
+from vmpooler.settings import Limits
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.rates import Rates
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.scripts import load
 from vmpooler.store.summaries import Summaries
@@ -82,6 +84,8 @@ async def whole_lives(store: Connection) -> None:
     await store.call("HSET", keys.record("lost"), "snapshot:before", "now")
     await tasks.request("lost", Kind.REVERT, "before", FREE, NOW)
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
+    for token in ("t", "made-up"):
+        await Rates(store, Limits(rate=9)).wait(token, "192.0.2.1", NOW)
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
     await fail_overs(store)
@@ -109,6 +113,8 @@ def documented() -> list[str]:
         keys.since(""),
         keys.trouble(""),
         keys.confirmed(""),
+        keys.pace("token", ""),
+        keys.pace("address", ""),
         keys.tasks(""),
     ]
     made += [keys.tag_values(""), keys.summary(""), keys.minutes(0, ""), keys.quarters(0, "")]

@@ -14,7 +14,7 @@ from vmpooler.settings import Redis
 from vmpooler.store.endpoint import endpoint_of
 from vmpooler.store.scripts import LASTING, Script
 from vmpooler.store.sentinel import Sentinels
-from vmpooler.store.wire import ServerError, Value, Wire, Wires
+from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
 
 OLDEST = (6, 2)
 """The oldest version of Redis that has all that the scripts use."""
@@ -37,42 +37,26 @@ class Caller:
 
     async def call(self, *command: Value) -> Any:
         """The reply to one command. Raises StoreAway or StoreFault."""
-        return await self._called(self._wire(), command)
+        try:
+            return await self._send(*command)
+        except ServerError as error:
+            raise self._meaning(told(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
-
-        Raises StoreFault, or StoreAway: also when that takes too long, and then the script was carried out.
-        """
-        wire, given = self._wire(), (len(keys), *keys, *args)
+        """What the script returns. Raises StoreAway or StoreFault."""
+        given = (len(keys), *keys, *args)
         try:
             try:
-                reply = await wire.execute_command("EVALSHA", script.sha, *given)
+                return await self._send("EVALSHA", script.sha, *given)
             except ServerError as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
-                reply = await wire.execute_command("EVAL", script.source, *given)
+                return await self._send("EVAL", script.source, *given)
         except ServerError as error:
-            raise self._meaning(str(error), script.name) from None
-        if script.name in LASTING:
-            await self._confirmed(wire)
-        self._ran(script, keys, args, reply)
-        return reply
+            raise self._meaning(told(error), script.name) from None
 
-    async def _called(self, wire: Wire, command: Sequence[Value]) -> Any:
-        try:
-            return await wire.execute_command(*command)
-        except ServerError as error:
-            raise self._meaning(str(error), str(command[0])) from None
-
-    async def _confirmed(self, wire: Wire) -> None:
-        """Return when enough replicas have what was written on this wire; here none need to."""
-
-    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """A script was carried out; here nobody needs to know."""
-
-    def _wire(self) -> Wire:
-        """The wire to send on. Raises StoreAway when there is none."""
+    async def _send(self, *command: Value) -> Any:
+        """The reply to one command. Raises StoreAway or ServerError."""
         raise NotImplementedError
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
@@ -82,15 +66,15 @@ class Caller:
 
 
 class OneWire(Caller):
-    """A wire that is not for everybody yet."""
+    """All over the same wire, which need not be for everybody yet."""
 
     def __init__(self, wire: Wire) -> None:
-        self._one = wire
+        self._wire = wire
 
-    def _wire(self) -> Wire:
-        if self._one.lost:
+    async def _send(self, *command: Value) -> Any:
+        if self._wire.lost:
             raise StoreAway("Redis is away")
-        return self._one
+        return await self._wire.execute_command(*command)
 
 
 class Arrival(Protocol):
@@ -179,7 +163,25 @@ class Connection(Caller):
                 return require_version(info, self.address)
             await deferLater(self._reactor, 0.02)
 
-    def _wire(self) -> Wire:
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
+        """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
+
+        Raises StoreFault, or StoreAway: also when that takes too long, and then the script was carried out.
+        """
+        if script.name in LASTING and self._settings.wait_replicas:
+            wire = OneWire(self._least_busy())
+            reply = await wire.run(script, keys, args)
+            await self._confirmed(wire)
+        else:
+            reply = await super().run(script, keys, args)
+        if self._failover is not None:
+            self._failover.ran(script, keys, args, reply)
+        return reply
+
+    async def _send(self, *command: Value) -> Any:
+        return await self._least_busy().execute_command(*command)
+
+    def _least_busy(self) -> Wire:
         wires = self._wires.ready()
         if not wires:
             raise StoreAway(f"Redis is away: {self.last_error or 'not connected yet'}")
@@ -192,17 +194,13 @@ class Connection(Caller):
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
 
-    async def _confirmed(self, wire: Wire) -> None:
-        wanted = self._settings.wait_replicas
-        if wanted:
-            found = await self._called(wire, ("WAIT", wanted, int(self._settings.wait_timeout * 1000)))
-            if found < wanted:
-                why = f"{found} of {wanted} replicas have it after {self._settings.wait_timeout:g} s"
-                raise StoreAway(f"whether it was done is not certain: {why}", sent=True)
-
-    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        if self._failover is not None:
-            self._failover.ran(script, keys, args, reply)
+    async def _confirmed(self, wire: OneWire) -> None:
+        """Return when enough replicas have what was written on this wire. Raises StoreAway."""
+        wanted, seconds = self._settings.wait_replicas, self._settings.wait_timeout
+        found = await wire.call("WAIT", wanted, int(seconds * 1000))
+        if found < wanted:
+            why = f"{found} of {wanted} replicas have it after {seconds:g} s"
+            raise StoreAway(f"whether it was done is not certain: {why}", sent=True)
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
         meaning = super()._meaning(error, what)

@@ -33,6 +33,11 @@ BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) th
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
 
 
+def pace(kind: str, who: str) -> str:
+    """String: when (epoch) a token or an address has used its share of requests; expires then."""
+    return f"vmpooler__x__pace__{kind}__{who}"
+
+
 def queue(queue: Queue, pool: str) -> str:
     """Set: the VMs of a pool that stand in a queue."""
     return f"vmpooler__{queue}__{pool}"

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import SENTINEL_PORT, Redis, address_of
 from vmpooler.store.endpoint import endpoint_of
-from vmpooler.store.wire import ServerError, Wires
+from vmpooler.store.wire import ServerError, Wires, told
 
 AGAIN = 1.0
 """Seconds between two questions."""
@@ -133,7 +133,7 @@ class _Sentinel:
             return int(dict(zip(known[::2], known[1::2], strict=True))["config-epoch"]), (host, int(port))
         except (TypeError, ValueError, KeyError):
             refusal = getattr(known, "value", None)
-            self.trouble = str(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
+            self.trouble = told(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
             raise StoreAway(self.trouble) from None
 
     def _told(self, why: str) -> None:

@@ -33,6 +33,11 @@ ServerError = txredisapi.ResponseError
 """What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
 
 
+def told(error: object) -> str:
+    """What an error says, without what it quotes of a command that Redis does not know: a password, or a token."""
+    return str(error).partition(", with args beginning with")[0]
+
+
 class Wire(txredisapi.HiredisProtocol):
     """One connection to Redis. Commands go out at once and are answered in their order.
 
@@ -87,7 +92,7 @@ class Wire(txredisapi.HiredisProtocol):
 
     def _refused(self, failure: Failure) -> None:
         failure.trap(ServerError, VmpoolerError, CancelledError)
-        self.cut(failure.getErrorMessage())
+        self.cut(told(failure.value))
 
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
