@@ -28,6 +28,8 @@ PHRASES = {
     What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
     What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
     What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
+    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: a fail-over had lost its checkout",
+    What.QUARANTINED: "[!] {who} quarantined, moved to 'running' queue: {why}",
     What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
     What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
     What.DISCOVERED: "[?] {who} has been discovered",
@@ -48,7 +50,7 @@ PHRASES = {
     What.FILLED: "[*] {who} is no longer empty",
 }
 
-TROUBLE = (What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
+TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
 
 SUBJECTS = {":clone": "cloning", ":inventory": "the inventory"}
 

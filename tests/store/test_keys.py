@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 from twisted.internet import reactor
 
@@ -27,11 +28,15 @@ from vmpooler.settings import Limits
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.failover import Failover
 from vmpooler.store.rates import Rates
 from vmpooler.store.samples import Samples, Taken
+from vmpooler.store.scripts import load
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
+
+clock: Any = reactor
 
 OURS = "vmpooler__x__"
 
@@ -83,6 +88,19 @@ async def whole_lives(store: Connection) -> None:
         await Rates(store, Limits(rate=9)).wait(token, "192.0.2.1", NOW)
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
+    await fail_overs(store)
+
+
+async def fail_overs(store: Connection) -> None:
+    """One that somebody did not survive, and one that is not over."""
+    process = Failover(settings(), "one", clock)
+    for past in ("-inf", "+inf"):
+        await process.arrive(store, print)
+        await store.call("SET", keys.PRIMARY, "another than before")
+        await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
+        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        await store.run(load("arrive"), known, ("this", 10, past))
+    await store.call("ZADD", keys.PROCESSES, 1, "one")
 
 
 def documented() -> list[str]:

@@ -14,6 +14,7 @@ from vmpooler.config.listen import endpoint
 from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
+from vmpooler.config.redis import check_redis
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
 from vmpooler.settings import UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings
 
@@ -51,6 +52,7 @@ def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
     general = reader.section(General, sections.get("config"), "config")
     _check_listen(general.listen, reader.report)
     redis = reader.section(Redis, sections.get("redis"), "redis")
+    check_redis(redis, sections.get("redis"), reader.report)
     providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
     pools = _pools(reader, sections.get("pools"), general)
     graphite = sections.get("graphite")
