@@ -169,8 +169,9 @@ def test_a_vm_that_was_given_back_is_stamped_as_nobodys() -> None:
 
 @pytest.mark.parametrize("guest", [UP, attrs.evolve(UP, powered_on=False, hostname=""), None])
 def test_a_running_vm_ends_with_its_lifetime_whatever_its_guest_does(guest: Guest | None) -> None:
-    over = judged(RUNNING, guest, checkout=NOW - 2 * HOUR, lifetime=2.0, since=NOW)
-    assert over == Complete("vm", RUNNING, "reached end of TTL after 2 hours")
+    terms = ("when it was checked out", "2")
+    over = judged(RUNNING, guest, checkout=NOW - 2 * HOUR, lifetime=2.0, since=NOW, terms=terms)
+    assert over == Complete("vm", RUNNING, "reached end of TTL after 2 hours", terms)
     assert not isinstance(judged(RUNNING, guest, checkout=NOW - 2 * HOUR + 1, lifetime=2.0), Complete)
 
 

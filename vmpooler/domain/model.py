@@ -48,7 +48,7 @@ class Vm:
     since: float | None = None
     retry_at: float = 0
     also: tuple[Queue, ...] = ()
-    terms: tuple[str, str] | None = None
+    terms: tuple[str, str] = ("", "")
 
 
 @attrs.frozen
