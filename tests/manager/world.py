@@ -22,9 +22,12 @@ from vmpooler.settings import Dummy
 from vmpooler.store import keys
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
+from vmpooler.store.lease import Lease
 from vmpooler.store.stream import EventStream
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.vms import Vms
+
+HOLDS = 10 * 86400.0
 
 MORNING = 1_800_000_000.0
 """When every story begins."""
@@ -82,8 +85,9 @@ class World:
         self._blocking = self.real.reader(30)
         self._stream = EventStream(self._blocking, reactor)
         self._stream.listen(self.events.append)
+        lease = lambda: Lease(self.store, self.clock, "manager", holds=HOLDS)
         return Manager(
-            self.settings, self.store, self._stream, {"dummy": self.provider}, self.clock, self.chance.choice
+            self.settings, self._stream, lease, lambda _: {"dummy": self.provider}, self.clock, self.chance.choice
         )
 
     async def __aenter__(self) -> "World":
