@@ -88,9 +88,11 @@ class Manager:
         if self._term is not None:
             await self._term.end(seconds)  # the lease is kept up meanwhile
         await self._keeper.stop()
-        await _all(provider.stop() for provider in self._providers.values())
-        self._term = None
-        await self._drop()
+        try:
+            await _all(provider.stop() for provider in self._providers.values())
+        finally:
+            self._term = None
+            await self._drop()
 
     async def _attended(self) -> bool:
         try:
