@@ -31,12 +31,7 @@ class Options(usage.Options):
         ["role", "r", "all", "What this process does: all, api or manager"],
         ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
         ["listen", "l", None, "Where the API answers: ADDRESS:PORT, or any Twisted endpoint (ssl:..., unix:...)"],
-        [
-            "health-listen",
-            None,
-            None,
-            "Where a manager whose process does not answer the API answers /healthz and /readyz",
-        ],
+        ["health-listen", None, None, "Where a manager answers /healthz and /readyz that does not answer the API"],
         ["workers", "w", "0", "Processes for the API beside this one, on one port; with 0 this one answers itself"],
         ["redis-socket", None, None, "The unix socket of the Redis to use, whatever the configuration says"],
         ["worker", None, None, "Which of the --workers this process is: they are started with it"],
@@ -70,14 +65,11 @@ class Options(usage.Options):
         if self.workers and self["role"] == "manager":
             raise usage.UsageError("--workers answer the API, which --role manager does not: leave one of them out")
         if self["health-listen"] is not None and (
-            self["role"] == "api" or not (self["role"] == "manager" or self.workers)
+            self["role"] == "api" or (self["role"] == "all" and not self.workers)
         ):
             raise usage.UsageError("--health-listen: is for a manager whose process does not answer the API itself")
-        for option, listen in (("--port/--listen", self.listen), ("--health-listen", self["health-listen"])):
-            try:
-                endpoint(listen or "0")
-            except ValueError as error:
-                raise usage.UsageError(f"{option}: {error}") from None
+        _check_listen("--port/--listen", self.listen)
+        _check_listen("--health-listen", self["health-listen"])
 
     @property
     def workers(self) -> int:
@@ -89,6 +81,13 @@ class Options(usage.Options):
         """Where to listen, if the command line says so."""
         text: str | None = self["port"] or self["listen"]
         return f"{LOOPBACK}:{text}" if self["demo"] and self["port"] else text
+
+
+def _check_listen(option: str, listen: str | None) -> None:
+    try:
+        endpoint(listen or "0")
+    except ValueError as error:
+        raise usage.UsageError(f"{option}: {error}") from None
 
 
 def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tuple[Loaded, str]:

@@ -58,7 +58,7 @@ class General:
         "Where the API answers: a port, an address and port, or any Twisted endpoint (tcp:…, ssl:…, unix:…).", "4567"
     )
     health_listen: str = setting(
-        "Where a process of role manager answers /healthz and /readyz, in the same forms; nowhere when empty.", ""
+        "Where a manager whose process does not answer the API answers /healthz and /readyz; nowhere when empty.", ""
     )
     site_name: str = setting("The name of this installation, shown on the dashboard.", "vmpooler")
     domain: str = setting("The domain of the VMs, a member of its own in replies; none when empty.", "")
