@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from twisted.logger import LogEvent
 
+from tests.manager.process import Process
 from tests.manager.test_stories import a_pool
 from tests.manager.world import World
 from vmpooler.domain.model import Queue
@@ -187,14 +188,15 @@ async def test_what_a_client_did_after_its_revert_is_not_undone_by_an_old_leader
 
 
 @contextmanager
-def pausing_after(world: World, script: str) -> Iterator[None]:
-    """Pause the first process as soon as Redis has carried out that script for it, before it hears of it."""
+def pausing_after(world: World, script: str, process: Process | None = None) -> Iterator[None]:
+    """Pause a process, the first, as soon as Redis has carried out that script, before it hears of it."""
+    process = process or world.processes[0]
     run = world.store.run
 
     async def run_and_pause(each: object, *args: object) -> object:
         answer = await run(each, *args)  # type: ignore[arg-type]
-        if each.name == script:  # type: ignore[attr-defined]
-            world.processes[0].pause()
+        if each.name == script and (script != "take_lease" or answer[1] == 0):  # type: ignore[attr-defined]
+            process.pause()
         return answer
 
     world.store.run = run_and_pause  # type: ignore[method-assign, assignment]
@@ -283,3 +285,22 @@ async def test_one_whose_provider_is_not_fit_to_lead_with_leaves_the_lead_and_tr
         await until_led_by(world, unfit.name, EAGER)
         said = [_text(event) for event in logged if "cannot lead" in _text(event)]
         assert said == ["[!] cannot lead: the file is broken"]
+
+
+async def test_a_term_that_could_not_begin_leaves_nothing_behind_that_the_next_would_use(store: Connection) -> None:
+    async with a_world(store) as world:
+        await world.advance(minutes=1)
+        second = await world.begin()
+        before = second.manager._lease
+        with pausing_after(world, "take_lease", second):
+            world.processes[0].kill()
+            await world.advance(HOLDS + 1)
+        assert (await leader(store)).endswith(second.name)
+        third = await world.begin()
+        await until_led_by(world, third.name, TAKEOVER)
+        await second.go_on()
+        assert world.leaders() == [third.name]
+        assert second.manager._lease is not before
+        third.kill()
+        await until_led_by(world, second.name, TAKEOVER)
+        await world.one_each()

@@ -5,7 +5,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -76,10 +75,9 @@ class Manager:
 
     async def start(self) -> None:
         """Lead at once where no other manager does, else stand by. Raises ProviderError for a provider whose settings
-        cannot work. A Redis that is away is waited for."""
+        cannot work."""
         await _all(provider.prepare() for provider in self._providers.values())
-        while not await self._attended():
-            await deferLater(self._clock, LOOK)
+        await self._attended()
         self._keeper.start()
 
     async def stop(self, seconds: float) -> None:
@@ -94,28 +92,26 @@ class Manager:
             self._term = None
             await self._drop()
 
-    async def _attended(self) -> bool:
-        try:
-            await self._attend()
-        except (StoreAway, NotLeading):
-            return False
-        return True
-
     async def _attend_always(self) -> float:
-        """A round of the keeper, which no weather ends."""
         try:
-            return await self._attend()
-        except (StoreAway, NotLeading):
-            return LOOK
+            return await self._attended()
         except ProviderError as error:
             self.log.error("[!] cannot lead: {why}", why=error)
             await self._drop()
             await self._step_down()
             return EAGER
 
+    async def _attended(self) -> float:
+        """Attend to the lease, whatever the weather. Raises ProviderError for a provider that cannot be led with."""
+        try:
+            return await self._attend()
+        except (StoreAway, NotLeading):
+            if self._lease.mark and self._term is None:
+                await self._step_down()  # from a term that could not begin
+            return LOOK
+
     async def _attend(self) -> float:
-        """Go on leading, or try to begin; the seconds until the next time. Raises ProviderError for a provider that is
-        not fit to lead with, StoreAway, and NotLeading."""
+        """Go on leading, or try to begin; the seconds until the next time."""
         if self._term is not None:
             if await self._lease.keep():
                 return self._lease.holds / KEPT

@@ -4,7 +4,8 @@ Note [Fencing]
 
 To lead, a manager takes the lease, a key in Redis that expires unless it is kept up. Each taking has the next epoch,
 which is written down with the manager's name and never expires. Expiry is by Redis's clock alone; a manager counts its
-lease from before it asked, so that it ends by its own reckoning before Redis gives it away.
+lease from before it asked, so that it ends by its own reckoning before Redis gives it away. A lease that ran out while
+nobody else took it is kept up like any other: a slow machine, or a Redis that was away, costs no change of the leader.
 
 A manager that was paused does not know that its lease has run out. So whatever it sends to Redis goes through
 :class:`Fenced`: a script in front of every script, which refuses all when the epoch written down is another. What Redis
@@ -41,8 +42,8 @@ from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
 
 HOLDS = 3.0
-"""Seconds that a lease holds when it is not kept up: so long may a takeover take, and so long may Redis be away without
-that the leading manager stops."""
+"""Seconds that a lease holds when it is not kept up: a takeover takes about as long, and a leader that cannot reach Redis
+orders nothing after it."""
 
 GLANCE = 0.1
 """Seconds between two looks whether a lease that ran out is kept after all."""

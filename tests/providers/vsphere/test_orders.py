@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 from tests.providers.vsphere.case import VsphereCase, clock
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import VsphereProvider
+from vmpooler.providers.vsphere.provider import START
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
@@ -48,6 +49,21 @@ async def test_without_permission_it_sees_everything_and_orders_nothing(case: Vs
         assert case.vcenter.names(case.pool.folder) == ["two"]
     finally:
         await standby.stop()
+
+
+async def test_who_is_prepared_starts_at_once_though_the_vcenter_has_gone(case: VsphereCase) -> None:
+    standby = another(case, Permission())
+    await standby.prepare()
+    case.cut_off()
+    await case.until(lambda: says_why(standby))
+    start = clock.seconds()
+    await standby.start()
+    assert clock.seconds() - start < START / 2
+    await standby.stop()
+
+
+async def says_why(provider: VsphereProvider) -> bool:
+    return bool(provider.trouble())
 
 
 async def test_what_waits_for_permission_when_the_provider_stops_is_never_ordered(case: VsphereCase) -> None:

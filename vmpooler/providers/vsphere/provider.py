@@ -85,8 +85,9 @@ class VsphereProvider:
             raise ProviderError(f"vCenter {self._settings.server}: {reason(error)}")
 
     async def start(self) -> None:
-        """Be prepared, which is all."""
-        await self.prepare()
+        """Be prepared. Who leads must not be kept waiting for a vCenter that is away."""
+        if not self._running or self._watch.is_hopeless:
+            await self.prepare()
 
     async def stop(self) -> None:
         """Log out, and let go of everything."""
