@@ -30,11 +30,11 @@ class Managing:
     ) -> None:
         self._events = events
         self._graphite = Graphite(settings.graphite, reactor) if settings.graphite else None
-        name = f"{socket.gethostname()}-{os.getpid()}-{random_name(secrets.choice, 6)}"
+        process = f"{socket.gethostname()}-{os.getpid()}"
         self._manager = Manager(
             settings,
             events,
-            partial(Lease, connection, reactor, name, alone=alone),
+            lambda: Lease(connection, reactor, f"{process}-{random_name(secrets.choice, 6)}", alone=alone),
             partial(providers_of, settings, reactor),
             reactor,
             secrets.choice,

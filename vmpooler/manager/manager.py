@@ -107,6 +107,7 @@ class Manager:
             return await self._attend()
         except (StoreAway, NotLeading):
             if self._lease.mark and self._term is None:
+                await self._drop()
                 await self._step_down()  # from a term that could not begin
             return LOOK
 

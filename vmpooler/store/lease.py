@@ -42,8 +42,8 @@ from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
 
 HOLDS = 3.0
-"""Seconds that a lease holds when it is not kept up: a takeover takes about as long, and a leader that cannot reach Redis
-orders nothing after it."""
+"""Seconds that a lease holds when it is not kept up: a takeover takes about as long, and a leader that cannot reach
+Redis orders nothing after it."""
 
 GLANCE = 0.1
 """Seconds between two looks whether a lease that ran out is kept after all."""
@@ -54,8 +54,9 @@ KEYS = (keys.LEASE, keys.EPOCH)
 class Lease:
     """One term of one manager: taken, kept up, and over.
 
-    ``name`` is unlike that of any other process. ``alone``: no other manager can be at this Redis, so that a lease
-    found there is one that a dead process left. Everything asked of Redis raises StoreAway.
+    ``name`` is unlike that of any other term: a Redis that lost its data may give out an epoch again. ``alone``: no
+    other manager can be at this Redis, so that a lease found there is one that a dead process left. Everything asked of
+    Redis raises StoreAway.
     """
 
     def __init__(
