@@ -4,9 +4,11 @@ import atexit
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 
 from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
+from vmpooler.domain.names import random_name
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.log import Lines, LogFile, tell
 from vmpooler.manager.history import Told
@@ -29,7 +32,8 @@ from vmpooler.port import Port, allow_files
 from vmpooler.providers.configured import providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.connection import Connection
-from vmpooler.store.stream import BLOCK, EventStream
+from vmpooler.store.lease import Lease
+from vmpooler.store.stream import BLOCK, EventStream, Listener
 from vmpooler.web.app import Api
 
 __all__ = ["Options", "makeService"]
@@ -90,7 +94,6 @@ class Vmpooler(Service):
         self._settings, self._role, self._reactor = settings, role, reactor
         self._warnings = warnings
         self._observer = Lines(out, settings.general.log_format)
-        providers = {} if role == "api" else providers_of(settings, reactor)
         self._embedded = _embedded_redis(settings, role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
@@ -105,11 +108,21 @@ class Vmpooler(Service):
         self._manager: Manager | None = None
         self._graphite: Graphite | None = None
         if role != "api":
-            self._events.listen(tell)
-            self._manager = Manager(
-                settings, self._connection, self._events, providers, reactor, secrets.choice, self._metrics(settings)
-            )
+            self._manager = self._managed(settings)
         self._starting: Deferred[None] | None = None
+
+    def _managed(self, settings: Settings) -> Manager:
+        """The manager, whose events this process tells while it leads."""
+        name = f"{socket.gethostname()}-{os.getpid()}-{random_name(secrets.choice, 6)}"
+        lease = partial(Lease, self._connection, self._reactor, name, alone=self._embedded is not None)
+        providers = partial(providers_of, settings, self._reactor)
+        self._events.listen(self._as_leader(tell))
+        sampled = self._metrics(settings)
+        return Manager(settings, self._events, lease, providers, self._reactor, secrets.choice, sampled)
+
+    def _as_leader(self, listener: Listener) -> Listener:
+        """A listener that is told what happens while this process leads: of several managers one tells it."""
+        return lambda event: listener(event) if self._manager is not None and self._manager.leads else None
 
     def _metrics(self, settings: Settings) -> Told:
         """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
@@ -117,7 +130,7 @@ class Vmpooler(Service):
             return lambda rows, when: None
         self._graphite = Graphite(settings.graphite, self._reactor)
         figures = Figures(settings.graphite.prefix, self._graphite)
-        self._events.listen(figures.heard)
+        self._events.listen(self._as_leader(figures.heard))
         return figures.sampled
 
     def setServiceParent(self, parent: Any) -> None:

@@ -4,6 +4,7 @@ import random
 import re
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 
 from tests.store.contents import (
     NOW,
@@ -26,6 +27,7 @@ from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.lease import Lease
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
@@ -77,6 +79,7 @@ async def whole_lives(store: Connection) -> None:
     await store.call("HSET", keys.record("lost"), "snapshot:before", "now")
     await tasks.request("lost", Kind.REVERT, "before", FREE, NOW)
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
+    assert await Lease(store, Clock(), "manager").take()
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
 

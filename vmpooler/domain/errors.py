@@ -78,3 +78,7 @@ class AuthAway(VmpoolerError):
 
 class PoolEmpty(VmpoolerError):
     """Fewer VMs are ready than were asked for; nothing was changed."""
+
+
+class NotLeading(VmpoolerError):
+    """Another manager leads, or this one has given up the lease; nothing was changed."""

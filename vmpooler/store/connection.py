@@ -13,7 +13,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
+from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.scripts import Script
 from vmpooler.store.wire import ServerError, Value, Wires
@@ -29,6 +29,9 @@ PASSING = re.compile(
 )
 """Errors of a Redis that cannot serve now but may soon. It raises them before a script's first write; version 6.2
 puts them behind the place in the script. Nothing was changed."""
+
+FENCED = "NOTLEADING "
+"""How the error begins by which a script refuses a manager that does not lead."""
 
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -96,7 +99,7 @@ class Connection:
             raise _meaning(str(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns. Raises StoreAway or StoreFault."""
+        """What the script returns. Raises StoreAway or StoreFault; one behind the fence also NotLeading."""
         given = (len(keys), *keys, *args)
         try:
             try:
@@ -136,6 +139,8 @@ def require_version(info: str, address: str) -> None:
 
 
 def _meaning(error: str, what: str) -> VmpoolerError:
+    if error.startswith(FENCED):
+        return NotLeading(error.removeprefix(FENCED))
     if passing := PASSING.search(error):
         return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
     return StoreFault(f"{what}: {error}")
