@@ -36,7 +36,8 @@ Providers = Callable[[MayOrder], Mapping[str, Provider]]
 class Manager:
     """Keeps every pool of the settings full, unless another manager does.
 
-    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader.
+    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader. ``look``:
+    seconds between two looks while it stands by.
     """
 
     log = Logger()
@@ -50,6 +51,7 @@ class Manager:
         clock: IReactorTime,
         choice: Choice,
         sampled: Told = lambda rows, when: None,
+        look: float = LOOK,
     ) -> None:
         self._settings = settings
         self._new_lease = lease
@@ -57,6 +59,7 @@ class Manager:
         self._clock = clock
         self._choice = choice
         self._sampled = sampled
+        self._look = look
         self._term: Term | None = None
         self._told = ""
         self._ending = False
@@ -79,7 +82,7 @@ class Manager:
         cannot work. A Redis that is away is waited for."""
         await _all(provider.prepare() for provider in self._providers.values())
         while not await self._attended():
-            await deferLater(self._clock, LOOK)
+            await deferLater(self._clock, self._look)
         self._keeper.start()
 
     async def stop(self, seconds: float) -> None:
@@ -104,7 +107,7 @@ class Manager:
         try:
             return await self._attend()
         except (StoreAway, NotLeading):
-            return LOOK
+            return self._look
         except ProviderError as error:
             self.log.error("[!] cannot lead: {why}", why=error)
             await self._drop()
@@ -120,14 +123,14 @@ class Manager:
             self.log.warn("[!] leads no more: another manager does")
             await self._step_down()
         elif self._ending:
-            return LOOK
+            return self._look
         elif await self._lease.take():
             await self._lead()
             return self._lease.holds / KEPT
         elif self._lease.other != self._told:
             self._told = self._lease.other
             self.log.info("[*] stands by while another manager leads: {other}", other=self._told)
-        return min(LOOK, self._lease.free_in)
+        return min(self._look, self._lease.free_in)
 
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
