@@ -204,6 +204,10 @@ class Conversation(StringTransport):
         if self.api.alive:
             self._channel.connectionLost(Failure(why))
 
+    def note(self, what: str) -> None:
+        """Something happened here."""
+        self._clients.stage.note("client", what, self.asking.number)
+
     def hear(self) -> None:
         """The client reads the answer."""
         head, _, body = self.value().partition(b"\r\n\r\n")
@@ -240,7 +244,8 @@ class HangUp:
         """It goes, unless it has its answer."""
         conversation = self._conversation
         if not conversation.over:
-            conversation._clients.stage.note("client", "hangs up", conversation.asking.number)
+            conversation.asking.hung_up = not conversation.complete
+            conversation.note("hangs up")
             conversation.hang_up(ConnectionLost())
 
 

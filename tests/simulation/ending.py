@@ -50,13 +50,16 @@ class Ending:
             return False
         if any(self._ask("EXISTS", keys.tasks(pool.name)) for pool in self._pools()):
             return False
-        return not any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind) and self._explained()
+        if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind):
+            return False
+        return self._explained() and not self._unheard_of()
 
     def told(self) -> str:
         """What is not as it should be."""
         sizes = {pool.name: pool.size for pool in self._pools()}
         where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
-        return f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}"
+        unheard = self._unheard_of()
+        return f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}; no client knows: {unheard}"
 
     def check(self) -> None:
         """Judge everything. Raises Violation."""
@@ -108,13 +111,21 @@ class Ending:
     def _unchanged(self, asking: Asking) -> None:
         """A refusal changed nothing. Where Redis did not answer, it is not known; a checkout then gives back."""
         told = f"{asking} changed something: {asking.events}"
-        if not asking.weather:
+        if asking.weather:
+            self._tally.hold(DURABLE, asking.crashed or not self._keeps(asking), lambda: told)
+        else:
             self._tally.hold(DURABLE, not asking.events, lambda: told)
             known = asking.kind != "checkout" or asking.status != 503 or asking.too_few
             self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
-        if asking.kind == "checkout" and not asking.crashed:
-            kept = [vm for vm, held in self._judge.held.items() if held.asking is asking]
-            self._tally.hold(DURABLE, not kept, lambda: f"{asking} keeps {kept}")
+
+    def _unheard_of(self) -> list[str]:
+        """The VMs of checkouts that were refused, or whose client hung up: they go back, unless their process died."""
+        held = self._judge.held.items()
+        unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
+        return [vm for vm, asking in unheard.items() if not asking.crashed]
+
+    def _keeps(self, asking: Asking) -> bool:
+        return any(holding.asking is asking for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
         """The history of a VM is what the stream told, and gives its record."""

@@ -16,7 +16,7 @@ class Asking:
     """One request. ``kind`` says what it wants: ``wanted`` VMs, or something of ``vm``; ``argument`` is a tag, a
     snapshot, ... ``taken`` are the VMs that it took, ``too_few``: there were not enough. ``events`` happened on its
     behalf. ``status`` and ``answer`` are what the client heard, 0 for nothing. ``crashed``: the process that it asked
-    ended, then or later."""
+    ended, then or later. ``hung_up``: its client did, before the answer was there."""
 
     number: int
     kind: str
@@ -33,6 +33,7 @@ class Asking:
     events: list[Event] = attrs.field(factory=list)
     too_few: bool = False
     crashed: bool = False
+    hung_up: bool = False
     status: int = 0
     answer: Any = None
 

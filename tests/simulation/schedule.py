@@ -99,7 +99,7 @@ class Schedule:
         """One step."""
         stage, chance = self.stage, self.stage.chance
         self._restart()
-        apis = [each for each in self.processes if isinstance(each, ApiProcess)]
+        apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
         if not stage.calm and apis and chance.random() < 0.06:
             self.clients.act(apis)
         elif not self._work(BUSY):
