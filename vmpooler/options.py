@@ -28,6 +28,7 @@ class Options(usage.Options):
         ["role", "r", "all", "What this process does: all, api or manager"],
         ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
         ["listen", "l", None, "Where the API answers: ADDRESS:PORT, or any Twisted endpoint (ssl:..., unix:...)"],
+        ["health-listen", None, None, "Where a process of role manager answers /healthz and /readyz"],
     ]
     optFlags = [  # noqa: RUF012 - the same
         ["demo", None, "Simulated pools, a private Redis, on this machine only: nothing to set up"],
@@ -52,10 +53,13 @@ class Options(usage.Options):
             raise usage.UsageError("--demo brings its own configuration: leave out --config")
         if self["port"] is not None and not self["port"].isdecimal():
             raise usage.UsageError(f"--port: expected a number, got {self['port']!r}")
-        try:
-            endpoint(self.listen or "0")
-        except ValueError as error:
-            raise usage.UsageError(f"--port/--listen: {error}") from None
+        if self["health-listen"] is not None and self["role"] != "manager":
+            raise usage.UsageError(f"--health-listen: with --role {self['role']} the API's port answers that")
+        for option, listen in (("--port/--listen", self.listen), ("--health-listen", self["health-listen"])):
+            try:
+                endpoint(listen or "0")
+            except ValueError as error:
+                raise usage.UsageError(f"{option}: {error}") from None
 
     @property
     def listen(self) -> str | None:
@@ -71,9 +75,8 @@ def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tu
         loaded = load(source.text, environ=environ, base=source.base)
     except ConfigError as error:
         raise ConfigError([f"{source.where}: {mistake}" for mistake in error.mistakes]) from None
-    if options.listen is None:
-        return loaded, source.where
-    general = attrs.evolve(loaded.settings.general, listen=options.listen)
+    said = {"listen": options.listen, "health_listen": options["health-listen"]}
+    general = attrs.evolve(loaded.settings.general, **{name: text for name, text in said.items() if text is not None})
     return attrs.evolve(loaded, settings=attrs.evolve(loaded.settings, general=general)), source.where
 
 

@@ -35,6 +35,7 @@ from vmpooler.store.connection import Connection
 from vmpooler.store.lease import Lease
 from vmpooler.store.stream import BLOCK, EventStream, Listener
 from vmpooler.web.app import Api
+from vmpooler.web.health import health_site
 
 __all__ = ["Options", "makeService"]
 
@@ -100,10 +101,11 @@ class Vmpooler(Service):
         self._connection = Connection(settings.redis, reactor)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
-        self._port = Port(settings.general.listen, reactor)
+        self._port = Port(settings.general.listen, "--port or --listen", reactor)
+        self._health = Port(settings.general.health_listen, "--health-listen", reactor)
         self._api: Api | None = None
         if role != "manager":
-            self._api = Api(settings, self._connection, reactor, secrets.choice, role=role)
+            self._api = Api(settings, self._connection, reactor, secrets.choice, role=role, state=self._state)
             self._events.listen(self._api.heard)
         self._manager: Manager | None = None
         self._graphite: Graphite | None = None
@@ -119,6 +121,10 @@ class Vmpooler(Service):
         self._events.listen(self._as_leader(tell))
         sampled = self._metrics(settings)
         return Manager(settings, self._events, lease, providers, self._reactor, secrets.choice, sampled)
+
+    def _state(self) -> Mapping[str, Any]:
+        """What is to be said of the manager of this process, if it has one."""
+        return {} if self._manager is None else self._manager.state()
 
     def _as_leader(self, listener: Listener) -> Listener:
         """A listener that is told what happens while this process leads: of several managers one tells it."""
@@ -139,14 +145,16 @@ class Vmpooler(Service):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
+        """Take the ports, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
-        if self._api is not None:
-            allow_files(self._settings.general.event_clients + SPARE_FILES)
-            try:
+        try:
+            if self._api is not None:
+                allow_files(self._settings.general.event_clients + SPARE_FILES)
                 self._port.take(self._api.site())
-            except StartError as error:
-                raise _Refused(f"vmpooler: {error}") from None
+            elif self._settings.general.health_listen:
+                self._health.take(health_site(self._connection, self._state, self._reactor))
+        except StartError as error:
+            raise _Refused(f"vmpooler: {error}") from None
 
     def startService(self) -> None:
         """Start in the background, as soon as the reactor runs."""
@@ -166,6 +174,7 @@ class Vmpooler(Service):
         self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **told)
         for warning in self._warnings:
             self.log.warn("[!] configuration: {warning}", warning=warning)
+        self._health.open()
         patience = self._reactor.callLater(PATIENCE, self._open)
         try:
             await self._start_parts()
@@ -223,7 +232,8 @@ class Vmpooler(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        await self._step("closing the port", self._port.close)
+        for port in (self._port, self._health):
+            await self._step("closing the port", port.close)
         await self._drain()
         self._events.stop()
         if (graphite := self._graphite) is not None:

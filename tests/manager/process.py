@@ -14,6 +14,7 @@ from vmpooler.manager.manager import Manager
 from vmpooler.providers.base import Listener, Provider
 from vmpooler.store.commands import Commands
 from vmpooler.store.lease import Lease
+from vmpooler.store.scripts import fenced, load
 from vmpooler.store.stream import EventStream
 
 if TYPE_CHECKING:
@@ -96,11 +97,14 @@ class Line:
         self._process = process
 
     async def call(self, *command: Any) -> Any:
+        self._world.unfenced.add(command[0])
         return await self._send(self._world.store.call, *command)
 
     async def run(self, script: Any, keys: Any, args: Any) -> Any:
         if script.name in ("take_lease", "keep_lease"):
             return await self._send(self._world.lease, script, keys, args)
+        if script is not fenced(load(script.name)) and script.name != "drop_lease":
+            self._world.unfenced.add(script.name)
         return await self._send(self._world.store.run, script, keys, args)
 
     async def _send(self, work: Any, *args: Any) -> Any:

@@ -83,6 +83,8 @@ class World:
         self.alone = holds is None
         self._ends = 0.0
         self.processes: list[Process] = []
+        self.unfenced: set[str] = set()
+        """What managers have sent that another could not have stopped."""
         self._blocking = connection.reader(30)
         self._stream = EventStream(self._blocking, reactor)
         self.listen = self._stream.listen
@@ -103,6 +105,7 @@ class World:
             if process.runs:
                 await process.stop()
         await self.provider.stop()
+        assert self.unfenced == set()
 
     async def begin(self) -> Process:
         """One more process with a manager."""

@@ -19,7 +19,6 @@ from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.json_app import Handler, JsonApp
 
-
 HOLDS = 12.0
 """Seconds that a lease holds: longer than in real life, for its upkeep would be most of what happens."""
 

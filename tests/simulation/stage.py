@@ -84,11 +84,13 @@ class Stage:
 
 @attrs.frozen
 class Faults:
-    """How often what goes wrong, in percent. Of each step of the scheduler: ``crash``, ``leave`` (of a manager), ``freeze``,
-    ``cut`` (its connection to Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage``
-    (of the provider), ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a
-    guest that is probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer
-    comes."""
+    """How often what goes wrong, in percent.
+
+    Of each step of the scheduler: ``crash``, ``leave`` (a manager ends in good order), ``freeze``, ``cut`` (a process
+    from Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage`` (of the provider),
+    ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a guest that is
+    probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer comes.
+    """
 
     crash: float = 0
     freeze: float = 0

@@ -65,8 +65,8 @@ def fate(case: Case) -> VmAction | None:
 
 
 def _clone_is_over(case: Case) -> bool:
-    """Whether a clone that nobody here waits for is not under way. One that the manager before this one has just ordered
-    may not be in the inventory yet: a pending VM that stays away is judged by that."""
+    """Whether a clone that nobody here waits for is not under way. One that another manager has just ordered may not be
+    in the inventory yet: a pending VM that stays away is judged by that."""
     return not case.guest.cloning if case.guest else case.vm.queue is not Queue.PENDING
 
 
