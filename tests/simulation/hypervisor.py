@@ -79,9 +79,9 @@ class Order(Sent):
         self.ready = True
 
     @property
-    def urgent(self) -> bool:
-        """Whether it must arrive before time goes on."""
-        return self.process.stage.time.now - self.since >= ON_THE_WAY
+    def latest(self) -> float:
+        """When it arrives at the latest."""
+        return self.since + ON_THE_WAY
 
     def take(self) -> None:
         """It arrives, is refused, or its answer is lost."""

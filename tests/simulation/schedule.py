@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from twisted.internet.defer import Deferred
+
 from tests.simulation.book import Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
@@ -65,7 +67,7 @@ class Schedule:
 
     def run(self) -> None:
         """From the start to the end. Raises Violation."""
-        self.provider._running = True
+        Deferred.fromCoroutine(self.provider.start())
         for number in range(MANAGERS):
             self._start(f"manager-{number + 1}")
         for number in range(APIS):
@@ -125,19 +127,13 @@ class Schedule:
         return True
 
     def _time_goes_on(self) -> None:
-        """To the next moment at which something is due, or a part of the way."""
+        """To the next moment at which something is due; what is on its way to the provider arrives in time."""
         clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
         moments = [clock.due for clock in clocks if clock.due is not None]
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
-        now = self.stage.time.now
-        urgent = any(isinstance(step, Order) and step.urgent for step in self.stage.steps)
-        later = [moment for moment in moments if moment > now]
-        if not urgent and later:
-            self.advance_to(min(later))
-
-    def advance_to(self, moment: float) -> None:
-        """Time goes on to a moment."""
-        self.stage.time.now = moment
+        now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
+        soonest = min((moment for moment in moments if moment > now), default=now + 1)
+        self.stage.time.now = max(now, min([soonest, *orders]))
 
     def _restart(self) -> None:
         for each in self._down[:]:
@@ -147,7 +143,7 @@ class Schedule:
                 self._start(name)
 
     def _start(self, name: str) -> None:
-        self.stage.note("fault" if self.stage.trace else "begin", "starts", name)
+        self.stage.note(name, "begins")
         if name.startswith("manager"):
             self.processes.append(ManagerProcess(self.stage, self.book, name, self.line, self.hypervisor))
         else:
