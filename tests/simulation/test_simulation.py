@@ -57,6 +57,7 @@ def test_no_schedule_violates_an_invariant(redis: LockStep, part: int) -> None:
     assert not totals.failures, "\n\n".join(totals.failures.values())
     for invariant in INVARIANTS:
         assert totals.checks[invariant.number] >= len(totals.seeds), f"{invariant} was hardly checked"
+    assert totals.counts["terms"] > len(totals.seeds), "no manager took over from another"
     for fault in ("process dies", "process freezes", "Redis is away", "command arrives late", "client hangs up"):
         assert totals.counts[f"fault: {fault}"], f"{fault}: never"
 

@@ -35,7 +35,8 @@ Providers = Callable[[MayOrder], Mapping[str, Provider]]
 class Manager:
     """Keeps every pool of the settings full, unless another manager does.
 
-    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader.
+    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader. ``look``:
+    seconds between two looks while it stands by.
     """
 
     log = Logger()
@@ -49,6 +50,7 @@ class Manager:
         clock: IReactorTime,
         choice: Choice,
         sampled: Told = lambda rows, when: None,
+        look: float = LOOK,
     ) -> None:
         self._settings = settings
         self._new_lease = lease
@@ -56,6 +58,7 @@ class Manager:
         self._clock = clock
         self._choice = choice
         self._sampled = sampled
+        self._look = look
         self._term: Term | None = None
         self._told = ""
         self._ending = False
@@ -109,7 +112,7 @@ class Manager:
             if self._lease.mark and self._term is None:
                 await self._drop()
                 await self._step_down()  # from a term that could not begin
-            return LOOK
+            return self._look
 
     async def _attend(self) -> float:
         """Go on leading, or try to begin; the seconds until the next time."""
@@ -119,14 +122,14 @@ class Manager:
             self.log.warn("[!] leads no more: another manager does")
             await self._step_down()
         elif self._ending:
-            return LOOK
+            return self._look
         elif await self._lease.take():
             await self._lead()
             return self._lease.holds / KEPT
         elif self._lease.other != self._told:
             self._told = self._lease.other
             self.log.info("[*] stands by while another manager leads: {other}", other=self._told)
-        return min(LOOK, self._lease.free_in)
+        return min(self._look, self._lease.free_in)
 
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
