@@ -82,12 +82,15 @@ READS: dict[str, Deed] = {
 }
 
 CLIENTS = {
-    *("add_token", "change", "checkout", "counts", "days", "drop_token", "keep_sums", "move", "overview", "request"),
-    *("tags", "token", "tokens", "where"),
+    *("add_token", "change", "checkout", "counts", "days", "drop_token", "keep_sums", "move", "overview", "rate"),
+    *("request", "tags", "token", "tokens", "where"),
 }
 """What only clients of the API have done."""
 
 LEASES = {"take_lease", "keep_lease", "drop_lease"}
+
+ARRIVALS = {"arrive", "present", "restore"}
+"""What any process does when it comes to another Redis than before, whoever leads."""
 
 
 async def everything(store: Connection) -> None:
@@ -117,7 +120,7 @@ async def manager(store: Connection, name: str) -> Manager:
 
 
 def test_every_script_is_known_to_be_a_managers_or_a_clients() -> None:
-    assert {*CHANGES, *READS, *CLIENTS, *LEASES} == set(NAMES)
+    assert {*CHANGES, *READS, *CLIENTS, *LEASES, *ARRIVALS} == set(NAMES)
     assert CLIENTS.isdisjoint({*CHANGES, *READS})
 
 
