@@ -77,9 +77,8 @@ class Checkouts:
             case _:
                 raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
 
-    async def hurry(self, wanted: Sequence[Wanted], now: float) -> None:
-        """Note that a client waits for these: their pools, where empty, are next in the line for a clone."""
-        pools = sorted({pool for each in wanted for pool in each.pools})
+    async def hurry(self, pools: Sequence[str], now: float) -> None:
+        """Note that clients wait for VMs of these pools: those that are empty come first in the line for a clone."""
         ready = (keys.queue(Queue.READY, pool) for pool in pools)
         touched = (keys.WANTED, keys.LINE, *ready)
         await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(HASTE), *pools))

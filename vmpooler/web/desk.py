@@ -1,11 +1,13 @@
 """Where VMs are handed out, and taken back."""
 
+from contextlib import suppress
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.errors import PoolEmpty, StoreAway
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.settings import Settings
 from vmpooler.store.checkouts import Checkouts
@@ -16,6 +18,9 @@ from vmpooler.web.under_way import UnderWay
 
 ID_LENGTH = 32
 """Characters of a checkout's id."""
+
+AGAIN = 1.0
+"""Seconds after which it is said again that clients wait for a pool."""
 
 
 class Desk:
@@ -30,6 +35,7 @@ class Desk:
         self._auth = settings.auth
         self._clock = clock
         self._choice = choice
+        self._hurried: dict[str, float] = {}
 
     def check_out(self, request: Request, wanted: list[Wanted]) -> Deferred[list[Given]]:
         """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
@@ -60,6 +66,17 @@ class Desk:
             if away.sent:
                 self._returns.later(checkout_id, now, "its client was told that Redis is away")
             raise
+        except PoolEmpty:
+            await self._hurry(wanted, now)
+            raise
         if request.gone:
             await self._returns.now(given, checkout_id, now, "its client hung up")
         return given
+
+    async def _hurry(self, wanted: list[Wanted], now: float) -> None:
+        """Have the pools that are empty come first when there is a clone to be had. To say so now and then is enough."""
+        pools = sorted({pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + AGAIN})
+        if pools:
+            self._hurried |= dict.fromkeys(pools, now)
+            with suppress(StoreAway):
+                await self._checkouts.hurry(pools, now)
