@@ -64,7 +64,8 @@ def setting(
     directory when the configuration came by the environment; it is made absolute. ``inherits``: a pool without it
     takes the value of the same name, or of this one, under ``config``. ``served=False``: accepted, since the original
     has it, and warned of, since nothing acts on it yet. ``variable``: the name of a secret in the environment, where
-    it is not the usual one. ``words`` may stand in place of a number, and mean what they map to. ``part``: the class of a section within the section; None when it is not there.
+    it is not the usual one. ``words`` may stand in place of a number, and mean what they map to. ``part``: the class
+    of a section within the section; None when it is not there.
     """
     limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "words": words, "pattern": pattern}
     flags = {"secret": secret, "path": path, "inherits": inherits, "served": served}

@@ -1,8 +1,8 @@
 """VMs that a simulated vCenter makes for a service, which bears so many clones at once and slows down beyond that."""
 
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from benchmarks.events import events
 from benchmarks.redis import Redis
@@ -43,7 +43,10 @@ def filling(limit: str, bears: str, alone: float) -> Iterator[Redis]:
         admin.prepare("templates/base", f"pools/{POOL}")
         admin.close()
         simulator.control(delay=f"CloneVM_Task:{1000 * alone:.0f}", bear=bears)
-        with Service(CONFIG.format(limit=limit, server=simulator.url)) as service, Redis(str(service.redis_socket)) as redis:
+        with (
+            Service(CONFIG.format(limit=limit, server=simulator.url)) as service,
+            Redis(str(service.redis_socket)) as redis,
+        ):
             yield redis
     finally:
         simulator.remove()

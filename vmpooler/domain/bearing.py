@@ -7,12 +7,13 @@
 # by how much longer each took. Where more are borne, times hold and all of what was added is gained; where they are
 # not, times grow and little is.
 #
-# At first the limit doubles until that does not pay. Then it is held, and now and then one a quarter larger is tried, or
-# one smaller by a fifth, which is kept where hardly anything is lost by it. After a trial that failed the next waits
-# twice as long. Whatever is tried is judged by the clones that begin first under it, when the last of them has ended: to
-# take those that end first would be to choose the short ones. Times are compared with the usual one of the same pool,
-# for templates differ. Where clones take half as long again at the limit that is held, or fail, it falls at once.
+# At first the limit doubles until that does not pay. Then it is held, and now and then one a quarter larger is tried,
+# or one smaller by a fifth, which is kept where hardly anything is lost by it. After a trial that failed the next waits
+# twice as long. Whatever is tried is judged by the clones that begin first under it, when the last of them has ended:
+# to take those that end first would be to choose the short ones. Times are compared with the usual one of the same
+# pool, for templates differ. Where clones take half as long again at the limit that is held, or fail, it falls at once.
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -44,8 +45,8 @@ RECENT = 0.3
 
 @attrs.define(eq=False)
 class Sample:
-    """The first clones, ``wanted`` of them, that begin under a limit. ``load``: those that were under way meanwhile, added
-    up over the seconds of each; ``times`` (seconds) are of those that were done, by pool."""
+    """The first clones, ``wanted`` of them, that begin under a limit. ``load``: those that were under way meanwhile,
+    added up over the seconds of each; ``times`` (seconds) are of those that were done, by pool."""
 
     wanted: int
     begun: int = 0
@@ -93,6 +94,7 @@ class Bearing:
         self._usual: dict[str, float] = {}
         self._usual_load = 0.0
         self._failing: set[str] = set()
+        self._fell = -math.inf
         self._under_way, self._load, self._until = 0, 0.0, 0.0
         self._sample = self._new_sample()
 
@@ -119,7 +121,7 @@ class Bearing:
                 sample.load += self._load - clone.load
         elif done is False and clone.pool not in self._failing:
             self._failing.add(clone.pool)  # what goes on failing is the pool's own trouble, and waits by itself
-            if sample is self._sample:
+            if clone.began > self._fell:
                 self._fall(2)
         if self._sample.is_whole:
             self._judge(self._sample)
@@ -143,7 +145,8 @@ class Bearing:
         self._try(self.held)
 
     def _fall(self, times: float) -> None:
-        """The provider does not bear what it did."""
+        """The provider does not bear what it did. What was ordered before is not held against it again."""
+        self._fell = self._until
         self._doubling, self._upward, self._patience, self._rest = False, True, 1, 1
         self._usual_load = 0.0
         self._hold(int(self.held / min(times, 2)))
@@ -159,10 +162,11 @@ class Bearing:
     def _judge_held(self, sample: Sample) -> None:
         stretch = sample.stretch(self._usual)
         self._learn(sample)
-        if stretch > SLOWER:
-            return self._fall(stretch)
         self._rest -= 1
-        self._try(self._next_trial() if self._rest <= 0 else self.held)
+        if stretch > SLOWER:
+            self._fall(stretch)
+        else:
+            self._try(self._next_trial() if self._rest <= 0 else self.held)
 
     def _next_trial(self) -> int:
         up = self._within(max(self.held + 1, self.held * (2 if self._doubling else UP)))
@@ -175,12 +179,16 @@ class Bearing:
         stretch = sample.stretch(self._usual)
         more = sample.under_way / self._usual_load
         gain = more / stretch
-        if gain - 1 >= PAYS * (more - 1):
+        if gain - 1 < PAYS * (more - 1):
+            self._give_up_trial(gain)
+        else:
             self._upward, self._patience = self.limit > self.held, 1
             self._usual = {pool: seconds * stretch for pool, seconds in self._usual.items()}
             self._learn(sample)
             self.held = self.limit
-            return self._try(self._next_trial())
+            self._try(self._next_trial())
+
+    def _give_up_trial(self, gain: float) -> None:
         self._upward = self.limit < self.held
         self._rest, self._patience = self._patience, min(PATIENCE, 2 * self._patience)
         between = max(1.0, gain) if self._doubling else 1.0

@@ -29,7 +29,8 @@ Begun = Literal["ok", "full", "limit", "taken"]
 
 
 class Queues:
-    """Every transition that the manager makes. ``limit``: how many clones may be under way, where it is not a setting."""
+    """Every transition that the manager makes. ``limit``: how many clones may be under way; where it is not given, as
+    the settings say."""
 
     def __init__(
         self, connection: Commands, settings: Settings, by: str = "manager", limit: Callable[[], int] | None = None

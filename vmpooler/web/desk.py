@@ -74,7 +74,7 @@ class Desk:
         return given
 
     async def _hurry(self, wanted: list[Wanted], now: float) -> None:
-        """Have the pools that are empty come first when there is a clone to be had. To say so now and then is enough."""
+        """Have the pools that are empty come first when a clone is to be had. To say so now and then is enough."""
         pools = sorted({pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + AGAIN})
         if pools:
             self._hurried |= dict.fromkeys(pools, now)
