@@ -84,10 +84,9 @@ class Wire(txredisapi.HiredisProtocol):
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
         try:
-            packed = hiredis.pack_command(tuple(map(_encoded, args)))
+            self.transport.write(_packed(args))
         except UnicodeEncodeError:
             return fail(Invalid("text that is not valid Unicode"))
-        self.transport.write(packed)
         answer: Deferred[Any] = Deferred()
         self._unanswered.append((self.factory.clock.seconds() + self.replyTimeout, answer))
         if self._watchdog is None:
@@ -205,5 +204,14 @@ class _Telling:
         return failure
 
 
-def _encoded(value: Value) -> Any:
+def _packed(args: tuple[Value, ...]) -> bytes:
+    """A command as it is sent; what is text and came as other bytes than UTF-8, as those bytes."""
+    try:
+        packed: bytes = hiredis.pack_command(args)
+    except UnicodeEncodeError:
+        packed = hiredis.pack_command(tuple(map(_encoded, args)))
+    return packed
+
+
+def _encoded(value: Value) -> Value:
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value

@@ -44,7 +44,8 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people. ``heard`` is to be told the event stream.
+    ``role`` is told to people. ``heard`` is to be told the event stream. ``hot``: whether what is asked most goes
+    the short way: see vmpooler.web.json_app.
     """
 
     def __init__(
@@ -57,16 +58,17 @@ class Api:
         authenticator: Authenticator | None = None,
         role: str = "all",
         pace: Pace = USUAL,
+        hot: bool = True,
     ) -> None:
         self._reactor = reactor
         self._listeners = settings.general.event_clients
         self._under_way = UnderWay()
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        app = JsonApp()
+        app = JsonApp(self._under_way, hot)
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
-        TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
+        TaskRoutes(self._desk, tasks, reactor, choice).mount(app)
         ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), reactor).mount(app)
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only

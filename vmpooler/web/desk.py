@@ -1,6 +1,5 @@
 """Where VMs are handed out, and taken back."""
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.admission import FREE, Admission, Need
@@ -19,39 +18,19 @@ ID_LENGTH = 32
 
 
 class Desk:
-    """Checks VMs out and finishes with them; what is begun here is brought to an end though its client hangs up."""
+    """Checks VMs out and finishes with them."""
 
     def __init__(
         self, settings: Settings, connection: Connection, under_way: UnderWay, clock: IReactorTime, choice: Choice
     ) -> None:
         self._checkouts = Checkouts(connection, settings)
         self._returns = Returns(self._checkouts, clock, under_way)
-        self._under_way = under_way
         self._auth = settings.auth
         self._clock = clock
         self._choice = choice
 
-    def check_out(self, request: Request, wanted: list[Wanted]) -> Deferred[list[Given]]:
+    async def check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
-        return self._under_way.shielded(self._check_out(request, wanted))
-
-    def complete(self, request: Request, pool: str, vm: str) -> Deferred[None]:
-        """The client of this request is done with a VM."""
-        now = self._clock.seconds()
-        return self._under_way.shielded(self._checkouts.complete(pool, vm, self.admission(request), now))
-
-    def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
-        """What the client of this request must show to change a VM: nothing, where no auth is configured."""
-        if self._auth is None:
-            return FREE
-        own = self._auth.owner_only
-        return Admission(request.token, Need.WHERE_TAKEN if own and need is Need.NEVER else need, own)
-
-    def close(self) -> None:
-        """Give nothing back any more."""
-        self._returns.stop()
-
-    async def _check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         checkout_id, now = random_name(self._choice, ID_LENGTH), self._clock.seconds()
         token = None if self._auth is None else request.token
         try:
@@ -63,3 +42,18 @@ class Desk:
         if request.gone:
             await self._returns.now(given, checkout_id, now, "its client hung up")
         return given
+
+    async def complete(self, request: Request, pool: str, vm: str) -> None:
+        """The client of this request is done with a VM."""
+        await self._checkouts.complete(pool, vm, self.admission(request), self._clock.seconds())
+
+    def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
+        """What the client of this request must show to change a VM: nothing, where no auth is configured."""
+        if self._auth is None:
+            return FREE
+        own = self._auth.owner_only
+        return Admission(request.token, Need.WHERE_TAKEN if own and need is Need.NEVER else need, own)
+
+    def close(self) -> None:
+        """Give nothing back any more."""
+        self._returns.stop()

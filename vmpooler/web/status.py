@@ -29,7 +29,7 @@ class StatusRoutes:
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
-        app.route("GET", "/status", self.status)
+        app.route("GET", "/status", self.status, hot=True)
         app.route("GET", "/poolstat", self.stock)
         app.route("GET", "/totalrunning", self.total_running)
         app.route("GET", "/healthz", self.health)

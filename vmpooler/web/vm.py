@@ -31,11 +31,11 @@ class VmRoutes:
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
-        app.route("GET", "/vm", self.names)
-        app.route("POST", "/vm", self.checkout_of_body)
-        app.route("POST", "/vm/<wanted>", self.checkout_of_path)
-        app.route("GET", "/vm/<host>", self.show)
-        app.route("DELETE", "/vm/<host>", self.complete)
+        app.route("GET", "/vm", self.names, hot=True)
+        app.route("POST", "/vm", self.checkout_of_body, hot=True)
+        app.route("POST", "/vm/<wanted>", self.checkout_of_path, hot=True)
+        app.route("GET", "/vm/<host>", self.show, hot=True)
+        app.route("DELETE", "/vm/<host>", self.complete, hot=True)
 
     async def names(self, request: Request) -> Json:
         """The pools, in the order of the configuration."""

@@ -47,32 +47,20 @@ end
 for i = 1, #wanted do
   share[i] = {}
   local all = 0
-  for _, p in ipairs(wanted[i][2]) do all = all + redis.call('SCARD', ready_key(p)) end
+  for _, p in ipairs(wanted[i][2]) do all = all + free[p] end
   if wanted[i][1] > all then return {'empty', i} end
 end
 for i = 1, #wanted do
   for _ = 1, wanted[i][1] do if not take(i, {}) then return {'empty', i} end end
 end
 
--- The first names that a scan shows: no chance, and no more work than VMs are asked for.
-local function some(key, count)
-  local found, seen, cursor = {}, {}, '0'
-  repeat
-    local page = redis.call('SSCAN', key, cursor, 'COUNT', count)
-    cursor = page[1]
-    for _, name in ipairs(page[2]) do
-      if not seen[name] and #found < count then seen[name] = true; found[#found + 1] = name end
-    end
-  until #found >= count or cursor == '0'
-  return found
-end
 local reply = {'ok'}
 for i = 1, #wanted do
   for _, p in ipairs(wanted[i][2]) do
-    local count = share[i][p] or 0
-    for _, name in ipairs(count > 0 and some(ready_key(p), count) or {}) do
+    local vms = (share[i][p] or 0) > 0 and redis.call('SPOP', ready_key(p), share[i][p]) or {}
+    for _, name in ipairs(vms) do
       local record = ARGV[7] .. name
-      redis.call('SMOVE', ready_key(p), KEYS[2 + 3 * p], name)
+      redis.call('SADD', KEYS[2 + 3 * p], name)
       redis.call('HSET', KEYS[3 + 3 * p], name, ARGV[6])
       redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[11], 'template', names[p], 'pool', names[p])
       if ARGV[12] == '1' then
