@@ -57,14 +57,18 @@ class Checkouts:
         """
         pools = list(dict.fromkeys(pool for each in wanted for pool in each.pools))
         places = [key for pool in pools for key in _place(pool)]
-        numbered = [[each.count, [pools.index(pool) + 1 for pool in each.pools]] for each in wanted]
-        heads = [int(each.pools[0] == each.name) for each in wanted]
-        shape = (times.text(now), keys.RECORD, keys.HISTORY, json.dumps(numbered), json.dumps(pools), checkout_id)
-        owner = (int(token is not None), token or "", self._lifetime if token is not None else "", json.dumps(heads))
+        number = {pool: place for place, pool in enumerate(pools, 1)}
+        lists = (
+            (int(each.pools[0] == each.name), len(each.pools), *(number[pool] for pool in each.pools))
+            for each in wanted
+        )
+        entries = [part for each, rest in zip(wanted, lists, strict=True) for part in (each.count, *rest)]
+        known = (times.text(now), keys.RECORD, keys.HISTORY, checkout_id)
+        owner = (int(token is not None), token or "", self._lifetime if token is not None else "")
         reply = await self._connection.run(
             load("checkout"),
             (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
-            (f"{now:.3f}", self._transitions.kept, NOBODY, "", "", *shape, *owner),
+            (f"{now:.3f}", self._transitions.kept, NOBODY, "", "", *known, *owner, len(pools), *pools, *entries),
         )
         match reply:
             case ["ok", *rows]:

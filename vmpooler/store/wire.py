@@ -29,6 +29,8 @@ from vmpooler.settings import Redis
 Value = str | bytes | int | float
 """What a command is made of."""
 
+_pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
+
 ServerError = txredisapi.ResponseError
 """What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
 
@@ -207,10 +209,9 @@ class _Telling:
 def _packed(args: tuple[Value, ...]) -> bytes:
     """A command as it is sent; what is text and came as other bytes than UTF-8, as those bytes."""
     try:
-        packed: bytes = hiredis.pack_command(args)
+        return _pack(args)
     except UnicodeEncodeError:
-        packed = hiredis.pack_command(tuple(map(_encoded, args)))
-    return packed
+        return _pack(tuple(map(_encoded, args)))
 
 
 def _encoded(value: Value) -> Value:

@@ -7,7 +7,7 @@ in a table instead. Its handler, its errors and its reply are the same; whatever
 goes klein's way.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -61,7 +61,7 @@ TOLD = (Invalid, NotYours, StoreAway, AuthAway)
 CHALLENGE = 'Basic realm="Authentication required"'
 """What comes with every 401. Source: CLIENTS.md 3, trap 8."""
 
-Handler = Callable[..., Awaitable[Json | bytes]]
+Handler = Callable[..., Coroutine[Deferred[Any], Any, Json | bytes]]
 """Bytes are JSON already."""
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
+import orjson
+
 from vmpooler.domain.errors import Invalid
 
 Json = Mapping[str, Any] | Sequence[Any]
@@ -19,7 +21,10 @@ PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 def of(reply: Json) -> bytes:
     """A reply, pretty-printed."""
-    return PRETTY.encode(reply).encode("utf-8", "replace")
+    try:
+        return orjson.dumps(reply, option=orjson.OPT_INDENT_2)
+    except TypeError:  # text that is not valid Unicode, numbers of more than 64 bits
+        return PRETTY.encode(reply).encode("utf-8", "replace")
 
 
 def parts(reply: Json, pieces: int) -> Iterator[bytes]:
