@@ -129,16 +129,20 @@ class JsonApp:
     async def _answer(self, request: Request, route: Route, parts: Sequence[str]) -> None:
         self._under_way.begin()
         try:
-            body = written(request, route.status, await route.handler(request, *parts))
+            reply = await route.handler(request, *parts)
+            status, body = route.status, reply if isinstance(reply, bytes) else text.of(reply)
         except Exception:
-            body = self._failed(request, Failure())
+            status, body = self._failure(request, Failure())
         finally:
             self._under_way.end()
         if not request.gone:
-            request.write(body)
-            request.finish()
+            request.answer(status, text.HEAD, body)
 
     def _failed(self, request: Any, failure: Failure) -> bytes:
+        return written(request, *self._failure(request, failure))
+
+    def _failure(self, request: Request, failure: Failure) -> tuple[int, bytes]:
+        """The status and the body that tell of a failure."""
         status = next((STATUS[kind] for kind in STATUS if failure.check(kind)), 500)
         reply: dict[str, Any] = {"ok": False}
         if status == 500:
@@ -150,7 +154,7 @@ class JsonApp:
             reply["failure"] = failure.value.failures
         if status == 401:
             request.setHeader("WWW-Authenticate", CHALLENGE)
-        return written(request, status, reply)
+        return status, text.of(reply)
 
 
 class _Routes(Resource):

@@ -34,6 +34,7 @@ class Channel(HTTPChannel):
     def connectionMade(self) -> None:
         """A client is there."""
         super().connectionMade()
+        self._host = self.transport.getHost()
         self.site.entered(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -56,6 +57,10 @@ class Channel(HTTPChannel):
         else:
             self.loseConnection()
             self.setTimeout(IDLE)
+
+    def getHost(self) -> Any:
+        """Where it was reached. Twisted asks the system for every request."""
+        return self._host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone."""

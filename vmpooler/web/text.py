@@ -14,6 +14,9 @@ Json = Mapping[str, Any] | Sequence[Any]
 HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
 """What every reply says of itself."""
 
+HEAD = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
+"""The same as it is sent."""
+
 
 PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
 """Clients scrape its lines. Source: CLIENTS.md 3, trap 2."""
