@@ -62,6 +62,7 @@ async def test_a_view_shows_what_it_names(serve: Serve, view: str, members: list
 async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, path: str) -> None:
     served = await serve(attrs.evolve(PLAIN, pools=(*POOLS, *(Pool(name=f"pool-{n}", size=1) for n in range(100)))))
     await served.ask("GET", path)
+    await served.ask("POST", "/vm/nothing")  # may have changed something
     await served.store.call("CONFIG", "RESETSTAT")
     assert (await served.ask("GET", path)).status == 200
     told = await served.store.call("INFO", "stats")

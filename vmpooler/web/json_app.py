@@ -88,15 +88,20 @@ class JsonApp:
         self._klein.handle_errors(Exception)(self._failed)
         self._may_be_hot = hot
         self._hot: dict[tuple[bytes, bytes, int], Route] = {}
+        self._changed: Callable[[], None] = lambda: None
+
+    def when_changed(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` told when a request is over that may have changed something."""
+        self._changed = listener
 
     def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
         """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD. Any other
         is let finish though its client hangs up: klein would cancel it. ``hot``: see Note [The short way]."""
-        route = Route(f"{method} {path}", handler, status)
+        route = Route(f"{method} {path}", handler if method == "GET" else self._changing(handler), status)
 
         async def answer(request: Request, **parts: str) -> bytes:
             request.told = route.name
-            work = handler(request, **parts)
+            work = route.handler(request, **parts)
             return written(request, status, await (work if method == "GET" else self._under_way.shielded(work)))
 
         self._klein.route(path, methods=[method], endpoint=route.name)(answer)
@@ -125,6 +130,15 @@ class JsonApp:
         request.told = route.name
         Deferred.fromCoroutine(self._answer(request, route, [part.decode() for part in rest]))
         return True
+
+    def _changing(self, handler: Handler) -> Handler:
+        async def changing(request: Request, *args: str, **parts: str) -> Json | bytes:
+            try:
+                return await handler(request, *args, **parts)
+            finally:
+                self._changed()
+
+        return changing
 
     async def _answer(self, request: Request, route: Route, parts: Sequence[str]) -> None:
         self._under_way.begin()
