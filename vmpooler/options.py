@@ -14,6 +14,9 @@ from vmpooler.domain.errors import ConfigError
 
 ROLES = ("all", "api", "manager")
 
+UP = 3
+"""The descriptor to which a process that ``--workers`` started writes when it answers."""
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -28,9 +31,13 @@ class Options(usage.Options):
         ["role", "r", "all", "What this process does: all, api or manager"],
         ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
         ["listen", "l", None, "Where the API answers: ADDRESS:PORT, or any Twisted endpoint (ssl:..., unix:...)"],
+        ["workers", "w", "0", "Processes for the API beside this one, on one port; with 0 this one answers itself"],
+        ["redis-socket", None, None, "The unix socket of the Redis to use, whatever the configuration says"],
+        ["worker", None, None, "Which of the --workers this process is: they are started with it"],
     ]
     optFlags = [  # noqa: RUF012 - the same
         ["demo", None, "Simulated pools, a private Redis, on this machine only: nothing to set up"],
+        ["share-port", None, "Let other processes listen on the same TCP port, if they say so too (SO_REUSEPORT)"],
         ["check-config", None, "Print every mistake in the configuration, or ok, and exit"],
     ]
     compData = usage.Completions(
@@ -52,10 +59,19 @@ class Options(usage.Options):
             raise usage.UsageError("--demo brings its own configuration: leave out --config")
         if self["port"] is not None and not self["port"].isdecimal():
             raise usage.UsageError(f"--port: expected a number, got {self['port']!r}")
+        if not self["workers"].isdecimal():
+            raise usage.UsageError(f"--workers: expected a number, got {self['workers']!r}")
+        if self.workers and self["role"] == "manager":
+            raise usage.UsageError("--workers answer the API, which --role manager does not: leave one of them out")
         try:
             endpoint(self.listen or "0")
         except ValueError as error:
             raise usage.UsageError(f"--port/--listen: {error}") from None
+
+    @property
+    def workers(self) -> int:
+        """How many processes are to answer the API beside this one."""
+        return int(self["workers"])
 
     @property
     def listen(self) -> str | None:
@@ -71,10 +87,12 @@ def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tu
         loaded = load(source.text, environ=environ, base=source.base)
     except ConfigError as error:
         raise ConfigError([f"{source.where}: {mistake}" for mistake in error.mistakes]) from None
-    if options.listen is None:
-        return loaded, source.where
-    general = attrs.evolve(loaded.settings.general, listen=options.listen)
-    return attrs.evolve(loaded, settings=attrs.evolve(loaded.settings, general=general)), source.where
+    settings = loaded.settings
+    if options.listen is not None:
+        settings = attrs.evolve(settings, general=attrs.evolve(settings.general, listen=options.listen))
+    if options["redis-socket"] is not None:
+        settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=options["redis-socket"]))
+    return attrs.evolve(loaded, settings=settings), source.where
 
 
 def _demo(cwd: Path) -> Source:

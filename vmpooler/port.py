@@ -56,6 +56,12 @@ class Port:
         closing: Deferred[None] | None = port.stopListening() if port is not None else None
         return closing
 
+    @property
+    def number(self) -> int:
+        """The TCP port that was taken, where the configuration leaves the choice to the system."""
+        number: int = self._port.getHost().port
+        return number
+
     def url(self, path: str) -> str:
         """Where a client on this machine reaches ``path``; the endpoint itself where it has no address."""
         kind = endpoint(self._listen).partition(":")[0]
@@ -75,8 +81,8 @@ class Port:
     def _took(self, port: IListeningPort) -> None:
         self._port = port
         self._port.stopReading()
-        if "backlog=" not in self._listen and hasattr(port, "socket"):
-            port.socket.listen(BACKLOG)
+        if "backlog=" not in self._listen and getattr(self._port, "connected", False):  # a socket that listens
+            self._port.socket.listen(BACKLOG)
 
 
 def _reason(error: BaseException | None) -> str:

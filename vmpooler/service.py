@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, maybeDeferred
+from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -24,13 +25,15 @@ from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
 from vmpooler.metrics.figures import Figures
 from vmpooler.metrics.graphite import Graphite
-from vmpooler.options import Options, check, configuration
+from vmpooler.options import UP, Options, check, configuration
 from vmpooler.port import Port, allow_files
 from vmpooler.providers.configured import providers_of
 from vmpooler.settings import Settings
+from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
+from vmpooler.workers import Workers
 
 __all__ = ["Options", "makeService"]
 
@@ -60,18 +63,17 @@ def makeService(options: Options) -> IService:
         raise SystemExit(check(options))
     try:
         loaded, _ = configuration(options, os.environ, Path.cwd())
-        return Vmpooler(loaded.settings, options["role"], reactor, _log_to(options, loaded.settings), loaded.warnings)
+        return Vmpooler(loaded.settings, options, reactor, loaded.warnings)
     except ConfigError as error:
         raise SystemExit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes)) from None
     except StartError as error:
         raise SystemExit(f"vmpooler: {error}") from None
 
 
-def _log_to(options: Options, settings: Settings) -> IO[str] | LogFile:
-    """Standard output in the foreground, else the log file; twistd's own --logfile goes before. Raises StartError."""
+def _log_name(options: Options, settings: Settings) -> str:
+    """The log file, or - for standard output, as in the foreground; twistd's own --logfile goes before."""
     twistd: Mapping[str, Any] = options.parent or {}
-    name = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else settings.general.logfile)
-    return sys.stdout if name == "-" else LogFile(name)
+    return twistd.get("logfile") or ("-" if twistd.get("nodaemon") else settings.general.logfile)
 
 
 class _Refused(SystemExit, Exception):
@@ -84,27 +86,30 @@ class Vmpooler(Service):
 
     log = Logger()
 
-    def __init__(
-        self, settings: Settings, role: str, reactor: Any, out: IO[str] | LogFile, warnings: tuple[str, ...] = ()
-    ) -> None:
-        self._settings, self._role, self._reactor = settings, role, reactor
+    def __init__(self, settings: Settings, options: Options, reactor: Any, warnings: tuple[str, ...] = ()) -> None:
+        self._settings, self._role, self._reactor = settings, options["role"], reactor
+        self._worker: str | None = options["worker"]
         self._warnings = warnings
-        self._observer = Lines(out, settings.general.log_format)
-        providers = {} if role == "api" else providers_of(settings, reactor)
-        self._embedded = _embedded_redis(settings, role, reactor)
+        log_file = _log_name(options, settings)
+        self._observer = Lines(sys.stdout if log_file == "-" else LogFile(log_file), settings.general.log_format)
+        providers = {} if self._role == "api" else providers_of(settings, reactor)
+        self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
         self._connection = Connection(settings.redis, reactor)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
-        self._port = Port(settings.general.listen, reactor)
+        self._workers: Workers | None = None
+        if options.workers:
+            self._workers = Workers(options, settings.general.listen, log_file, reactor, self._open)
+        self._port = Port(settings.general.listen, _listening(options, reactor))
         self._api: Api | None = None
-        if role != "manager":
-            self._api = Api(settings, self._connection, reactor, secrets.choice, role=role)
+        if self._role != "manager" and self._workers is None:
+            self._api = Api(settings, self._connection, reactor, secrets.choice, role=self._role)
             self._events.listen(self._api.heard)
         self._manager: Manager | None = None
         self._graphite: Graphite | None = None
-        if role != "api":
+        if self._role != "api":
             self._events.listen(tell)
             self._manager = Manager(
                 settings, self._connection, self._events, providers, reactor, secrets.choice, self._metrics(settings)
@@ -128,10 +133,10 @@ class Vmpooler(Service):
     def privilegedStartService(self) -> None:
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
-        if self._api is not None:
+        if self._role != "manager":
             allow_files(self._settings.general.event_clients + SPARE_FILES)
             try:
-                self._port.take(self._api.site())
+                self._port.take(self._api.site() if self._api is not None else Factory())
             except StartError as error:
                 raise _Refused(f"vmpooler: {error}") from None
 
@@ -146,13 +151,12 @@ class Vmpooler(Service):
             self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
-        redis = f"an embedded Redis in {self._settings.general.state_directory}"
-        if self._embedded is None:
-            redis = f"Redis at {self._connection.address}"
-        told = {"version": __version__, "role": self._role, "pools": len(self._settings.pools), "redis": redis}
-        self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **told)
-        for warning in self._warnings:
-            self.log.warn("[!] configuration: {warning}", warning=warning)
+        if self._worker is None:
+            self._introduce()
+        if self._workers is not None:
+            self._workers.start(self._port.number, self._embedded.settings.socket if self._embedded else "")
+            await self._start_parts()
+            return
         patience = self._reactor.callLater(PATIENCE, self._open)
         try:
             await self._start_parts()
@@ -160,6 +164,15 @@ class Vmpooler(Service):
             if patience.active():
                 patience.cancel()
         self._open()
+
+    def _introduce(self) -> None:
+        redis = f"an embedded Redis in {self._settings.general.state_directory}"
+        if self._embedded is None:
+            redis = f"Redis at {self._connection.address}"
+        told = {"version": __version__, "role": self._role, "pools": len(self._settings.pools), "redis": redis}
+        self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **told)
+        for warning in self._warnings:
+            self.log.warn("[!] configuration: {warning}", warning=warning)
 
     async def _start_parts(self) -> None:
         if self._embedded is not None:
@@ -183,6 +196,10 @@ class Vmpooler(Service):
     def _open(self) -> None:
         """Let clients in, once, and tell where."""
         if not self._port.open():
+            return
+        if self._worker is not None:
+            self.log.info("[*] worker {number} answers, process {pid}", number=self._worker, pid=os.getpid())
+            os.write(UP, b".")
             return
         pool = self._settings.pools[0]
         name = pool.alias[0] if pool.alias else pool.name
@@ -219,13 +236,16 @@ class Vmpooler(Service):
         await self._step("leaving Redis", self._connection.close)
         if (embedded := self._embedded) is not None:
             await self._step("ending Redis", embedded.stop)
-        self.log.info("[*] stopped")
+        if self._worker is None:
+            self.log.info("[*] stopped")
 
     async def _drain(self) -> None:
         """Finish what is in flight, of clients and of VMs at the same time."""
         ends: dict[str, Deferred[Any]] = {}
         if (api := self._api) is not None:
             ends["the answers to clients"] = self._step("answering clients", lambda: api.drained(DRAIN))
+        if (workers := self._workers) is not None:
+            ends["the workers"] = self._step("ending the workers", lambda: workers.stop(DRAIN))
         if (manager := self._manager) is not None:
             ends["work on VMs"] = self._step("ending the work on VMs", lambda: manager.stop(DRAIN))
         telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
@@ -246,6 +266,13 @@ class Vmpooler(Service):
             self.log.warn("[!] stopping: {what} took too long", what=what)
         else:
             self.log.failure("[!] stopping: {what} failed", failure, what=what)
+
+
+def _listening(options: Options, reactor: Any) -> Any:
+    """What makes the port: one that processes share where they do."""
+    if options.workers:
+        return Claiming(reactor)
+    return Sharing(reactor) if options["share-port"] else reactor
 
 
 def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedis | None:

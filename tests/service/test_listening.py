@@ -58,7 +58,7 @@ def test_what_one_process_does_is_told_by_all_at_once(config: str) -> None:
         began = time.monotonic()
         vm = one.request("POST", "/vm/debian-12").body["debian-12"]["hostname"]
         told = [ear.first("event") for ear in ears]
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert [(event["what"], event["vm"]) for event in told] == [("checkout", vm)] * 2
         assert told[0]["id"] == told[1]["id"]
         for ear in ears:
@@ -73,7 +73,7 @@ def test_the_end_of_the_service_does_not_wait_for_those_who_listen() -> None:
             ear.first("state")
         began = time.monotonic()
         service.stop()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         assert "stopping" not in service.said
         for ear in ears:
             assert not [kind for kind, _ in ear.events() if kind == "state"]

@@ -97,5 +97,5 @@ def test_a_service_that_waits_for_redis_can_be_stopped(spare_redis: RedisServer,
     with Service(on(spare_redis), "--role=manager") as service:
         start = time.monotonic()
         assert service.stop(number) == -number
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 8
         assert "Traceback" not in service.said

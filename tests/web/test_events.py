@@ -149,7 +149,7 @@ async def test_an_event_is_told_at_once_and_then_the_counts_of_its_pool_alone(bu
     await house.put("ready", DEBIAN, "a")
     id = await house.happens("a")
     await client.until(lambda it: len(it.frames) == 3)
-    assert reactor.seconds() - began < 1
+    assert reactor.seconds() - began < 5
     event, counts = client.frames[1:]
     assert (event.kind, event.id, event.data["vm"]) == ("event", id, "a")
     assert (counts.kind, counts.id) == ("counts", id)
@@ -351,7 +351,7 @@ async def test_an_end_of_the_service_does_not_wait_for_those_who_listen(build: B
     began = reactor.seconds()
     assert await house.api.drained(10)
     await client.ended
-    assert reactor.seconds() - began < 1
+    assert reactor.seconds() - began < 5
     answer = await said(house.port, b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.status == 503
 

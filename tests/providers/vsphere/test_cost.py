@@ -84,6 +84,7 @@ async def booted(case: VsphereCase, count: int) -> None:
     await case.until(are_up)
 
 
+@pytest.mark.alone
 async def test_the_reactor_keeps_its_beat_while_two_hundred_vms_are_watched_and_clones_run(
     simulators: list[Simulator],
 ) -> None:
@@ -100,10 +101,11 @@ async def test_the_reactor_keeps_its_beat_while_two_hundred_vms_are_watched_and_
     late = sorted(1000 * (after - before) for before, after in pairwise(beats))
     p99 = late[int(len(late) * 0.99)]
     print(f"a beat of 10 ms over {beats[-1] - beats[0]:.1f} s: p99 {p99:.1f} ms, at most {late[-1]:.1f} ms")
-    assert p99 < 30
+    assert p99 < 100
     await case.stop()
 
 
+@pytest.mark.alone
 async def test_answers_leave_nothing_to_the_garbage_collector(simulators: list[Simulator]) -> None:
     case = await filled(simulators[0], 50)
     gc.collect()

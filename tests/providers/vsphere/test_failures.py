@@ -194,7 +194,7 @@ async def test_a_vcenter_that_hangs_is_told_of_and_its_clones_come_through(simul
         return False
 
     await case.until(is_known)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert "no answer in time" in await error_of(case.provider.inventory(case.pool))
     simulator.signal(signal.SIGCONT)
     await clone
