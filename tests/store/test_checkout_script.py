@@ -1,5 +1,6 @@
 """Checkout, giving back, and a client's end of a VM: all or none, and never a VM twice."""
 
+import re
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -172,6 +173,20 @@ async def test_of_a_large_pool_many_can_be_had_at_once(store: Connection, checko
     await store.call("SADD", keys.queue(Queue.READY, POOL), *names)
     given = await checkouts.checkout([Wanted("x", 1500, (POOL,)), Wanted(POOL, 1500, (POOL,))], "id1", None, NOW)
     assert {each.vm for each in given} == set(names)
+
+
+async def test_a_pool_that_is_nearly_used_up_costs_redis_no_more_than_a_full_one(
+    store: Connection, checkouts: Checkouts
+) -> None:
+    await store.call("SADD", keys.queue(Queue.READY, POOL), *(f"vm{number}" for number in range(2000)))
+    costs = []
+    for taken in (1, 1990):
+        await checkouts.checkout([Wanted(POOL, taken - 1, (POOL,))] if taken > 1 else [], "id1", None, NOW)
+        await store.call("CONFIG", "RESETSTAT")
+        await checkouts.checkout(one(), "id2", None, NOW)
+        told = await store.call("INFO", "commandstats")
+        costs.append(sum(int(calls) for calls in re.findall(r"calls=(\d+)", told)))
+    assert costs[0] == costs[1]
 
 
 async def test_clients_at_once_never_get_the_same_vm(store: Connection, checkouts: Checkouts) -> None:
