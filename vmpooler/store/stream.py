@@ -16,6 +16,10 @@ from vmpooler.store.connection import StoreFault
 BLOCK = 10.0
 """Seconds that one read waits for an event."""
 
+REST = 0.005
+"""Seconds after which it is read again when there was something: of thousands of events a second, many come at once
+then, and a reading costs as much as ten of them."""
+
 AGAIN = 0.5
 """Seconds before the next try when Redis is away."""
 
@@ -72,6 +76,7 @@ class EventStream:
                 continue
             for _, entries in reply or ():
                 self._tell(entries)
+                await deferLater(self._clock, REST)
 
     async def _newest(self) -> str:
         entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
