@@ -169,6 +169,24 @@ async def test_complete_moves_from_discovered(store: Connection, queues: Queues)
     assert await hash_of(store, keys.since(POOL)) == {}
 
 
+@pytest.mark.parametrize("change", [{"lifetime": "9"}, {"checkout": "later"}])
+async def test_complete_leaves_a_vm_alone_that_is_held_on_other_terms_by_now(
+    store: Connection, queues: Queues, change: dict[str, str]
+) -> None:
+    await make_running(store, "vm")
+    seen = (await hash_of(store, keys.record("vm")))["checkout"]
+    await store.call("HSET", keys.record("vm"), *change.popitem())
+    assert not await queues.complete(POOL, "vm", Queue.RUNNING, "why", LATER, (seen, ""))
+    assert await standing(store) == [Queue.RUNNING]
+
+
+async def test_complete_moves_from_running_when_the_terms_still_hold(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    seen = (await hash_of(store, keys.record("vm")))["checkout"]
+    assert await queues.complete(POOL, "vm", Queue.RUNNING, "why", LATER, (seen, ""))
+    assert await standing(store) == [Queue.COMPLETED]
+
+
 @pytest.mark.parametrize("queue", [Queue.PENDING, Queue.RUNNING, Queue.DISCOVERED, Queue.COMPLETED])
 async def test_complete_leaves_a_vm_alone_that_has_moved_on(store: Connection, queues: Queues, queue: Queue) -> None:
     await make_ready(store, "vm")

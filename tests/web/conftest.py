@@ -16,6 +16,7 @@ from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
+from vmpooler.web.json_app import JsonApp
 
 POOLS = (
     Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),
@@ -104,7 +105,7 @@ async def serve(store: Connection, hot: bool) -> AsyncIterator[Serve]:
         authenticator: Authenticator | None = None,
         hot: bool = hot,
     ) -> Served:
-        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator, hot=hot)
+        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator, app=JsonApp(hot))
         port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)

@@ -37,11 +37,12 @@ class Check:
 
 @attrs.frozen
 class Complete:
-    """Finish with a VM that stands in ``queue``."""
+    """Finish with a VM that stands in ``queue``; with ``terms``, only while it is held on these."""
 
     vm: str
     queue: Queue
     why: str
+    terms: tuple[str, str] | None = None
 
 
 @attrs.frozen

@@ -114,7 +114,7 @@ def _running(case: Case) -> VmAction | None:
     if vm.checkout is None:
         return Mend(vm.name, vm.queue)
     if vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
-        return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours")
+        return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours", vm.terms)
     if guest is None:
         if vm.since is None:
             return Miss(vm.name)

@@ -87,8 +87,8 @@ class PoolRound:
                 await self._clone(count)
             case act.Release(vm):
                 await self.queues.end_clone(pool, vm, None, now)
-            case act.Complete(vm, queue, why):
-                await self.queues.complete(pool, vm, queue, why, now)
+            case act.Complete(vm, queue, why, terms):
+                await self.queues.complete(pool, vm, queue, why, now, terms)
             case act.Discover(vm, stamped):
                 await self.queues.discover(pool, vm, stamped, now)
             case act.Explain(vm, why):

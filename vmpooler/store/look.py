@@ -89,6 +89,7 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         since=float(since) if since else None,
         retry_at=trouble.until if trouble else 0,
         also=tuple(others),
+        terms=(checkout, life),
     )
 
 

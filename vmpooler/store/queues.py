@@ -54,9 +54,12 @@ class Queues:
         args = (times.text(now), address, _seconds(seconds), self._daily_ttl)
         return await self._did("promote", pool, vm, now, (*queues, *stats), args)
 
-    async def complete(self, pool: str, vm: str, queue: Queue, why: str, now: float) -> bool:
-        """``queue`` -> completed."""
-        return await complete(self._transitions, pool, vm, queue, why, now) == 1
+    async def complete(
+        self, pool: str, vm: str, queue: Queue, why: str, now: float, terms: tuple[str, str] | None = None
+    ) -> bool:
+        """``queue`` -> completed; with ``terms`` only while the VM is held on these: its client may have asked for a
+        longer lifetime meanwhile, or it may be another client's by now."""
+        return await complete(self._transitions, pool, vm, queue, why, now, terms=terms) == 1
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> gone, ``seconds`` after its destruction was ordered."""
@@ -129,12 +132,19 @@ class Queues:
 
 
 async def complete(
-    transitions: Transitions, pool: str, vm: str, queue: Queue, why: str, now: float, admission: Admission = FREE
+    transitions: Transitions,
+    pool: str,
+    vm: str,
+    queue: Queue,
+    why: str,
+    now: float,
+    admission: Admission = FREE,
+    terms: tuple[str, str] | None = None,
 ) -> int:
     """``queue`` -> completed, if whoever asks is admitted: 1, or what complete.lua says instead."""
     moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
     books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
-    args = (times.text(now), *shown(admission), queue, why)
+    args = (times.text(now), *shown(admission), queue, why, *(terms or ()))
     answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
     return answer
 

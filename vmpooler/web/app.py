@@ -35,7 +35,6 @@ from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.token import TokenRoutes
-from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
 
 
@@ -44,8 +43,7 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people. ``heard`` is to be told the event stream. ``hot``: whether what is asked most goes
-    the short way: see vmpooler.web.json_app.
+    ``role`` is told to people. ``heard`` is to be told the event stream. ``app`` takes the routes; a new one if None.
     """
 
     def __init__(
@@ -58,14 +56,14 @@ class Api:
         authenticator: Authenticator | None = None,
         role: str = "all",
         pace: Pace = USUAL,
-        hot: bool = True,
+        app: JsonApp | None = None,
     ) -> None:
         self._reactor = reactor
+        app = app or JsonApp()
+        self._under_way = app.under_way
         self._listeners = settings.general.event_clients
-        self._under_way = UnderWay()
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        app = JsonApp(self._under_way, hot)
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
         TaskRoutes(self._desk, tasks, reactor, choice).mount(app)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -50,6 +51,7 @@ class File:
     etag: str
 
     @classmethod
+    @cache
     def of(cls, suffix: str, body: bytes) -> "File":
         """A file of this content."""
         packed = gzip.compress(body, 9, mtime=0)

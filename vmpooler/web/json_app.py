@@ -77,13 +77,13 @@ class Route:
 class JsonApp:
     """Routes whose handlers are coroutines that take the request and the parts of its path, and return JSON.
 
-    ``hot``: whether any route is to go the short way.
+    ``hot``: whether any route is to go the short way. ``under_way`` counts what is being done for clients.
     """
 
     log = Logger()
 
-    def __init__(self, under_way: UnderWay, hot: bool = True) -> None:
-        self._under_way = under_way
+    def __init__(self, hot: bool = True) -> None:
+        self.under_way = UnderWay()
         self._klein = Klein()
         self._klein.handle_errors(Exception)(self._failed)
         self._may_be_hot = hot
@@ -102,7 +102,7 @@ class JsonApp:
         async def answer(request: Request, **parts: str) -> bytes:
             request.told = route.name
             work = route.handler(request, **parts)
-            return written(request, status, await (work if method == "GET" else self._under_way.shielded(work)))
+            return written(request, status, await (work if method == "GET" else self.under_way.shielded(work)))
 
         self._klein.route(path, methods=[method], endpoint=route.name)(answer)
         if hot and self._may_be_hot:
@@ -141,14 +141,14 @@ class JsonApp:
         return changing
 
     async def _answer(self, request: Request, route: Route, parts: Sequence[str]) -> None:
-        self._under_way.begin()
+        self.under_way.begin()
         try:
             reply = await route.handler(request, *parts)
             status, body = route.status, reply if isinstance(reply, bytes) else text.of(reply)
         except Exception:
             status, body = self._failure(request, Failure())
         finally:
-            self._under_way.end()
+            self.under_way.end()
         if not request.gone:
             request.answer(status, text.HEAD, body)
 

@@ -60,13 +60,29 @@ for i = 1, #wanted do
   for _ = 1, wanted[i].count do if not take(i, {}) then return {'empty', i} end end
 end
 
+-- The first names that a scan of a pool shows: no chance, and no more work than VMs are asked for. It begins at a place
+-- that each checkout has for itself. Were it the same for all, each would come past the holes that those before it left:
+-- of 20,000 VMs, the last took 2.7 ms instead of 0.05.
+local function some(p, count)
+  local key, place = ready_key(p), string.sub(redis.sha1hex(ARGV[9] .. free[p]), 1, 8)
+  local found, seen, cursor, ends = {}, {}, string.format('%.0f', tonumber(place, 16)), 0
+  repeat
+    local page = redis.call('SSCAN', key, cursor, 'COUNT', count)
+    cursor = page[1]
+    for _, name in ipairs(page[2]) do
+      if not seen[name] and #found < count then seen[name] = true; found[#found + 1] = name end
+    end
+    if cursor == '0' then ends = ends + 1 end
+  until #found >= count or ends == 2
+  return found
+end
 local reply = {'ok'}
 for i = 1, #wanted do
   for _, p in ipairs(wanted[i].pools) do
-    local vms = (share[i][p] or 0) > 0 and redis.call('SPOP', ready_key(p), share[i][p]) or {}
-    for _, name in ipairs(vms) do
+    local count = share[i][p] or 0
+    for _, name in ipairs(count > 0 and some(p, count) or {}) do
       local record = ARGV[7] .. name
-      redis.call('SADD', KEYS[2 + 3 * p], name)
+      redis.call('SMOVE', ready_key(p), KEYS[2 + 3 * p], name)
       redis.call('HSET', KEYS[3 + 3 * p], name, ARGV[6])
       redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[9], 'template', names[p], 'pool', names[p])
       if ARGV[10] == '1' then

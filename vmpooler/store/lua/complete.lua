@@ -2,10 +2,13 @@
 -- Finish with a VM: from the queue it is believed in to completed, where it stays until it is destroyed.
 --   KEYS[4] a client's token, [5] from, [6] completed, [7] checkout times, [8] clones under way, [9] their number,
 --   [10] since when unexplained
---   ARGV[6] now as text, [7] and [8] what a client must show (see refusal), [9] the name of the queue, [10] why
+--   ARGV[6] now as text, [7] and [8] what a client must show (see refusal), [9] the name of the queue, [10] why,
+--   [11] and [12], if there, what the record's checkout and lifetime must still be
 -- Returns 1; 0 when it does not stand there; or the refusal.
 local no = refusal(KEYS[4], ARGV[6], ARGV[7], ARGV[8])
 if no then return no end
+local function field(name) return redis.call('HGET', KEYS[2], name) or '' end
+if ARGV[11] and (field('checkout') ~= ARGV[11] or field('lifetime') ~= ARGV[12]) then return 0 end
 if redis.call('SMOVE', KEYS[5], KEYS[6], vm) == 0 then return 0 end
 redis.call('HDEL', KEYS[7], vm)
 redis.call('HDEL', KEYS[10], vm)

@@ -8,7 +8,7 @@ local known = redis.call('HGET', KEYS[4], ARGV[6])
 if not known then return '' end
 local task = cjson.decode(known)
 task.tries = task.tries + 1
-local more = {'task', task.id, 'kind', task.kind, 'argument', task.argument, 'tries', task.tries}
+local more = {'task', task.id, 'kind', task.kind, 'argument', task.argument, 'tries', tostring(task.tries)}
 if task.tries >= tonumber(ARGV[10]) then
   redis.call('HDEL', KEYS[4], ARGV[6])
   if redis.call('EXISTS', KEYS[2]) == 1 then
@@ -21,6 +21,6 @@ local wait = math.min(tonumber(ARGV[9]), tonumber(ARGV[8]) * 2 ^ math.min(task.t
 task.retry_at = tonumber(now) + wait
 redis.call('HSET', KEYS[4], ARGV[6], cjson.encode(task))
 more[#more + 1] = 'seconds'
-more[#more + 1] = wait
+more[#more + 1] = tostring(wait)
 emit('delayed', ARGV[7], more)
 return tostring(wait)

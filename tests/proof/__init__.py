@@ -1,0 +1,1 @@
+"""What the proof is made of: the invariants, and what checks them."""

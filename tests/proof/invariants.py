@@ -1,0 +1,81 @@
+"""What holds whatever crashes, hangs or overlaps: the eight invariants, and a tally of their checks."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import attrs
+
+
+@attrs.frozen
+class Invariant:
+    """Something that always holds."""
+
+    number: int
+    title: str
+    meaning: str
+
+    def __str__(self) -> str:
+        return f"{self.number}. {self.title}"
+
+
+ONE_QUEUE = Invariant(
+    1, "One queue", "A VM stands in exactly one queue from the moment its clone is ordered until it is forgotten."
+)
+ONE_CLIENT = Invariant(
+    2,
+    "One client",
+    "A VM given to a client is given to nobody else, and is not completed before its lifetime ends, its client deletes "
+    "it, or the provider has truly lost it.",
+)
+ACCOUNTED = Invariant(
+    3,
+    "All accounted for",
+    "What the provider holds of ours is in a queue or in flight; nothing of ours outlives the grace unaccounted; "
+    "nothing foreign is ever destroyed.",
+)
+WITHIN_LIMITS = Invariant(
+    4,
+    "Within limits",
+    "No clone is ordered while pending + ready is at size or above; clones in flight never exceed task_limit.",
+)
+DURABLE = Invariant(
+    5,
+    "Answers are durable",
+    "After an answer of 2xx and any crash of ours the VM is the client's, the tag is stored, the disk is on its way. A "
+    "refusal changed nothing.",
+)
+NOT_REFUSED = Invariant(6, "Nobody refused in vain", "No request is refused while enough matching VMs are ready.")
+ONE_EVENT = Invariant(
+    7,
+    "One event each",
+    "Every transition has exactly one event; the events of a VM, replayed, give its record, while its history holds "
+    "them.",
+)
+FULL_AGAIN = Invariant(
+    8,
+    "Full again",
+    "When faults stop, every pool is at size again within the time that its clones need, with no hand helping.",
+)
+
+INVARIANTS = (ONE_QUEUE, ONE_CLIENT, ACCOUNTED, WITHIN_LIMITS, DURABLE, NOT_REFUSED, ONE_EVENT, FULL_AGAIN)
+
+
+class Violation(AssertionError):
+    """An invariant that does not hold; the text says where."""
+
+    def __init__(self, invariant: Invariant, told: str) -> None:
+        self.invariant = invariant
+        super().__init__(f"invariant {invariant}: {told}")
+
+
+@attrs.frozen
+class Tally:
+    """Counts checks by the number of their invariant."""
+
+    checks: Counter[int] = attrs.field(factory=Counter)
+
+    def hold(self, invariant: Invariant, holds: bool, told: Callable[[], str]) -> None:
+        """One check. Raises Violation with what is ``told`` where it fails."""
+        self.checks[invariant.number] += 1
+        if not holds:
+            raise Violation(invariant, told())

@@ -1,0 +1,1 @@
+"""Schedules by chance: the real service on a virtual clock, where any process may die at any step."""

@@ -1,0 +1,210 @@
+"""What is judged when faults have stopped: that all is well again, and that every answer was kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_EVENT
+from tests.simulation.request import Asking
+from vmpooler.domain import times
+from vmpooler.domain.events import Event, What
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
+from vmpooler.store import keys
+from vmpooler.store.checkouts import OF_A_CHECKOUT
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Schedule
+
+
+class Ending:
+    """Looks at everything once, at the end of a schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._stage = schedule.stage
+        self._tally = schedule.stage.tally
+        self._redis = schedule.book.redis
+        self._judge = schedule.judge
+
+    def waits(self) -> float:
+        """Seconds that are still to be waited because of what failed: for the next try, or for a grace."""
+        until = [self._stage.time.now]
+        for pool in self._stage.settings.pools:
+            for trouble in self._ask("HGETALL", keys.trouble(pool.name))[1::2]:
+                until.append(json.loads(trouble)["until"])
+            for task in self._ask("HGETALL", keys.tasks(pool.name))[1::2]:
+                until.append(json.loads(task)["retry_at"])
+        return max(until) - self._stage.time.now
+
+    def quiet(self) -> bool:
+        """Whether nothing is left to be done."""
+        schedule = self._schedule
+        if any(len(schedule.book.sight.standing(pool.name, Queue.READY)) != pool.size for pool in self._pools()):
+            return False
+        standing = [queue for _, queue in self._judge.expected.values()]
+        if Queue.PENDING in standing or Queue.COMPLETED in standing or schedule.clients.open:
+            return False
+        if any(self._ask("EXISTS", keys.tasks(pool.name)) for pool in self._pools()):
+            return False
+        if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind):
+            return False
+        return self._explained() and not self._unheard_of()
+
+    def told(self) -> str:
+        """What is not as it should be."""
+        sizes = {pool.name: pool.size for pool in self._pools()}
+        where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
+        unheard = self._unheard_of()
+        return f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}; no client knows: {unheard}"
+
+    def check(self) -> None:
+        """Judge everything. Raises Violation."""
+        self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
+        for vm, guest in self._schedule.provider.vms().items():
+            told = f"nobody knows {vm}, which is ours"
+            self._tally.hold(ACCOUNTED, guest.stamp is None or vm in self._judge.expected, partial(str, told))
+        for asking in self._schedule.clients.askings:
+            if asking.succeeded:
+                self._kept(asking)
+            elif asking.status:
+                self._unchanged(asking)
+        events: dict[str, list[Event]] = {}
+        for event in self._schedule.book.events:
+            events.setdefault(event.vm, []).append(event)
+        for vm, mine in events.items():
+            if vm:
+                self._replayed(vm, [event for event in mine if event.what is not What.RECOVERED])  # that is its pool's
+
+    def _kept(self, asking: Asking) -> None:
+        """What was answered with 2xx has happened, and has not been undone."""
+        kinds = {event.what for event in asking.events}
+        match asking.kind:
+            case "tag":
+                kept = self._record(asking.vm).get(f"tag:{asking.argument}") == "yes"
+            case "lifetime":
+                kept = What.CHANGED in kinds
+            case "delete":
+                kept = What.COMPLETED in kinds
+            case "login":
+                kept = bool(self._ask("EXISTS", keys.token(asking.answer["token"])))
+            case "disk" | "snapshot" | "revert":
+                kept = self._done(asking)
+            case _:
+                kept = True
+        self._tally.hold(DURABLE, kept, lambda: f"{asking} was not kept")
+
+    def _done(self, asking: Asking) -> bool:
+        """What takes its time was done, at the provider too, or given up, which is told."""
+        task = next((event.more["task"] for event in asking.events if event.what is What.REQUESTED), None)
+        told = [each for each in self._schedule.book.events if task and each.more.get("task") == task]
+        end = next((each for each in told if each.what in (What.DONE, What.GAVE_UP)), None)
+        vm = self._schedule.provider.vms().get(asking.vm)
+        reverted = any(each.kind == "revert" and each.vm == asking.vm for each in self._schedule.clients.askings)
+        if end is None or end.what is What.GAVE_UP or vm is None or reverted:
+            return end is not None
+        return asking.kind != "disk" or task in {disk.id for disk in vm.disks}
+
+    def _unchanged(self, asking: Asking) -> None:
+        """A refusal changed nothing. Where Redis did not answer, it is not known; a checkout then gives back."""
+        told = f"{asking} changed something: {asking.events}"
+        if asking.weather:
+            self._tally.hold(DURABLE, asking.crashed or not self._keeps(asking), lambda: told)
+        else:
+            self._tally.hold(DURABLE, not asking.events, lambda: told)
+            known = asking.kind != "checkout" or asking.status != 503 or asking.too_few
+            self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
+
+    def _unheard_of(self) -> list[str]:
+        """The VMs of checkouts that were refused, or whose client hung up: they go back, unless their process died."""
+        held = self._judge.held.items()
+        unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
+        return [vm for vm, asking in unheard.items() if not asking.crashed]
+
+    def _keeps(self, asking: Asking) -> bool:
+        return any(holding.asking is asking for holding in self._judge.held.values())
+
+    def _replayed(self, vm: str, events: list[Event]) -> None:
+        """The history of a VM is what the stream told, and gives its record."""
+        entries = [json.loads(entry) for entry in self._ask("LRANGE", keys.history(vm), 0, -1)]
+        found = [Event.of(event.id, entry) for event, entry in zip(events, entries, strict=False)]
+        equal = len(entries) == len(events) and found == events
+        self._tally.hold(ONE_EVENT, equal, lambda: f"the history of {vm} is {entries}, told was {events}")
+        record, replayed = self._record(vm), replay(events)
+        differs = {
+            name: (told, record.get(name)) for name, told in replayed.items() if not same(record.get(name), told)
+        }
+        self._tally.hold(ONE_EVENT, not differs, lambda: f"the record of {vm} differs from its events: {differs}")
+
+    def _explained(self) -> bool:
+        """Whether what is discovered is foreign, or held back by the mass guard."""
+        strange = [(vm, pool) for vm, (pool, queue) in self._judge.expected.items() if queue is Queue.DISCOVERED]
+        unstamped = self._judge.foreign
+        return all(vm in unstamped or self._ask("HEXISTS", keys.FLAGGED, pool) for vm, pool in strange)
+
+    def _pools(self) -> Any:
+        return self._stage.settings.pools
+
+    def _record(self, vm: str) -> dict[str, str]:
+        flat = self._ask("HGETALL", keys.record(vm))
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def _ask(self, *command: str | int) -> Any:
+        return self._redis.ask(command)[0]
+
+
+def replay(events: list[Event]) -> dict[str, str | None]:
+    """What a record must say by the events of its VM; None for what it must not have."""
+    record: dict[str, str | None] = {}
+    for event in events:
+        when = times.text(event.when)
+        match event.what:  # what is not here leaves no trace in a record
+            case What.CLONE:
+                record |= {"clone": when, "pool": event.pool}
+            case What.CLONED:
+                record |= {"clone_time": event.more["seconds"]}
+            case What.READY:
+                record |= {"ready": when}
+            case What.CHECKOUT:
+                record = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
+                record |= {"checkout": when, "checkout_id": event.more["checkout_id"]}
+            case What.RETURNED:
+                record |= dict.fromkeys(OF_A_CHECKOUT)
+            case What.DESTROYED:
+                record |= {"destroy": when}
+            case What.DONE:
+                record |= _done(event, record)
+            case What.CHANGED:
+                record |= _changed(event.why)
+    return record
+
+
+def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The fields that tell of what a client asked for."""
+    argument = event.more["argument"]
+    if event.more["kind"] == Kind.DISK:
+        return {"disk": ":".join(filter(None, [record.get("disk"), f"+{argument}gb"]))}
+    return {f"snapshot:{argument}": times.text(event.when)} if event.more["kind"] == Kind.SNAPSHOT else {}
+
+
+def same(stored: str | None, told: str | None) -> bool:
+    """Whether two values are the same; of moments one may be rounded to whole seconds."""
+    if stored is None or told is None or stored == told:
+        return stored == told
+    moments = times.moment(stored), times.moment(told)
+    return None not in moments and abs((moments[0] or 0) - (moments[1] or 0)) <= 1
+
+
+def _changed(why: str) -> dict[str, str | None]:
+    """The fields that a change sets, as its event tells them."""
+    found: dict[str, str | None] = {}
+    for part in why.split(", "):
+        name, _, value = part.partition("=")
+        if value:
+            found[f"tag:{name}"] = value
+        else:
+            found["lifetime"] = part.split(" ")[1]
+    return found

@@ -1,0 +1,96 @@
+"""What goes wrong, by chance: processes die and freeze, connections break, VMs vanish, time leaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vmpooler.domain.model import Queue
+
+if TYPE_CHECKING:
+    from tests.simulation.schedule import Schedule
+
+OUTAGE = "no route to the hypervisor"
+
+
+class Torment:
+    """Everything that can go wrong between two steps."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._stage = schedule.stage
+        self._planted = 0
+        faults = schedule.stage.faults
+        self._kinds: list[tuple[float, str, Callable[[], None]]] = [
+            (faults.crash, "process dies", self._crash),
+            (faults.freeze, "process freezes", self._freeze),
+            (faults.cut, "Redis is away", self._cut),
+            (faults.vanish, "VM vanishes", self._vanish),
+            (faults.meddle, "VM is meddled with", self._meddle),
+            (faults.plant, "VM of somebody else", self._plant),
+            (faults.outage, "provider is away", self._outage),
+            (faults.leap, "time leaps", self._leap),
+        ]
+
+    def strike(self) -> None:
+        """Perhaps something goes wrong."""
+        for percent, name, happen in self._kinds:
+            if percent and self._schedule.processes and self._stage.strikes(percent, name):
+                happen()
+
+    def _crash(self) -> None:
+        victim = self._stage.chance.choice(self._schedule.processes)
+        self._stage.note("fault", "kills", victim.name)
+        self._schedule.kill(victim, self._seconds(0, 15))
+
+    def _freeze(self) -> None:
+        victim = self._stage.chance.choice(self._schedule.processes)
+        victim.frozen_until = self._stage.time.now + self._seconds(1, 30)
+        self._stage.note("fault", "freezes", victim.name, victim.frozen_until)
+
+    def _cut(self) -> None:
+        everybody = self._schedule.processes
+        victims = everybody if self._stage.chance.random() < 0.5 else [self._stage.chance.choice(everybody)]
+        seconds = self._seconds(0.1, 10)
+        self._stage.note("fault", "cuts from Redis", [each.name for each in victims], seconds)
+        for each in victims:
+            each.cut(seconds)
+
+    def _vanish(self) -> None:
+        if vm := self._some_vm():
+            self._stage.note("fault", "destroys", vm)
+            self._schedule.provider.vanish(vm)
+
+    def _meddle(self) -> None:
+        if vm := self._some_vm(Queue.PENDING, Queue.READY):
+            self._stage.note("fault", "meddles with", vm)
+            if self._stage.chance.random() < 0.5:
+                self._schedule.provider.switch_off(vm)
+            else:
+                self._schedule.provider.rename(vm, "another")
+
+    def _plant(self) -> None:
+        self._planted += 1
+        name, stamped = f"9{self._planted:014d}", self._stage.chance.random() < 0.5
+        pool = self._stage.chance.choice(self._stage.settings.pools).name
+        self._stage.note("fault", "plants", (name, pool, stamped))
+        if not stamped:
+            self._schedule.judge.foreign.add(name)
+        self._schedule.provider.plant(pool, name, stamped)
+
+    def _outage(self) -> None:
+        self._stage.note("fault", "cuts from the provider")
+        self._schedule.provider.outage(OUTAGE)
+        self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._schedule.provider.outage, None)
+
+    def _leap(self) -> None:
+        self._schedule.advance(self._seconds(10, 200))
+
+    def _some_vm(self, *queues: Queue) -> str | None:
+        """A VM that the provider has; mostly one that stands in one of these queues."""
+        there = list(self._schedule.provider.vms())
+        wanted = [vm for vm in there if self._schedule.judge.expected.get(vm, ("", None))[1] in queues]
+        return self._stage.chance.choice(wanted if queues else there) if (wanted if queues else there) else None
+
+    def _seconds(self, least: float, most: float) -> float:
+        return self._stage.chance.uniform(least, most)

@@ -1,0 +1,172 @@
+"""The provider as a manager's process reaches it: orders go out, are carried out, and answered, each in its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from tests.simulation.judge import Judge
+from tests.simulation.process import Process, Sent
+from tests.simulation.stage import Stage
+from vmpooler.domain.guest import Guest
+from vmpooler.providers.base import Listener, NoAnswer, ProviderError
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Pool
+
+ON_THE_WAY = 1.0
+"""Seconds that an order may take to the provider: time does not go on before it has arrived."""
+
+
+class Hypervisor:
+    """The one hypervisor, which outlives every process."""
+
+    def __init__(self, stage: Stage, provider: DummyProvider, judge: Judge) -> None:
+        self.stage = stage
+        self.provider = provider
+        self.judge = judge
+        self._listening: list[tuple[Process, Listener]] = []
+        provider.changes(self._changed)
+
+    def listen(self, process: Process, listener: Listener) -> None:
+        """Have a process told of changes while it lives."""
+        self._listening = [each for each in self._listening if each[0].alive]
+        self._listening.append((process, listener))
+
+    def _changed(self, pool: str) -> None:
+        for process, listener in self._listening:
+            if process.alive and not self.stage.strikes(self.stage.faults.lose, "news of the provider lost"):
+                self.stage.steps.append(News(process, partial(listener, pool)))
+
+
+class News:
+    """Something that a process hears of the provider."""
+
+    def __init__(self, process: Process, tell: Callable[[], None]) -> None:
+        self.process = process
+        self._tell = tell
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can hear."""
+        return self.process.acts
+
+    def take(self) -> None:
+        """It hears."""
+        self._tell()
+
+
+class Order(Sent):
+    """A call on its way to the provider."""
+
+    def __init__(self, process: Process, hypervisor: Hypervisor, what: str, args: tuple[Any, ...]) -> None:
+        self.process = process
+        self.answer: Deferred[Any] = Deferred(lambda _: None)
+        self.since = process.stage.time.now
+        self._hypervisor = hypervisor
+        self._what = what
+        self._args = args
+        self.ready = True
+
+    @property
+    def latest(self) -> float:
+        """When it arrives at the latest."""
+        return self.since + ON_THE_WAY
+
+    def take(self) -> None:
+        """It arrives, is refused, or its answer is lost."""
+        stage, faults = self.process.stage, self.process.stage.faults
+        if stage.strikes(faults.refuse, "provider refuses"):
+            self._end(Failure(ProviderError("the provider cannot")))
+        elif self._what == "probe" and stage.strikes(faults.deaf, "guest does not answer"):
+            self._end(Failure(NoAnswer("the guest is busy")))
+        else:
+            lost = stage.strikes(faults.lose, "answer of the provider lost")
+            done = self._arrive()
+            if lost:
+                done.addErrback(lambda _: None)
+                self._end(Failure(ProviderError("the provider does not answer")))
+            else:
+                done.addBoth(self._end)
+
+    def orphan(self) -> None:
+        """Arrive after all, or do not."""
+        if self.process.stage.chance.random() < 0.5:
+            self._arrive().addErrback(lambda _: None)
+
+    def _arrive(self) -> Deferred[Any]:
+        stage, judge = self.process.stage, self._hypervisor.judge
+        stage.counts[f"provider: {self._what}"] += 1
+        stage.note(self.process.name, "orders", (self._what, *(getattr(arg, "name", arg) for arg in self._args)))
+        if self._what == "destroy":
+            judge.destroying(self._args[1])
+        done = Deferred.fromCoroutine(getattr(self._hypervisor.provider, self._what)(*self._args))
+        if self._what == "clone":
+            judge.cloned()
+        return done
+
+    def _end(self, outcome: Any) -> None:
+        if self.process.alive:
+            self.process.stage.steps.append(News(self.process, lambda: self._answered(outcome)))
+
+    def _answered(self, outcome: Any) -> None:
+        if not self.answer.called:
+            told = outcome.getErrorMessage() if isinstance(outcome, Failure) else outcome
+            self.process.stage.note(self.process.name, f"hears of {self._what}", told)
+            self.answer.callback(outcome)
+
+
+class Front:
+    """The provider of one process."""
+
+    def __init__(self, process: Process, hypervisor: Hypervisor) -> None:
+        self._process = process
+        self._hypervisor = hypervisor
+
+    async def start(self) -> None:
+        """It runs already."""
+
+    async def stop(self) -> None:
+        """It goes on."""
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        found: Mapping[str, Guest] = await self._order("inventory", pool)
+        return found
+
+    async def find(self, pool: Pool, name: str) -> Guest | None:
+        found: Guest | None = await self._order("find", pool, name)
+        return found
+
+    async def clone(self, pool: Pool, name: str) -> None:
+        await self._order("clone", pool, name)
+
+    async def destroy(self, pool: Pool, name: str) -> None:
+        await self._order("destroy", pool, name)
+
+    async def probe(self, pool: Pool, guest: Guest) -> None:
+        await self._order("probe", pool, guest)
+
+    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
+        await self._order("stamp_owner", pool, name, owner)
+
+    async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
+        await self._order("add_disk", pool, name, size, id)
+
+    async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
+        await self._order("snapshot", pool, name, snapshot)
+
+    async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
+        await self._order("revert", pool, name, snapshot)
+
+    def changes(self, listener: Listener) -> None:
+        self._hypervisor.listen(self._process, listener)
+
+    async def _order(self, what: str, *args: Any) -> Any:
+        if not self._process.alive:
+            return await Deferred()
+        order = Order(self._process, self._hypervisor, what, args)
+        self._process.stage.steps.append(order)
+        return await order.answer

@@ -1,0 +1,169 @@
+"""Schedules played one after the other, judged, and played again when they fail."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import attrs
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from tests.proof.invariants import INVARIANTS, Violation
+from tests.simulation.clock import MORNING
+from tests.simulation.redis import LockStep
+from tests.simulation.schedule import Schedule
+from tests.simulation.stage import Entry
+
+GARBAGE = 20
+"""Schedules between two collections of garbage, which would take longer than a schedule."""
+
+SHOWN = 60
+"""Steps that a failure tells, the last ones."""
+
+LONGEST = 400
+"""Characters that are told of what a step was about, and of its outcome."""
+
+
+@attrs.frozen
+class Outcome:
+    """What came of a schedule. ``failure`` is empty when all went well. ``recovery``: the seconds of virtual time in
+    which all was well again, beyond what was to be waited for."""
+
+    seed: int
+    counts: Counter[str]
+    checks: Counter[int]
+    trace: Sequence[Entry]
+    recovery: float
+    failure: str = ""
+    invariant: int = 0
+
+
+def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome:
+    """Play the schedule of a seed."""
+    schedule, failure, invariant = kind(seed, redis), "", 0
+    with _errors() as errors:
+        try:
+            schedule.run()
+        except Violation as violation:
+            failure, invariant = str(violation), violation.invariant.number
+        except Exception:
+            failure = f"a defect, perhaps of the simulation: {traceback.format_exc()}"
+    stage = schedule.stage
+    if errors and not failure:
+        failure = f"an error that nobody expects: {errors[0]}"
+    return Outcome(seed, stage.counts, stage.tally.checks, stage.trace, schedule.recovery, failure, invariant)
+
+
+@contextmanager
+def _errors() -> Iterator[list[str]]:
+    """The failures that are logged meanwhile: each is a defect."""
+    seen: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event.get("log_failure") is not None or event.get("isError"):
+            seen.append(f"{formatEvent(event)}\n{event.get('log_failure', '')}")
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield seen
+    finally:
+        globalLogPublisher.removeObserver(observe)
+
+
+@attrs.frozen
+class Totals:
+    """What many schedules did."""
+
+    seeds: list[int] = attrs.field(factory=list)
+    counts: Counter[str] = attrs.field(factory=Counter)
+    checks: Counter[int] = attrs.field(factory=Counter)
+    failures: dict[int, str] = attrs.field(factory=dict)
+    recoveries: list[float] = attrs.field(factory=list)
+
+    def add(self, outcome: Outcome, failure: str) -> None:
+        """One more."""
+        self.seeds.append(outcome.seed)
+        self.counts.update(outcome.counts)
+        self.checks.update(outcome.checks)
+        self.recoveries.append(outcome.recovery)
+        if failure:
+            self.failures[outcome.seed] = failure
+
+    def merge(self, other: Totals) -> None:
+        """Those of somebody else."""
+        self.seeds.extend(other.seeds)
+        self.counts.update(other.counts)
+        self.checks.update(other.checks)
+        self.recoveries.extend(other.recoveries)
+        self.failures.update(other.failures)
+
+    def figures(self, seconds: float) -> dict[str, object]:
+        """Everything, for programs."""
+        return {
+            "schedules": len(self.seeds),
+            "seconds": round(seconds, 1),
+            "steps": self.counts["steps"],
+            "commands": self.counts["commands"],
+            "requests": self.counts["requests"],
+            "slowest recovery": round(max(self.recoveries, default=0), 1),
+            **{group: self.group(group) for group in ("request", "answer", "provider", "event", "fault")},
+            "checks": {str(invariant): self.checks[invariant.number] for invariant in INVARIANTS},
+            "violations": {str(seed): failure for seed, failure in sorted(self.failures.items())},
+        }
+
+    def group(self, name: str) -> dict[str, int]:
+        """The counts whose names begin alike, the largest first."""
+        head = f"{name}: "
+        return {key.removeprefix(head): count for key, count in self.counts.most_common() if key.startswith(head)}
+
+
+def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Schedule) -> Totals:
+    """Play the schedules of these seeds; those that fail twice."""
+    totals = Totals()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        for number, seed in enumerate(seeds):
+            outcome = play(seed, redis, kind)
+            totals.add(outcome, told(outcome, redis, kind) if outcome.failure else "")
+            if number % GARBAGE == 0:
+                gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return totals
+
+
+def told(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
+    """A failure for people: what it is, what went before, whether it replays, and how to have it again."""
+    again = difference(outcome.trace, play(outcome.seed, redis, kind).trace)
+    steps = words(outcome.trace[-SHOWN:], redis.scripts)
+    replay = f"python -m tests.simulation --seed {outcome.seed} --trace"
+    head = f"seed {outcome.seed}, after {len(outcome.trace)} steps: {outcome.failure}"
+    return "\n".join([head, *steps, f"Played again: {again or 'exactly the same'}. To see it all: {replay}"])
+
+
+def difference(first: Sequence[Entry], second: Sequence[Entry]) -> str:
+    """Where two traces differ, in words; empty when they do not."""
+    for number, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return f"differs at step {number}: {one} then, {other} now"
+    if len(first) != len(second):
+        return f"{len(first)} steps then, {len(second)} now"
+    return ""
+
+
+def words(trace: Sequence[Entry], scripts: Mapping[str, str]) -> Iterator[str]:
+    """Steps as lines."""
+    for entry in trace:
+        detail: object = entry.detail
+        if isinstance(detail, tuple) and detail and detail[0] == "EVALSHA":
+            detail = (scripts.get(str(detail[1])), *detail[3 + int(detail[2]) :])
+        outcome = "" if entry.outcome is None else f" -> {entry.outcome}"[:LONGEST]
+        yield f"{entry.when - MORNING:9.3f} {entry.who:10} {entry.what} {str(detail)[:LONGEST]}{outcome}"

@@ -1,0 +1,178 @@
+"""One schedule: everything put together, the scheduler's choice of the next step, and the end."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import Deferred
+
+from tests.simulation.book import Book
+from tests.simulation.clients import Clients
+from tests.simulation.clock import ProcessClock
+from tests.simulation.ending import Ending
+from tests.simulation.faults import Torment
+from tests.simulation.hypervisor import Hypervisor, Order
+from tests.simulation.judge import Judge
+from tests.simulation.process import Line, Process
+from tests.simulation.redis import LockStep
+from tests.simulation.service import ApiProcess, ManagerProcess
+from tests.simulation.stage import Stage
+from tests.simulation.variety import faults_of, settings_of
+from vmpooler.domain.model import Queue
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Dummy, Settings
+
+MANAGERS = 1
+APIS = 2
+
+STEPS = (150, 450)
+"""How many steps a schedule has at least and at most, while faults go on."""
+
+FILLED = 0.7
+"""In how many schedules all begins with full pools."""
+
+BUSY = 0.9
+"""How often something that can happen does before time goes on."""
+
+RECOVERY = 240.0
+"""Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
+clone that never boots (a minute), one that the provider never began (half a minute), the clones in its place, and an
+inventory that does not come (a minute)."""
+
+
+class Schedule:
+    """The schedule of a seed. ``line`` and ``settings`` are for those who try whether a broken program is caught."""
+
+    line: type[Line] = Line
+
+    def __init__(self, seed: int, redis: LockStep) -> None:
+        chance = Random(seed)
+        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance))
+        self.hypervisor_clock = ProcessClock(stage.time)
+        dummy = stage.settings.providers["dummy"]
+        assert isinstance(dummy, Dummy)
+        self.provider = DummyProvider(dummy, self.hypervisor_clock, Random(seed + 1))
+        self.judge = Judge(stage, self.provider)
+        self.hypervisor = Hypervisor(stage, self.provider, self.judge)
+        self.book = Book(stage, redis, self.judge)
+        self.clients = Clients(stage, self.judge)
+        self.processes: list[Process] = []
+        self.recovery = 0.0
+        self._down: list[tuple[float, str]] = []
+        self._torment = Torment(self)
+
+    def settings(self, chance: Random) -> Settings:
+        """The pools, and what holds for them."""
+        return settings_of(chance)
+
+    def run(self) -> None:
+        """From the start to the end. Raises Violation."""
+        Deferred.fromCoroutine(self.provider.start())
+        for number in range(MANAGERS):
+            self._start(f"manager-{number + 1}")
+        for number in range(APIS):
+            self._start(f"api-{number + 1}")
+        if self.stage.chance.random() < FILLED:
+            self._fill()
+        for _ in range(self.stage.chance.randint(*STEPS)):
+            self._torment.strike()
+            self._next()
+        self._recover()
+        Ending(self).check()
+
+    def kill(self, process: Process, seconds: float) -> None:
+        """A process ends; another takes its place so many seconds later."""
+        self.processes.remove(process)
+        process.die()
+        if isinstance(process, ApiProcess):
+            self.clients.died(process)
+        self._down.append((self.stage.time.now + seconds, process.name))
+
+    def advance(self, seconds: float) -> None:
+        """Time goes on, when what is on its way to the provider has arrived."""
+        for step in [step for step in self.stage.steps if isinstance(step, Order)]:
+            self.stage.steps.remove(step)
+            step.take()
+        self.stage.time.now += seconds
+
+    def _next(self) -> None:
+        """One step."""
+        stage, chance = self.stage, self.stage.chance
+        self._restart()
+        apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
+        if not stage.calm and apis and chance.random() < 0.06:
+            self.clients.act(apis)
+        elif not self._work(BUSY):
+            self._time_goes_on()
+
+    def _work(self, share: float) -> bool:
+        """Something that can happen does, mostly; False when nothing did."""
+        stage = self.stage
+        if self.hypervisor_clock.due is not None and self.hypervisor_clock.due <= stage.time.now:
+            self.hypervisor_clock.fire()
+            return True
+        ready = [step for step in stage.steps if step.ready]
+        due = [each for each in self.processes if each.due]
+        if (not ready and not due) or stage.chance.random() > share:
+            return False
+        stage.counts["steps"] += 1
+        number = int(stage.chance.random() * (len(ready) + len(due)))
+        if number < len(ready):
+            stage.steps.remove(ready[number])
+            ready[number].take()
+        else:
+            due[number - len(ready)].clock.fire()
+        return True
+
+    def _time_goes_on(self) -> None:
+        """To the next moment at which something is due; what is on its way to the provider arrives in time."""
+        clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
+        moments = [clock.due for clock in clocks if clock.due is not None]
+        moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
+        now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
+        soonest = min((moment for moment in moments if moment > now), default=now + 1)
+        self.stage.time.now = max(now, min([soonest, *orders]))
+
+    def _restart(self) -> None:
+        for each in self._down[:]:
+            when, name = each
+            if when <= self.stage.time.now:
+                self._down.remove(each)
+                self._start(name)
+
+    def _start(self, name: str) -> None:
+        self.stage.note(name, "begins")
+        if name.startswith("manager"):
+            self.processes.append(ManagerProcess(self.stage, self.book, name, self.line, self.hypervisor))
+        else:
+            self.processes.append(ApiProcess(self.stage, self.book, name, self.line))
+
+    def _fill(self) -> None:
+        """Let the pools come to size before anything goes wrong."""
+        self.stage.calm = True
+        until = self.stage.time.now + RECOVERY
+        while self.stage.time.now < until and not Ending(self).quiet():
+            self._calm_step()
+        self.stage.calm = False
+
+    def _recover(self) -> None:
+        """Faults stop: all processes run, and everything comes right by itself."""
+        stage = self.stage
+        stage.calm = True
+        self.provider.outage(None)
+        self._down = [(stage.time.now, name) for _, name in self._down]
+        for process in self.processes:
+            process.frozen_until = process.cut_until = 0.0
+        began, waits = stage.time.now, Ending(self).waits()
+        while stage.time.now < began + RECOVERY + waits and not Ending(self).quiet():
+            self._calm_step()
+        self.recovery = max(0.0, stage.time.now - began - waits)
+
+    def _calm_step(self) -> None:
+        self._restart()
+        if not self._work(1.0):
+            self._time_goes_on()
+
+    def sizes(self) -> dict[str, int]:
+        """How many VMs of each pool are ready."""
+        return {pool.name: len(self.book.sight.standing(pool.name, Queue.READY)) for pool in self.stage.settings.pools}

@@ -1,0 +1,146 @@
+"""The schedules of CI, their replay, and proof that a broken program would be caught."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.proof.invariants import (
+    ACCOUNTED,
+    DURABLE,
+    FULL_AGAIN,
+    INVARIANTS,
+    NOT_REFUSED,
+    ONE_CLIENT,
+    ONE_EVENT,
+    ONE_QUEUE,
+    WITHIN_LIMITS,
+    Invariant,
+)
+from tests.redis_server import RedisServer
+from tests.simulation.play import difference, play, play_all, words
+from tests.simulation.process import Line
+from tests.simulation.redis import Command, LockStep
+from tests.simulation.schedule import Schedule
+from vmpooler.settings import Settings
+from vmpooler.store.scripts import Script, load
+from vmpooler.store.wire import Value
+
+SCHEDULES = 240
+"""How many CI plays here; ``python -m tests.simulation`` plays as many as there is time for."""
+
+ENOUGH = 300
+"""Schedules within which a broken program is caught."""
+
+EXTENDED_MEANWHILE = 75
+"""A client asks for a longer lifetime between the manager's look and its script."""
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[LockStep]:
+    server = RedisServer()
+    server.start()
+    with closing(LockStep(server)) as lock_step:
+        yield lock_step
+    server.remove()
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_schedule_violates_an_invariant(redis: LockStep, part: int) -> None:
+    totals = play_all(iter(range(part, SCHEDULES, 4)), redis)
+    assert not totals.failures, "\n\n".join(totals.failures.values())
+    for invariant in INVARIANTS:
+        assert totals.checks[invariant.number] >= len(totals.seeds), f"{invariant} was hardly checked"
+    for fault in ("process dies", "process freezes", "Redis is away", "command arrives late", "client hangs up"):
+        assert totals.counts[f"fault: {fault}"], f"{fault}: never"
+
+
+def test_a_seed_plays_the_same_schedule_again(redis: LockStep) -> None:
+    first = play(EXTENDED_MEANWHILE, redis)
+    assert not difference(first.trace, play(EXTENDED_MEANWHILE, redis).trace)
+    assert difference(first.trace, play(EXTENDED_MEANWHILE + 1, redis).trace)
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--seed", str(EXTENDED_MEANWHILE), "--trace"],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = play(EXTENDED_MEANWHILE, redis)
+    assert told.stdout.splitlines()[:-1] == list(words(here.trace, redis.scripts))
+
+
+class Mutated(LockStep):
+    """A Redis that runs another text for a script."""
+
+    def __init__(self, server: RedisServer, name: str, old: str, new: str) -> None:
+        self._instead: dict[Any, str] = {}
+        super().__init__(server)
+        script = load(name)
+        assert old in script.source, f"{name} does not say {old!r} any more"
+        broken = Script(name, script.source.replace(old, new))
+        self.learn(broken)
+        self._instead[script.sha] = broken.sha
+
+    def ask(self, *commands: Command) -> list[Any]:
+        return super().ask(*([self._instead.get(part, part) for part in command] for command in commands))
+
+
+BROKEN = [
+    ("complete", "redis.call('SMOVE', KEYS[5], KEYS[6], vm)", "redis.call('SREM', KEYS[5], vm)", ONE_QUEUE),
+    ("move", "redis.call('SMOVE', KEYS[4], KEYS[5], vm)", "redis.call('SADD', KEYS[5], vm)", ONE_QUEUE),
+    ("move", "if ARGV[8] ~= '' and", "do return 0 end if ARGV[8] ~= '' and", FULL_AGAIN),
+    ("complete", "if ARGV[11] and", "if false and", ONE_CLIENT),
+    ("begin_clone", ">= tonumber(ARGV[7])", "> tonumber(ARGV[7])", WITHIN_LIMITS),
+    ("begin_clone", "if free <= before then", "if false then", WITHIN_LIMITS),
+    ("begin_clone", ">= tonumber(ARGV[7])", ">= tonumber(ARGV[7]) - 1", FULL_AGAIN),
+    ("change", "redis.call('HSET', KEYS[2], 'tag:'", "redis.call('HSET', KEYS[2], 'tog:'", DURABLE),
+    ("adopt", "redis.call('HSETNX', ARGV[7] .. owner", "redis.call('HSETNX', ARGV[7] .. 'nobody'", DURABLE),
+    ("checkout", "if wanted[i][1] > all then", "if wanted[i][1] >= all then", NOT_REFUSED),
+    ("complete", "emit('completed', ARGV[10], {'queue', ARGV[9]})", "", ONE_EVENT),
+    ("promote", "emit('ready'", "emit('ready'); emit('ready'", ONE_EVENT),
+]
+
+
+@pytest.mark.parametrize(("script", "old", "new", "invariant"), BROKEN, ids=lambda part: str(part)[:40])
+def test_a_broken_script_is_caught(redis: LockStep, script: str, old: str, new: str, invariant: Invariant) -> None:
+    with closing(Mutated(redis.server, script, old, new)) as broken:
+        assert caught(broken, invariant)
+
+
+def test_a_checkout_of_two_commands_is_caught(redis: LockStep) -> None:
+    class TwoCommands(Line):
+        async def _send(self, *command: Value) -> Any:
+            if command[1] != load("checkout").sha or not (vm := await super()._send("SPOP", command[6])):
+                return await super()._send(*command)
+            await super()._send("SADD", command[6], vm)
+            return await super()._send(*command)
+
+    class Broken(Schedule):
+        line = TwoCommands
+
+    assert caught(redis, ONE_QUEUE, Broken)
+
+
+def test_a_service_that_destroys_what_is_foreign_is_caught(redis: LockStep) -> None:
+    class Broken(Schedule):
+        def settings(self, chance: Random) -> Settings:
+            right = super().settings(chance)
+            return attrs.evolve(right, general=attrs.evolve(right.general, destroy_foreign=True))
+
+    assert caught(redis, ACCOUNTED, Broken)
+
+
+def caught(redis: LockStep, invariant: Invariant, kind: type[Schedule] = Schedule) -> bool:
+    """Whether the invariant is found violated in few schedules."""
+    return any(play(seed, redis, kind).invariant == invariant.number for seed in range(ENOUGH))

@@ -1,0 +1,56 @@
+"""What differs from schedule to schedule: the pools, and what goes wrong how often."""
+
+from random import Random
+
+from tests.simulation.stage import Faults
+from vmpooler.settings import Auth, Dummy, General, Pool, Settings
+
+HYPERVISOR = Dummy(
+    createvm_max_time=8,
+    bootvm_max_time=8,
+    bootvm_fail_percent=2,
+    destroyvm_max_time=4,
+    createdisk_max_time=3,
+    createsnapshot_max_time=3,
+    revertsnapshot_max_time=3,
+)
+"""VMs are made in seconds."""
+
+MINUTE = 1 / 60
+"""In hours."""
+
+
+def settings_of(chance: Random) -> Settings:
+    """A few small pools, of which two share an alias, whose timers run out within minutes."""
+    sizes = chance.choice([(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)])
+    fresh = chance.choice([0, 2])
+    pools = [
+        Pool(name=name, alias=alias, size=size, provider="dummy", timeout=1, ready_ttl=fresh)
+        for name, alias, size in zip("abc", (("any",), ("any",), ()), sizes, strict=False)
+    ]
+    general = General(
+        task_limit=chance.choice([1, 2, 3]),
+        timeout=1.0,
+        vm_checktime=0.5,
+        vm_lifetime=chance.choice([0.6, 1.5, 600]) * MINUTE,
+        vm_lifetime_auth=chance.choice([0, 1]),
+        discovered_grace=0.5,
+    )
+    return Settings(general=general, pools=tuple(pools), providers={"dummy": HYPERVISOR}, auth=Auth(provider="dummy"))
+
+
+def faults_of(chance: Random) -> Faults:
+    """One kind of trouble, or some of everything."""
+    everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10)
+    kinds = [
+        Faults(slow=15),
+        Faults(crash=2, lose=5),
+        Faults(cut=2, freeze=1),
+        Faults(refuse=10, lose=10, deaf=20, outage=0.5),
+        Faults(vanish=1, meddle=1, plant=0.5, slow=5),
+        Faults(hang_up=50, cut=1, slow=10),
+        Faults(leap=1.5, freeze=1, crash=0.5),
+        everything,
+        everything,
+    ]
+    return chance.choice(kinds)
