@@ -47,7 +47,7 @@ class Connection:
     """
 
     def __init__(
-        self, settings: Redis, reactor: Any, *, size: int = 3, reply_timeout: float = 5.0, quiet: bool = False
+        self, settings: Redis, reactor: Any, *, size: int = 2, reply_timeout: float = 5.0, quiet: bool = False
     ) -> None:
         self.address = settings.socket or f"{settings.server}:{settings.port}"
         self.last_error = ""
