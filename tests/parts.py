@@ -53,6 +53,7 @@ PARTS = {
     "vcsim": Part(
         lambda: shutil.which("go") is not None and GOVMOMI.exists(), "golang-go golang-github-vmware-govmomi-dev"
     ),
+    "wrk": Part(lambda: shutil.which("wrk") is not None, "wrk"),
 }
 
 

@@ -1,4 +1,5 @@
-"""A real Redis for tests, on a private socket, without persistence; it ends with the process of the tests."""
+"""A real Redis for tests, on a private socket, without persistence unless options say so; it ends with the process of
+the tests."""
 
 from __future__ import annotations
 
@@ -15,20 +16,22 @@ from vmpooler.settings import Redis
 
 
 class RedisServer:
-    """A redis-server to be started, killed, frozen and started again."""
+    """A redis-server to be started, killed, frozen and started again, in a folder of its own or in ``home``."""
 
-    def __init__(self) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
+    def __init__(self, *options: str, home: Path | None = None) -> None:
+        self._home = home or Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
+        self._options = options
         self.socket = str(self._home / "redis.sock")
         self.settings = Redis(socket=self.socket)
         self._program = next(iter(installed())).path
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, empty, and return when it answers."""
+    def start(self, *more: str) -> None:
+        """Start it, this time with these options, too, and return when it answers."""
         options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
+        options += self._options
         with (self._home / "log").open("ab") as log:
-            self._process = subprocess.Popen(guarded([self._program, *options]), stdout=log, stderr=log)
+            self._process = subprocess.Popen(guarded([self._program, *options, *more]), stdout=log, stderr=log)
         until = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < until, (self._home / "log").read_text()

@@ -1,7 +1,10 @@
 """Domain event -> log line, and how lines are written: plain, as the original's, or JSON."""
 
 import json
+import os
 from datetime import datetime
+from functools import partial
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import IO
@@ -25,6 +28,8 @@ PHRASES = {
     What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
     What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
     What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
+    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: a fail-over had lost its checkout",
+    What.QUARANTINED: "[!] {who} quarantined, moved to 'running' queue: {why}",
     What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
     What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
     What.DISCOVERED: "[?] {who} has been discovered",
@@ -45,7 +50,7 @@ PHRASES = {
     What.FILLED: "[*] {who} is no longer empty",
 }
 
-TROUBLE = (What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
+TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
 
 SUBJECTS = {":clone": "cloning", ":inventory": "the inventory"}
 
@@ -67,7 +72,8 @@ def tell(event: Event) -> None:
 
 
 class LogFile(WatchedFileHandler):
-    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew.
+    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew, and read by its group
+    at the most.
 
     Raises StartError when it cannot be written.
     """
@@ -81,6 +87,9 @@ class LogFile(WatchedFileHandler):
                 f"cannot write to the log file {path} ({error.strerror}): "
                 "change its owner or permissions, or set config.logfile to another"
             ) from None
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=partial(os.open, mode=0o640))
 
     def write(self, text: str) -> None:
         """Add to the file."""

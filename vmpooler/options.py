@@ -9,7 +9,7 @@ import attrs
 from twisted.python import usage
 
 from vmpooler import __version__
-from vmpooler.config import Loaded, Source, endpoint, find, load
+from vmpooler.config import Loaded, Source, endpoint, exposed, find, load
 from vmpooler.domain.errors import ConfigError
 
 ROLES = ("all", "api", "manager")
@@ -87,6 +87,8 @@ def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tu
         loaded = load(source.text, environ=environ, base=source.base)
     except ConfigError as error:
         raise ConfigError([f"{source.where}: {mistake}" for mistake in error.mistakes]) from None
+    if loaded.secrets and source.file and (risk := exposed(source.file)):
+        loaded = attrs.evolve(loaded, warnings=(*loaded.warnings, f"{', '.join(loaded.secrets)}: {risk}"))
     settings = loaded.settings
     if options.listen is not None:
         settings = attrs.evolve(settings, general=attrs.evolve(settings.general, listen=options.listen))

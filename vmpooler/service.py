@@ -5,6 +5,7 @@ import gc
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from twisted.python.failure import Failure
 
 from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
+from vmpooler.domain.names import random_name
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.log import Lines, LogFile, tell
 from vmpooler.manager.history import Told
@@ -32,6 +34,7 @@ from vmpooler.providers.configured import providers_of
 from vmpooler.settings import Settings
 from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.connection import Connection
+from vmpooler.store.failover import Failover
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
 from vmpooler.workers import Workers
@@ -50,7 +53,7 @@ MOMENT = 0.3
 """Seconds after which it is told what the end waits for."""
 
 SPARE_FILES = 1000
-"""Files that a process may open beside those of clients who listen to events."""
+"""Files that a process may open beside the connections of clients."""
 
 MARGIN = 0.5
 """Seconds that it may take to give up what did not end in time."""
@@ -97,7 +100,8 @@ class Vmpooler(Service):
         self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
-        self._connection = Connection(settings.redis, reactor)
+        failover = Failover(settings, _process(self._role), reactor) if settings.redis.sentinels else None
+        self._connection = Connection(settings.redis, reactor, failover=failover)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
         self._workers: Workers | None = None
@@ -135,7 +139,8 @@ class Vmpooler(Service):
         """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
         if self._role != "manager":
-            allow_files(self._settings.general.event_clients + SPARE_FILES)
+            clients = self._settings.general.event_clients + self._settings.limits.connections
+            allow_files(clients + SPARE_FILES)
             try:
                 self._port.take(self._api.site() if self._api is not None else Factory())
             except StartError as error:
@@ -288,6 +293,11 @@ def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedi
     embedded = EmbeddedRedis(Path(settings.general.state_directory), reactor)
     embedded.prepare()
     return embedded
+
+
+def _process(role: str) -> str:
+    """A name for this process that no other has or had."""
+    return f"{role}-{socket.gethostname()}-{os.getpid()}-{random_name(secrets.choice, 6)}"
 
 
 def _exit_with(code: int) -> None:

@@ -19,6 +19,23 @@ import attrs
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What the name of a pool or an alias may look like: it stands in paths, Redis keys and metrics."""
 
+UNIX = "unix"
+"""Stands among addresses for who comes over a unix socket, and has none."""
+
+ADDRESS = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::[0-9]{1,5})?"
+"""What the place of a server may look like: a host, or one and its port."""
+
+SENTINEL_PORT = 26379
+"""Where a sentinel is unless said otherwise."""
+
+
+def address_of(text: str, port: int) -> tuple[str, int]:
+    """Host and port of what matches ADDRESS; ``port`` where it has none."""
+    host, colon, given = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, given = text, str(port)
+    return host.strip("[]"), int(given)
+
 
 def setting(
     text: str,
@@ -130,6 +147,20 @@ class Redis:
     password: str = setting("The password to log in with; none when empty.", "", secret=True)
     tls: bool = setting("Speak TLS to the Redis server.", False)
     tls_ca_file: str = setting("The file of certificates (PEM) to trust instead of the system's.", "", path=True)
+    sentinels: tuple[str, ...] = setting(
+        "The sentinels (host or host:port) that know where the primary is, instead of server, port and socket.",
+        (),
+        pattern=ADDRESS,
+    )
+    sentinel_master: str = setting("The name of the primary at the sentinels.", "mymaster")
+    sentinel_username: str = setting("The user to log in as at the sentinels; their default user when empty.", "")
+    sentinel_password: str = setting("The password to log in with there; none when empty.", "", secret=True)
+    wait_replicas: int = setting(
+        "How many replicas must have what a client is told is done; 0 to wait for none.", 0, minimum=0, maximum=100
+    )
+    wait_timeout: float = setting(
+        "Seconds that these may take; then the client is told 503.", 1, minimum=0.01, maximum=4
+    )
     data_ttl: float = setting("Hours that the record of a destroyed VM is kept.", 168, minimum=0.01)
 
 
@@ -284,6 +315,50 @@ class Auth:
 
 
 @attrs.frozen(kw_only=True)
+class Limits:
+    """The section ``limits``: what clients may take of a process, and of the records of their VMs."""
+
+    connections: int = setting(
+        "Connections that a process keeps beside those of clients who listen to events; of more, the oldest that waits "
+        "for its client is closed.",
+        4000,
+        minimum=10,
+        maximum=1_000_000,
+    )
+    connections_per_address: int = setting(
+        "How many of its connections one address may have, in the same way; 0 for no limit of its own.", 0, minimum=0
+    )
+    requests: int = setting(
+        "Requests that a process works on at once; more are answered with 503 and Retry-After.", 4000, minimum=1
+    )
+    request_time: float = setting(
+        "Seconds that a client may take for a whole request, from when it connected or from its last answer, and to "
+        "take that answer.",
+        60,
+        minimum=1,
+        maximum=3600,
+    )
+    header_bytes: int = setting(
+        "Bytes that the first line and the headers of a request may have.", 16384, minimum=1024, maximum=1_048_576
+    )
+    headers: int = setting("Headers that a request may have.", 200, minimum=20, maximum=10_000)
+    body_bytes: int = setting("Bytes that the body of a request may have.", 65536, minimum=1024, maximum=1_048_576)
+    tags: int = setting("Tags that a VM may have.", 500, minimum=1, maximum=100_000)
+    rate: int = setting(
+        "Requests that a token, or without one an address, may make at once, and as many again in each rate_time; more "
+        "are answered with 429 and Retry-After; 0 for no limit.",
+        0,
+        minimum=0,
+    )
+    rate_time: float = setting("Seconds after which so many requests can be made again.", 60, minimum=1, maximum=86_400)
+    trusted_proxies: tuple[str, ...] = setting(
+        "Proxies whose X-Forwarded-For is believed: addresses, networks, or unix for what comes over a unix socket.",
+        (),
+        pattern=UNIX + "|[0-9A-Fa-f.:]+(/[0-9]{1,3})?",
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """All of ``vmpooler.yaml``. ``pools`` are complete: what a pool inherits has been filled in."""
 
@@ -294,6 +369,7 @@ class Settings:
     auth: Auth | None = None
     graphite: Graphite | None = None
     graphs: Graphs | None = None
+    limits: Limits = Limits()
     tagfilter: Mapping[str, re.Pattern[str]] = setting(
         "For a tag, the regular expression whose groups, joined, are kept of its value.",
         attrs.Factory(dict),

@@ -72,6 +72,19 @@ def test_an_empty_listen_is_refused() -> None:
     assert mistakes(ONE_POOL + "config: {listen: ''}")[0].startswith("config.listen: expected a port")
 
 
+def test_a_proxy_to_trust_is_an_address_a_network_or_unix() -> None:
+    text = ONE_POOL + "limits: {trusted_proxies: [%s]}"
+    good = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "fd00::1", "unix"]
+    found = load(text % ", ".join(good), environ={}, base=Path("/")).settings
+    assert found.limits.trusted_proxies == tuple(good)
+    assert mistakes(text % "10.0.0.1/8, 1.2.3, proxy.example.com") == (
+        "limits.trusted_proxies[2]: expected text that matches unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?, "
+        "got 'proxy.example.com'",
+        "limits.trusted_proxies[0]: expected an address, or a network such as 10.0.0.0/8, got '10.0.0.1/8'",
+        "limits.trusted_proxies[1]: expected an address, or a network such as 10.0.0.0/8, got '1.2.3'",
+    )
+
+
 def test_a_configuration_without_pools_is_refused() -> None:
     assert mistakes("config: {}") == mistakes("") == mistakes("pools: []") == ("pools: at least one must be given",)
 

@@ -6,9 +6,14 @@ import pytest
 
 from vmpooler.config import load
 from vmpooler.domain.errors import ConfigError
+from vmpooler.options import Options, configuration
 from vmpooler.settings import Vsphere
 
 POOL = "pools: [{name: a, size: 1, provider: dummy}]\n"
+TWO_SECRETS = """
+redis: {password: hunter2}
+providers: {dummy: {}, v: {provider_class: vsphere, server: s, username: u, password_file: secret}}
+"""
 
 
 def password(redis: str, base: Path, **environ: str) -> str:
@@ -76,6 +81,32 @@ def test_a_file_that_cannot_be_used_is_a_mistake(tmp_path: Path) -> None:
 )
 def test_no_message_shows_a_secret(text: str, tmp_path: Path) -> None:
     assert "hunter2" not in "\n".join(mistakes(text, tmp_path))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_secret_that_everybody_on_the_machine_can_read_is_a_warning_with_its_cure(tmp_path: Path, mode: int) -> None:
+    for name, text in (("secret", "hunter2"), ("vmpooler.yaml", POOL + TWO_SECRETS)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    told = configuration(Options(), {}, tmp_path)[0].warnings
+    risk = "stands in {0}, which everybody on this machine can read: chmod o= {0}"
+    expected = {
+        f"providers.v.password: {risk.format(tmp_path / 'secret')}",
+        f"redis.password: {risk.format(tmp_path / 'vmpooler.yaml')}",
+    }
+    assert set(told) == (expected if mode == 0o644 else set())
+
+
+def test_a_file_without_a_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
+    (tmp_path / "vmpooler.yaml").write_text(POOL + TWO_SECRETS)
+    (tmp_path / "secret").write_text("hunter2")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "vmpooler.yaml").chmod(0o644)
+    environ = {"VMPOOLER_REDIS_PASSWORD": "ours"}
+    told = configuration(Options(), environ, tmp_path)[0].warnings
+    assert [each.partition(":")[0] for each in told] == ["redis.password"], "what is not used is a secret all the same"
+    (tmp_path / "vmpooler.yaml").write_text(POOL + TWO_SECRETS.replace("hunter2", '""'))
+    assert configuration(Options(), environ, tmp_path)[0].warnings == ()
 
 
 def test_settings_do_not_show_a_secret_either(tmp_path: Path) -> None:

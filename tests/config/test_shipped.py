@@ -17,6 +17,7 @@ from vmpooler.settings import (
     Graphite,
     Graphs,
     Ldap,
+    Limits,
     Pool,
     Redis,
     ServiceAccount,
@@ -37,6 +38,7 @@ SECTIONS = {
     "service_account_hash": ServiceAccount,
     "graphite": Graphite,
     "graphs": Graphs,
+    "limits": Limits,
 }
 FIELDS = [
     (section, field.name)

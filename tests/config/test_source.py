@@ -16,10 +16,11 @@ def test_the_option_comes_first_then_the_working_directory_then_the_environment(
     environ = {"VMPOOLER_CONFIG_FILE": "etc/variable.yaml", "VMPOOLER_CONFIG": "text"}
 
     option = find("etc/option.yaml", environ, tmp_path)
-    assert option == Source("etc/option.yaml", str(folder / "option.yaml"), folder)
-    assert find(None, environ, tmp_path) == Source("vmpooler.yaml", str(tmp_path / "vmpooler.yaml"), tmp_path)
-    (tmp_path / "vmpooler.yaml").unlink()
-    assert find(None, environ, tmp_path) == Source("etc/variable.yaml", str(folder / "variable.yaml"), folder)
+    assert option == Source("etc/option.yaml", str(folder / "option.yaml"), folder, folder / "option.yaml")
+    here, variable = tmp_path / "vmpooler.yaml", folder / "variable.yaml"
+    assert find(None, environ, tmp_path) == Source("vmpooler.yaml", str(here), tmp_path, here)
+    here.unlink()
+    assert find(None, environ, tmp_path) == Source("etc/variable.yaml", str(variable), folder, variable)
     assert find(None, {"VMPOOLER_CONFIG": "text"}, tmp_path) == Source("text", "VMPOOLER_CONFIG", tmp_path)
 
 

@@ -11,7 +11,8 @@ from vmpooler.settings import General, Redis
 from .book import PAGES, ROOT
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-FILES = [path.relative_to(ROOT).as_posix() for top in ("vmpooler", "tests", "docs") for path in (ROOT / top).rglob("*")]
+TOPS = ("benchmarks", "docs", "tests", "vmpooler")
+FILES = [path.relative_to(ROOT).as_posix() for top in TOPS for path in (ROOT / top).rglob("*")]
 CODE = re.compile(r"`([^`\n]+)`")
 
 

@@ -169,13 +169,18 @@ def test_a_vm_that_was_given_back_is_stamped_as_nobodys() -> None:
 
 @pytest.mark.parametrize("guest", [UP, attrs.evolve(UP, powered_on=False, hostname=""), None])
 def test_a_running_vm_ends_with_its_lifetime_whatever_its_guest_does(guest: Guest | None) -> None:
-    over = judged(RUNNING, guest, checkout=NOW - 2 * HOUR, lifetime=2.0, since=NOW)
-    assert over == Complete("vm", RUNNING, "reached end of TTL after 2 hours")
+    terms = ("when it was checked out", "2")
+    over = judged(RUNNING, guest, checkout=NOW - 2 * HOUR, lifetime=2.0, since=NOW, terms=terms)
+    assert over == Complete("vm", RUNNING, "reached end of TTL after 2 hours", terms)
     assert not isinstance(judged(RUNNING, guest, checkout=NOW - 2 * HOUR + 1, lifetime=2.0), Complete)
 
 
 def test_a_running_vm_without_a_lifetime_never_ends() -> None:
     assert judged(RUNNING, checkout=0.0) is None
+
+
+def test_a_running_vm_does_not_go_stale() -> None:
+    assert judged(RUNNING, checkout=NOW, ready=0.0) is None
 
 
 def test_a_running_vm_without_a_time_of_checkout_gets_one() -> None:
@@ -204,12 +209,32 @@ def test_a_running_vm_is_stamped_with_its_owner_once() -> None:
     assert judged(RUNNING, done, checkout=NOW, owner="ann") is None
 
 
-def test_a_stamp_that_failed_waits_before_it_is_tried_again() -> None:
-    assert judged(RUNNING, checkout=NOW, owner="ann", retry_at=NOW + 1) is None
-
-
 def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
     assert judged(RUNNING, attrs.evolve(UP, stamp=None), checkout=NOW, owner="ann") is None
+
+
+# What fails.
+
+
+@pytest.mark.parametrize(
+    ("queue", "guest", "known", "action"),
+    [
+        (PENDING, UP, {"ordered": NOW}, Probe("vm")),
+        (READY, UP, {"ready": NOW, "checked": 0.0}, Check("vm")),
+        (RUNNING, UP, {"checkout": NOW, "owner": "ann"}, StampOwner("vm", "ann")),
+        (RUNNING, None, {"checkout": NOW, "since": NOW - HOUR}, Seek("vm")),
+        (COMPLETED, UP, {}, Destroy("vm")),
+    ],
+)
+def test_what_failed_at_the_provider_waits_before_it_is_tried_again(
+    queue: Queue, guest: Guest | None, known: Any, action: VmAction
+) -> None:
+    assert judged(queue, guest, retry_at=NOW, **known) == action
+    assert judged(queue, guest, retry_at=NOW + 1, **known) is None
+
+
+def test_what_needs_no_provider_waits_for_nothing() -> None:
+    assert why(judged(RUNNING, checkout=0.0, lifetime=1, retry_at=NOW + 1))
 
 
 # Completed.
@@ -218,11 +243,6 @@ def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
 @pytest.mark.parametrize("guest", [UP, CLONING, None])
 def test_a_completed_vm_is_destroyed_also_when_it_is_not_in_the_inventory(guest: Guest | None) -> None:
     assert judged(COMPLETED, guest) == Destroy("vm")
-
-
-def test_a_destruction_that_failed_waits_before_it_is_tried_again() -> None:
-    assert judged(COMPLETED, retry_at=NOW + 1) is None
-    assert judged(COMPLETED, retry_at=NOW) == Destroy("vm")
 
 
 # Discovered.

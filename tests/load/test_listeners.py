@@ -1,6 +1,5 @@
 """Thousands who listen to events, and some who do not: what they cost, and that nobody else notices. Printed."""
 
-import os
 import socket
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from benchmarks.cores import Usage
 from tests.load.crowd import Crowd
 from tests.load.replay import percentile
 from tests.service.process import Service, until
@@ -27,32 +27,6 @@ A_SECOND = 25
 
 DEAF = 100
 STORM = 40_000
-
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Usage:
-    """What a process uses."""
-
-    def __init__(self, pid: int) -> None:
-        self._folder = Path(f"/proc/{pid}")
-
-    @property
-    def cpu(self) -> float:
-        """Seconds so far."""
-        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    @property
-    def memory(self) -> int:
-        """Kilobytes that it holds now."""
-        lines = (self._folder / "status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-
-    @property
-    def files(self) -> int:
-        """How many it has open."""
-        return len(os.listdir(self._folder / "fd"))
 
 
 class Redis:

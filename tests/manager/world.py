@@ -54,7 +54,7 @@ class Counted:
 class World:
     """A manager and its provider, on a clock of their own. Use as ``async with``."""
 
-    def __init__(self, connection: Connection, yaml: str) -> None:
+    def __init__(self, connection: Connection, yaml: str, hypervisor: type[DummyProvider] = DummyProvider) -> None:
         self.clock = Clock()
         self.clock.rightNow = MORNING
         self.real = connection
@@ -69,7 +69,7 @@ class World:
         self.catalogue = Catalogue(self.settings.pools)
         dummy = self.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
-        self.provider = DummyProvider(dummy, self.clock, self.chance)
+        self.provider = hypervisor(dummy, self.clock, self.chance)
         self.manager = self._new_manager()
 
     async def crash(self) -> None:

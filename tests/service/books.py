@@ -23,13 +23,18 @@ class Books(ABC):
 
     redis_socket: Path | str
 
+    @property
+    def redis_settings(self) -> Redis:
+        """How to reach it."""
+        return Redis(socket=str(self.redis_socket))
+
     @abstractmethod
     def request(self, method: str, path: str) -> Any:
         """One request to the API."""
 
     async def redis(self, *command: str | int) -> Any:
         """The reply to one command."""
-        connection = Connection(Redis(socket=str(self.redis_socket)), reactor, size=1, quiet=True)
+        connection = Connection(self.redis_settings, reactor, size=1, quiet=True)
         connection.start()
         try:
             await connection.wait_ready(10)

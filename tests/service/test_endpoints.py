@@ -1,8 +1,12 @@
 """An API that is reached by other ways than a plain port."""
 
+import http.client
 import json
+import signal
 import socket
 import ssl
+import warnings
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,7 +57,31 @@ def test_tls(tmp_path: Path) -> None:
             socket.create_connection(("127.0.0.1", port)) as plain,
             trusted.wrap_socket(plain, server_hostname="localhost") as client,
         ):
+            assert client.version() == "TLSv1.3"
             assert asked(client)
+        assert shaken(port, certificate, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        assert shaken(port, certificate, ssl.TLSVersion.TLSv1_1) == "TLSV1_ALERT_PROTOCOL_VERSION"
+        with closing(http.client.HTTPSConnection("localhost", port, timeout=10, context=trusted)) as listener:
+            listener.request("GET", "/api/v1/events")
+            with closing(listener.getresponse()) as answer:
+                assert b"event: state\n" in iter(answer.readline, b"")
+                assert service.stop() == -signal.SIGTERM
+                answer.read()
+
+
+def shaken(port: int, certificate: Path, version: ssl.TLSVersion) -> str | None:
+    """The version that is agreed on with a client that speaks this one at most, or what the other end says to it."""
+    old = ssl.create_default_context(cafile=certificate)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore"):  # Python warns of old versions
+        old.minimum_version = min(old.minimum_version, version)
+        old.maximum_version = version
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        try:
+            with old.wrap_socket(plain, server_hostname="localhost") as client:
+                return client.version()
+        except ssl.SSLError as error:
+            return error.reason
 
 
 def certified(folder: Path) -> tuple[Path, Path]:

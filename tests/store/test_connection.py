@@ -195,6 +195,22 @@ async def test_a_wrong_password_is_told_without_it_and_tried_again(
     assert "db3:keys=1" in await admin.call("INFO", "keyspace")
 
 
+async def test_a_redis_that_quotes_what_it_was_sent_is_not_quoted(
+    connect: Connect, spare_redis: RedisServer, logged: list[LogEvent]
+) -> None:
+    spare_redis.kill()
+    spare_redis.start("--rename-command", "AUTH", "", "--rename-command", "EVALSHA", "")
+    guest = connect(attrs.evolve(spare_redis.settings, password="open sesame"))
+    with pytest.raises(StoreAway, match="unknown command"):
+        await guest.wait_ready(0.5)
+    assert any("unknown command" in formatEvent(event) for event in logged)
+    assert not [event for event in logged if "sesame" in repr(event)]
+    admin = connect(spare_redis.settings)
+    await admin.wait_ready(10)
+    with pytest.raises(StoreFault, match=r"^script: ERR unknown command .EVALSHA.$"):
+        await admin.run(Script("script", "return 1"), ["a token"], [])
+
+
 async def test_a_user_of_redis_can_log_in(connect: Connect, spare_redis: RedisServer) -> None:
     admin = connect(spare_redis.settings)
     await admin.wait_ready(10)

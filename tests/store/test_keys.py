@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 from twisted.internet import reactor
 
@@ -23,13 +24,19 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
+from vmpooler.settings import Limits
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
+from vmpooler.store.failover import Failover
+from vmpooler.store.rates import Rates
 from vmpooler.store.samples import Samples, Taken
+from vmpooler.store.scripts import load
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
+
+clock: Any = reactor
 
 OURS = "vmpooler__x__"
 
@@ -77,8 +84,23 @@ async def whole_lives(store: Connection) -> None:
     await store.call("HSET", keys.record("lost"), "snapshot:before", "now")
     await tasks.request("lost", Kind.REVERT, "before", FREE, NOW)
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
+    for token in ("t", "made-up"):
+        await Rates(store, Limits(rate=9)).wait(token, "192.0.2.1", NOW)
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
+    await fail_overs(store)
+
+
+async def fail_overs(store: Connection) -> None:
+    """One that somebody did not survive, and one that is not over."""
+    process = Failover(settings(), "one", clock)
+    for past in ("-inf", "+inf"):
+        await process.arrive(store, print)
+        await store.call("SET", keys.PRIMARY, "another than before")
+        await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
+        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        await store.run(load("arrive"), known, ("this", 10, past))
+    await store.call("ZADD", keys.PROCESSES, 1, "one")
 
 
 def documented() -> list[str]:
@@ -91,6 +113,8 @@ def documented() -> list[str]:
         keys.since(""),
         keys.trouble(""),
         keys.confirmed(""),
+        keys.pace("token", ""),
+        keys.pace("address", ""),
         keys.tasks(""),
     ]
     made += [keys.tag_values(""), keys.summary(""), keys.minutes(0, ""), keys.quarters(0, "")]

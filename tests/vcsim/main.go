@@ -54,6 +54,7 @@ type front struct {
 	down   time.Time // until then every request is cut
 	// what a snapshot remembers, which the simulator does not: devices by the snapshot's id
 	devices map[string][]types.BaseVirtualDevice
+	memory  memory
 }
 
 var ctx = context.Background()
@@ -160,7 +161,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				panic(p)
 			}
 		}()
+		if name == "Destroy_Task" {
+			f.memory.note("destroy", f.nameOf(m))
+		}
 		f.svc.ServeSDK(w, r)
+		if strings.HasSuffix(name, "_Task") || name == "CreateFolder" {
+			f.memory.save()
+		}
 		return
 	}
 	// is the session good?  ask the simulator with the caller's cookie
@@ -181,8 +188,15 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		soapFault(w, "ManagedObjectNotFound", "managed object not found: "+ref.String(), fmt.Sprintf(`<obj type="%s">%s</obj>`, ref.Type, ref.Value))
 		return
 	}
+	clone, isClone := m.Body.(*types.CloneVM_Task)
+	if isClone {
+		f.memory.note("clone", clone.Name)
+	}
 	kind := strings.TrimSuffix(strings.ToLower(name[:1])+name[1:], "_Task")
 	task := simulator.CreateTask(f.entity(m), strings.Replace(kind, "cloneVM", "clone", 1), func(t *simulator.Task) (types.AnyType, types.BaseMethodFault) {
+		if isClone {
+			defer f.memory.note("cloned", clone.Name)
+		}
 		for i := 0; d > 0 && i < 10; i++ {
 			time.Sleep(time.Duration(d) * time.Millisecond / 10)
 			f.update(t, types.PropertyChange{Name: "info.progress", Val: int32(i*10 + 9)})
@@ -190,6 +204,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if taskFault != nil {
 			return nil, taskFault
 		}
+		if name == "Destroy_Task" {
+			f.memory.note("destroy", f.nameOf(m))
+		}
+		defer f.memory.save()
 		return op()
 	})
 	if async {
@@ -202,6 +220,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *front) update(o mo.Reference, ch ...types.PropertyChange) {
 	simulator.Map.WithLock(o, func() { simulator.Map.Update(o, ch) })
+}
+
+func (f *front) nameOf(m *simulator.Method) string {
+	if vm, ok := simulator.Map.Get(m.This).(*simulator.VirtualMachine); ok {
+		return vm.Name
+	}
+	return m.This.Value
 }
 
 func (f *front) entity(m *simulator.Method) mo.Reference {
@@ -540,6 +565,8 @@ func main() {
 	flag.IntVar(&m.Pool, "pool", m.Pool, "extra resource pools")
 	flag.BoolVar(&m.Autostart, "autostart", m.Autostart, "power VMs on")
 	delay := flag.String("task-delay", "", "CloneVM_Task:ms,...  (these tasks run asynchronously)")
+	memory := flag.String("memory", "", "the file that the VMs are kept in")
+	journal := flag.String("journal", "", "the file that clones and destructions are noted in")
 	flag.Parse()
 	if *quiet {
 		log.SetOutput(ioutil.Discard)
@@ -566,6 +593,14 @@ func main() {
 	var err error
 	if f.client, err = vim25.NewClient(ctx, m.Service); err != nil {
 		panic(err)
+	}
+	f.memory.file = *memory
+	f.memory.load(f)
+	if *journal != "" {
+		if f.memory.journal, err = os.OpenFile(*journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			panic(err)
+		}
+		f.memory.note("start", "-")
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ctl", f.ctl)

@@ -13,20 +13,22 @@ from urllib.parse import urlencode
 
 from vmpooler.embedded.program import guarded
 
-SOURCE = Path(__file__).with_name("main.go")
+SOURCES = sorted(Path(__file__).parent.glob("*.go"))
 USER, PASSWORD = "vmpooler", "secret"
 
 
 def binary() -> Path:
     """The program, built unless that of the same source is there already; a build takes half a minute."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vmpooler-tests")
-    program = cache / f"vcsim-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
+    code = b"".join(source.read_bytes() for source in SOURCES)
+    program = cache / f"vcsim-{hashlib.sha256(code).hexdigest()[:16]}"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             package = Path(folder, "src/vcsim")
             package.mkdir(parents=True)
-            shutil.copy(SOURCE, package)
+            for source in SOURCES:
+                shutil.copy(source, package)
             paths = {"GOPATH": f"{folder}:/usr/share/gocode", "GOCACHE": str(cache / "go")}
             environ = {**os.environ, "GO111MODULE": "off", "GOPROXY": "off", **paths}
             subprocess.run(["go", "build", "-o", f"{folder}/vcsim", "vcsim"], env=environ, check=True)  # noqa: S607 - from PATH, as built
@@ -37,19 +39,25 @@ def binary() -> Path:
 class Simulator:
     """One simulated vCenter on a port of its own, empty but for one VM, three hosts and two datastores.
 
-    ``net`` has the first two numbers of its guests' addresses. With ``certificate`` and ``key`` it speaks TLS.
+    ``net`` has the first two numbers of its guests' addresses. With ``certificate`` and ``key`` it speaks TLS. With
+    ``kept``, a folder, its VMs outlive it in ``memory``, and ``journal`` tells of clones and destructions.
     """
 
-    def __init__(self, net: str = "127.1", boot: str = "200ms", certificate: str = "", key: str = "") -> None:
+    def __init__(
+        self, net: str = "127.1", boot: str = "200ms", certificate: str = "", key: str = "", kept: Path | None = None
+    ) -> None:
         self.host = "127.0.0.1"
         self.port = _free_port()
-        self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-")
+        self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-", dir=kept)
         self._process: subprocess.Popen[str] | None = None
         self.tls = bool(certificate)
         tls = [f"-tls={'true' if certificate else 'false'}", f"-tlscert={certificate}", f"-tlskey={key}"]
         login = [f"-username={USER}", f"-password={PASSWORD}"]
         sizes = ["-standalone-host=0", "-host=3", "-vm=1", "-ds=2"]
-        self._flags = [*tls, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
+        self._kept = kept
+        self.memory, self.journal = (Path(kept or self._folder, name) for name in ("memory", "journal"))
+        files = [f"-memory={self.memory}", f"-journal={self.journal}"] if kept else []
+        self._flags = [*tls, *files, *login, *sizes, f"-net={net}", f"-boot={boot}", f"-l={self.host}:{self.port}"]
 
     @property
     def url(self) -> str:
@@ -57,10 +65,10 @@ class Simulator:
         return f"{'' if self.tls else 'http://'}{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Run it, with the inventory of its beginning; return when it answers."""
+        """Run it, with what is in its memory, else the inventory of its beginning; return when it answers."""
         environ = {**os.environ, "TMPDIR": self._folder}
         command = guarded([binary(), *self._flags])
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=self._kept)
         assert self._process.stdout is not None
         assert self._process.stdout.readline().startswith("READY")
 

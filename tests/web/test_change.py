@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.store.contents import contents
+from tests.store.contents import contents, events
 from tests.web.conftest import OWNER_ONLY, PLAIN, POOLS, WITH_AUTH, Serve, Served
 from tests.web.test_vm import now
 from vmpooler.domain.times import day, text
-from vmpooler.settings import General, Settings
+from vmpooler.settings import General, Limits, Settings
 
 NO = '{\n  "ok": false\n}'
 HOST = "pre-fix1"
@@ -53,10 +53,8 @@ async def test_a_lifetime_and_tags_are_set_as_the_original_does(serve: Serve, pa
 async def test_a_change_is_one_event_that_says_what_was_set(serve: Serve) -> None:
     served = await taken(serve, WITH_AUTH)
     await put(served, {"lifetime": 4, "tags": {"a": "b"}}, "anns")
-    ((_, flat),) = await served.store.call("XRANGE", "vmpooler__x__events", "-", "+")
-    event = dict(zip(flat[::2], flat[1::2], strict=True))
-    assert (event["what"], event["pool"], event["vm"], event["by"]) == ("changed", POOL, HOST, "ann")
-    assert event["why"] == "lifetime 4 hours, a=b"
+    told = [[event[field] for field in ("what", "pool", "vm", "by", "why")] for event in await events(served.store)]
+    assert told == [["changed", POOL, HOST, "ann", "lifetime 4 hours, a=b"]]
 
 
 async def test_tags_are_added_and_overwritten_and_never_removed(serve: Serve) -> None:
@@ -64,6 +62,18 @@ async def test_tags_are_added_and_overwritten_and_never_removed(serve: Serve) ->
     assert (await put(served, {"tags": {"a": "new", "b": "", "c": None}})).status == 200
     record = await served.record(HOST)
     assert (record["tag:a"], record["tag:b"], record["tag:c"]) == ("new", "2", "3")
+
+
+async def test_a_vm_has_so_many_tags_at_the_most_and_those_it_has_can_be_changed(serve: Serve) -> None:
+    served = await taken(serve, attrs.evolve(PLAIN, limits=Limits(tags=3)), tag__a="1", tag__b="2")
+    before = await contents(served.store)
+    answer = await put(served, {"lifetime": 4, "tags": {"b": "new", "c": "3", "d": "4"}})
+    assert (answer.status, answer.json["failure"]) == (400, ["tags: a VM can have at most 3"])
+    assert await contents(served.store) == before
+    assert (await put(served, {"tags": {"b": "new", "c": "3"}})).status == 200
+    assert (await put(served, {"tags": {"a": "x", "b": "y", "c": "z"}})).status == 200
+    assert (await put(served, {"tags": {"d": "4"}})).status == 400
+    assert (await put(served, {"lifetime": 5})).status == 200
 
 
 async def test_the_days_tags_are_kept_as_long_as_the_operator_says(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from tests.web.client import said
 from tests.web.conftest import PLAIN, POOLS
 from tests.web.listening import Ear, ear
 from vmpooler.domain.events import What
-from vmpooler.settings import Auth, General, Settings
+from vmpooler.settings import Auth, General, Limits, Settings
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import EventStream
@@ -207,17 +207,34 @@ async def test_a_pool_that_there_is_not_is_refused(build: Build) -> None:
 
 
 async def test_more_clients_than_may_are_refused_until_one_leaves(build: Build) -> None:
-    house = await build(Settings(pools=POOLS, general=General(event_clients=2)))
+    house = await build(Settings(pools=POOLS, general=General(event_clients=2), limits=Limits(requests=1)))
     first, second = await house.ear(), await house.ear()
     await second.until(lambda it: it.frames)
     ask = b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n"
     answer = await said(house.port, ask)
     assert answer.status == 503
     assert "config.event_clients" in answer.json["message"]
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await said(house.port, b"GET /vm HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200, "these count apart"
     await first.hang_up()
     house.ears.remove(first)
     third = await house.ear()
     await third.until(lambda it: it.frames)
+
+
+async def test_the_end_may_come_while_the_pools_are_being_read(build: Build, spare_redis: RedisServer) -> None:
+    connection = Connection(spare_redis.settings, reactor)
+    connection.start()
+    await connection.wait_ready(10)
+    house = await build(connection=connection)
+    spare_redis.freeze()
+    client = await house.ear()
+    await client.until(lambda it: it.head)
+    await house.api.drained(0.1)
+    await client.ended
+    spare_redis.thaw()
+    house.ears.clear()
+    await connection.close()
 
 
 async def test_who_comes_back_is_told_what_it_missed_and_nothing_twice(build: Build) -> None:

@@ -1,7 +1,8 @@
 """``vmpooler.yaml``, the original's files too, and the environment -> Settings, or every mistake at once."""
 
+from vmpooler.config.exposure import exposed
 from vmpooler.config.listen import endpoint
 from vmpooler.config.loader import Loaded, load
 from vmpooler.config.source import Source, find
 
-__all__ = ["Loaded", "Source", "endpoint", "find", "load"]
+__all__ = ["Loaded", "Source", "endpoint", "exposed", "find", "load"]

@@ -1,5 +1,6 @@
 """The text of a configuration -> Settings."""
 
+import ipaddress
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,21 +14,24 @@ from vmpooler.config.listen import endpoint
 from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
+from vmpooler.config.redis import check_redis
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
-from vmpooler.settings import General, Graphite, Graphs, Pool, Redis, Settings
+from vmpooler.settings import UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings
 
 TAKEN = ("ok", "domain")
 """Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
 
-SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "tagfilter")
+SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "limits", "tagfilter")
 
 
 @attrs.frozen
 class Loaded:
-    """A configuration that can be used, and what its operator should know of it."""
+    """A configuration that can be used, and what its operator should know of it. ``secrets``: the settings whose secret
+    stands in the text itself."""
 
     settings: Settings
     warnings: tuple[str, ...]
+    secrets: tuple[str, ...] = ()
 
 
 def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
@@ -41,13 +45,14 @@ def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
     _check_sections(sections, report)
     settings = _settings(reader, sections)
     report.raise_mistakes()
-    return Loaded(settings, report.warnings())
+    return Loaded(settings, report.warnings(), report.secrets())
 
 
 def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
     general = reader.section(General, sections.get("config"), "config")
     _check_listen(general.listen, reader.report)
     redis = reader.section(Redis, sections.get("redis"), "redis")
+    check_redis(redis, sections.get("redis"), reader.report)
     providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
     pools = _pools(reader, sections.get("pools"), general)
     graphite = sections.get("graphite")
@@ -60,6 +65,7 @@ def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
         auth=read_auth(reader, sections.get("auth")),
         graphite=sent,
         graphs=_graphs(reader, sections.get("graphs"), sent),
+        limits=_limits(reader, sections.get("limits")),
         tagfilter=_tagfilter(reader, sections.get("tagfilter")),
     )
 
@@ -69,6 +75,18 @@ def _graphs(reader: Reader, raw: object, sent: Graphite | None) -> Graphs | None
     if raw is not None:
         return reader.section(Graphs, raw, "graphs")
     return None if sent is None else Graphs(server=sent.server, prefix=sent.prefix)
+
+
+def _limits(reader: Reader, raw: object) -> Limits:
+    limits = reader.section(Limits, raw, "limits")
+    for index, proxy in enumerate(limits.trusted_proxies or ()):
+        try:
+            if proxy is not None and proxy != UNIX:
+                ipaddress.ip_network(proxy)
+        except ValueError:
+            text = f"expected an address, or a network such as 10.0.0.0/8, got {shown(proxy)}"
+            reader.report.mistake(f"limits.trusted_proxies[{index}]", text)
+    return limits
 
 
 def _check_sections(sections: Iterable[str], report: Report) -> None:

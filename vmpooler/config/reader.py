@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 import attrs
 
 from vmpooler.config.document import plain
+from vmpooler.config.exposure import exposed
 from vmpooler.config.original import KEYS
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
 from vmpooler.config.values import Wrong, convert
@@ -93,6 +94,8 @@ class Reader:
         if own is not None and file is not None:
             self.report.mistake(f"{path}.{name}_file", f"{name} is given too; keep one of them")
             return None
+        if own:
+            self.report.secret(f"{path}.{name}")
         owner = path.removeprefix("providers.")
         variable = re.sub("[^A-Z0-9]", "_", f"VMPOOLER_{owner}_{name}".upper())
         if value := self.environ.get(field.metadata["variable"] or variable):
@@ -106,6 +109,8 @@ class Reader:
             try:
                 text = (self.base / file).read_text(encoding="utf-8").removesuffix("\n")
                 trouble = f"{shown(file)} is empty"
+                if text and (risk := exposed(self.base / file)):
+                    self.report.warn(path.removesuffix("_file"), risk)
             except OSError as error:
                 trouble = f"cannot read {shown(file)}: {error.strerror}"
             except ValueError:

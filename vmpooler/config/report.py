@@ -19,6 +19,7 @@ class Report:
 
     _mistakes: list[str] = attrs.field(factory=list, init=False)
     _warnings: list[tuple[str, str]] = attrs.field(factory=list, init=False)
+    _secrets: list[str] = attrs.field(factory=list, init=False)
 
     def mistake(self, path: str, text: str) -> None:
         """Note what makes the configuration unusable."""
@@ -27,6 +28,14 @@ class Report:
     def warn(self, path: str, text: str) -> None:
         """Note what the operator should know of."""
         self._warnings.append((path, text))
+
+    def secret(self, path: str) -> None:
+        """Note that a secret stands here."""
+        self._secrets.append(path)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Where secrets stand."""
+        return tuple(self._secrets)
 
     def raise_mistakes(self) -> None:
         """Raise ConfigError with all mistakes, if there are any."""

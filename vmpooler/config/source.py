@@ -14,11 +14,13 @@ NONE = (
 
 
 class Source(NamedTuple):
-    """A configuration that was found: its text, where it stood (for people), and the folder its paths start from."""
+    """A configuration that was found: its text, where it stood (for people), the folder its paths start from, and its
+    file, if it stood in one."""
 
     text: str
     where: str
     base: Path
+    file: Path | None = None
 
 
 def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> Source:
@@ -39,7 +41,7 @@ def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> So
 
 def _file(path: Path, named_by: str) -> Source:
     try:
-        return Source(path.read_text(encoding="utf-8"), str(path), path.parent)
+        return Source(path.read_text(encoding="utf-8"), str(path), path.parent, path)
     except OSError as error:
         raise ConfigError([f"{named_by}: cannot read {path}: {error.strerror}"]) from error
     except ValueError as error:

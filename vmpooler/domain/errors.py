@@ -76,5 +76,9 @@ class AuthAway(VmpoolerError):
     """Who knows the users cannot be asked, or did not answer in time; whether the password is right is not known."""
 
 
+class GivenTwice(VmpoolerError):
+    """A VM is another client's though it was given to one: what nothing here may ever do."""
+
+
 class PoolEmpty(VmpoolerError):
     """Fewer VMs are ready than were asked for; nothing was changed."""

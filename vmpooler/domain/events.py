@@ -15,6 +15,10 @@ class What(StrEnum):
     READY = "ready"  # pending -> ready, ``seconds`` after its order
     CHECKOUT = "checkout"  # ready -> running; by: the user, as far as known
     RETURNED = "returned"  # running -> ready: why its client never got it
+    RESTORED = "restored"  # any queue -> running: a fail-over had lost its checkout; by: the user, as far as known
+    QUARANTINED = (
+        "quarantined"  # ready, pending or none -> running: why a client may have it though Redis does not know
+    )
     COMPLETED = "completed"  # ``queue`` -> completed: why
     DESTROYED = "destroyed"  # gone, after ``seconds``
     DISCOVERED = "discovered"  # in the inventory, in no queue

@@ -33,7 +33,7 @@ class Vm:
 
     ``ordered`` is when its clone was, ``checked`` when it was last found well as a ready VM. ``lifetime`` is in
     hours, None for never. ``since`` is when it was first found missing (a running VM) or unknown (a discovered one)
-    without a break. ``retry_at`` is when a destruction that failed may be tried again. ``also`` names the queues it
+    without a break. ``retry_at`` is when what failed at the provider may be tried again. ``also`` names the queues it
     must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the record has them.
     """
 
@@ -48,7 +48,7 @@ class Vm:
     since: float | None = None
     retry_at: float = 0
     also: tuple[Queue, ...] = ()
-    terms: tuple[str, str] | None = None
+    terms: tuple[str, str] = ("", "")
 
 
 @attrs.frozen

@@ -117,6 +117,8 @@ def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[s
         report["snapshots"] = list(snapshots)
     if disks := record.get("disk"):
         report["disk"] = disks.split(":")
+    if why := record.get("quarantined"):
+        report["quarantined"] = why
     if failures := _named(record, "failed:"):
         report["failures"] = list(failures.values())
     return report

@@ -45,7 +45,13 @@ class Case:
 
 
 def fate(case: Case) -> VmAction | None:
-    """The one thing to do about a VM, or None."""
+    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
+    action = _judged(case)
+    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
+    return None if waits else action
+
+
+def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
@@ -59,7 +65,7 @@ def fate(case: Case) -> VmAction | None:
         case Queue.RUNNING:
             return _running(case)
         case Queue.COMPLETED:
-            return Destroy(vm.name) if vm.retry_at <= case.now else None
+            return Destroy(vm.name)
         case Queue.DISCOVERED:
             return _discovered(case)
 
@@ -128,7 +134,7 @@ def _stamp(case: Case) -> VmAction | None:
     """The provider's note of who has a VM follows Redis's."""
     vm, guest = case.vm, case.guest
     behind = guest is not None and guest.stamp is not None and guest.stamp.owner != vm.owner
-    return StampOwner(vm.name, vm.owner) if behind and vm.retry_at <= case.now else None
+    return StampOwner(vm.name, vm.owner) if behind else None
 
 
 def _discovered(case: Case) -> VmAction | None:

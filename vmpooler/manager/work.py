@@ -88,15 +88,17 @@ class Work:
             await self.queues.forget(self.pool.name, vm.name, now - start, now)
 
     async def seek(self, vm: Vm) -> None:
-        """Complete a running VM that the provider has nowhere."""
+        """Complete a running VM that the provider has nowhere. One that it has elsewhere is sought ever more rarely."""
         try:
             guest = await self.provider.find(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
+            now = self.clock.seconds()
             if guest is None:
-                why = "is nowhere to be found"
-                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, why, self.clock.seconds())
+                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, "is nowhere to be found", now)
+            else:
+                await self.queues.fail(self.pool.name, vm.name, "is not where the pool's VMs are", now)
 
     async def run_task(self, task: Task) -> None:
         """Do what a client asked for."""

@@ -3,6 +3,7 @@
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
+from vmpooler.domain.errors import Unfit
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import admitted, shown
@@ -11,6 +12,9 @@ from vmpooler.store.transition import Transitions
 
 BY = "api"
 
+TOO_MANY = -3
+"""What the script says of more tags than there may be."""
+
 
 class Changes:
     """Lifetimes and tags, as records and summaries have them."""
@@ -18,14 +22,19 @@ class Changes:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, BY)
         self._keep = settings.general.daily_retention * times.DAY
+        self._most = settings.limits.tags
 
     async def make(self, vm: str, change: Change, admission: Admission, now: float) -> None:
         """Set what there is to set, if anything.
 
-        Raises NoSuchVm when there is no such VM, TokenNeeded or NotYours where the client is not admitted.
+        Raises NoSuchVm when there is no such VM, TokenNeeded or NotYours where the client is not admitted, Unfit when
+        the VM would have more tags than it may.
         """
         touched = (keys.token(admission.token or ""), keys.tag_values(times.day(now)))
         hours = "" if change.lifetime is None else change.lifetime
         tags = (part for tag in change.tags.items() for part in tag)
-        args = (times.text(now), *shown(admission), hours, str(change), self._keep, *tags)
-        admitted(await self._transitions.run("change", "", vm, now, touched, args), vm)
+        args = (times.text(now), *shown(admission), hours, str(change), self._keep, self._most, *tags)
+        made = await self._transitions.run("change", "", vm, now, touched, args)
+        if made == TOO_MANY:
+            raise Unfit([f"tags: a VM can have at most {self._most}"])
+        admitted(made, vm)

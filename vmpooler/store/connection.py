@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import Certificate, optionsForClientTLS, platformTrust, trustRootFromCertificates
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
-from vmpooler.store.scripts import Script
-from vmpooler.store.wire import ServerError, Value, Wires
+from vmpooler.store.endpoint import endpoint_of
+from vmpooler.store.scripts import LASTING, Script
+from vmpooler.store.sentinel import Sentinels
+from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
 
 OLDEST = (6, 2)
 """The oldest version of Redis that has all that the scripts use."""
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds that one attempt to connect may take."""
 
 PASSING = re.compile(
     r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) .*", re.DOTALL
 )
 """Errors of a Redis that cannot serve now but may soon. It raises them before a script's first write; version 6.2
 puts them behind the place in the script. Nothing was changed."""
-
-PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 log = Logger()
 
@@ -39,34 +32,116 @@ class StoreFault(VmpoolerError):
     """Redis refuses a command or a script for what it is: a defect here, or of the data."""
 
 
-class Connection:
+class Caller:
+    """Whatever commands and scripts can be sent over."""
+
+    async def call(self, *command: Value) -> Any:
+        """The reply to one command. Raises StoreAway or StoreFault."""
+        try:
+            return await self._send(*command)
+        except ServerError as error:
+            raise self._meaning(told(error), str(command[0])) from None
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
+        """What the script returns. Raises StoreAway or StoreFault."""
+        given = (len(keys), *keys, *args)
+        try:
+            try:
+                return await self._send("EVALSHA", script.sha, *given)
+            except ServerError as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+                return await self._send("EVAL", script.source, *given)
+        except ServerError as error:
+            raise self._meaning(told(error), script.name) from None
+
+    async def _send(self, *command: Value) -> Any:
+        """The reply to one command. Raises StoreAway or ServerError."""
+        raise NotImplementedError
+
+    def _meaning(self, error: str, what: str) -> VmpoolerError:
+        if passing := PASSING.search(error):
+            return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
+        return StoreFault(f"{what}: {error}")
+
+
+class OneWire(Caller):
+    """All over the same wire, which need not be for everybody yet."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def _send(self, *command: Value) -> Any:
+        if self._wire.lost:
+            raise StoreAway("Redis is away")
+        return await self._wire.execute_command(*command)
+
+
+class Arrival(Protocol):
+    """What a process does about fail-overs."""
+
+    def start(self, caller: Caller) -> None:
+        """Begin to show signs of life over ``caller``."""
+
+    async def leave(self) -> None:
+        """This process ends in order."""
+
+    async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
+        """A wire leads to a Redis; return when others may use it. ``tell`` is told what keeps them waiting."""
+
+    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script was carried out, and what it did will be told."""
+
+
+class Connection(Caller):
     """Redis over a few wires, which come back by themselves when lost.
 
     Each command takes the least busy wire, so two commands have an order only when the first is awaited.
-    ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing.
+    ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
+    is what this process does about fail-overs.
     """
 
     def __init__(
-        self, settings: Redis, reactor: Any, *, size: int = 2, reply_timeout: float = 5.0, quiet: bool = False
+        self,
+        settings: Redis,
+        reactor: Any,
+        *,
+        size: int = 2,
+        reply_timeout: float = 5.0,
+        quiet: bool = False,
+        failover: Arrival | None = None,
     ) -> None:
         self.address = settings.socket or f"{settings.server}:{settings.port}"
         self.last_error = ""
         self._settings = settings
         self._reactor = reactor
-        self._endpoint = _endpoint(settings, reactor)
         self._quiet = quiet
         self._closed = False
-        self._wires = Wires(settings, size, reply_timeout, reactor, self._told)
+        self._failover = failover
+        self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome)
+        self._sentinels: Sentinels | None = None
+        if settings.sentinels:
+            self.address = f"{settings.sentinel_master} of {', '.join(settings.sentinels)}"
+            self._sentinels = Sentinels(settings, reactor, self._wires.cut)
+        self._endpoint = self._sentinels or endpoint_of(settings, reactor)
 
     def start(self) -> None:
         """Begin to connect, and go on until closed."""
+        if self._sentinels is not None:
+            self._sentinels.start()
         self._wires.connect(self._endpoint)
+        if self._failover is not None:
+            self._failover.start(self)
 
     async def close(self) -> None:
         """Hang up for good; what is under way fails with StoreAway."""
+        if self._failover is not None:
+            await self._failover.leave()
         self._closed = True
         self.last_error = "the connection is closed"
         await self._wires.close()
+        if self._sentinels is not None:
+            await self._sentinels.close()
 
     def reader(self, reply_timeout: float) -> Connection:
         """A connection of one wire for commands that block, not started; its ``reply_timeout`` exceeds their own."""
@@ -88,31 +163,50 @@ class Connection:
                 return require_version(info, self.address)
             await deferLater(self._reactor, 0.02)
 
-    async def call(self, *command: Value) -> Any:
-        """The reply to one command. Raises StoreAway or StoreFault."""
-        try:
-            return await self._send(*command)
-        except ServerError as error:
-            raise _meaning(str(error), str(command[0])) from None
-
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns. Raises StoreAway or StoreFault."""
-        given = (len(keys), *keys, *args)
-        try:
-            try:
-                return await self._send("EVALSHA", script.sha, *given)
-            except ServerError as error:
-                if not str(error).startswith("NOSCRIPT"):
-                    raise
-                return await self._send("EVAL", script.source, *given)
-        except ServerError as error:
-            raise _meaning(str(error), script.name) from None
+        """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
+
+        Raises StoreFault, or StoreAway: also when that takes too long, and then the script was carried out.
+        """
+        if script.name in LASTING and self._settings.wait_replicas:
+            wire = OneWire(self._least_busy())
+            reply = await wire.run(script, keys, args)
+            await self._confirmed(wire)
+        else:
+            reply = await super().run(script, keys, args)
+        if self._failover is not None:
+            self._failover.ran(script, keys, args, reply)
+        return reply
 
     async def _send(self, *command: Value) -> Any:
+        return await self._least_busy().execute_command(*command)
+
+    def _least_busy(self) -> Wire:
         wires = self._wires.ready()
         if not wires:
             raise StoreAway(f"Redis is away: {self.last_error or 'not connected yet'}")
-        return await min(wires, key=lambda wire: wire.load).execute_command(*command)
+        return min(wires, key=lambda wire: wire.load)
+
+    async def _welcome(self, wire: Wire) -> None:
+        """Where sentinels say who is the primary, it must be one; and what is to be done first is done."""
+        if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
+            raise StoreAway("it is a replica")
+        if self._failover is not None:
+            await self._failover.arrive(OneWire(wire), self._told)
+
+    async def _confirmed(self, wire: OneWire) -> None:
+        """Return when enough replicas have what was written on this wire. Raises StoreAway."""
+        wanted, seconds = self._settings.wait_replicas, self._settings.wait_timeout
+        found = await wire.call("WAIT", wanted, int(seconds * 1000))
+        if found < wanted:
+            why = f"{found} of {wanted} replicas have it after {seconds:g} s"
+            raise StoreAway(f"whether it was done is not certain: {why}", sent=True)
+
+    def _meaning(self, error: str, what: str) -> VmpoolerError:
+        meaning = super()._meaning(error, what)
+        if self._sentinels is not None and "READONLY" in str(meaning):
+            self._reactor.callLater(0, self._wires.cut, "it is a replica now")
+        return meaning
 
     def _told(self, why: str) -> None:
         if self._closed or why == self.last_error:
@@ -133,30 +227,3 @@ def require_version(info: str, address: str) -> None:
         raise StartError(f"Redis at {address} does not tell its version: at least 6.2 is needed")
     if (int(found[2]), int(found[3])) < OLDEST:
         raise StartError(f"Redis at {address} is version {found[1]}: at least 6.2 is needed, upgrade it")
-
-
-def _meaning(error: str, what: str) -> VmpoolerError:
-    if passing := PASSING.search(error):
-        return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
-    return StoreFault(f"{what}: {error}")
-
-
-def _endpoint(settings: Redis, reactor: Any) -> IStreamClientEndpoint:
-    """Where the settings point to. Raises StartError when the certificates cannot be read."""
-    if settings.socket:
-        return UNIXClientEndpoint(reactor, settings.socket, CONNECT_TIMEOUT)
-    tcp = HostnameEndpoint(reactor, settings.server, settings.port, timeout=CONNECT_TIMEOUT)
-    if not settings.tls:
-        return tcp
-    trust = _certificates(settings.tls_ca_file) if settings.tls_ca_file else platformTrust()
-    return wrapClientTLS(optionsForClientTLS(settings.server, trust), tcp)
-
-
-def _certificates(path: str) -> Any:
-    try:
-        certificates = [Certificate.loadPEM(block) for block in PEM.findall(Path(path).read_bytes())]
-    except Exception as error:
-        raise StartError(f"redis.tls_ca_file: cannot read {path}: {error}") from None
-    if not certificates:
-        raise StartError(f"redis.tls_ca_file: no certificate in {path}")
-    return trustRootFromCertificates(certificates)

@@ -26,6 +26,16 @@ TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see
 HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
 SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took samples, and the last event then
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
+PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that processes came to last
+PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign of life (epoch, Redis's clock)
+AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a fail-over and have not come since
+BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
+UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
+
+
+def pace(kind: str, who: str) -> str:
+    """String: when (epoch) a token or an address has used its share of requests; expires then."""
+    return f"vmpooler__x__pace__{kind}__{who}"
 
 
 def queue(queue: Queue, pool: str) -> str:

@@ -67,10 +67,10 @@ class Queues:
         return await self._did("forget", pool, vm, now, more, (times.text(now), _seconds(seconds), self._data_ttl))
 
     async def discover(self, pool: str, vm: str, stamped: bool, now: float) -> bool:
-        """none -> discovered."""
+        """none -> discovered; or running, soon after a fail-over that may have lost its checkout."""
         others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
-        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others)
-        return await self._did("discover", pool, vm, now, more, (int(stamped),))
+        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others, keys.UNCERTAIN)
+        return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now)))
 
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
         """discovered -> none."""

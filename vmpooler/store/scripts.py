@@ -16,7 +16,9 @@ USES = "-- uses: "
 
 BEGINNINGS = {
     "RECORD": keys.RECORD,
+    "HISTORY": keys.HISTORY,
     "RUNNING": keys.queue(Queue.RUNNING, ""),
+    "ACTIVE": keys.active(""),
     "TOKEN": keys.TOKEN,
     "TOKENS": keys.TOKENS,
     "HELD": keys.HELD,
@@ -26,6 +28,9 @@ BEGINNINGS = {
 
 HEAD = f"local {', '.join(BEGINNINGS)} = {', '.join(repr(key) for key in BEGINNINGS.values())}"
 """What stands in front of every script."""
+
+LASTING = ("checkout", "complete", "change", "request", "add_token", "drop_token")
+"""What is promised to clients, or leads to the end of a VM: where the settings say so, replicas must have it."""
 
 
 @attrs.frozen

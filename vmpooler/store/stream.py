@@ -35,7 +35,8 @@ class Caller(Protocol):
 
 class EventStream:
     """Tells every listener each event from the moment of the start on, in order and once. Events that happen while
-    Redis is away are told when it is back, while the stream still holds them."""
+    Redis is away are told when it is back, while the stream still holds them. A Redis that lacks its last events gives
+    out ids that are no larger than theirs: what has these is told, too."""
 
     log = Logger()
 
@@ -44,6 +45,7 @@ class EventStream:
         self._clock = clock
         self._listeners: list[Listener] = []
         self._last = ""
+        self._begun = False
         self._running: Deferred[None] | None = None
 
     def listen(self, listener: Listener) -> None:
@@ -63,11 +65,12 @@ class EventStream:
     async def _read(self) -> None:
         while True:
             try:
-                self._last = self._last or await self._newest()
+                await self._begin()
                 reply = await self._connection.call(
                     "XREAD", "COUNT", 500, "BLOCK", int(BLOCK * 1000), "STREAMS", keys.EVENTS, self._last
                 )
             except StoreAway:
+                self._begun = False
                 await deferLater(self._clock, AGAIN)
                 continue
             except StoreFault as fault:
@@ -77,6 +80,13 @@ class EventStream:
             for _, entries in reply or ():
                 self._tell(entries)
                 await deferLater(self._clock, REST)
+
+    async def _begin(self) -> None:
+        """At the first reading, and at the first of a Redis that was away, see where the stream ends."""
+        if not self._begun:
+            newest = await self._newest()
+            self._last = min(self._last or newest, newest, key=_order)
+            self._begun = True
 
     async def _newest(self) -> str:
         entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
@@ -93,3 +103,7 @@ class EventStream:
                     listener(event)
                 except Exception:
                     self.log.failure("a listener failed on event {id}", id=id)
+
+
+def _order(id: str) -> tuple[int, ...]:
+    return tuple(map(int, id.split("-")))

@@ -7,14 +7,14 @@ from typing import Any
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.connection import Caller
 from vmpooler.store.scripts import load
 
 
 class Vms:
     """The records of VMs, and their histories."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Caller) -> None:
         self._connection = connection
 
     async def record(self, vm: str) -> Mapping[str, str]:

@@ -13,17 +13,17 @@ Note [Why not txredisapi as it comes]
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import hiredis
 import txredisapi
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from vmpooler.domain.errors import Invalid, StoreAway
+from vmpooler.domain.errors import Invalid, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 
 Value = str | bytes | int | float
@@ -33,6 +33,11 @@ _pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: igno
 
 ServerError = txredisapi.ResponseError
 """What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
+
+
+def told(error: object) -> str:
+    """What an error says, without what it quotes of a command that Redis does not know: a password, or a token."""
+    return str(error).partition(", with args beginning with")[0]
 
 
 class Wire(txredisapi.HiredisProtocol):
@@ -51,6 +56,7 @@ class Wire(txredisapi.HiredisProtocol):
         )
         self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
         self._watchdog: IDelayedCall | None = None
+        self._greeting: Deferred[None] = succeed(None)
         self._end = ""
 
     @property
@@ -59,13 +65,19 @@ class Wire(txredisapi.HiredisProtocol):
         return bool(self._ready)
 
     @property
+    def lost(self) -> bool:
+        """Whether it has ended."""
+        return bool(self._end)
+
+    @property
     def load(self) -> int:
         """How many commands wait for their answer."""
         return len(self._unanswered)
 
     def connectionMade(self) -> None:
-        """Greet Redis; the wire is ready when it has answered."""
-        Deferred.fromCoroutine(self._greet()).addErrback(self._refused)
+        """Greet Redis; the wire is ready when it has answered, and welcomes us."""
+        self._greeting = Deferred.fromCoroutine(self._greet())
+        self._greeting.addErrback(self._refused)
 
     async def _greet(self) -> None:
         if self.password is not None:
@@ -73,6 +85,7 @@ class Wire(txredisapi.HiredisProtocol):
         if self.dbid is not None:
             await self.select(self.dbid)
         await self.execute_command("PING")
+        await self.factory.welcome(self)
         self._ready = True
         self.factory.tell("")
         waiting, self._waiting_for_connect = self._waiting_for_connect, []
@@ -80,8 +93,8 @@ class Wire(txredisapi.HiredisProtocol):
             waiter.callback(self)
 
     def _refused(self, failure: Failure) -> None:
-        failure.trap(ServerError, StoreAway)
-        self.cut(failure.getErrorMessage())
+        failure.trap(ServerError, VmpoolerError, CancelledError)
+        self.cut(told(failure.value))
 
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
@@ -138,12 +151,18 @@ class Wire(txredisapi.HiredisProtocol):
         unanswered, self._unanswered = self._unanswered, deque()
         for _, answer in unanswered:
             answer.errback(StoreAway(f"Redis is away: {self._end}", sent=True))
+        self._greeting.cancel()
+
+
+async def _at_once(wire: Wire) -> None:
+    """Nothing else is to be done first."""
 
 
 class Wires(txredisapi.RedisFactory):
     """Keeps ``size`` wires alive, for ever: it tries again after 0.1 s, doubled up to 2 s, with some jitter.
 
     ``tell`` is called with the reason whenever a wire ends or cannot be had, and with "" when Redis answers.
+    ``welcome`` says of a wire that Redis answers on when other commands may follow; it raises what keeps them away.
     """
 
     protocol = Wire
@@ -152,7 +171,13 @@ class Wires(txredisapi.RedisFactory):
     maxDelay = 2
 
     def __init__(
-        self, settings: Redis, size: int, reply_timeout: float, clock: IReactorTime, tell: Callable[[str], None]
+        self,
+        settings: Redis,
+        size: int,
+        reply_timeout: float,
+        clock: IReactorTime,
+        tell: Callable[[str], None],
+        welcome: Callable[[Wire], Awaitable[None]] = _at_once,
     ) -> None:
         super().__init__(
             "vmpooler",
@@ -166,6 +191,7 @@ class Wires(txredisapi.RedisFactory):
         )
         self.clock = clock
         self.tell = tell
+        self.welcome = welcome
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         """Begin."""
@@ -179,6 +205,12 @@ class Wires(txredisapi.RedisFactory):
         """Cut that wire and all others: one thread of Redis serves them all, they would only hang in their turn."""
         for each in {wire, *self.pool}:
             each.cut(why)
+
+    def cut(self, why: str) -> None:
+        """Cut all wires, also those that are not ready yet; they are made anew."""
+        for slot in self.slots:
+            if slot.protocol is not None:
+                slot.protocol.cut(why)
 
     def close(self) -> Deferred[Any]:
         """End all wires and try no more; fires when they are gone."""

@@ -3,6 +3,8 @@
 import secrets
 from typing import Any
 
+from twisted.web.resource import Resource
+
 from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
@@ -13,6 +15,7 @@ from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
+from vmpooler.store.rates import Rates
 from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
@@ -24,6 +27,7 @@ from vmpooler.web.desk import Desk
 from vmpooler.web.events import Events
 from vmpooler.web.feed import Feed
 from vmpooler.web.files import Files
+from vmpooler.web.gate import Gate
 from vmpooler.web.history import HistoryRoutes
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
@@ -59,9 +63,9 @@ class Api:
         app: JsonApp | None = None,
     ) -> None:
         self._reactor = reactor
+        self._settings = settings
         app = app or JsonApp()
         self._under_way = app.under_way
-        self._listeners = settings.general.event_clients
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
@@ -83,11 +87,17 @@ class Api:
         self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
         self.heard = self._feed.heard
         events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
-        self._root = Root(app.resource(), events, Files(), self._under_way)
+        self._root = Root(app.resource(), events, Files(), self._under_way, settings.limits.requests)
+        self._entrance: Resource = self._root
+        if settings.limits.rate:
+            rates, tokens = Rates(connection, settings.limits), settings.auth is not None
+            self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, reactor)
 
     def site(self, most: int | None = None) -> Site:
         """What a port listens with, for so many connections at the most; by default as many as there is room for."""
-        return Site(self._root, self._reactor, room(self._listeners) if most is None else most)
+        limits, listeners = self._settings.limits, self._settings.general.event_clients
+        most = room(limits.connections, listeners) if most is None else most
+        return Site(self._entrance, self._reactor, limits, most)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be

@@ -24,6 +24,9 @@ HEADERS = {
 
 MANY = "as many clients as may (config.event_clients) are listening to events already"
 
+LATER = "10"
+"""Seconds after which to ask again."""
+
 ENDING = "the service is about to end"
 
 
@@ -48,6 +51,7 @@ class Events(Resource):
         if wanted is None:
             return written(request, 404, {"ok": False})
         if self._feed.closed or len(self._feed.listeners) >= self._most:
+            request.setHeader("Retry-After", LATER)
             return written(request, 503, {"ok": False, "message": ENDING if self._feed.closed else MANY})
         for name, value in HEADERS.items():
             request.setHeader(name, value)

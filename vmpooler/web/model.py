@@ -84,6 +84,8 @@ class Model:
             if not self.ready:
                 await self._first()
             await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched], now)
+        except CancelledError:
+            raise
         except StoreAway:
             self.ready = False
             return False

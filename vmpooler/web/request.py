@@ -9,6 +9,7 @@ of 170 µs that a checkout took.
 
 import re
 from functools import lru_cache
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -18,11 +19,8 @@ from twisted.web.http import RESPONSES, datetimeToString
 
 from vmpooler.web import text
 
-BODY_MOST = 64 << 10
-"""Bytes that a body may have."""
-
 IGNORED_MOST = 16 << 20
-"""Bytes of a body that was refused which are still read, so that its client gets to see the answer."""
+"""Bytes of what was refused that are still read, so that its client gets to see the answer."""
 
 ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
 """How a target begins that has the host in it, as a proxy is sent it."""
@@ -31,14 +29,16 @@ ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
 class Request(server.Request):
     """A request whose body stays small, and is nothing but bytes.
 
-    A body beyond BODY_MOST is answered with 413 as soon as that shows. ``gone``: the client has hung up. ``told``: what
-    the log may say of it, which is its route: a path may have a token in it.
+    A body beyond ``limits.body_bytes`` is answered with 413 as soon as that shows. ``gone``: the client has hung up.
+    ``inside``: it counts among those that are worked on. ``told``: what the log may say of it, which is its route: a
+    path may have a token in it.
     """
 
     channel: Any
     transport: Any
     content: BytesIO
     gone = False
+    inside = False
     told = "a request"
     _refused = False
     _received = 0
@@ -68,16 +68,17 @@ class Request(server.Request):
         self.content = BytesIO()
         # Clients send JSON under any type; Twisted would take a body for a form, and refuse one that is none.
         self.requestHeaders.removeHeader(b"content-type")
-        if length is not None and length > BODY_MOST:
+        if length is not None and length > self.channel.site.limits.body_bytes:
             self.requestHeaders.removeHeader(b"expect")
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
         """More of the body."""
+        most = self.channel.site.limits.body_bytes
         before, self._received = self._received, self._received + len(data)
-        if self._received <= BODY_MOST:
+        if self._received <= most:
             super().handleContentChunk(data)
-        elif before <= BODY_MOST and not self._refused:
+        elif before <= most and not self._refused:
             self._refuse()
         elif self._received > IGNORED_MOST:
             self.transport.abortConnection()
@@ -126,10 +127,16 @@ class Request(server.Request):
 
     def _refuse(self) -> None:
         self._refused = True
-        body = text.of({"ok": False, "message": f"the body is larger than {BODY_MOST} bytes"})
-        head = ["HTTP/1.1 413 Request Entity Too Large", "Connection: close", f"Content-Length: {len(body)}"]
-        head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
-        self.channel.write("\r\n".join([*head, "", ""]).encode() + body)
+        most = self.channel.site.limits.body_bytes
+        self.channel.write(refusal(413, f"the body is larger than {most} bytes"))
+
+
+def refusal(status: int, message: str) -> bytes:
+    """The answer, as it is sent, to what does not become a request; its connection is to be closed."""
+    body = text.of({"ok": False, "message": message})
+    head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close", f"Content-Length: {len(body)}"]
+    head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 @lru_cache(maxsize=1)

@@ -25,8 +25,14 @@ DATA = (["stats"], ["history"], ["pools"], ["vms"])
 """What below the page's path is data, and no file."""
 
 
+FREE = (["healthz"], ["readyz"])
+"""What watches over the service is never told to come back later."""
+
+BUSY = {"ok": False, "message": "as many requests as may be (limits.requests) are under way"}
+
+
 class Root(Resource):
-    """All paths: it makes them plain, and hands them to the routes.
+    """All paths: it makes them plain, and hands them to the routes, at most ``most`` requests at once.
 
     ``ending``: the service is about to end, and connections are closed after their answer.
     """
@@ -34,8 +40,10 @@ class Root(Resource):
     isLeaf = True
     ending = False
 
-    def __init__(self, routes: IResource, events: Events, page: Files, under_way: UnderWay) -> None:
+    def __init__(self, routes: IResource, events: Events, page: Files, under_way: UnderWay, most: int) -> None:
         super().__init__()
+        self._most = most
+        self._inside = 0
         self._routes = routes
         self._events = events
         self._page = page
@@ -44,7 +52,7 @@ class Root(Resource):
     def render(self, request: Request) -> bytes | int:
         """Answer, later mostly."""
         self._under_way.begin()
-        request.notifyFinish().addBoth(lambda _: self._under_way.end())
+        request.notifyFinish().addBoth(self._over, request)
         if self.ending:
             request.channel.persistent = False
             request.setHeader("Connection", "close")
@@ -61,9 +69,27 @@ class Root(Resource):
             return self._events.render(request)
         if parts[:1] == [PAGE] and parts[1:2] not in DATA:
             return self._page.answer(request, parts[1:])
+        if parts not in FREE:
+            if self._inside >= self._most:
+                request.setHeader("Retry-After", "1")
+                return written(request, 503, BUSY)
+            self._inside += 1
+            request.inside = True
         request.prepath, request.postpath = [], [part.encode() for part in parts]
         answer: bytes | int = self._routes.render(request)
         return answer
+
+    def _over(self, _: object, request: Request) -> None:
+        self._inside -= request.inside
+        self._under_way.end()
+
+
+def is_free(path: bytes) -> bool:
+    """Whether a path is of what costs next to nothing and must always be seen: the page's files, and how we do."""
+    parts = segments(path) or []
+    if parts[:1] == [PAGE]:
+        return parts[1:2] not in (*DATA, ["events"])
+    return (parts[2:] if parts[:2] == PREFIX else parts) in FREE
 
 
 def moved(request: Request, where: str) -> bytes:

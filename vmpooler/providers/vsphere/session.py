@@ -69,6 +69,8 @@ class Stub(SoapAdapter.SoapStubAdapter):
         with self.lock:
             self._in_use.discard(connection)
         super().ReturnConnection(connection)
+        if self._ended:
+            self.DropConnections()  # :meth:`end` may have dropped the others before
 
     def end(self) -> None:
         """Let no call begin, and have those under way fail."""

@@ -24,7 +24,7 @@ LONGEST_WAIT = 20
 
 TASK_PROPERTIES = ("info.state", "info.error", "info.result")
 
-FIRST, MOST, WRONG = 0.2, 60.0, 300.0
+FIRST, MOST, WRONG = 0.2, 15.0, 300.0
 """Seconds before the first and the later attempts to log in again, and with a login that was refused."""
 
 STEADY = 10.0

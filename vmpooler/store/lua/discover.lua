@@ -1,9 +1,15 @@
--- uses: prelude
+-- uses: prelude, held, quarantine
 -- Note a VM that is in the inventory and in no queue.
---   KEYS[4] discovered, [5] since when unexplained, [6..9] the other queues
---   ARGV[6] 1 when it carries a stamp of ours, else 0
+--   KEYS[4] discovered, [5] since when unexplained, [6..9] the other queues, [10] the mark of a
+--   fail-over that may have lost checkouts
+--   ARGV[6] 1 when it carries a stamp of ours, else 0; [7] now as text
 -- Returns 1, or 0 when it does stand in a queue.
 for i = 6, 9 do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 0 end end
+local why = ARGV[6] == '1' and redis.call('GET', KEYS[10])
+if why and redis.call('SISMEMBER', KEYS[4], vm) == 0 then
+  quarantine(pool, vm, why, ARGV[7])
+  return 1
+end
 if redis.call('SADD', KEYS[4], vm) == 0 then return 0 end
 redis.call('HSET', KEYS[5], vm, now)
 emit('discovered', '', {'stamped', ARGV[6]})

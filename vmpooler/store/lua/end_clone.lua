@@ -10,5 +10,7 @@ if ARGV[6] == '' then return 1 end
 redis.call('HSET', KEYS[2], 'clone_time', ARGV[6])
 note_daily(KEYS[6], pool .. ':' .. vm, ARGV[6], ARGV[7])
 emit('cloned', '', {'seconds', ARGV[6]})
-if redis.call('HDEL', KEYS[7], ':clone') == 1 then emit('recovered', '', {'subject', ':clone'}, nil, nil, false) end
+if redis.call('HDEL', KEYS[7], ':clone') == 1 then
+  emit('recovered', '', {'subject', ':clone'}, {pool = pool, vm = ''}, nil, false)
+end
 return 1

@@ -1,0 +1,1 @@
+"""What the service costs, measured beside what it cannot do without. ``make bench`` runs all of it."""

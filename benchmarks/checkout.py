@@ -1,0 +1,126 @@
+"""A checkout of one VM over HTTP, beside what it cannot do without.
+
+Note [What is ready]
+
+A round takes tens of thousands of VMs, and none may be refused: that would be quick. So before each round Redis is
+emptied, and the ready queues of many pools are filled anew. Many, for Redis looks for a member of a set from one end
+on, and one large set that is eaten up from that end costs it more than any pool that is refilled.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import attrs
+
+from benchmarks import api, floor, redis, stock
+from benchmarks.api import Api
+from benchmarks.floor import Floor
+from benchmarks.redis import Redis
+from benchmarks.rounds import Rounds, Server, alternate, compared, middle, rate, ratio
+from benchmarks.row import Row, absent
+from benchmarks.scale import Scale
+from benchmarks.wrk import Load
+
+FASTEST = 16_000
+"""Checkouts a second that there are VMs for."""
+
+WHAT, LATENCY = "checkout of one VM", "its latency at half that load (p99)"
+
+OF_BARE, OF_KLEIN, OF_LATENCY = 0.5, 2.5, 5.0
+
+
+@attrs.frozen
+class Stage:
+    """The three servers, and the command that our service sends for a checkout from the first pool."""
+
+    ours: Api
+    bare: Floor
+    klein: Floor
+    command: Sequence[bytes]
+    socket: str
+    redis: Redis
+    pools: int
+    ready: int
+
+    def refill(self, name: str = "") -> None:
+        """Have every pool full, and no VM anywhere else."""
+        stock.refill(self.redis, self.pools, self.ready)
+
+
+@contextmanager
+def stage(scale: Scale) -> Iterator[Stage]:
+    """All that a checkout is compared with."""
+    ready = enough(scale)
+    with api.redis() as (socket, connection), Api(stock.config(socket, scale.pools)) as ours:
+        stock.refill(connection, scale.pools, ready)
+        answer = ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
+        command = overheard(socket, ours)
+        sha, count = command[1].decode(), int(command[2])
+        words = [each.decode() for each in command[3:]]
+        script = {"path": socket, "sha": sha, "keys": words[:count], "args": words[count:], "pool": stock.pool(0)}
+        with floor.bare(answer.body, answer.headers) as bare, Floor("klein", script) as klein:
+            yield Stage(ours, bare, klein, command, socket, connection, scale.pools, ready)
+
+
+def enough(scale: Scale) -> int:
+    """How many VMs of each pool last for a turn."""
+    return max(20, scale.seconds * FASTEST // scale.pools)
+
+
+def overheard(socket: str, ours: Api) -> list[bytes]:
+    """The one command that our service sends to Redis for a checkout."""
+    pool = stock.pool(0).encode()
+    with Redis(socket) as listening:
+        commands = map(redis.words, listening.watch())
+        ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
+        return next(each for each in commands if each[0].upper() == b"EVALSHA" and any(pool in word for word in each))
+
+
+def measure(scale: Scale) -> list[Row]:
+    """The rows of the table."""
+    load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
+    with stage(scale) as there:
+        servers: dict[str, Server] = {"ours": there.ours, "bare": there.bare, "klein": there.klein}
+        rounds = alternate(servers, dict.fromkeys(servers, load), scale, there.refill)
+        calm = alternate(servers, at_half(rounds, load), scale, there.refill)
+        return [
+            compared(rounds, "bare", f"{WHAT}, beside a bare resource", OF_BARE),
+            compared(rounds, "klein", f"{WHAT}, beside a plain klein route", OF_KLEIN),
+            script(there, scale),
+            latency(calm),
+        ]
+
+
+def at_half(rounds: Rounds, load: Load) -> dict[str, Load]:
+    """The loads under which ours, and the bare resource, answer half as often as ours can."""
+    cycle = 2000 * load.connections / middle(rounds["ours"], rate)
+    busy = middle(rounds["ours"], lambda run: run.p50) / 4
+    return {
+        "ours": attrs.evolve(load, pause=max(1, round(cycle - busy))),
+        "bare": attrs.evolve(load, pause=round(cycle)),
+    }
+
+
+def script(there: Stage, scale: Scale) -> Row:
+    """What Redis can do of it."""
+    what = f"{WHAT}: its script alone"
+    if not redis.has_tool():
+        return absent(what, "", f"needs {redis.TOOL}")
+    there.refill()
+    first = stock.pool(0).encode()
+    random = first.replace(b"%012d" % 0, b"__rand_int__")
+    command = [word.replace(first, random) for word in there.command]
+    found = redis.rate(there.socket, command, there.pools * there.ready // 2, scale.connections, scale.pools)
+    return Row(what, "", f"{found:,.0f}/s", figures={"a second": found})
+
+
+def latency(calm: Rounds) -> Row:
+    """How long a checkout takes while there is time."""
+    of_p99 = ratio(calm, "ours", "bare", lambda run: run.p99)
+
+    def told(name: str) -> str:
+        p50, p99 = middle(calm[name], lambda run: run.p50), middle(calm[name], lambda run: run.p99)
+        return f"{p99:.1f} ms (p50 {p50:.1f}) at {middle(calm[name], rate):,.0f}/s"
+
+    asked = f"below x {OF_LATENCY:g}"
+    return Row(LATENCY, told("ours"), told("bare"), f"x {of_p99:.1f}", asked, of_p99 < OF_LATENCY, {"p99": of_p99})

@@ -1,0 +1,81 @@
+"""Which core does what: what is measured has the first for itself, everything else shares the others.
+
+On a machine with one core nothing is bound to any.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ALL = sorted(os.sched_getaffinity(0))
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Leave the first core to what is on the stage; what is started meanwhile does so too."""
+    os.sched_setaffinity(0, ALL[1:] or ALL)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ALL)
+
+
+def stage(pid: int) -> None:
+    """Bind a process, with all its threads, to the first core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), ALL[:1])
+
+
+def release(pid: int) -> None:
+    """Let a process run on any core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), ALL)
+
+
+class Others:
+    """How much of this machine other programs take, from the moment when this is made on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before = _others()
+
+    @property
+    def share(self) -> float:
+        """Percent of all cores so far."""
+        return 100 * (_others() - self._before) / (time.monotonic() - self._began) / len(ALL)
+
+
+def _others() -> float:
+    """Seconds of CPU that were used or taken away, but by this process and by those that it started and that ended."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:9])
+    own = os.times()
+    ours = own.user + own.system + own.children_user + own.children_system
+    return (user + nice + system + sum(interrupts)) / TICKS - ours
+
+
+class Usage:
+    """What a process uses."""
+
+    def __init__(self, pid: int) -> None:
+        self._folder = Path(f"/proc/{pid}")
+
+    @property
+    def cpu(self) -> float:
+        """Seconds so far, in steps of a hundredth."""
+        fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory(self) -> int:
+        """Kibibytes that it holds now."""
+        lines = (self._folder / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+    @property
+    def files(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(self._folder / "fd"))

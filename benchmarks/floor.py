@@ -1,0 +1,136 @@
+"""Floors: servers that do the least for the same answer, each in a process of its own.
+
+``python -m benchmarks.floor`` reads what to be as JSON from standard input, and says on which port it listens.
+
+- ``bare``: a resource of twisted.web that returns the same bytes under the same headers, whatever is asked.
+- ``klein``: a route of klein that awaits the same script by txredisapi, as anyone would write it.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+import txredisapi
+from klein import Klein
+from twisted.internet import reactor as installed
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Site
+
+from benchmarks import cores
+from vmpooler.embedded.program import guarded
+
+ROOT = Path(__file__).parents[1]
+
+reactor: Any = installed
+
+
+class Bare(Resource):
+    """The same bytes, always."""
+
+    isLeaf = True
+
+    def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__()
+        self._body = body
+        self._headers = headers
+
+    def render_GET(self, request: Any) -> bytes:
+        """Answer."""
+        for name, value in self._headers.items():
+            request.setHeader(name, value)
+        return self._body
+
+    render_POST = render_GET
+
+
+def klein(path: str, sha: str, keys: list[str], args: list[str], pool: str) -> IResource:
+    """The route of a checkout. ``keys`` and ``args`` are those of the script for ``pool``."""
+    app = Klein()
+    redis = txredisapi.lazyUnixConnectionPool(path, convertNumbers=False)
+
+    @app.route("/api/v1/vm/<wanted>", methods=["POST"])
+    async def checkout(request: Any, wanted: str) -> bytes:
+        ours = [key.replace(pool, wanted) for key in keys]
+        reply = await redis.evalsha(sha, ours, [each.replace(pool, wanted) for each in args])
+        request.setHeader("Content-Type", "application/json")
+        if reply[0] != "ok":
+            request.setResponseCode(503)
+            return b'{"ok": false}'
+        return json.dumps({"ok": True, wanted: {"hostname": reply[3]}}, indent=2).encode()
+
+    resource: IResource = app.resource()
+    return resource
+
+
+class Quiet(Site):
+    """Writes no access log."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Nothing."""
+
+
+def serve(resource: IResource) -> None:
+    """Listen until killed."""
+    site = Quiet(resource)
+    port = reactor.listenTCP(0, site, backlog=100, interface="127.0.0.1")
+    print(port.getHost().port, flush=True)
+    reactor.run()
+
+
+@attrs.define
+class Floor:
+    """A floor as a process on the stage. Used as a context manager, it listens, and is gone at the end."""
+
+    kind: str
+    told: Mapping[str, Any]
+    url: str = ""
+    pid: int = 0
+    _process: "subprocess.Popen[str] | None" = None
+
+    def __enter__(self) -> Self:
+        command = guarded([sys.executable, "-m", "benchmarks.floor"])
+        pipe = subprocess.PIPE
+        self._process = process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe)
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("a process without pipes")
+        process.stdin.write(json.dumps({"kind": self.kind, **self.told}))
+        process.stdin.close()
+        self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        self.pid = process.pid
+        cores.stage(self.pid)
+        return self
+
+    @property
+    def pids(self) -> list[int]:
+        """The one."""
+        return [self.pid]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
+
+
+def bare(body: bytes, headers: Mapping[str, str]) -> Floor:
+    """The floor of a server that has the answer already."""
+    return Floor("bare", {"body": body.decode(), "headers": dict(headers)})
+
+
+def main() -> None:
+    """Be what standard input says."""
+    told = json.load(sys.stdin)
+    kind = told.pop("kind")
+    serve(klein(**told) if kind == "klein" else Bare(told["body"].encode(), told["headers"]))
+
+
+if __name__ == "__main__":
+    main()

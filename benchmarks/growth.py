@@ -1,0 +1,186 @@
+"""What a service costs that has nothing to do, and how that grows with its pools: all full, a third of the VMs in use.
+
+VMs are put into Redis and into the simulated hypervisor directly. Some of them are due to be checked at any time.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks import api, redis, stock
+from benchmarks.api import Staged
+from benchmarks.cores import Usage
+from benchmarks.redis import Redis
+from benchmarks.row import Row
+from benchmarks.scale import Scale
+from tests.service.process import until
+from vmpooler.domain.guest import Stamp
+from vmpooler.domain.model import NOBODY, Queue
+from vmpooler.domain.pace import ROUND
+from vmpooler.providers.dummy.memory import Memory
+from vmpooler.providers.dummy.vm import Vm
+
+READY, RUNNING = 40, 20
+"""VMs of each pool."""
+
+GROUPS = 5
+"""So many moments at which a pool's ready VMs were checked last."""
+
+CHECK_EVERY = 900.0
+"""Seconds between two checks of a VM."""
+
+IDLE = 100
+"""Pools of the installation that the targets are for."""
+
+CPU, MEMORY, CONNECTIONS, COMMANDS = 5.0, 200.0, 10, 20.0
+"""Percent of a core, MiB, of Redis, sent a second."""
+
+SLACK = 1.5
+"""How much more than in proportion counts as linear: what is fixed is small, and the machine is noisy."""
+
+SETTLES = 20.0
+"""Seconds that the start may take to be over."""
+
+BAR = 40
+
+
+@attrs.frozen
+class Cost:
+    """What was seen: percent of a core, MiB, connections to Redis, commands sent a second, Redis's percent of a core,
+    and whether every pool had its round."""
+
+    pools: int
+    cpu: float
+    memory: float
+    connections: int
+    commands: float
+    redis: float
+    alive: bool
+
+    @property
+    def vms(self) -> int:
+        """How many there are."""
+        return self.pools * (READY + RUNNING)
+
+
+def measure(scale: Scale) -> list[Row]:
+    """The cost of each size; that of the usual one has targets, and that of the last is held against the one before."""
+    costs = [cost(pools, scale.idle) for pools in scale.growth]
+    return [*(row(each) for each in costs), *([curve(costs)] if len(costs) > 1 else [])]
+
+
+def row(cost: Cost) -> Row:
+    """The line of one size."""
+    shown = f"{cost.cpu:.1f} %, {cost.memory:.0f} MiB, {cost.connections} connections, {cost.commands:.1f}/s"
+    if not cost.alive:
+        shown += "; **its rounds do not end**"
+    figures = attrs.asdict(cost)
+    what = f"idle: {cost.pools} pools, {cost.vms:,} VMs"
+    if cost.pools != IDLE:
+        return Row(what, shown, figures=figures)
+    asked = f"below {CPU:g} %, {MEMORY:g} MiB, {CONNECTIONS}, {COMMANDS:g}/s"
+    met = (
+        cost.alive
+        and cost.cpu < CPU
+        and cost.memory < MEMORY
+        and cost.connections < CONNECTIONS
+        and cost.commands < COMMANDS
+    )
+    return Row(what, shown, target=asked, met=met, figures=figures)
+
+
+def curve(costs: Sequence[Cost]) -> Row:
+    """How the cost grows from the last size but one to the last, in percent of a core for a thousand VMs."""
+    before, last = costs[-2:]
+    of_cpu = (last.cpu / last.vms) / (max(before.cpu, 0.01) / before.vms)
+    of_memory = (last.memory / last.vms) / (before.memory / before.vms)
+    return Row(
+        f"growth: {last.pools} pools beside {before.pools}, for each VM",
+        f"{1000 * last.cpu / last.vms:.2f} % of a core for 1,000 VMs",
+        f"{1000 * before.cpu / before.vms:.2f} %",
+        f"CPU x {of_cpu:.2f}, memory x {of_memory:.2f}",
+        f"linear or better (x {SLACK:g})",
+        of_cpu <= SLACK and of_memory <= SLACK and last.alive,
+        {"cpu": of_cpu, "memory": of_memory},
+    )
+
+
+def chart(rows: Sequence[Row]) -> str:
+    """The curve drawn: percent of a core for a thousand VMs."""
+    sizes = [row.figures for row in rows if "pools" in row.figures]
+    vms = [(READY + RUNNING) * each["pools"] / 1000 for each in sizes]
+    ours, theirs = ([each[of] / count for each, count in zip(sizes, vms, strict=True)] for of in ("cpu", "redis"))
+    most = max(ours, default=0) or 1
+    bars = ["#" * max(1, round(BAR * share / most)) for share in ours]
+    return "".join(
+        f"{1000 * count:>7,.0f} VMs  {bar:<{BAR}}  {share:.2f} %, Redis {other:.2f} %\n"
+        for count, bar, share, other in zip(vms, bars, ours, theirs, strict=True)
+    )
+
+
+def cost(pools: int, seconds: int) -> Cost:
+    """What so many pools cost while nothing happens."""
+    now = time.time()
+    with api.redis() as (socket, reading):
+        service = Staged(stock.config(socket, pools, READY, "providers: {dummy: {filename: dummy.yaml}}\n"))
+        populate(reading, pools, now)
+        remember(service.directory / "dummy.yaml", pools, now)
+        with service:
+            ours, theirs = Usage(service.pid), Usage(redis_pid(reading))
+            settled(ours)
+            connections = reading.call("CLIENT", "LIST").count(b"\n") - 1
+            before = ours.cpu, theirs.cpu
+            sent = redis.sent_during(socket, lambda: time.sleep(seconds)).total()
+            alive = sent >= pools or seconds < ROUND
+            used = [100 * (usage.cpu - was) / seconds for usage, was in zip((ours, theirs), before, strict=True)]
+            return Cost(pools, used[0], ours.memory / 1024, connections, sent / seconds, used[1], alive)
+
+
+def populate(reading: Redis, pools: int, now: float) -> None:
+    """Have all VMs stand in their queues, the ready ones checked at different times."""
+    moments = pools * GROUPS
+    each = READY // GROUPS
+    for number in range(pools):
+        for group in range(GROUPS):
+            vms = [stock.vm(number, group * each + at) for at in range(each)]
+            checked = now - CHECK_EVERY * (group * pools + number) / moments
+            stock.fill(reading, Queue.READY, number, vms, checked)
+        stock.fill(reading, Queue.RUNNING, number, [stock.vm(number, READY + at) for at in range(RUNNING)], now)
+
+
+def remember(path: Path, pools: int, now: float) -> None:
+    """Have the simulated hypervisor know the same VMs."""
+    memory = Memory(path)
+    for vm in imaginary(pools, now - 3600):
+        memory.keep(vm)
+    memory.write()
+
+
+def imaginary(pools: int, then: float) -> Iterator[Vm]:
+    """All of them, made a while ago."""
+    for number in range(pools):
+        for at in range(READY + RUNNING):
+            name, pool = stock.vm(number, at), stock.pool(number)
+            stamp = Stamp(pool, name, then, NOBODY if at >= READY else "")
+            id = number * (READY + RUNNING) + at + 1
+            yield Vm(name=name, pool=pool, number=id, hostname=name, cloned=then, booted=then, stamp=stamp)
+
+
+def settled(usage: Usage) -> None:
+    """Wait until the start is over: half a second in which hardly anything was done."""
+    end = time.monotonic() + SETTLES
+
+    def quiet() -> bool:
+        before = usage.cpu
+        time.sleep(0.5)
+        return usage.cpu - before < 0.1 or time.monotonic() > end
+
+    until(quiet, "the start is over", 2 * SETTLES)
+
+
+def redis_pid(reading: Redis) -> int:
+    """The process of that Redis."""
+    info: bytes = reading.call("INFO", "server")
+    return int(next(line for line in info.splitlines() if line.startswith(b"process_id:")).partition(b":")[2])

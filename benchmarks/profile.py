@@ -1,0 +1,171 @@
+"""``python -m benchmarks.profile checkout|status|vm``: where the time of a process that serves goes.
+
+By py-spy, which looks on from outside a hundred times a second and more; where it is not there, by Python's own
+profiler, which makes every call of a Python function look dearer than it is.
+"""
+
+import argparse
+import pstats
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from benchmarks import api, checkout, reads, stock
+from benchmarks.api import Api
+from benchmarks.scale import FULL, Scale
+from benchmarks.table import columns
+from benchmarks.wrk import Load, run
+
+ROOMS = {
+    "sockets and the reactor": ("/twisted/internet/", "/socket.py", "/twisted/python/util.py"),
+    "chance": ("/random.py", "/secrets.py"),
+    "Deferreds": ("/twisted/internet/defer.py", "/twisted/internet/_producer_helpers.py"),
+    "twisted.web": ("/twisted/web/", "/twisted/protocols/"),
+    "werkzeug": ("/werkzeug/",),
+    "klein": ("/klein/",),
+    "the wire to Redis": ("/vmpooler/store/wire.py", "/vmpooler/store/connection.py", "/txredisapi.py", "/hiredis/"),
+    "JSON": ("/json/",),
+    "ours: web": ("/vmpooler/web/",),
+    "ours: the rest": ("/vmpooler/",),
+}
+"""Parts of paths, by what they are part of. The longest that fits counts."""
+
+ELSEWHERE = "elsewhere"
+
+Seen = Counter[tuple[str, str]]
+"""How much of the time each function, of a file, was at work itself, in whatever unit."""
+
+SHOWN = 15
+"""Functions that are named."""
+
+HEAD = ("share", "where")
+
+
+def room(path: str) -> str:
+    """What a file is part of."""
+    fits = [(len(part), name) for name, parts in ROOMS.items() for part in parts if part in path]
+    return max(fits)[1] if fits else ELSEWHERE
+
+
+class Subject(Protocol):
+    """A service of that kind, and what it is asked."""
+
+    def __call__(self, scale: Scale, kind: type[Api]) -> AbstractContextManager[tuple[Api, Load]]:
+        """Both, as a context."""
+
+
+@contextmanager
+def of_checkout(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
+    """A service with enough VMs for as long as it is looked at."""
+    with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools)) as ours:
+        stock.refill(redis, scale.pools, 2 * checkout.enough(scale))
+        yield ours, Load("POST", f"{reads.VM}/{stock.POOL}", scale.pools, scale.connections)
+
+
+def of_path(path: str) -> Subject:
+    """A service that is asked for what is there."""
+
+    @contextmanager
+    def asked(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
+        with reads.installation(scale, kind) as (ours, _):
+            yield ours, Load("GET", path, connections=scale.connections)
+
+    return asked
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "checkout": of_checkout,
+    "status": of_path(reads.STATUS),
+    "vm": of_path(f"{reads.VM}/{stock.vm(0, 0)}"),
+}
+
+
+def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
+    """What py-spy sees, by how often it sees it."""
+    with subject(scale, Api) as (ours, load), tempfile.NamedTemporaryFile() as file:
+        run(ours.url, ours.pids, load, 1)
+        how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
+        command = [spy, "record", f"--pid={ours.pid}", f"--output={file.name}", *how]
+        looking = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        run(ours.url, ours.pids, load, scale.seconds + 1)
+        _, said = looking.communicate(timeout=30)
+        if looking.returncode:
+            raise RuntimeError(f"py-spy: {said}")
+        return leaves(Path(file.name).read_text())
+
+
+def leaves(stacks: str) -> Seen:
+    """The innermost function of each stack, which py-spy writes as ``outer (path);inner (path) count``."""
+    seen: Seen = Counter()
+    for line in stacks.splitlines():
+        stack, _, count = line.rpartition(" ")
+        name, _, path = stack.rpartition(";")[2].rpartition(" (")
+        seen[path.rstrip(")"), name] += int(count)
+    return seen
+
+
+class Profiled(Api):
+    """A service that watches itself, and writes down what it saw when it ends."""
+
+    @property
+    def seen(self) -> Path:
+        """That file."""
+        return self.directory / "profile"
+
+    def launch(self, *twistd: str) -> "subprocess.Popen[bytes]":
+        """Run it so."""
+        return super().launch("-n", "--pidfile=", "--profiler=cprofile", "--savestats", f"--profile={self.seen}")
+
+
+def counted(scale: Scale, subject: Subject) -> Seen:
+    """What the service sees of itself, by the seconds that it took."""
+    with subject(scale, Profiled) as (ours, load):
+        run(ours.url, ours.pids, load, scale.seconds)
+        ours.stop()
+        known: Any = pstats.Stats(str(ours.directory / "profile"))
+    seen: Seen = Counter()
+    for (path, _, name), (_, _, own, _, callers) in known.stats.items():
+        if "poll" in name:
+            continue  # it waits
+        if path != "~":
+            seen[path, name] += own
+        for (caller, _, _), (_, _, part, _) in callers.items() if path == "~" else ():
+            seen[caller, name] += part
+    return seen
+
+
+def report(seen: Seen) -> str:
+    """Two tables: what is part of what, and the functions that take most."""
+    whole = sum(seen.values()) or 1
+    rooms: Counter[str] = Counter()
+    for (path, _), count in seen.items():
+        rooms[room(path)] += count
+    functions = {f"`{name}`, {'/'.join(Path(path).parts[-2:])}": count for (path, name), count in seen.items()}
+    shares = [
+        [(f"{100 * count / whole:.1f} %", what) for what, count in Counter(each).most_common(SHOWN)]
+        for each in (rooms, functions)
+    ]
+    return "\n".join(columns(HEAD, each) for each in shares)
+
+
+def main() -> None:
+    """Print where the time goes."""
+    parser = argparse.ArgumentParser(prog="benchmarks.profile")
+    parser.add_argument("subject", choices=SUBJECTS)
+    parser.add_argument("--seconds", type=int, default=8, help="how long to look [8]")
+    asked = parser.parse_args()
+    scale, subject = attrs.evolve(FULL, seconds=asked.seconds), SUBJECTS[asked.subject]
+    spy = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")
+    print(report(spied(spy, scale, subject) if spy else counted(scale, subject)), end="")
+
+
+if __name__ == "__main__":
+    main()

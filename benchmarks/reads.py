@@ -1,0 +1,119 @@
+"""Answers that change nothing: ``/status``, ``/vm`` and ``/vm/<host>``, beside a resource that has the same bytes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from benchmarks import api, floor, stock
+from benchmarks.api import Api
+from benchmarks.redis import Redis
+from benchmarks.rounds import Rounds, Server, alternate, compared
+from benchmarks.row import Row
+from benchmarks.scale import Scale
+from benchmarks.wrk import Load
+from vmpooler.domain import times
+from vmpooler.store import keys
+
+STATUS, VM = "/api/v1/status", "/api/v1/vm"
+
+OF_STATUS, OF_VM = 1 / 3, 0.5
+
+A_DAY = 2000
+"""How many VMs were cloned today."""
+
+CHECKOUTS_EVERY = 0.1
+"""Seconds between checkouts while ``/status`` is asked for: an answer that is only quick while nothing happens is not
+worth much."""
+
+EXACT = 1.0
+"""Seconds after which ``/status`` must have a change."""
+
+
+@contextmanager
+def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Redis]]:
+    """A large installation: three of four VMs ready, the others running."""
+    each = scale.vms // scale.pools
+    now = time.time()
+    with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools, each)) as ours:
+        stock.spread(redis, scale.pools, each * 3 // 4, each - each * 3 // 4, now)
+        for key, seconds in ((keys.clone_times(times.day(now)), "21.50"), (keys.boot_times(times.day(now)), "48.25")):
+            for number in range(min(A_DAY, scale.vms)):
+                pool = number % scale.pools
+                redis.call("HSET", key, f"{stock.pool(pool)}:{stock.vm(pool, number)}", seconds)
+        yield ours, redis
+
+
+def status(scale: Scale) -> list[Row]:
+    """``GET /status`` while VMs are checked out, and how soon it tells of one."""
+    with installation(scale) as (ours, _):
+        late = lateness(ours)
+        with checkouts(ours, scale.pools):
+            rounds = beside_bare(ours, STATUS, scale)
+    return [
+        compared(rounds, "bare", f"`GET /status`, {scale.pools} pools, {scale.vms:,} VMs", OF_STATUS),
+        Row(
+            "a checkout shows in `/status`",
+            f"{1000 * late:.0f} ms later",
+            target=f"within {EXACT:g} s",
+            met=late <= EXACT,
+            figures={"late": late},
+        ),
+    ]
+
+
+def vm(scale: Scale) -> list[Row]:
+    """``GET /vm/<host>`` of a running VM, and the list of all pools."""
+    with installation(scale) as (ours, _):
+        host = stock.vm(0, scale.vms // scale.pools - 1)
+        one, names = beside_bare(ours, f"{VM}/{host}", scale), beside_bare(ours, VM, scale)
+    return [
+        compared(one, "bare", "`GET /vm/<host>`", OF_VM),
+        compared(names, "bare", f"`GET /vm`, {scale.pools} pools", OF_VM),
+    ]
+
+
+def beside_bare(ours: Api, path: str, scale: Scale) -> Rounds:
+    """The rounds of ours, and of a resource that returns what ours just did."""
+    answer = ours.asked("GET", path)
+    if answer.status != 200:
+        raise RuntimeError(f"GET {path}: {answer.status}")
+    load = Load("GET", path, connections=scale.connections)
+    with floor.bare(answer.body, answer.headers) as bare:
+        servers: dict[str, Server] = {"ours": ours, "bare": bare}
+        return alternate(servers, dict.fromkeys(servers, load), scale)
+
+
+def lateness(ours: Api) -> float:
+    """Seconds until ``/status`` tells of a checkout."""
+    before = ready(ours)
+    ours.asked("POST", f"{VM}/{stock.pool(0)}")
+    began = time.monotonic()
+    while ready(ours) == before and time.monotonic() < began + 10 * EXACT:
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def ready(ours: Api) -> int:
+    """How many VMs ``/status`` says are ready."""
+    return int(ours.json(STATUS)["capacity"]["current"])
+
+
+@contextmanager
+def checkouts(ours: Api, pools: int) -> Iterator[None]:
+    """Clients who take VMs meanwhile."""
+    over = Event()
+
+    def take() -> None:
+        number = 0
+        while not over.wait(CHECKOUTS_EVERY):
+            ours.asked("POST", f"{VM}/{stock.pool(number % pools)}")
+            number += 1
+
+    thread = Thread(target=take)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

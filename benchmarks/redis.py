@@ -1,0 +1,98 @@
+"""Redis by hand: a client that waits, and what redis-benchmark says."""
+
+import ast
+import csv
+import re
+import shutil
+import socket
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import hiredis
+
+Word = str | bytes | int | float
+
+TOOL = "redis-benchmark"
+
+END = "this is the end of what is watched"
+
+QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
+
+
+class Redis:
+    """A connection over a unix socket, as a context manager. ``asked``: how many commands it sent."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        self._socket.connect(path)
+        self._reader = hiredis.Reader()
+        self.asked = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._socket.close()
+
+    def call(self, *command: Word) -> Any:
+        """The reply to one command; bytes are not decoded. Raises what Redis answers with."""
+        self.asked += 1
+        self._socket.sendall(_packed(command))
+        return self.reply()
+
+    def reply(self) -> Any:
+        """What comes next."""
+        while (reply := self._reader.gets()) is False:
+            data = self._socket.recv(1 << 16)
+            if not data:
+                raise ConnectionError("Redis has gone")
+            self._reader.feed(data)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def watch(self) -> Iterator[bytes]:
+        """Every command that others send from now on, but those of scripts, as a line for :func:`words`."""
+        self.call("MONITOR")
+        return (line for line in iter(self.reply, None) if not line.partition(b'"')[0].endswith(b" lua] "))
+
+
+def words(line: bytes) -> list[bytes]:
+    """What a command is made of."""
+    return [ast.literal_eval('b"' + each.decode("latin-1") + '"') for each in QUOTED.findall(line)]
+
+
+def sent_during(path: str, act: Callable[[], object]) -> Counter[str]:
+    """How often each command is sent to a Redis until ``act`` has returned; those of scripts do not count."""
+    found: Counter[str] = Counter()
+    with Redis(path) as listening, Redis(path) as other:
+        watched = listening.watch()
+        act()
+        other.call("ECHO", END)
+        for line in watched:
+            if END.encode() in line:
+                return found
+            found[words(line)[0].decode().upper()] += 1
+    raise RuntimeError("the end was not seen")
+
+
+def has_tool() -> bool:
+    """Whether redis-benchmark is there."""
+    return shutil.which(TOOL) is not None
+
+
+def rate(path: str, command: Sequence[bytes], count: int, clients: int, spread: int) -> float:
+    """How often a second redis-benchmark can have that command carried out, of ``count`` times. In it ``__rand_int__``
+    is a number of twelve digits below ``spread``."""
+    tool = [TOOL, "-s", path, "-c", str(clients), "-n", str(count), "-r", str(spread), "--csv"]
+    told = subprocess.run([*tool, *command], capture_output=True, text=True, check=True)
+    return float(next(csv.DictReader(told.stdout.splitlines()))["rps"])
+
+
+def _packed(command: Sequence[Word]) -> bytes:
+    words: Any = tuple(each.encode() if isinstance(each, str) else each for each in command)
+    return bytes(hiredis.pack_command(words))

@@ -1,0 +1,42 @@
+"""From the command to the first answer, with a Redis of its own, in an empty folder."""
+
+import time
+from statistics import median
+
+from benchmarks import floor
+from benchmarks.row import Row
+from benchmarks.scale import Scale
+from tests.service.process import Service
+
+MOST = 1.0
+"""Seconds."""
+
+CONFIG = """
+config: {prefix: vm-}
+redis: {server: embedded}
+pools: [{name: debian-12, size: 2}, {name: ubuntu-24, size: 2}]
+"""
+
+
+def measure(scale: Scale) -> list[Row]:
+    """Beside a process that only loads twisted.web and klein, and listens."""
+    pairs = [(serving(), listening()) for _ in range(scale.starts)]
+    ours, bare = (median(each) for each in zip(*pairs, strict=True))
+    shown = f"{ours:.2f} s", f"{bare:.2f} s", f"x {ours / bare:.1f}"
+    return [Row("start-up to serving", *shown, f"below {MOST:g} s", ours < MOST, {"seconds": ours, "bare": bare})]
+
+
+def serving() -> float:
+    """Seconds until our service answers."""
+    began = time.monotonic()
+    with Service(CONFIG) as service:
+        if service.request("GET", "/vm").status != 200:
+            raise RuntimeError(service.said)
+        return time.monotonic() - began
+
+
+def listening() -> float:
+    """Seconds until the floor does."""
+    began = time.monotonic()
+    with floor.bare(b"", {}):
+        return time.monotonic() - began

@@ -1,0 +1,88 @@
+"""Several API processes on one port, beside one: all of them may use all cores, for no core is theirs alone then."""
+
+from contextlib import ExitStack
+from http.client import HTTPConnection
+
+from benchmarks import api, checkout, cores, stock
+from benchmarks.api import Api
+from benchmarks.cores import Usage
+from benchmarks.redis import Redis
+from benchmarks.rounds import Rounds, Server, alternate, cpu, rate, ratio, refused, shown
+from benchmarks.row import Row
+from benchmarks.scale import Scale
+from benchmarks.wrk import Load
+from tests.service.process import Service, processes
+
+ONE = "one"
+
+DEARER = 1.2
+"""How much more CPU a request may cost than with one process."""
+
+
+class Crew(Api):
+    """Some processes that answer, or one."""
+
+    def __init__(self, config: str, count: int = 0) -> None:
+        super().__init__(config, f"--workers={count}")
+
+    @property
+    def workers(self) -> list[int]:
+        """Those that answer, or the one."""
+        return [pid for pid, line in processes(self.directory).items() if "--worker=" in line] or [self.pid]
+
+    @property
+    def pids(self) -> list[int]:
+        """Those, and the one that keeps them."""
+        return [*{self.pid, *self.workers}]
+
+    def start(self) -> None:
+        """Start it anywhere."""
+        Service.start(self)
+        for pid in self.pids:
+            cores.release(pid)
+
+
+def measure(scale: Scale) -> list[Row]:
+    """A line for each number of processes. Each has a Redis of its own: whoever is not asked has nothing to do."""
+    counts = {str(count): count for count in scale.workers}
+    load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
+    with ExitStack() as there:
+        books: dict[str, Redis] = {}
+        crews: dict[str, Crew] = {}
+        for name, count in {ONE: 0, **counts}.items():
+            socket, books[name] = there.enter_context(api.redis())
+            crews[name] = there.enter_context(Crew(stock.config(socket, scale.pools), count))
+        spreads = {name: spread(crew, scale.connections) for name, crew in crews.items()}
+        servers: dict[str, Server] = {**crews}
+        loads = dict.fromkeys(crews, load)
+        ready = checkout.enough(scale)
+        rounds = alternate(servers, loads, scale, lambda name: stock.refill(books[name], scale.pools, ready))
+    return [row(name, rounds, spreads[name]) for name in counts]
+
+
+def spread(crew: Crew, connections: int) -> list[int]:
+    """How many of so many connections each process has."""
+    workers = [Usage(pid) for pid in crew.workers]
+    before = [usage.files for usage in workers]
+    with ExitStack() as clients:
+        for _ in range(connections):
+            client = HTTPConnection("127.0.0.1", crew.port, timeout=30)
+            clients.callback(client.close)
+            client.request("GET", "/api/v1/vm")
+            client.getresponse().read()
+        return [usage.files - had for usage, had in zip(workers, before, strict=True)]
+
+
+def row(name: str, rounds: Rounds, taken: list[int]) -> Row:
+    """The line of one number."""
+    lost = refused({name: rounds[name]})
+    of_rate, of_cpu = ratio(rounds, name, ONE, rate), ratio(rounds, name, ONE, cpu)
+    return Row(
+        f"{name} API processes, beside one",
+        f"{shown(rounds[name])}, {lost} refused, connections {' + '.join(map(str, taken))}",
+        shown(rounds[ONE]),
+        f"rate x {of_rate:.2f}, CPU x {of_cpu:.2f}",
+        f"no refusal, all have connections, CPU at most x {DEARER:g}",
+        not lost and min(taken) > 0 and of_cpu <= DEARER,
+        {"rate": of_rate, "cpu": of_cpu, "refused": lost, "least": min(taken)},
+    )

@@ -1,0 +1,58 @@
+"""wrk, an HTTP client that costs little: how it is told what to ask, and what it says."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks.cores import Usage
+
+SCRIPT = Path(__file__).with_name("requests.lua")
+
+
+@attrs.frozen
+class Load:
+    """What is asked for, and by how many connections at once, which stay open. In ``path`` may be one ``%012d``, which
+    stands for each number below ``numbers`` in turn. ``pause``: milliseconds that a connection rests, in the mean."""
+
+    method: str
+    path: str
+    numbers: int = 1
+    connections: int = 32
+    pause: int = 0
+
+
+@attrs.frozen
+class Run:
+    """What came of it: requests a second, the server's microseconds of CPU for each, milliseconds until the answer, how
+    many were answered with an error, how many not at all."""
+
+    rate: float
+    cpu: float
+    p50: float
+    p99: float
+    refused: int
+    lost: int
+
+
+def run(url: str, pids: Sequence[int], load: Load, seconds: int) -> Run:
+    """Ask a server, whose processes are ``pids``, for so many seconds."""
+    usages = [Usage(pid) for pid in pids]
+    before = sum(usage.cpu for usage in usages)
+    shape = ("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout=10s")
+    words = (load.method, load.path, str(load.numbers), str(load.pause))
+    command = ["wrk", *shape, "-s", str(SCRIPT), url, "--", *words]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    cpu = sum(usage.cpu for usage in usages) - before
+    said = json.loads(told.splitlines()[-1])
+    count = max(1, said["requests"])
+    return Run(
+        rate=said["requests"] / said["micros"] * 1e6,
+        cpu=cpu / count * 1e6,
+        p50=said["p50"] / 1000,
+        p99=said["p99"] / 1000,
+        refused=said["refused"],
+        lost=said["lost"],
+    )

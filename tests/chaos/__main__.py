@@ -1,0 +1,50 @@
+"""``python -m tests.chaos``: one run, and its table."""
+
+import argparse
+import json
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.judge import judged
+from tests.chaos.report import report, table
+from tests.chaos.run import SETTLES, run
+from tests.chaos.stage import FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, Stage
+from tests.chaos.verdict import Rules
+
+RULES = Rules(SIZES, NAMES, TASK_LIMIT, LIFETIME, SETTLES, frozenset({FOREIGN}))
+
+
+def main() -> int:
+    """Run; 0 when nothing was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="how long torments go on (default: 60)")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done when, by chance")
+    parser.add_argument("--managers", type=int, default=1, help="how many there are (default: 1)")
+    parser.add_argument("--json", type=Path, help="a file for the report")
+    parser.add_argument("--logs", type=Path, help="a folder that keeps what the processes said")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    print(f"chaos of {options.seconds:g} s, seed {options.seed}", flush=True)
+    began = time.monotonic()
+    with Stage(managers=options.managers) as stage:
+        print(f"up after {time.monotonic() - began:.1f} s, in {stage.home}", flush=True)
+        try:
+            done = run(stage, options.seconds, options.seed, lambda text: print(text, flush=True))
+        finally:
+            if options.logs:
+                options.logs.mkdir(exist_ok=True, parents=True)
+                for name, service in stage.services.items():
+                    (options.logs / name).write_text(service.said)
+    verdicts = judged(done.evidence, RULES)
+    told = report(done, verdicts, options.seed)
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1))
+    print("\n" + "\n".join(table(told)), flush=True)
+    return any(verdict.violations for verdict in verdicts.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

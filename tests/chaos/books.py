@@ -1,0 +1,80 @@
+"""Reads Redis from outside, blocking, on a socket that no torment but a kill or a stop of Redis concerns."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import hiredis
+
+from vmpooler.domain.events import Event
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
+from vmpooler.store import keys
+
+MOMENT = """
+local found = {}
+for _, key in ipairs(KEYS) do found[#found + 1] = redis.call('SMEMBERS', key) end
+local last = redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)
+return {found, redis.call('HKEYS', ARGV[2]), redis.call('GET', ARGV[3]) or '0', last[1] and last[1][1] or '0-0'}
+"""
+"""The members of every queue, the clones under way, their number, and the last event: all at one moment."""
+
+PAGE = 5000
+
+
+class Books:
+    """One connection for each reading. Raises OSError when Redis is away."""
+
+    def __init__(self, path: str, seconds: float = 5.0) -> None:
+        self._path, self._seconds = path, seconds
+
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The replies to some commands."""
+        reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
+        replies: list[Any] = []
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.settimeout(self._seconds)
+            wire.connect(self._path)
+            wire.sendall(b"".join(hiredis.pack_command((*command,)) for command in commands))
+            while len(replies) < len(commands):
+                if not (data := wire.recv(1 << 16)):
+                    raise ConnectionResetError("Redis hung up")
+                reader.feed(data)
+                while (reply := reader.gets()) is not False:
+                    if isinstance(reply, hiredis.ReplyError):
+                        raise ConnectionRefusedError(str(reply))
+                    replies.append(reply)
+        return replies
+
+    def moment(self, pools: list[str]) -> tuple[dict[tuple[str, Queue], set[str]], set[str], int, str]:
+        """Every queue, the clones under way, what the original counts of them, and the id of the last event."""
+        places = [(pool, queue) for pool in pools for queue in Queue]
+        names = [keys.queue(queue, pool) for pool, queue in places]
+        marks = (keys.EVENTS, keys.CLONING, keys.TASKS_CLONE)
+        ((queues, cloning, count, last),) = self.ask(("EVAL", MOMENT, len(names), *names, *marks))
+        members = dict(zip(places, map(set, queues), strict=True))
+        return members, set(cloning), int(count), last
+
+    def events(self) -> Iterator[Event]:
+        """All events of the stream, the oldest first."""
+        start = "-"
+        while page := self.ask(("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE))[0]:
+            for id, flat in page:
+                if event := Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))):
+                    yield event
+            start = f"({page[-1][0]}"
+
+    def open_tasks(self, pools: list[str]) -> frozenset[str]:
+        """The ids of what clients asked for that is neither done nor given up."""
+        books = self.ask(*(("HKEYS", keys.tasks(pool)) for pool in pools))
+        intakes = self.ask(*(("SMEMBERS", keys.intake(kind)) for kind in Kind))
+        return frozenset(each.rpartition(":")[2] for found in (*books, *intakes) for each in found)
+
+    def records(self, vms: list[str]) -> dict[str, dict[str, str]]:
+        """What is known of each VM."""
+        found = self.ask(*(("HGETALL", keys.record(vm)) for vm in vms))
+        return {vm: dict(zip(flat[::2], flat[1::2], strict=True)) for vm, flat in zip(vms, found, strict=True)}
+
+    def histories(self, vms: list[str]) -> dict[str, list[str]]:
+        """The history of each VM, as JSON."""
+        return dict(zip(vms, self.ask(*(("LRANGE", keys.history(vm), 0, -1) for vm in vms)), strict=True))

@@ -1,0 +1,168 @@
+"""Clients as there are many: they take VMs, use them, give them back or forget them, and some hang up midway."""
+
+import json
+import random
+import socket
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from threading import Thread
+from typing import Any
+
+import attrs
+
+from tests.chaos.history import Operation, Verb
+from tests.chaos.proxy import HOST
+
+SECONDS = 7.0
+"""How long a client waits for an answer: longer than most stalls, shorter than some."""
+
+RESTS = 0.08
+WAITS = 0.5
+"""Seconds between two requests, at the most, and after one that got nothing."""
+
+HELD = 3
+"""VMs that a client keeps; it gives one back when it has more."""
+
+ASKED: Sequence[Mapping[str, int]] = (
+    {"debian-12": 1},
+    {"linux": 1},
+    {"linux": 2},
+    {"windows-11": 1},
+    {"debian-12": 1, "ubuntu-24": 1},
+    {"linux": 2, "debian-12": 1},
+    {"ubuntu-24": 1, "windows-11": 1},
+)
+
+NOBODY = "nobody-has-this-token"
+
+
+@attrs.frozen
+class Reply:
+    """What came back; ``status`` None when nothing did, 0 when nothing was sent."""
+
+    status: int | None
+    body: Any = None
+
+
+class Client(Thread):
+    """One client: one request after the other, each to an API of chance. Set ``done`` to have it end."""
+
+    def __init__(self, number: int, ports: Sequence[int], chance: random.Random) -> None:
+        super().__init__(name=f"client {number}", daemon=True)
+        self.number = number
+        self.history: list[Operation] = []
+        self.unreached = 0
+        self.token = ""
+        self.done = False
+        self._ports, self._chance = ports, chance
+        self._held: dict[str, bool] = {}
+
+    def run(self) -> None:
+        while not self.done:
+            if not self.token:
+                self._log_in()
+            elif self._held and self._chance.random() < 0.6:
+                self._use(self._chance.choice(list(self._held)))
+            else:
+                self._take()
+            time.sleep(self._chance.uniform(0, RESTS))
+
+    def _log_in(self) -> None:
+        known = b64encode(f"user-{self.number}:secret".encode()).decode()
+        reply = self._ask("POST", "/token", {"Authorization": f"Basic {known}"})
+        if reply.status == 200:
+            self.token = reply.body["token"]
+
+    def _take(self) -> None:
+        wanted = dict(self._chance.choice(ASKED))
+        owned, by_body = self._chance.random() < 0.7, self._chance.random() < 0.5
+        path = "" if by_body else "/" + "+".join(Counter(wanted).elements())
+        body = json.dumps(wanted).encode() if by_body else b""
+        told = self._record(Verb.CHECKOUT, "POST", f"/vm{path}", owned, body, wanted=wanted)
+        for vm in told.given:
+            self._held[vm] = owned
+        if told.status == 503:
+            time.sleep(self._chance.uniform(0, WAITS))
+        while len(self._held) > HELD:
+            vm = next(iter(self._held))
+            if self._chance.random() < 0.7:
+                self._give_up(vm)
+            self._held.pop(vm, None)  # or it is left to its lifetime
+
+    def _use(self, vm: str) -> None:
+        owned = self._held[vm]
+        match self._chance.choice(("get", "tag", "tag", "lifetime", "disk", "delete", "trespass")):
+            case "get":
+                self._record(Verb.GET, "GET", f"/vm/{vm}", False, vm=vm)
+            case "tag":
+                name, value = f"t{len(self.history)}", f"v{self._chance.randrange(1000)}"
+                body = json.dumps({"tags": {name: value}}).encode()
+                self._record(Verb.TAG, "PUT", f"/vm/{vm}", owned, body, vm=vm, name=name, value=value)
+            case "lifetime":
+                hours = self._chance.randint(1, 9)
+                body = json.dumps({"lifetime": hours}).encode()
+                self._record(Verb.LIFETIME, "PUT", f"/vm/{vm}", True, body, vm=vm, value=str(hours))
+            case "disk":
+                size = str(self._chance.randint(1, 9))
+                self._record(Verb.DISK, "POST", f"/vm/{vm}/disk/{size}", True, vm=vm, value=size)
+            case "delete":
+                self._give_up(vm)
+            case "trespass" if owned:
+                self._record(Verb.TRESPASS, "DELETE", f"/vm/{vm}", NOBODY, vm=vm)
+
+    def _give_up(self, vm: str) -> None:
+        told = self._record(Verb.DELETE, "DELETE", f"/vm/{vm}", self._held[vm], vm=vm)
+        if told.done or told.status == 404:
+            self._held.pop(vm, None)
+
+    def _record(
+        self, verb: Verb, method: str, path: str, token: bool | str, body: bytes = b"", **known: Any
+    ) -> Operation:
+        """Ask, and write down what came of it, unless the request never left."""
+        shown = token if isinstance(token, str) else self.token if token else ""
+        began = time.time()
+        reply = self._ask(method, path, {"X-AUTH-TOKEN": shown} if shown else {}, body)
+        told = Operation(self.number, verb, began, time.time(), reply.status, **known)
+        if reply.status == 503:
+            told = attrs.evolve(told, weather="message" in reply.body)
+        elif reply.status == 200 and verb is Verb.CHECKOUT:
+            told = attrs.evolve(told, given=_hosts(reply.body, told.wanted))
+        if reply.status == 0:
+            self.unreached += 1
+        else:
+            self.history.append(told)
+        return told
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
+        connection = HTTPConnection(HOST, self._chance.choice(self._ports), timeout=SECONDS)
+        try:
+            connection.connect()
+        except OSError:
+            connection.close()
+            time.sleep(0.05)
+            return Reply(0)
+        try:
+            connection.request(method, f"/api/v1{path}", body, dict(headers))
+            if self._chance.random() < 0.04:
+                self._hang_up(connection)
+                return Reply(None)
+            answer = connection.getresponse()
+            return Reply(answer.status, json.loads(answer.read()))
+        except (OSError, HTTPException, ValueError):
+            return Reply(None)
+        finally:
+            connection.close()
+
+    def _hang_up(self, connection: HTTPConnection) -> None:
+        time.sleep(self._chance.uniform(0, 0.02))
+        with suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def _hosts(body: Mapping[str, Any], wanted: Mapping[str, int]) -> tuple[str, ...]:
+    hosts = [body[name]["hostname"] for name in wanted]
+    return tuple(vm for host in hosts for vm in ([host] if isinstance(host, str) else host))

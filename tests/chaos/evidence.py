@@ -1,0 +1,82 @@
+"""All that a run left to be judged."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from tests.chaos.books import Books
+from tests.chaos.history import Operation
+from tests.chaos.watcher import Sample, sample
+from vmpooler.domain.events import Event
+
+
+@attrs.frozen
+class Note:
+    """A line of the vCenter's journal: when (epoch) what was done to which VM."""
+
+    when: float
+    what: str
+    vm: str
+
+
+@attrs.frozen
+class Evidence:
+    """What clients were told, every event, what Redis held when, and what the vCenter did.
+
+    ``samples`` are of the run and, last, of its end; of the end, when nothing was under way, are ``records``,
+    ``histories`` (entries of JSON), ``open_tasks`` (ids) and ``inventory`` (VM -> GB of its extra disks). ``forgot``:
+    when (epoch) the vCenter lost all VMs. ``settled``: seconds from the last torment until every pool was full again;
+    None when that never came.
+    """
+
+    operations: Sequence[Operation]
+    events: Sequence[Event]
+    samples: Sequence[Sample]
+    records: Mapping[str, Mapping[str, str]]
+    histories: Mapping[str, Sequence[str]]
+    open_tasks: frozenset[str]
+    inventory: Mapping[str, Sequence[int]]
+    journal: Sequence[Note]
+    forgot: Sequence[float]
+    settled: float | None
+
+    @property
+    def end(self) -> Sample:
+        """Redis when nothing was under way any more."""
+        return self.samples[-1]
+
+
+def gathered(
+    books: Books, pools: list[str], samples: Sequence[Sample], known: Mapping[str, object], journal: Path
+) -> Evidence:
+    """The evidence of a run, in which nothing is under way any more; ``known`` is what only the run can tell."""
+    events = list(books.events())
+    vms = list(dict.fromkeys(event.vm for event in events if event.vm))
+    return Evidence(
+        events=events,
+        samples=[*samples, sample(books, pools)],
+        records=books.records(vms),
+        histories=books.histories(vms),
+        open_tasks=books.open_tasks(pools),
+        journal=[noted(line) for line in journal.read_text().splitlines()],
+        **known,  # type: ignore[arg-type]  # each is what its field says
+    )
+
+
+def noted(line: str) -> Note:
+    """A line of the journal."""
+    when, what, vm = line.split()
+    return Note(float(when), what, vm)
+
+
+def entry(event: Event) -> Mapping[str, str]:
+    """An event as the history of its VM has it, but for its moment."""
+    why = {"why": event.why} if event.why else {}
+    return {"what": event.what, "pool": event.pool, "vm": event.vm, "by": event.by, **why, **event.more}
+
+
+def told(text: str) -> Mapping[str, str]:
+    """The same of an entry of a history."""
+    return {key: str(value) for key, value in json.loads(text).items() if key != "when"}

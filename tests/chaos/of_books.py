@@ -1,0 +1,78 @@
+"""The checks of what Redis has: events, records, and how many VMs there are."""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from tests.chaos.evidence import Note, entry, told
+from tests.chaos.verdict import Case, Verdict
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.domain.times import moment as of_text
+
+
+def clones(case: Case, verdict: Verdict) -> None:
+    """No clone beyond a pool's size; never more under way than the limit, by our books and by the vCenter's."""
+    ordered = sum(event.what is What.CLONE for event in case.evidence.events)
+    verdict.checks += ordered - len(case.story.crowded)
+    for each in case.story.crowded:
+        verdict.hold(False, each)
+    limit = case.rules.task_limit
+    for sample in case.evidence.samples:
+        verdict.hold(len(sample.cloning) <= limit, f"{len(sample.cloning)} clones in the books at {sample.when:.3f}")
+        verdict.hold(sample.count == len(sample.cloning), f"{sample.count} clones are counted at {sample.when:.3f}")
+    for note, count in _under_way(case.evidence.journal, case.story.of.keys() - case.rules.foreign):
+        verdict.hold(count <= limit, f"{count} clones under way at the vCenter at {note.when:.3f}")
+    verdict.hold(not case.evidence.end.cloning, "a clone is counted as under way at the end")
+
+
+def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple[Note, int]]:
+    """How many of our clones were under way whenever one began. A vCenter that starts has none."""
+    cloning = set[str]()
+    for note in journal:
+        match note.what:
+            case "start":
+                cloning.clear()
+            case "cloned":
+                cloning.discard(note.vm)
+            case "clone" if note.vm in ours:
+                cloning.add(note.vm)
+                yield note, len(cloning)
+
+
+def told_once(case: Case, verdict: Verdict) -> None:
+    """Each event is a transition from where the events before left the VM, and they end where Redis has it."""
+    verdict.checks += case.story.moves
+    verdict.violations += case.story.wrong
+    for sample in case.evidence.samples:
+        for vm, queues in sample.places().items():
+            stands = case.story.at[sample.last].get(vm)
+            verdict.hold(stands in queues, f"{vm} is {' and '.join(queues)}, by its events {stands or 'nowhere'}")
+
+
+def recorded(case: Case, verdict: Verdict) -> None:
+    """The record and the history of each VM say what its events say."""
+    for vm, events in case.story.of.items():
+        texts = case.evidence.histories.get(vm, [])
+        ours = [entry(event) for event in events][-len(texts) :] if texts else []
+        verdict.hold(bool(texts) and [told(text) for text in texts] == ours, f"the history of {vm} is not its events")
+        if vm in case.rules.foreign:
+            continue
+        record = case.record(vm)
+        taken = [event for event in events if event.what in (What.CHECKOUT, What.RETURNED)]
+        held = taken[-1] if taken and taken[-1].what is What.CHECKOUT else None
+        since = of_text(record.get("checkout", ""))
+        same = since is None if held is None else since is not None and abs(since - held.when) <= 1.1
+        verdict.hold(same, f"{vm}: its record says checked out {since}, its last event {held and held.when}")
+        destroyed = bool(case.story.happened(vm, What.DESTROYED))
+        verdict.hold(("destroy" in record) == destroyed, f"{vm}: its record and its events differ on its end")
+        disks = [f"+{event.more['argument']}gb" for event in events if event.what is What.DONE]
+        verdict.hold(record.get("disk", "") == ":".join(disks), f"{vm}: its record has disks {record.get('disk')}")
+
+
+def full_again(case: Case, verdict: Verdict) -> None:
+    """Every pool is at size again, in time."""
+    settled = case.evidence.settled
+    verdict.hold(settled is not None and settled <= case.rules.settles, f"full again after {settled} s")
+    for pool, size in case.rules.sizes.items():
+        queues = {queue: len(case.evidence.end.queues[pool, queue]) for queue in (Queue.READY, Queue.PENDING)}
+        good = queues[Queue.READY] == size and not queues[Queue.PENDING]
+        verdict.hold(good, f"{pool} has {queues[Queue.READY]} of {size} ready, {queues[Queue.PENDING]} pending")

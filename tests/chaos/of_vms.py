@@ -1,0 +1,80 @@
+"""The checks of where VMs are: in which queue, with whom, at the provider."""
+
+from collections import Counter
+
+from tests.chaos.claims import Claim
+from tests.chaos.history import Verb
+from tests.chaos.story import moment
+from tests.chaos.verdict import SPREAD, Case, Verdict
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+
+BY_CLIENT = "its client is done with it"
+OVER = "reached end of TTL"
+NOWHERE = "is nowhere to be found"
+"""Why a running VM may be completed."""
+
+
+def one_queue(case: Case, verdict: Verdict) -> None:
+    """Each VM of each sample stands in one queue, and those that the events tell of stand somewhere."""
+    for sample in case.evidence.samples:
+        places = sample.places()
+        for vm, queues in places.items():
+            verdict.hold(len(queues) == 1, f"{vm} stands in {' and '.join(queues)} at {sample.when:.3f}")
+        for vm in case.story.at[sample.last].keys() - places.keys():
+            verdict.hold(False, f"{vm} stands nowhere at {sample.when:.3f}")
+
+
+def given_once(case: Case, verdict: Verdict) -> None:
+    """No VM is given to two."""
+    for vm, count in Counter(claim.vm for claim in case.claims).items():
+        verdict.hold(count == 1, f"{vm} was given {count} times")
+    for claim in case.claims:
+        back = [event for event in case.story.happened(claim.vm, What.RETURNED) if moment(event) >= claim.since]
+        verdict.hold(not back, f"{claim.vm} went back to ready while client {claim.client} had it")
+
+
+def kept(case: Case, verdict: Verdict) -> None:
+    """What a client holds is completed for a good reason only, and is at the provider until then."""
+    for claim in case.claims:
+        ends = [event for event in case.story.happened(claim.vm, What.COMPLETED) if moment(event) >= claim.since]
+        for event in ends:
+            good = _may_end(case, claim, event.why, moment(event))
+            verdict.hold(good, f"{claim.vm} was completed while client {claim.client} had it: {event.why}")
+        if not ends and not case.lost(claim.vm):
+            verdict.hold(claim.vm in case.evidence.inventory, f"{claim.vm}, which a client has, is not at the vCenter")
+    done = {vm: moment(event) for vm in case.story.of for event in case.story.happened(vm, What.COMPLETED)}
+    for note in case.evidence.journal:
+        if note.what == "destroy" and note.vm in case.story.of:
+            good = note.when >= done.get(note.vm, float("inf")) - SPREAD
+            verdict.hold(good, f"{note.vm} was destroyed at {note.when:.3f}, before it was completed")
+
+
+def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
+    ours = case.asked_of(claim.vm)
+    if why == BY_CLIENT:
+        asked = [each for each in ours if each.verb is Verb.DELETE and not each.refused]
+        return any(each.began <= when + SPREAD for each in asked)
+    if why.startswith(OVER):
+        asked = [each for each in ours if each.verb is Verb.LIFETIME and not each.refused]
+        # A change that was answered before is in force, unless one of unknown outcome came after it, or too late.
+        sure = [each for each in asked if each.done and each.ended < when]
+        unsure = [float(each.value) for each in asked if not each.done or each.ended >= when]
+        hours = [float(sure[-1].value)] if sure else [case.rules.lifetime]
+        return when >= claim.since + min([*hours, *unsure]) * 3600 - 1.1  # records tell whole seconds
+    return why.startswith(NOWHERE) and case.lost(claim.vm, when)
+
+
+def accounted(case: Case, verdict: Verdict) -> None:
+    """What the provider holds at the end is in a queue, and the foreign VM is as it was."""
+    places = case.evidence.end.places()
+    for vm in case.evidence.inventory:
+        queues = places.get(vm, [])
+        known = vm in case.rules.foreign or (queues and queues != [Queue.DISCOVERED])
+        verdict.hold(bool(known), f"{vm} is at the vCenter and {' and '.join(queues) or 'in no queue'}")
+    for vm in case.rules.foreign:
+        there = vm in case.evidence.inventory or bool(case.evidence.forgot)
+        verdict.hold(there, f"{vm}, which is foreign, is gone")
+    for note in case.evidence.journal:
+        if note.what == "destroy":
+            verdict.hold(note.vm in case.story.of and note.vm not in case.rules.foreign, f"{note.vm} was destroyed")

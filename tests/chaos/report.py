@@ -1,0 +1,49 @@
+"""What a run did and what came of it, as JSON and as a table."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tests.chaos.run import Run
+from tests.chaos.verdict import Verdict
+from tests.proof.invariants import Invariant
+
+SHOWN = 20
+"""Violations of one invariant that are told."""
+
+
+def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[str, Any]:
+    """All of it, for JSON."""
+    operations = run.evidence.operations
+    answers = Counter("none" if each.status is None else str(each.status) for each in operations)
+    return {
+        "seed": seed,
+        "operations": len(operations),
+        "by verb": dict(Counter(str(each.verb) for each in operations)),
+        "answers": dict(sorted(answers.items())),
+        "found nobody": run.unreached,
+        "VMs given": sum(len(each.given) for each in operations),
+        "events": len(run.evidence.events),
+        "torments": dict(sorted(run.torments.items())),
+        "full again after": run.evidence.settled,
+        "errors logged": list(run.tracebacks),
+        "invariants": [
+            {"invariant": str(invariant), "checks": verdict.checks, "violations": verdict.violations}
+            for invariant, verdict in verdicts.items()
+        ],
+    }
+
+
+def table(told: Mapping[str, Any]) -> Iterator[str]:
+    """The same as lines for people."""
+    for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "torments"):
+        value = told[key]
+        text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
+        yield f"{key:>16}  {text}"
+    settled = told["full again after"]
+    yield f"{'full again after':>16}  {'never' if settled is None else f'{settled:.1f} s'}"
+    yield from (f"{'logged':>16}  {line}" for line in told["errors logged"])
+    yield f"\n{'checks':>9} {'violations':>11}  invariant"
+    for each in told["invariants"]:
+        yield f"{each['checks']:>9} {len(each['violations']):>11}  {each['invariant']}"
+        yield from (f"{'':>23}{violation}" for violation in each["violations"][:SHOWN])

@@ -1,0 +1,117 @@
+"""One run: the processes, the clients and the tormentor for a while, then quiet, then the evidence."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from tests.chaos.books import Books
+from tests.chaos.clients import Client
+from tests.chaos.evidence import Evidence, gathered
+from tests.chaos.stage import FOREIGN, SIZES, Stage
+from tests.chaos.torments import Tormentor
+from tests.chaos.watcher import Sample, Watcher, sample
+from vmpooler.domain.model import Queue
+
+SETTLES = 75.0
+"""Seconds that filling up again may take: a clone whose outcome nobody knows is waited for for 30 s alone."""
+
+CLIENTS = 6
+EVERY = 0.25
+"""Seconds between two samples."""
+
+
+@attrs.frozen
+class Run:
+    """What came of it. ``torments`` has how often what was done, ``unreached`` how many requests found nobody."""
+
+    evidence: Evidence
+    torments: Counter[str]
+    unreached: int
+    tracebacks: tuple[str, ...]
+
+
+def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
+    """Let it all happen for so long."""
+    books, pools = Books(stage.redis.socket), list(SIZES)
+    _wait(lambda: _full(sample(books, pools)), SETTLES)
+    stage.add_foreign()
+    chance = random.Random(seed)
+    ports = [service.port for service in stage.apis]
+    clients = [Client(number, ports, random.Random(f"{seed} {number}")) for number in range(CLIENTS)]
+    watcher = Watcher(books, pools, EVERY)
+    tormentor = Tormentor(stage, chance)
+    for thread in (watcher, *clients):
+        thread.start()
+    progress = Progress(clients, tormentor, told)
+    tormentor.run(time.monotonic() + seconds, progress.tell)
+    quiet = time.monotonic()
+    for client in clients:
+        client.done = True
+    for client in clients:
+        client.join()
+    settled = _wait(lambda: _full(sample(books, pools)), SETTLES)
+    took = time.monotonic() - quiet if settled else None
+    watcher.done = True
+    watcher.join()
+    progress.tell(f"full again after {took:.1f} s" if took else "not full again", always=True)
+    for name in stage.manager_names:
+        stage.services[name].stop()
+    known: dict[str, Any] = {
+        "operations": sorted((each for client in clients for each in client.history), key=lambda each: each.began),
+        "inventory": stage.inventory(),
+        "forgot": tormentor.forgot,
+        "settled": took,
+    }
+    evidence = gathered(books, pools, watcher.samples, known, stage.vcenter.journal)
+    unreached = sum(client.unreached for client in clients)
+    return Run(evidence, tormentor.counts, unreached, tuple(_tracebacks(stage)))
+
+
+class Progress:
+    """Tells how far it is, every few seconds."""
+
+    def __init__(self, clients: list[Client], tormentor: Tormentor, told: Callable[[str], None]) -> None:
+        self._clients, self._tormentor, self._told = clients, tormentor, told
+        self._began = self._last = time.monotonic()
+
+    def tell(self, more: str = "", *, always: bool = False) -> None:
+        now = time.monotonic()
+        if always or now - self._last > 5:
+            self._last = now
+            operations = sum(len(client.history) for client in self._clients)
+            torments = self._tormentor.counts.total()
+            self._told(f"{now - self._began:6.1f} s: {operations} operations, {torments} torments {more}".rstrip())
+
+
+def _full(now: Sample) -> bool:
+    """Whether every pool is at size, and nothing of ours is under way or unknown."""
+    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in SIZES.items())
+    passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
+    left = set[str]().union(*(now.queues[pool, queue] for pool in SIZES for queue in passing))
+    return ready and not now.cloning and left <= {FOREIGN}
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether it comes true in so many seconds. A Redis that is away is no reason to give up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return True
+        except OSError:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def _tracebacks(stage: Stage) -> list[str]:
+    return [
+        f"{name}: {line}"
+        for name, service in stage.services.items()
+        for line in service.said.splitlines()
+        if "Traceback" in line or "Unhandled" in line
+    ]

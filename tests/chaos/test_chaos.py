@@ -1,0 +1,61 @@
+"""A minute of chaos, and an end to it that leaves nothing behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.proxy import ROOT
+from tests.chaos.torments import TORMENTS
+from tests.service.process import processes, until
+from vmpooler.embedded.program import guarded
+
+pytestmark = pytest.mark.needs("vcsim")
+
+SECONDS = 45
+LONGEST = 400
+"""Seconds of torments; and after which a run, of which a quarter or less is to be expected, is given up."""
+
+
+def started(*options: str) -> "subprocess.Popen[str]":
+    command = guarded([sys.executable, "-m", "tests.chaos", *options])
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_whatever_is_killed_stopped_or_cut_the_invariants_hold(tmp_path: Path) -> None:
+    chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/told", "--seed=6")
+    try:
+        told, _ = chaos.communicate(timeout=LONGEST)
+    finally:
+        chaos.kill()
+    print(told)
+    assert chaos.returncode == 0, told
+    report = json.loads((tmp_path / "told").read_text())
+    assert {each["invariant"]: each["violations"] for each in report["invariants"] if each["violations"]} == {}
+    assert all(each["checks"] for each in report["invariants"]), told
+    assert report["errors logged"] == [], told
+    assert report["torments"].keys() == {str(torment) for torment in TORMENTS}, told
+    assert report["operations"] > 200, told
+    assert report["VMs given"] > 20, told
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_interrupted_leaves_no_process_behind(number: signal.Signals) -> None:
+    chaos = started("--seconds=1000")
+    try:
+        assert chaos.stdout is not None
+        folder = next(found[1] for line in chaos.stdout if (found := re.search(r"in (/\S+)", line)))
+        there = processes(Path(folder))
+        assert len(there) > 5
+        os.kill(max(there), signal.SIGSTOP)
+        chaos.send_signal(number)
+        until(lambda: not Path(folder).exists(), "the folder is removed", 40)
+        assert not processes(Path(folder))
+    finally:
+        chaos.kill()
+        chaos.communicate()

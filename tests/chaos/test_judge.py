@@ -1,0 +1,150 @@
+"""The judge is shown forged evidence: what is sound passes, and each falsehood is told by its invariant."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.chaos.evidence import Evidence, Note
+from tests.chaos.forgery import EVENTS, FOREIGN, JOURNAL, OPERATIONS, POOL, RECORDS, RULES, START, asked, event, last
+from tests.chaos.forgery import sound as forged
+from tests.chaos.history import Operation, Verb
+from tests.chaos.judge import judged
+from tests.proof.invariants import (
+    ACCOUNTED,
+    DURABLE,
+    FULL_AGAIN,
+    NOT_REFUSED,
+    ONE_CLIENT,
+    ONE_EVENT,
+    ONE_QUEUE,
+    WITHIN_LIMITS,
+    Invariant,
+)
+from vmpooler.domain.events import Event, What
+from vmpooler.domain.model import Queue
+
+
+def told(evidence: Evidence) -> dict[Invariant, list[str]]:
+    """The invariants that are violated, and how."""
+    return {each: verdict.violations for each, verdict in judged(evidence, RULES).items() if verdict.violations}
+
+
+def changed(index: int, **other: Any) -> Sequence[Operation]:
+    """The requests, one of them another."""
+    return [*OPERATIONS[:index], attrs.evolve(OPERATIONS[index], **other), *OPERATIONS[index + 1 :]]
+
+
+def without(what: What, vm: str, *instead: Event) -> Sequence[Event]:
+    """The events, one of them left out or replaced."""
+    kept = [each for each in EVENTS if (each.what, each.vm) != (what, vm)]
+    return sorted([*kept, *instead], key=lambda each: each.id)
+
+
+def test_a_sound_history_passes_and_every_invariant_was_checked() -> None:
+    verdicts = judged(forged(), RULES)
+    assert {str(each): verdict.violations for each, verdict in verdicts.items() if verdict.violations} == {}
+    assert all(verdict.checks for verdict in verdicts.values())
+
+
+THIEF = asked(40, Verb.CHECKOUT, 200, wanted={POOL: 1}, given=("b",), client=2)
+
+TTL = event(34, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
+
+LOST = event(34, What.COMPLETED, "b", "is nowhere to be found", queue="running")
+
+BACK = event(33, What.RETURNED, "b", "its client hung up")
+
+EMPTY_AGAIN = {(POOL, queue): {"b"} if queue is Queue.RUNNING else set() for queue in Queue}
+
+BOTH = {(POOL, Queue.RUNNING): {"b", "c"}}
+
+MOVED = {(POOL, Queue.RUNNING): {"b", "c"}, (POOL, Queue.READY): set[str]()}
+
+FALSE = {
+    "a VM stands in two queues": (ONE_QUEUE, forged(samples=last(forged(), queues={**forged().end.queues, **BOTH}))),
+    "a VM stands nowhere": (ONE_QUEUE, forged(samples=last(forged(), queues=EMPTY_AGAIN))),
+    "a VM is given to two": (ONE_CLIENT, forged(operations=[*OPERATIONS, THIEF])),
+    "a VM goes back to ready while a client has it": (ONE_CLIENT, forged(events=[*EVENTS, BACK])),
+    "a VM is completed before its lifetime ends": (ONE_CLIENT, forged(events=[*EVENTS, TTL])),
+    "a VM is completed as lost and was not": (ONE_CLIENT, forged(events=[*EVENTS, LOST])),
+    "a VM is completed for its client, who did not ask": (ONE_CLIENT, forged(operations=changed(5, status=401))),
+    "a VM is destroyed in use": (ONE_CLIENT, forged(inventory={"c": [], FOREIGN: []})),
+    "a VM is destroyed before it was completed": (
+        ONE_CLIENT,
+        forged(journal=[*JOURNAL, Note(START + 19, "destroy", "a")]),
+    ),
+    "a VM was forgotten and is there": (ACCOUNTED, forged(inventory={"a": [], "b": [], "c": [], FOREIGN: []})),
+    "a VM of ours stays unknown": (
+        ACCOUNTED,
+        forged(
+            events=[*EVENTS, event(60, What.DISCOVERED, "x", stamped="1")],
+            inventory={"b": [], "c": [], "x": [], FOREIGN: []},
+            records={**RECORDS, "x": {}},
+        ),
+    ),
+    "a foreign VM is destroyed": (ACCOUNTED, forged(journal=[*JOURNAL, Note(START, "destroy", FOREIGN)])),
+    "a clone beyond the pool's size": (
+        WITHIN_LIMITS,
+        forged(events=[*EVENTS, event(50, What.CLONE, "d")], records={**RECORDS, "d": {}}),
+    ),
+    "too many clones at the vCenter": (
+        WITHIN_LIMITS,
+        forged(journal=[*JOURNAL, *(Note(START + 40, "clone", vm) for vm in "abc")]),
+    ),
+    "too many clones in the books": (WITHIN_LIMITS, forged(samples=last(forged(), cloning=set("xyz"), count=3))),
+    "a clone that is counted for ever": (WITHIN_LIMITS, forged(samples=last(forged(), cloning={"x"}, count=1))),
+    "a checkout that was answered is not there": (DURABLE, forged(operations=changed(0, given=("a", "z")))),
+    "a tag is lost": (DURABLE, forged(records={**RECORDS, "a": {**RECORDS["a"], "tag:t": "w"}})),
+    "a lifetime is lost": (DURABLE, forged(records={**RECORDS, "b": {**RECORDS["b"], "lifetime": "1"}})),
+    "a disk is lost": (DURABLE, forged(events=without(What.REQUESTED, "a"))),
+    "a disk is made twice": (DURABLE, forged(inventory={"b": [5], "c": [], FOREIGN: []})),
+    "a task is done twice": (
+        DURABLE,
+        forged(events=[*EVENTS, event(14.45, What.DONE, "a", task="1", kind="disk", argument="5")]),
+    ),
+    "a VM that was deleted is in use": (
+        DURABLE,
+        forged(events=[each for each in EVENTS if each.vm != "a" or each.what not in (What.COMPLETED, What.DESTROYED)]),
+    ),
+    "a stranger deletes a VM": (DURABLE, forged(operations=changed(3, status=200))),
+    "a refused checkout took a VM": (DURABLE, forged(operations=changed(6, status=503, given=()))),
+    "a VM is denied": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 404, "b")])),
+    "a defect": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 500, "b")])),
+    "a client is refused what is ready": (
+        NOT_REFUSED,
+        forged(operations=[*OPERATIONS, asked(40, Verb.CHECKOUT, 503, wanted={POOL: 1})]),
+    ),
+    "a transition without an event": (ONE_EVENT, forged(events=without(What.READY, "a"))),
+    "an event without a transition": (ONE_EVENT, forged(events=[*EVENTS, event(40, What.READY, "c", seconds="9")])),
+    "a record that its events do not give": (ONE_EVENT, forged(records={**RECORDS, "b": {"lifetime": "4"}})),
+    "a history that lacks an event": (ONE_EVENT, forged(histories={**forged().histories, "a": []})),
+    "a VM was moved behind the events": (
+        ONE_EVENT,
+        forged(samples=last(forged(), queues={**forged().end.queues, **MOVED})),
+    ),
+    "Redis lost all": (DURABLE, forged(events=EVENTS[-2:], records={}, histories={})),
+    "a pool that is not filled again": (FULL_AGAIN, forged(settled=None)),
+    "a pool that is filled too late": (FULL_AGAIN, forged(settled=61.0)),
+}
+"""What is wrong, the invariant that must tell it, and the evidence."""
+
+
+@pytest.mark.parametrize("wrong", FALSE)
+def test_what_is_false_is_told(wrong: str) -> None:
+    invariant, evidence = FALSE[wrong]
+    assert invariant in told(evidence), told(evidence)
+
+
+def test_what_is_allowed_is_not_told() -> None:
+    """Lifetimes end, VMs are lost with the vCenter, and what nobody was told may have been done or not."""
+    over = event(67, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
+    assert told(forged(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
+    gone = {"forgot": [START + 33], "inventory": {"c": [], FOREIGN: []}}
+    assert told(forged(events=[*EVENTS, LOST], **gone)) == {}
+    assert told(forged(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
+    unheard = [*OPERATIONS[:6], attrs.evolve(OPERATIONS[6], status=None, given=())]
+    assert told(forged(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
+        FULL_AGAIN
+    }, "what came back is one more than the pool's size"

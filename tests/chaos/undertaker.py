@@ -1,0 +1,44 @@
+"""Ends what a run leaves behind, however the run ended.
+
+``python -m tests.chaos.undertaker FOLDER`` waits until its standard input ends, as it does when the run has, and then
+kills every process that works in the folder, stopped ones too, and removes the folder.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.chaos.proxy import ROOT
+from tests.service.process import processes
+
+
+def bury(folder: Path) -> None:
+    """Leave nothing of it."""
+    while found := processes(folder):
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Undertaker:
+    """That process. ``end`` returns when nothing is left."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "tests.chaos.undertaker", str(folder)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
+
+    def end(self) -> None:
+        """The run is over."""
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    bury(Path(sys.argv[1]))

@@ -1,0 +1,90 @@
+"""What a look shows and what it does not: VMs that are elsewhere, that come and go meanwhile, that will not go."""
+
+from collections.abc import Mapping
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from tests.manager.test_stories import a_pool
+from tests.manager.world import World
+from vmpooler.domain.guest import Guest
+from vmpooler.domain.model import Queue
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Dummy, Pool
+from vmpooler.store.connection import Connection
+
+
+class Moving(DummyProvider):
+    """A hypervisor where somebody moves VMs out of their folder."""
+
+    moved: frozenset[str] = frozenset()
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        seen = await super().inventory(pool)
+        return {name: guest for name, guest in seen.items() if name not in self.moved}
+
+
+class Slow(DummyProvider):
+    """A hypervisor that takes its time to say what it saw."""
+
+    seconds = 20.0
+
+    def __init__(self, settings: Dummy, clock: IReactorTime, chance: Random) -> None:
+        super().__init__(settings, clock, chance)
+        self.clock = clock
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        seen = await super().inventory(pool)
+        await deferLater(self.clock, self.seconds)
+        return seen
+
+
+class Stubborn(DummyProvider):
+    """A hypervisor that refuses some destructions."""
+
+    refusals = 3
+
+    async def destroy(self, pool: Pool, name: str) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise ProviderError("not now")
+        await super().destroy(pool, name)
+
+
+async def test_a_running_vm_that_somebody_moved_elsewhere_stays_its_clients(store: Connection) -> None:
+    async with World(store, a_pool(), Moving) as world:
+        await world.advance(minutes=1)
+        (vm,) = await world.checkout(debian=1)
+        assert isinstance(world.provider, Moving)
+        world.provider.moved = frozenset({vm})
+        await world.advance(minutes=25)
+        assert vm in await world.queue(Queue.RUNNING)
+
+
+async def test_what_is_destroyed_or_made_during_a_look_is_not_taken_for_unknown(store: Connection) -> None:
+    async with World(store, a_pool(), Slow) as world:
+        assert isinstance(world.provider, Slow)
+        await world.advance(minutes=5)
+        for vm in await world.checkout(debian=3):
+            await world.delete(vm)
+            await world.advance(seconds=7)
+        await world.advance(minutes=10)
+        world.provider.seconds = 0  # the last look must end, also of a test that fails
+        await world.advance(minutes=1)
+        assert await world.counts() == {"ready": 3}
+        assert {event.what for event in world.events} >= {"clone", "ready", "destroyed"}
+        assert [event for event in world.events if event.what in ("discovered", "missing")] == []
+
+
+async def test_a_vm_whose_destruction_fails_is_destroyed_later(store: Connection) -> None:
+    async with World(store, a_pool(), Stubborn) as world:
+        await world.advance(minutes=1)
+        (vm,) = await world.checkout(debian=1)
+        await world.delete(vm)
+        await world.advance(seconds=0.5)
+        assert vm in await world.queue(Queue.COMPLETED)
+        await world.advance(minutes=1)
+        assert vm not in world.provider.vms()
+        assert vm not in await world.queue(Queue.COMPLETED)

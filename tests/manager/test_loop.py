@@ -1,0 +1,47 @@
+"""Nothing ends a loop, and no work lasts for ever."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.pace import EAGER
+from vmpooler.manager.loop import STORE_AWAY, Loop
+from vmpooler.manager.tasks import LONGEST, WorkInFlight
+
+
+@pytest.mark.parametrize(("error", "pause"), [(StoreAway("gone"), STORE_AWAY), (RuntimeError("a defect"), EAGER)])
+async def test_a_round_that_fails_is_not_the_last(
+    error: Exception, pause: float, logged_errors: list[LogEvent]
+) -> None:
+    clock, rounds = Clock(), []
+
+    async def round() -> float:
+        rounds.append(clock.seconds())
+        if len(rounds) < 3:
+            raise error
+        return 10
+
+    loop = Loop("debian", round, clock)
+    loop.start()
+    clock.pump([pause / 2] * 4 + [10])
+    assert rounds == [0, pause, 2 * pause, 2 * pause + 10]
+    await loop.stop()
+    logged_errors.clear()
+
+
+async def test_work_that_never_ends_is_given_up(logged: list[LogEvent]) -> None:
+    clock, ended = Clock(), []
+    tasks = WorkInFlight("debian", clock, lambda: ended.append(clock.seconds()))
+    tasks.start("vm", _for_ever())
+    clock.advance(LONGEST - 1)
+    assert tasks.busy() == {"vm"}
+    clock.advance(1)
+    assert tasks.busy() == set()
+    assert ended == [LONGEST]
+    assert any(event.get("vm") == "vm" for event in logged)
+
+
+async def _for_ever() -> None:
+    await Deferred()

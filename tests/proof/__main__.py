@@ -1,0 +1,74 @@
+"""``make prove`` and ``make soak``: every part of the proof, its table, and the page that tells of it."""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.proof import ledger, page
+from tests.proof.parts import PartFailed, chaos, model, mutants, simulation, together, wrong
+
+PIECE = 300.0
+"""Seconds of each part of a piece of a soak: what an interruption may cost."""
+
+SHORT = (40.0, 60.0)
+"""Seconds of the simulation and of the chaos in a short run."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; 1 when something was found."""
+    options = _options(arguments)
+    try:
+        found = _soak(60 * options.soak, options.seed) if options.soak else _prove(options.seed, keep=options.keep)
+    except PartFailed as error:
+        print(f"\nNot proven: {error}")
+        return 1
+    print("", *page.table(found), "", *page.sentences(found), sep="\n")
+    if parts := wrong(found):
+        print(f"\nNot proven: see what {' and '.join(parts)} found, above")
+    return 1 if parts else 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.proof", description=__doc__)
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="simulation and chaos in turns for so long")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the first schedule and the chaos")
+    parser.add_argument("--keep", action="store_true", help="write a short run into docs/proof.md, as a soak is")
+    return parser.parse_args(arguments)
+
+
+def _prove(seed: int, *, keep: bool) -> ledger.Figures:
+    """All parts, shortly."""
+    began = time.monotonic()
+    found = together([mutants(), model(), simulation(SHORT[0], seed), chaos(SHORT[1], seed)])
+    found |= {"date": time.strftime("%Y-%m-%d"), "minutes": (time.monotonic() - began) / 60}
+    if keep:
+        _keep({"prove": found})
+    return found
+
+
+def _soak(seconds: float, seed: int) -> ledger.Figures:
+    """Simulation and chaos in turns, until something is wrong. Each piece is kept when it is done."""
+    until = time.monotonic() + seconds
+    total: ledger.Figures = ledger.read().get("soak", {})
+    while (left := until - time.monotonic()) > 0:
+        began, half = time.monotonic(), min(PIECE, left / 2)
+        found = together([simulation(half, seed), chaos(half, seed)])
+        found |= {"pieces": 1, "minutes": round((time.monotonic() - began) / 60, 1)}
+        total = ledger.added(total, found) | {"date": time.strftime("%Y-%m-%d")}
+        _keep({"soak": total})
+        if wrong(found):
+            break
+        seed += 1_000_000
+    return total
+
+
+def _keep(found: ledger.Figures) -> None:
+    kept = ledger.read() | found
+    ledger.write(kept)
+    page.write(kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""What the runs of the proof did, kept in a file: the last short run, and the sum of all pieces of a soak."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+"""What a run reports. Numbers are counts, unless ``MOST`` has their name."""
+
+LEDGER = Path(__file__).parents[2] / "docs/proof.json"
+
+MOST = frozenset({"slowest recovery", "full again after"})
+"""Figures of which the largest counts, not the sum."""
+
+
+def added(one: Figures, other: Figures) -> Figures:
+    """The figures of two runs together: numbers are added, lists put one after the other, the rest is of the later."""
+    return {**one, **other, **{name: _sum(name, one[name], other[name]) for name in one.keys() & other.keys()}}
+
+
+def _sum(name: str, one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return added(one, other)
+    if isinstance(one, list) and isinstance(other, list):
+        return one + other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return max(one, other) if name in MOST else round(one + other, 1)
+    return other
+
+
+def read(path: Path = LEDGER) -> Figures:
+    """What is kept; nothing where no run has been made."""
+    found: Figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def write(kept: Mapping[str, Any], path: Path = LEDGER) -> None:
+    """Keep it."""
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The list of deliberate faults."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.proof.invariants import INVARIANTS, Invariant
+
+ROOT = Path(__file__).parents[3]
+"""The top of the source tree."""
+
+LIST = Path(__file__).with_name("mutants.toml")
+
+
+class Stale(Exception):
+    """The source no longer reads as a mutant expects; the text says which, and how often what it replaces is there."""
+
+
+@attrs.frozen
+class Change:
+    """A piece of a file, and what to put in its place."""
+
+    find: str
+    put: str
+
+
+@attrs.frozen
+class Mutant:
+    """A fault in ``file`` that breaks an invariant, and the ``tests`` of which at least one must fail for it."""
+
+    name: str
+    breaks: int
+    file: str
+    tests: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def invariant(self) -> Invariant:
+        """The invariant that it breaks."""
+        return next(each for each in INVARIANTS if each.number == self.breaks)
+
+    def applied(self, root: Path) -> str:
+        """The text of the file in a tree with the fault in it. Raises Stale."""
+        text = (root / self.file).read_text(encoding="utf-8")
+        for change in self.changes:
+            if (count := text.count(change.find)) != 1:
+                raise Stale(f"{self.name}: {count} times in {self.file}: {change.find.strip()}")
+            text = text.replace(change.find, change.put)
+        return text
+
+
+def mutants() -> list[Mutant]:
+    """All of them, in the order of the file."""
+    return [_mutant(entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]]
+
+
+def _mutant(entry: Mapping[str, Any]) -> Mutant:
+    known = {field: value for field, value in entry.items() if field not in ("change", "tests")}
+    return Mutant(**known, tests=tuple(entry["tests"]), changes=tuple(Change(**each) for each in entry["change"]))

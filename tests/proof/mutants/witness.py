@@ -1,0 +1,58 @@
+"""A pytest plugin for runs on a copy of the source: it insists on the copy, and notes what failed, how, and what ran.
+
+``MUTANTS_REPORT`` in the environment is the file that its findings go to, as JSON.
+"""
+
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vmpooler
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.providers.base import ProviderError
+
+NOTICED = (AssertionError, pytest.fail.Exception, NoSuchVm, PoolEmpty, ProviderError, TokenNeeded)
+"""How a test fails that has noticed something: by what it asserts, or since it was refused what it should have got.
+Whatever else ends it is an accident, such as a script that Redis cannot run."""
+
+_found: dict[str, Any] = {"passed": [], "skipped": [], "noticed": [], "accidents": []}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is tested is what stands here, and nothing else that may be installed."""
+    here = Path.cwd()
+    if not Path(vmpooler.__file__).is_relative_to(here):
+        raise pytest.UsageError(f"vmpooler is imported from {vmpooler.__file__}, not from {here}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how a test ended."""
+    report = yield
+    if report.failed:
+        error = call.excinfo.value if call.excinfo else None
+        told = str(error).strip().partition("\n")[0]
+        kind = "noticed" if call.when != "setup" and _has_noticed(error) else "accidents"
+        _found[kind].append([item.nodeid, f"{type(error).__name__}: {told}"])
+    elif report.skipped:
+        _found["skipped"].append(item.nodeid)
+    elif call.when == "call":
+        _found["passed"].append(item.nodeid)
+    return report
+
+
+def _has_noticed(error: BaseException | None) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_has_noticed(each) for each in error.exceptions)
+    return isinstance(error, NOTICED)
+
+
+def pytest_sessionfinish() -> None:
+    """Tell."""
+    Path(os.environ["MUTANTS_REPORT"]).write_text(json.dumps(_found), encoding="utf-8")

@@ -1,0 +1,88 @@
+"""docs/proof.md from the ledger: what is between two marks is written by a run, the rest by hand."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.proof.invariants import INVARIANTS
+from tests.proof.ledger import Figures
+
+PAGE = Path(__file__).parents[2] / "docs/proof.md"
+
+BEGIN, END = "<!-- written by the run -->\n", "<!-- until here -->\n"
+
+
+def write(kept: Figures, page: Path = PAGE) -> None:
+    """Have the page show what is kept."""
+    page.write_text(shown(page.read_text(encoding="utf-8"), kept), encoding="utf-8")
+
+
+def shown(text: str, kept: Figures) -> str:
+    """The text of the page with what is kept between its marks."""
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    lines = [*_run("The last run of `make prove`", kept.get("prove")), *_run("Soaks", kept.get("soak"))]
+    return f"{head}{BEGIN}\n{chr(10).join(lines)}\n{END}{tail}"
+
+
+def table(found: Figures) -> Iterator[str]:
+    """Each invariant with the checks that were made of it, and what broke it."""
+    parts = [name for name in ("simulation", "chaos") if name in found]
+    yield f"| invariant | {' | '.join(f'checks in {name}' for name in parts)} | violations |"
+    yield f"| --- | {' | '.join('--:' for _ in parts)} | --: |"
+    for invariant in INVARIANTS:
+        counts = [f"{found[part]['checks'].get(str(invariant.number), 0):,}" for part in parts]
+        yield f"| {invariant} | {' | '.join(counts)} | {_violations(found, parts, str(invariant))} |"
+
+
+def sentences(found: Figures) -> Iterator[str]:
+    """What else a run did."""
+    if told := found.get("simulation"):
+        yield (
+            f"**Simulation**: {told['schedules']:,} schedules, {told['steps']:,} steps, {told['commands']:,} commands "
+            f"to Redis, {told['requests']:,} requests; {_counts(told['fault'])}. After the faults every pool was full "
+            f"again within {told['slowest recovery']:g} s of virtual time."
+        )
+    if told := found.get("chaos"):
+        yield (
+            f"**Chaos**: {told['operations']:,} operations, {told['VMs given']:,} VMs given, {told['events']:,} "
+            f"events; {_counts(told['torments'])}. {_takeovers(told['takeovers'])} Every pool was full again within "
+            f"{told['full again after']:.0f} s of the last torment."
+        )
+    if told := found.get("model"):
+        yield f"**Model**: {told['tests']} tests that walk at random through the store and a model of it."
+    if told := found.get("mutants"):
+        left_out = f", {told['left out']} left out" if told["left out"] else ""
+        yield f"**Mutants**: {told['caught']} of {told['tried']} deliberate faults were caught{left_out}."
+
+
+def _run(title: str, found: Figures | None) -> Iterator[str]:
+    yield f"### {title}\n"
+    if not found:
+        yield "None yet.\n"
+        return
+    pieces = f", {found['pieces']} pieces" if "pieces" in found else ""
+    yield f"{found['date']}{pieces}, {found['minutes']:.0f} minutes.\n"
+    yield from table(found)
+    yield ""
+    for sentence in sentences(found):
+        yield f"- {sentence}"
+    yield ""
+
+
+def _violations(found: Figures, parts: Sequence[str], invariant: str) -> int:
+    return sum(f"invariant {invariant}" in each for part in parts for each in found[part]["violations"])
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _takeovers(seconds: list[float]) -> str:
+    if not seconds:
+        return "No takeover could be timed."
+    return (
+        f"After a leader was killed, another led within {median(seconds):.1f} s in the middle and {max(seconds):.1f} s "
+        f"at the most, {len(seconds)} times."
+    )

@@ -1,0 +1,110 @@
+"""The parts of the proof, each a program of its own, and what they report in one form."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.proof.ledger import Figures
+from vmpooler.embedded.program import guarded
+
+ROOT = Path(__file__).parents[2]
+
+
+class PartFailed(Exception):
+    """A part that did not come to its end."""
+
+
+@attrs.frozen
+class Part:
+    """A program of the proof: its ``command`` line without Python, and how what it writes with ``--json`` is read."""
+
+    name: str
+    command: tuple[str, ...]
+    figures: Callable[[Any], Figures]
+
+    def run(self) -> Figures:
+        """Run it, showing what it says. ``ended``: its exit code, 0 when it found nothing wrong. Raises PartFailed."""
+        print(f"\n== {self.name}: python {' '.join(self.command)}", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="vmpooler-proof-") as folder:
+            told = Path(folder, "told.json")
+            arguments = [each.replace("{json}", str(told)) for each in self.command]
+            ended = subprocess.run(guarded([sys.executable, *arguments]), cwd=ROOT, check=False)
+            if not told.exists():
+                raise PartFailed(f"{self.name} ended with {ended.returncode}, see above")
+            text = told.read_text(encoding="utf-8")
+        return self.figures(text) | {"seconds": round(time.monotonic() - began, 1), "ended": ended.returncode}
+
+
+def simulation(seconds: float, first: int, workers: int = 2) -> Part:
+    """Schedules from this seed on."""
+    options = (f"--seconds={seconds:g}", f"--first={first}", f"--workers={workers}", "--json={json}")
+    return Part("simulation", ("-m", "tests.simulation", *options), _simulated)
+
+
+def chaos(seconds: float, seed: int) -> Part:
+    """Real processes with two managers."""
+    options = (f"--seconds={seconds:g}", f"--seed={seed}", "--managers=2", "--json={json}")
+    return Part("chaos", ("-m", "tests.chaos", *options), _endured)
+
+
+def model() -> Part:
+    """Walks through the store beside a model of it."""
+    options = ("-q", "-p", "no:cacheprovider", "--junit-xml={json}", "tests/store/test_model.py")
+    return Part("model", ("-m", "pytest", *options), _walked)
+
+
+def mutants() -> Part:
+    """Deliberate faults."""
+    return Part("mutants", ("-m", "tests.proof.mutants", "--json={json}"), _noticed)
+
+
+def _simulated(text: str) -> Figures:
+    found = json.loads(text)
+    names = ("schedules", "steps", "commands", "requests", "slowest recovery", "fault")
+    return {name: found[name] for name in names} | {
+        "checks": _by_number(found["checks"].items()),
+        "violations": sorted(found["violations"].values()),
+    }
+
+
+def _endured(text: str) -> Figures:
+    found = json.loads(text)
+    names = ("operations", "answers", "VMs given", "events", "torments", "full again after", "takeovers")
+    return {name: found[name] for name in names} | {
+        "checks": _by_number((each["invariant"], each["checks"]) for each in found["invariants"]),
+        "violations": [violation for each in found["invariants"] for violation in each["violations"]],
+    }
+
+
+def _walked(text: str) -> Figures:
+    return {"tests": int(re.findall(r'tests="(\d+)"', text)[0])}
+
+
+def _noticed(text: str) -> Figures:
+    found = json.loads(text)
+    rows = [{"name": each["name"], "invariant": each["invariant"], "how": each["how"]} for each in found["mutants"]]
+    return {"tried": found["tried"], "caught": found["caught"], "left out": found["left_out"], "mutants": rows}
+
+
+def _by_number(pairs: Any) -> dict[str, int]:
+    """Checks by the number of their invariant, whose name begins with it."""
+    return {name.partition(".")[0]: count for name, count in pairs}
+
+
+def together(parts: Sequence[Part]) -> Figures:
+    """The figures of some parts by their names. Raises PartFailed."""
+    return {part.name: part.run() for part in parts}
+
+
+def wrong(found: Figures) -> list[str]:
+    """The parts that found something."""
+    return [name for name, figures in found.items() if isinstance(figures, dict) and figures["ended"]]

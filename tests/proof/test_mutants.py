@@ -1,0 +1,29 @@
+"""The list of deliberate faults fits the source. Whether each is noticed: ``python -m tests.proof.mutants``."""
+
+import re
+
+import pytest
+
+from tests.proof.invariants import INVARIANTS
+from tests.proof.mutants.catalogue import ROOT, Mutant, mutants
+
+ALL = mutants()
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+def test_what_a_mutant_replaces_is_there_once(mutant: Mutant) -> None:
+    assert mutant.applied(ROOT) != (ROOT / mutant.file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
+def test_the_tests_of_a_mutant_are_there(mutant: Mutant) -> None:
+    for test in mutant.tests:
+        file, *_, name = test.split("::")
+        assert (ROOT / file).exists()
+        beside = (ROOT / file).parent.glob("*.py")  # a contract's tests stand beside those who keep it
+        assert any(re.search(rf"def {name}\b", each.read_text(encoding="utf-8")) for each in beside)
+
+
+def test_every_invariant_has_mutants_and_each_its_own_name() -> None:
+    assert {mutant.invariant for mutant in ALL} == {*INVARIANTS}
+    assert len({mutant.name for mutant in ALL}) == len(ALL)

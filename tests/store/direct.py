@@ -1,0 +1,53 @@
+"""The store without a reactor: each command is answered before the next line, so that a synchronous test can use it."""
+
+import socket
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import hiredis
+from twisted.internet.task import Clock
+
+from vmpooler.settings import Redis
+from vmpooler.store.connection import Connection
+from vmpooler.store.wire import ServerError, Value
+
+T = TypeVar("T")
+
+
+class Direct(Connection):
+    """A connection that waits for each reply by blocking: nothing that awaits it is ever suspended."""
+
+    def __init__(self, settings: Redis) -> None:
+        super().__init__(settings, Clock())
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(settings.socket)
+        self._replies = hiredis.Reader(replyError=ServerError, encoding="utf-8", errors="surrogateescape")
+
+    def hang_up(self) -> None:
+        """Leave no socket behind."""
+        self._socket.close()
+
+    async def _send(self, *command: Value) -> Any:
+        packed: Any = command
+        self._socket.sendall(hiredis.pack_command(packed))
+        while (reply := self._replies.gets()) is False:
+            self._replies.feed(self._socket.recv(1 << 16))
+        if isinstance(reply, ServerError):
+            raise reply
+        return reply
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine over a Direct connection returns, or raises."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    return _suspended(work)
+
+
+def _suspended(work: Coroutine[Any, Any, object]) -> NoReturn:
+    work.close()
+    raise AssertionError("this waits for something other than Redis")

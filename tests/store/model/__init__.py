@@ -1,0 +1,14 @@
+"""What the store should hold and answer, in plain Python: dicts, sets and lists, and no thought of speed or crashes.
+
+Each method is one transition. It answers, raises and tells as the store should.
+"""
+
+import attrs
+
+from tests.store.model.clients import Clients
+from tests.store.model.requests import Requests
+
+
+@attrs.define
+class Model(Clients, Requests):
+    """The whole store."""

@@ -1,0 +1,167 @@
+"""What the model of the store remembers, and what Redis should then hold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from vmpooler.domain import times
+from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.errors import NotYours, TokenNeeded
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind, Task
+from vmpooler.store import keys
+
+Fields = dict[str, str]
+
+
+def pool_of(vm: str) -> str:
+    """The pool that a VM belongs to: what its name begins with."""
+    return vm.rstrip("0123456789")
+
+
+@attrs.define
+class Books:
+    """A Redis that nobody else writes to. ``now`` is the moment, ``names`` are the pools; what follows are settings.
+
+    A VM stands in one queue or in none: more than one cannot even be said here. ``fading`` are the keys that expire.
+    """
+
+    now: float
+    names: tuple[str, ...]
+    limit: int
+    lifetime: str
+    tries: int
+    queues: dict[str, Queue] = attrs.field(factory=dict)
+    records: dict[str, Fields] = attrs.field(factory=dict)
+    histories: dict[str, list[Fields]] = attrs.field(factory=dict)
+    fading: set[str] = attrs.field(factory=set)
+    events: list[Fields] = attrs.field(factory=list)
+    cloning: set[str] = attrs.field(factory=set)
+    counted: bool = False
+    line: list[str] = attrs.field(factory=list)
+    asked: dict[str, float] = attrs.field(factory=dict)
+    active: Fields = attrs.field(factory=dict)
+    since: Fields = attrs.field(factory=dict)
+    confirmed: set[str] = attrs.field(factory=set)
+    troubles: dict[tuple[str, str], dict[str, Any]] = attrs.field(factory=dict)
+    flagged: Fields = attrs.field(factory=dict)
+    empty: set[str] = attrs.field(factory=set)
+    lastboot: Fields = attrs.field(factory=dict)
+    days: dict[str, Fields] = attrs.field(factory=dict)
+    tokens: dict[str, Fields] = attrs.field(factory=dict)
+    listed: dict[str, set[str]] = attrs.field(factory=dict)
+    intake: dict[Kind, set[str]] = attrs.field(factory=lambda: {kind: set() for kind in Kind})
+    number: int = 0
+    books: dict[str, Task] = attrs.field(factory=dict)
+
+    # What is there.
+
+    def standing(self, queue: Queue, pool: str = "") -> list[str]:
+        """The VMs in a queue, of one pool or of all."""
+        return sorted(vm for vm, at in self.queues.items() if at is queue and pool in ("", pool_of(vm)))
+
+    @property
+    def text(self) -> str:
+        """The moment as records have it."""
+        return times.text(self.now)
+
+    @property
+    def moment(self) -> str:
+        """The moment as events have it."""
+        return f"{self.now:.3f}"
+
+    # Pieces of transitions.
+
+    def tell(self, what: What, vm: str, pool: str, by: str = "manager", why: str = "", **more: str) -> None:
+        """One event, and with a VM an entry in its history."""
+        fields = {"what": str(what), "pool": pool, "vm": vm, "when": self.moment, "by": by, **more}
+        self.events.append({**fields, "why": why} if why else fields)
+        if vm:
+            self.histories.setdefault(vm, []).append(self.events[-1])
+            lasting = vm in self.records and keys.record(vm) not in self.fading
+            (self.fading.discard if lasting else self.fading.add)(keys.history(vm))
+
+    def write(self, vm: str, **fields: str) -> None:
+        """Into a VM's record."""
+        self.records.setdefault(vm, {}).update(fields)
+
+    def note(self, key: str, field: str, value: str) -> None:
+        """Into a day's figures."""
+        self.days.setdefault(key, {})[field] = value
+        self.fading.add(key)
+
+    def leave(self, vm: str, queue: Queue, to: Queue | None) -> bool:
+        """From a queue to another, or to none; whether it stood there."""
+        if self.queues.get(vm) is not queue:
+            return False
+        if to is None:
+            del self.queues[vm]
+        else:
+            self.queues[vm] = to
+        self.active.pop(vm, None)
+        self.since.pop(vm, None)
+        return True
+
+    def use(self, token: str) -> str:
+        """A token serves; its user."""
+        self.tokens[token]["last"] = self.text
+        user = self.tokens[token]["user"]
+        if user in self.listed:
+            self.listed[user].add(token)
+        return user
+
+    def admit(self, vm: str, admission: Admission, by: str) -> str:
+        """Who is to be told as the one who did it."""
+        held = self.records.get(vm, {})
+        bound = "token:token" in held
+        if admission.need is Need.NEVER:
+            return by
+        if admission.token not in self.tokens:
+            if bound or admission.need is Need.ALWAYS:
+                raise TokenNeeded
+            return by
+        assert admission.token is not None
+        theirs = bound and held["token:token"] != admission.token
+        if admission.own and theirs and held["token:user"] != self.tokens[admission.token]["user"]:
+            raise NotYours
+        return self.use(admission.token)
+
+    # All of it.
+
+    def expiring(self) -> set[str]:
+        """The keys that do not stay for ever."""
+        return self.fading | {keys.tokens(user) for user in self.listed}
+
+    def contents(self) -> Mapping[str, Any]:
+        """Every key of Redis but the event stream, with its value."""
+        found: dict[str, Any] = {keys.record(vm): fields for vm, fields in self.records.items()}
+        found |= {keys.history(vm): told for vm, told in self.histories.items()}
+        found |= {keys.token(name): known for name, known in self.tokens.items()}
+        found |= {keys.tokens(user): names for user, names in self.listed.items()}
+        found |= {keys.intake(kind): requests for kind, requests in self.intake.items()}
+        found |= {keys.TASK_NUMBER: str(self.number) if self.number else ""}
+        found |= {keys.TASKS_CLONE: str(len(self.cloning)) if self.counted else ""}
+        found |= {keys.CLONING: {vm: pool_of(vm) for vm in self.cloning}, keys.LASTBOOT: self.lastboot}
+        found |= {keys.LINE: self.line, keys.LINE_ASKED: self.asked, keys.FLAGGED: self.flagged, **self.days}
+        for name in self.names:
+            found |= self.of_a_pool(name)
+        for vm in self.standing(Queue.RUNNING):
+            if token := self.records[vm].get("token:token"):
+                found.setdefault(keys.HELD + token, {})[vm] = pool_of(vm)
+        return {key: value for key, value in found.items() if value}
+
+    def of_a_pool(self, pool: str) -> Mapping[str, Any]:
+        """The keys that are of one pool."""
+        found: dict[str, Any] = {keys.queue(queue, pool): set(self.standing(queue, pool)) for queue in Queue}
+        found[keys.BOOKED + pool] = found[keys.queue(Queue.RUNNING, pool)]
+        found[keys.active(pool)] = {vm: when for vm, when in self.active.items() if pool_of(vm) == pool}
+        found[keys.since(pool)] = {vm: when for vm, when in self.since.items() if pool_of(vm) == pool}
+        found[keys.confirmed(pool)] = {vm for vm in self.confirmed if pool_of(vm) == pool}
+        found[keys.trouble(pool)] = {what: why for (of, what), why in self.troubles.items() if of == pool}
+        found[keys.tasks(pool)] = {
+            id: attrs.asdict(task) for id, task in self.books.items() if pool_of(task.vm) == pool
+        }
+        found[keys.empty(pool)] = "true" if pool in self.empty else ""
+        return found

@@ -1,0 +1,79 @@
+"""What clients do to the store, in the model."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, combinations
+
+import attrs
+
+from tests.store.model.books import pool_of
+from tests.store.model.manager import Manager
+from vmpooler.domain import times
+from vmpooler.domain.admission import Admission
+from vmpooler.domain.change import Change
+from vmpooler.domain.checkout import Given, Wanted
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+from vmpooler.store.checkouts import OF_A_CHECKOUT
+
+
+@attrs.define
+class Clients(Manager):
+    """Transitions of VMs that clients have, want, or change."""
+
+    def can_be_served(self, wanted: Sequence[Wanted]) -> bool:
+        """Whether there is a VM for everyone: any few of the names want no more than all of their pools have."""
+        some = chain.from_iterable(combinations(wanted, count) for count in range(1, len(wanted) + 1))
+        return all(sum(each.count for each in few) <= self.ready_in(each.pools for each in few) for few in some)
+
+    def ready_in(self, pools: Iterable[Sequence[str]]) -> int:
+        return sum(len(self.standing(Queue.READY, pool)) for pool in set(chain.from_iterable(pools)))
+
+    def refuse(self, wanted: Sequence[Wanted], token: str | None) -> None:
+        """Raise what a checkout should."""
+        if token is not None and token not in self.tokens:
+            raise TokenNeeded
+        if not self.can_be_served(wanted):
+            raise PoolEmpty
+
+    def checkout(self, wanted: Sequence[Wanted], given: Sequence[Given], id: str, token: str | None) -> None:
+        """Which VMs of a pool are given is Redis's choice: it must be a right one."""
+        pools = {each.name: each.pools for each in wanted}
+        got = {name: sum(each.name == name for each in given) for name in pools}
+        assert got == {each.name: each.count for each in wanted}
+        user = self.use(token) if token is not None else ""
+        for name, pool, vm in map(attrs.astuple, given):
+            assert pool == pool_of(vm)
+            assert pool in pools[name]
+            assert self.leave(vm, Queue.READY, Queue.RUNNING), f"{vm} was not ready"
+            self.write(vm, checkout=self.text, checkout_id=id, template=pool, pool=pool)
+            if token is not None:
+                self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
+            self.active[vm] = self.text
+            self.tell(What.CHECKOUT, vm, pool, user or "anonymous", checkout_id=id)
+
+    def give_back(self, vm: str, id: str, why: str) -> bool:
+        mine = self.records.get(vm, {}).get("checkout_id") == id
+        if not mine or not self.leave(vm, Queue.RUNNING, Queue.READY):
+            return False
+        for field in OF_A_CHECKOUT:
+            self.records[vm].pop(field, None)
+        self.tell(What.RETURNED, vm, pool_of(vm), "api", why)
+        return True
+
+    def delete(self, vm: str, admission: Admission) -> None:
+        if not self.complete(vm, Queue.RUNNING, "its client is done with it", admission, "api"):
+            raise NoSuchVm
+
+    def change(self, vm: str, change: Change, admission: Admission) -> None:
+        if vm not in self.records:
+            raise NoSuchVm
+        who = self.admit(vm, admission, "api")
+        if change.lifetime is not None:
+            self.write(vm, lifetime=str(change.lifetime))
+        for name, value in change.tags.items():
+            self.write(vm, **{f"tag:{name}": value})
+            self.note(keys.tag_values(times.day(self.now)), f"{vm}:{name}", value)
+        if change != Change():
+            self.tell(What.CHANGED, vm, self.records[vm].get("pool", ""), who, str(change))

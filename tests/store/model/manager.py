@@ -1,0 +1,195 @@
+"""What the manager does to the store, in the model."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from tests.store.model.books import Books, pool_of
+from vmpooler.domain import times
+from vmpooler.domain.admission import FREE, Admission
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+from vmpooler.store.queues import PASSED_OVER
+
+
+@attrs.define
+class Manager(Books):
+    """Transitions of VMs and pools; each answers as the store should."""
+
+    def begin_clone(self, vm: str, size: int) -> str:
+        pool = pool_of(vm)
+        if vm in self.records or vm in self.queues:
+            return "taken"
+        if len(self.standing(Queue.PENDING, pool)) + len(self.standing(Queue.READY, pool)) >= size:
+            return "full"
+        if pool in self.asked:
+            self.asked[pool] = self.now
+        for late in [pool for pool, when in self.asked.items() if when <= self.now - PASSED_OVER]:
+            self.out_of_line(late)
+        before = self.line.index(pool) if pool in self.line else len(self.line)
+        if self.limit - len(self.cloning) <= before:
+            self.line += [] if pool in self.line else [pool]
+            self.asked[pool] = self.now
+            return "limit"
+        self.out_of_line(pool)
+        self.queues[vm] = Queue.PENDING
+        self.write(vm, clone=self.text, template=pool, pool=pool)
+        self.cloning.add(vm)
+        self.counted = True
+        self.tell(What.CLONE, vm, pool)
+        return "ok"
+
+    def out_of_line(self, pool: str) -> None:
+        self.line = [each for each in self.line if each != pool]
+        self.asked.pop(pool, None)
+
+    def end_clone(self, vm: str, seconds: float | None) -> bool:
+        if vm not in self.cloning:
+            return False
+        self.cloning.remove(vm)
+        if seconds is not None:
+            took = f"{seconds:.2f}"
+            self.write(vm, clone_time=took)
+            self.note(keys.clone_times(times.day(self.now)), f"{pool_of(vm)}:{vm}", took)
+            self.tell(What.CLONED, vm, pool_of(vm), seconds=took)
+            self.recover(pool_of(vm), keys.CLONES)
+        return True
+
+    def promote(self, vm: str, address: str, seconds: float | None) -> bool:
+        if not self.leave(vm, Queue.PENDING, Queue.READY):
+            return False
+        pool, took = pool_of(vm), "" if seconds is None else f"{seconds:.2f}"
+        self.write(vm, ready=self.text, check=self.text, template=pool, pool=pool)
+        if address:
+            self.write(vm, ip=address)
+        self.lastboot[pool] = self.text
+        self.cloning.discard(vm)
+        if took:
+            self.note(keys.boot_times(times.day(self.now)), f"{pool}:{vm}", took)
+        self.tell(What.READY, vm, pool, seconds=took)
+        return True
+
+    def complete(
+        self,
+        vm: str,
+        queue: Queue,
+        why: str,
+        admission: Admission = FREE,
+        by: str = "manager",
+        terms: tuple[str, str] | None = None,
+    ) -> bool:
+        who = self.admit(vm, admission, by)
+        if self.queues.get(vm) is not queue or terms not in (None, self.terms(vm)):
+            return False
+        self.leave(vm, queue, Queue.COMPLETED)
+        self.cloning.discard(vm)
+        self.tell(What.COMPLETED, vm, pool_of(vm), who, why, queue=queue)
+        return True
+
+    def terms(self, vm: str) -> tuple[str, str]:
+        """On what a VM is held."""
+        record = self.records.get(vm, {})
+        return record.get("checkout", ""), record.get("lifetime", "")
+
+    def forget(self, vm: str, seconds: float) -> bool:
+        if not self.leave(vm, Queue.COMPLETED, None):
+            return False
+        pool = pool_of(vm)
+        self.write(vm, destroy=self.text, template=pool, pool=pool)
+        self.fading.add(keys.record(vm))
+        self.troubles.pop((pool, vm), None)
+        self.confirmed.discard(vm)
+        self.tell(What.DESTROYED, vm, pool, seconds=f"{seconds:.2f}")
+        return True
+
+    def discover(self, vm: str, stamped: bool) -> bool:
+        if vm in self.queues:
+            return False
+        self.queues[vm] = Queue.DISCOVERED
+        self.since[vm] = self.moment
+        self.tell(What.DISCOVERED, vm, pool_of(vm), stamped=str(int(stamped)))
+        return True
+
+    def explain(self, vm: str, why: str) -> bool:
+        if not self.leave(vm, Queue.DISCOVERED, None):
+            return False
+        self.confirmed.discard(vm)
+        if vm in self.records:
+            self.fading.add(keys.record(vm))
+        self.tell(What.EXPLAINED, vm, pool_of(vm), why=why)
+        return True
+
+    def miss(self, vm: str, missing: bool) -> bool:
+        if self.queues.get(vm) is not Queue.RUNNING or missing is (vm in self.since):
+            return False
+        if missing:
+            self.since[vm] = self.moment
+        else:
+            del self.since[vm]
+        self.tell(What.MISSING if missing else What.FOUND, vm, pool_of(vm))
+        return True
+
+    def mend(self, vm: str, queue: Queue) -> bool:
+        if self.queues.get(vm) is not queue:
+            return False
+        if queue is Queue.DISCOVERED:
+            self.since[vm] = self.moment
+        elif queue is Queue.RUNNING:
+            self.write(vm, checkout=self.text)
+            self.active[vm] = self.text
+        else:
+            self.write(vm, **{"ready" if queue is Queue.READY else "clone": self.text})
+        return True
+
+    def fail(self, pool: str, subject: str, why: str) -> float:
+        trouble = self.troubles.setdefault((pool, subject), {"tries": 0, "until": 0})
+        if trouble["until"] > self.now:
+            return float(trouble["until"] - self.now)
+        tries = trouble["tries"] + 1
+        wait: int = min(300, 2 ** (tries - 1))
+        trouble.update(tries=tries, until=self.now + wait, why=why)
+        vm = "" if subject.startswith(":") else subject
+        self.tell(What.FAILED, vm, pool, why=why, subject=subject, tries=str(tries), seconds=str(wait))
+        return wait
+
+    def recover(self, pool: str, subject: str) -> bool:
+        if self.troubles.pop((pool, subject), None) is None:
+            return False
+        self.tell(What.RECOVERED, "", pool, subject=subject)
+        return True
+
+    def flag(self, pool: str, why: str) -> bool:
+        before = self.flagged.pop(pool, "")
+        if why:
+            self.flagged[pool] = why
+        if bool(before) is bool(why):
+            return False
+        self.tell(What.FLAGGED if why else What.UNFLAGGED, "", pool, why=why)
+        return True
+
+    def note_empty(self, pool: str) -> bool:
+        empty = not self.standing(Queue.READY, pool)
+        if empty is (pool in self.empty):
+            return False
+        self.empty ^= {pool}
+        self.tell(What.EMPTY if empty else What.FILLED, "", pool)
+        return True
+
+    def recount(self, pools: Sequence[str]) -> int:
+        dropped = {vm for vm in self.cloning if pool_of(vm) not in pools}
+        self.cloning -= dropped
+        self.counted = True
+        for pool in [pool for pool in self.line if pool not in pools]:
+            self.out_of_line(pool)
+        return len(dropped)
+
+    # Time.
+
+    def expire(self, vm: str) -> None:
+        """What is kept of a VM for a while is kept no longer."""
+        if keys.record(vm) in self.fading:
+            del self.records[vm]
+        if keys.history(vm) in self.fading:
+            del self.histories[vm]
+        self.fading -= {keys.record(vm), keys.history(vm)}

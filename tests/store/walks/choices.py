@@ -1,0 +1,65 @@
+"""What there is to choose from on a walk."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.change import Change
+from vmpooler.domain.checkout import Catalogue
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Task
+from vmpooler.settings import Pool
+from vmpooler.store import keys
+
+POOLS = ("debian", "centos", "fedora")
+ALIASES = {"debian": ("linux",), "centos": ("rpm", "linux"), "fedora": ("rpm",)}
+CATALOGUE = Catalogue(Pool(name=name, size=4, alias=ALIASES[name]) for name in POOLS)
+NAMES = tuple(f"{pool}{number}" for pool in POOLS for number in range(6))
+OWNERS = {"t-ann": "ann", "t-ann-too": "ann", "t-bob": "bob", "t-unknown": "nobody"}
+LIMIT, LIFETIME, TRIES = 2, 12, 3
+UNLIKE = "a" * 8
+
+pools = st.sampled_from(POOLS)
+seconds = st.none() | st.sampled_from([0.0, 12.5, 100.0])
+whys = st.sampled_from(["why", "because"])
+subjects = st.sampled_from([keys.CLONES, keys.INVENTORY, "debian0", "centos1"])
+tokens = st.sampled_from([*OWNERS])
+senders = st.sampled_from([None, "t-ann", "t-bob", *OWNERS])
+admissions = st.builds(
+    Admission,
+    token=senders,
+    need=st.sampled_from(Need),
+    own=st.booleans(),
+)
+changes = st.builds(
+    Change,
+    lifetime=st.none() | st.integers(1, 48),
+    tags=st.dictionaries(st.sampled_from(["team", "job:x"]), st.sampled_from(["a", "b", "ü 1.50"]), max_size=2),
+)
+wishes = st.dictionaries(st.sampled_from([*POOLS, "linux", "rpm"]), st.sampled_from([1, 1, 2, 0]), max_size=3)
+arguments = st.sampled_from(["1", "20"])
+
+
+def standing(*queues: Queue) -> st.SearchStrategy[str]:
+    """Mostly a VM that stands in one of these queues, if any does."""
+
+    def those(machine: Any) -> st.SearchStrategy[str]:
+        here = [vm for vm in NAMES if machine.model.queues.get(vm) in queues]
+        return st.sampled_from(here * 20 + [*NAMES])
+
+    return st.runner().flatmap(those)
+
+
+def unknown() -> st.SearchStrategy[str]:
+    """Mostly a name that no record has, if there is one."""
+
+    def those(machine: Any) -> st.SearchStrategy[str]:
+        return st.sampled_from([vm for vm in NAMES if vm not in machine.model.records] * 20 + [*NAMES])
+
+    return st.runner().flatmap(those)
+
+
+def asked() -> st.SearchStrategy[Task | None]:
+    """Something that a client asked for, done already or not."""
+    return st.runner().flatmap(lambda machine: st.sampled_from([*machine.tasks.values()] or [None]))

@@ -1,0 +1,138 @@
+"""The store and its model, side by side."""
+
+import json
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
+from typing import Any
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from tests.store.contents import NOW
+from tests.store.contents import settings as settings_of
+from tests.store.direct import Direct, at_once
+from tests.store.model import Model
+from tests.store.walks.choices import LIFETIME, LIMIT, POOLS, TRIES
+from vmpooler.domain.errors import VmpoolerError
+from vmpooler.domain.events import Event, What
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Task
+from vmpooler.store import keys
+from vmpooler.store.changes import Changes
+from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.connection import StoreFault
+from vmpooler.store.queues import Queues
+from vmpooler.store.tasks import Tasks
+from vmpooler.store.tokens import Tokens
+
+PLACES: dict[What, Queue | None] = {
+    What.CLONE: Queue.PENDING,
+    What.READY: Queue.READY,
+    What.CHECKOUT: Queue.RUNNING,
+    What.RETURNED: Queue.READY,
+    What.COMPLETED: Queue.COMPLETED,
+    What.DESTROYED: None,
+    What.DISCOVERED: Queue.DISCOVERED,
+    What.EXPLAINED: None,
+}
+"""Where a VM stands after each kind of event that moves it."""
+
+EVERYTHING = """
+local readers = {string = {'GET'}, hash = {'HGETALL'}, set = {'SMEMBERS'}, list = {'LRANGE', 0, -1},
+    zset = {'ZRANGE', 0, -1, 'WITHSCORES'}, stream = {'XRANGE', ARGV[1], '+'}}
+local found = {}
+for i, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local reader = readers[kind]
+  found[i] = {key, kind, redis.call(reader[1], key, unpack(reader, 2)), redis.call('TTL', key)}
+end
+return found
+"""
+
+
+def _as_model(key: str, kind: str, value: Any) -> Any:
+    """What stands in Redis, as the model has it."""
+    match kind:
+        case "set":
+            return set(value)
+        case "list":
+            return [json.loads(entry) for entry in value]
+        case "zset":
+            pairs = dict(_pairs(value))
+            return [*pairs] if key == keys.LINE else {name: float(score) for name, score in pairs.items()}
+        case "hash" if key.startswith((keys.trouble(""), keys.tasks(""))):
+            return {field: json.loads(text) for field, text in _pairs(value)}
+        case "hash":
+            return dict(_pairs(value))
+        case _:
+            return value
+
+
+def _pairs(flat: list[str]) -> list[tuple[str, str]]:
+    return list(pairwise(flat))[::2]
+
+
+class Compared(RuleBasedStateMachine):
+    """A store and its model: after each step both have the same. ``seen`` gathers the kinds of event."""
+
+    def __init__(self, store: Direct, seen: set[str]) -> None:
+        super().__init__()
+        self.store, self.seen = store, seen
+        at_once(store.call("FLUSHALL"))
+        operator = settings_of(task_limit=LIMIT, vm_lifetime_auth=LIFETIME, task_tries=TRIES)
+        self.model = Model(now=NOW, names=POOLS, limit=LIMIT, lifetime=str(LIFETIME), tries=TRIES)
+        self.queues = Queues(store, operator)
+        self.checkouts = Checkouts(store, operator)
+        self.changes = Changes(store, operator)
+        self.requests = Tasks(store, operator, lambda some: some[0], "api")
+        self.work = Tasks(store, operator, lambda some: some[0], "manager")
+        self.books = Tokens(store, POOLS)
+        self.tasks: dict[str, Task] = {}
+        self.heard = 0
+        self.last = "-"
+
+    def same(self, done: Coroutine[Any, Any, object], said: Callable[[], object]) -> None:
+        """Store and model answer alike, or refuse alike."""
+        assert outcome(lambda: at_once(done)) == outcome(said)
+
+    @property
+    def now(self) -> float:
+        return self.model.now
+
+    @invariant()
+    def redis_holds_what_the_model_says(self) -> None:
+        found, expiring = {}, set()
+        for key, kind, value, left in at_once(self.store.call("EVAL", EVERYTHING, 0, self.last)):
+            if key == keys.EVENTS:
+                self._hear(value)
+                continue
+            found[key] = _as_model(key, kind, value)
+            expiring |= {key} if left >= 0 else set()
+        assert found == self.model.contents()
+        assert expiring == self.model.expiring()
+        assert self.heard == len(self.model.events), "an event is missing"
+
+    def _hear(self, entries: list[tuple[str, list[str]]]) -> None:
+        """The events since the last look are those that the model tells."""
+        told = [dict(_pairs(flat)) for _, flat in entries]
+        assert told == self.model.events[self.heard :]
+        self.heard += len(told)
+        self.last = f"({entries[-1][0]}" if entries else self.last
+        self.seen |= {fields["what"] for fields in told}
+        for vm in {fields["vm"] for fields in told} & self.model.records.keys():
+            self._replay(vm)
+
+    def _replay(self, vm: str) -> None:
+        """The events of a VM, one after the other, lead to where it stands."""
+        events = [Event.of("", fields) for fields in self.model.histories[vm]]
+        *_, last = [None, *(PLACES[event.what] for event in events if event and event.what in PLACES)]
+        assert last is self.model.queues.get(vm)
+
+
+def outcome(act: Callable[[], object]) -> object:
+    """What it returns, or the kind of error that says no."""
+    try:
+        return act()
+    except StoreFault:
+        raise
+    except VmpoolerError as no:
+        return type(no)

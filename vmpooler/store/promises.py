@@ -1,0 +1,162 @@
+"""What was promised by scripts that ran, and how it is kept where Redis has forgotten it.
+
+What a script did can be read from what it was given, as the head of each says, and from its answer. So nobody who runs
+one needs to know of fail-overs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from vmpooler.domain.errors import GivenTwice
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+from vmpooler.store.connection import Caller
+from vmpooler.store.scripts import Script, load
+from vmpooler.store.vms import Vms
+from vmpooler.store.wire import Value
+
+KEPT = 60.0
+"""Seconds that a promise is kept."""
+
+MOST = 50_000
+"""Promises that are kept."""
+
+BY = "failover"
+
+Again = Callable[[Caller], Awaitable[object]]
+"""Keeps a promise over whatever it is given. It finds out first whether Redis knows it, and then changes nothing."""
+
+
+@attrs.frozen
+class Ran:
+    """A script that ran: what it was given, and what it returned."""
+
+    keys: Sequence[str]
+    args: Sequence[Any]
+    reply: Any
+
+    @property
+    def vm(self) -> str:
+        """The VM, where the script uses the prelude."""
+        return str(self.args[4])
+
+    def by_nobody(self) -> list[Any]:
+        """What it was given, but nobody is asked for a token. Only for those with a refusal."""
+        return [*self.args[:6], "", "", *self.args[8:]]
+
+
+class Promises:
+    """The promises of this process, the oldest first."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._kept: dict[str, tuple[float, Again]] = {}
+
+    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script ran; this may be a promise, or the end of one."""
+        ran = Ran(touched, args, reply)
+        if script.name == "move" and ran.reply == 1 and ran.args[5] == What.RETURNED:
+            self._kept.pop(_checkout(ran.args[8], ran.vm), None)
+        elif found := KINDS.get(script.name):
+            for name, again in found(ran):
+                self._keep(name, again)
+
+    def all(self) -> list[Again]:
+        """How to keep each of them, in their order."""
+        return [again for _, again in self._kept.values()]
+
+    def _keep(self, name: str, again: Again) -> None:
+        now = self._clock.seconds()
+        self._kept.pop(name, None)
+        self._kept[name] = (now, again)
+        while len(self._kept) > MOST or next(iter(self._kept.values()))[0] < now - KEPT:
+            del self._kept[next(iter(self._kept))]
+
+
+Named = Iterator[tuple[str, Again]]
+"""Promises, each by a name that the next of the same name makes void."""
+
+
+def _checkouts(ran: Ran) -> Named:
+    status, *rows = ran.reply
+    if status == "ok":
+        pools = ran.args[13:]
+        for pool, vm in zip(rows[1::3], rows[2::3], strict=True):
+            yield _checkout(ran.args[8], vm), partial(_restore, ran, pools[pool - 1], vm)
+
+
+async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
+    """Any queue -> running, for the client that it was given to."""
+    now, kept, *_ = ran.args
+    text, checkout_id, token, hours = (ran.args[place] for place in (5, 8, 10, 11))
+    stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
+    others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
+    books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
+    head = (keys.EVENTS, keys.record(vm), keys.history(vm))
+    args = (now, kept, BY, pool, vm, text, checkout_id, token, hours)
+    if await over.run(load("restore"), (*head, *stands, *books, *others), args) == -1:
+        raise GivenTwice(f"{vm} was given to a client before a fail-over, and to another since")
+
+
+def _completed(ran: Ran) -> Named:
+    if ran.reply == 1:
+        yield f"complete {ran.vm}", partial(_complete, ran)
+
+
+async def _complete(ran: Ran, over: Caller) -> None:
+    """Any queue -> completed: its destruction may have begun."""
+    pool = ran.args[3]
+    for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
+        touched = [*ran.keys[:4], keys.queue(queue, pool), *ran.keys[5:10]]
+        await over.run(load("complete"), touched, [*ran.by_nobody()[:8], queue, ran.args[9]])
+
+
+def _changed(ran: Ran) -> Named:
+    now, told = ran.args[0], ran.args[9]
+    if ran.reply == 1 and told:
+        yield f"change {ran.vm} {now} {told}", partial(_change, ran)
+
+
+async def _change(ran: Ran, over: Caller) -> None:
+    now, told = ran.args[0], ran.args[9]
+    known = [(event.what, event.why, event.when) for event in await Vms(over).timeline(ran.vm)]
+    if (What.CHANGED, told, float(now)) not in known:
+        await over.run(load("change"), ran.keys, ran.by_nobody())
+
+
+def _requested(ran: Ran) -> Named:
+    if ran.reply == 1:
+        yield f"request {ran.args[10]}", partial(_request, ran)
+
+
+async def _request(ran: Ran, over: Caller) -> None:
+    id = ran.args[10]
+    if not any(event.more.get("task", "").endswith(f"-{id}") for event in await Vms(over).timeline(ran.vm)):
+        await over.run(load("request"), ran.keys, [*ran.by_nobody()[:-1], ""])
+
+
+def _token(script: str, ran: Ran) -> Named:
+    if ran.reply == 1:
+        yield f"token {ran.keys[0]}", lambda over: over.run(load(script), ran.keys, ran.args)
+
+
+def _checkout(checkout_id: str, vm: str) -> str:
+    return f"checkout {checkout_id} {vm}"
+
+
+KINDS: Mapping[str, Callable[[Ran], Named]] = {
+    "checkout": _checkouts,
+    "complete": _completed,
+    "change": _changed,
+    "request": _requested,
+    "add_token": partial(_token, "add_token"),
+    "drop_token": partial(_token, "drop_token"),
+}
+"""The scripts that promise something."""

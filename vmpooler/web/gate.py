@@ -1,0 +1,75 @@
+"""Lets in who does not ask too often."""
+
+from math import ceil
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.settings import Limits
+from vmpooler.store.rates import Rates
+from vmpooler.web.json_app import written
+from vmpooler.web.origin import Origins
+from vmpooler.web.request import Request
+from vmpooler.web.root import Root, is_free
+from vmpooler.web.under_way import UnderWay
+
+
+class Gate(Resource):
+    """In front of all paths, where the operator limits the rate of requests.
+
+    When Redis cannot be asked, all come in: what needs Redis is answered with 503 then. ``tokens``: whether there are
+    any.
+    """
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(
+        self, root: Root, rates: Rates, limits: Limits, tokens: bool, under_way: UnderWay, clock: IReactorTime
+    ) -> None:
+        super().__init__()
+        self._root = root
+        self._rates = rates
+        self._origins = Origins(limits.trusted_proxies)
+        self._rule = f"{limits.rate} requests may be made in {limits.rate_time:g} seconds"
+        self._tokens = tokens
+        self._under_way = under_way
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes | int:
+        """Answer, or let the root do so, as soon as it is known which."""
+        if is_free(request.path):
+            return self._root.render(request)
+        self._under_way.begin()
+        judging = Deferred.fromCoroutine(self._judge(request))
+        judging.addErrback(request.processingFailed).addBoth(lambda _: self._under_way.end())
+        return NOT_DONE_YET
+
+    async def _judge(self, request: Request) -> None:
+        wait = await self._wait(request)
+        if request.gone:
+            return
+        if wait:
+            told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
+            body = written(request, 429, told)
+            request.setResponseCode(429, b"Too Many Requests")  # Twisted has no word for it
+            request.setHeader("Retry-After", str(wait))
+            request.write(body)
+            request.finish()
+        else:
+            request.render(self._root)
+
+    async def _wait(self, request: Request) -> int:
+        """Whole seconds until this may be asked; 0 for now."""
+        token = request.token if self._tokens else None
+        try:
+            return ceil(await self._rates.wait(token or "", self._origins.of(request), self._clock.seconds()))
+        except StoreAway:
+            return 0
+        except Exception:
+            self.log.failure("[!] the rate of requests cannot be limited")
+            return 0
