@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -10,11 +10,11 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER
+from vmpooler.domain.pace import EAGER, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import STORE_AWAY, Loop
-from vmpooler.manager.pool import PoolRound
+from vmpooler.manager.pool import LOOKS, PoolRound
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
@@ -57,8 +57,9 @@ class Manager:
         self._sampler = Loop("history", Sampler(names, connection, past, clock, sampled).run, clock)
         self._loops: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
-        for pool in settings.pools:
-            self._add(pool)
+        self._turns = DeferredSemaphore(LOOKS)
+        for number, pool in enumerate(settings.pools):
+            self._add(pool, longest_pause(number, len(settings.pools)))
         for provider in providers.values():
             provider.changes(self.wake)
         events.listen(self._heard)
@@ -109,7 +110,7 @@ class Manager:
             self.wake(pool)
         return EAGER
 
-    def _add(self, pool: Pool) -> None:
+    def _add(self, pool: Pool, longest: float) -> None:
         general, provider = self._settings.general, self._providers[pool.provider]
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._loops[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
@@ -130,6 +131,8 @@ class Manager:
                 check_every=general.vm_checktime * 60,
                 destroy_foreign=general.destroy_foreign,
             ),
+            turns=self._turns,
+            longest=longest,
         )
         self._loops[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
 
