@@ -39,7 +39,6 @@ from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.token import TokenRoutes
-from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
 
 
@@ -64,14 +63,14 @@ class Api:
         app: JsonApp | None = None,
     ) -> None:
         self._reactor = reactor
+        app = app or JsonApp()
         self._settings = settings
-        self._under_way = UnderWay()
+        self._under_way = app.under_way
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        app = app or JsonApp()
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
-        TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
+        TaskRoutes(self._desk, tasks, reactor, choice).mount(app)
         ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), reactor).mount(app)
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only
