@@ -23,7 +23,7 @@ from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
-from vmpooler.web.frames import RETRY, frame, framed, told
+from vmpooler.web.frames import frame, framed, told
 from vmpooler.web.journal import KEPT, Filter, Id, Journal, parsed
 from vmpooler.web.listener import Listener
 from vmpooler.web.model import Model
@@ -101,7 +101,6 @@ class Feed:
         """Serve a listener, from ``last`` on, the id of the last event that it knows."""
         self.listeners[listener] = succeed(None)
         listener.start(self._leave)
-        listener.write(RETRY)
         self._model.start()
         if not self._beating.running:
             self._beating.start(self._pace.beat, now=False)

@@ -1,4 +1,13 @@
-"""One client that listens to events, at its own pace."""
+"""One client that listens to events, at its own pace.
+
+Note [Straight to the socket]
+
+Twisted's way of writing is a list of bytes, a turn of the reactor and three calls of the system: be told when the socket
+takes something, send, be told no more. That is right for an answer, and FIGURES for each of thousands who are told the
+same few hundred bytes. So these are sent at once; only what the kernel does not take, and any error, is left to Twisted.
+For that to be in order, Twisted must hold nothing: it pauses a listener as soon as it holds one byte (``bufferSize``),
+and resumes it when it holds none.
+"""
 
 import socket
 from collections.abc import Callable
@@ -9,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import implementer
 
-from vmpooler.web.frames import COMMENT
+from vmpooler.web.frames import COMMENT, RETRY
 from vmpooler.web.journal import Filter
 from vmpooler.web.request import Request
 
@@ -55,6 +64,7 @@ class Listener:
         self.gap = False
         self._request = request
         self._channel: Any = request.channel
+        self._socket: socket.socket | None = None
         self._source = source
         self._clock = clock
         self._patience = stall
@@ -65,9 +75,14 @@ class Listener:
 
     def start(self, lost: Callable[["Listener"], None]) -> None:
         """Take the connection over; ``lost`` is called when the client has gone."""
-        _limit(self._channel.transport)
+        transport = self._channel.transport
+        self._socket = _plain(transport)
+        if self._socket is not None:
+            _limit(self._socket)
+            transport.bufferSize = 0
         self._request.notifyFinish().addBoth(lambda _: self._left(lost))
         self._request.registerProducer(self, True)
+        self._request.write(RETRY)
 
     def tell(self) -> None:
         """Tell what has not been told, as far as the client takes it."""
@@ -84,8 +99,14 @@ class Listener:
 
     def write(self, data: bytes) -> None:
         """Send something, if there is anything."""
-        if data and not self._ended:
-            self._request.write(data)
+        if not data or self._ended:
+            return
+        if self._request.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._socket is not None and not self._paused:
+            data = data[_taken(self._socket, data) :]
+        if data:
+            self._channel.write(data)
 
     def beat(self) -> None:
         """Show the client, and whatever stands between, that the connection is alive."""
@@ -148,11 +169,22 @@ class Listener:
         lost(self)
 
 
-def _limit(transport: Any) -> None:
-    """Bound what a connection costs in the kernel, where it can be: not under TLS, and not on every system."""
+def _plain(transport: Any) -> socket.socket | None:
+    """The socket of a connection; None under TLS."""
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
-    if not isinstance(handle, socket.socket):
-        return
+    return handle if isinstance(handle, socket.socket) else None
+
+
+def _limit(connection: socket.socket) -> None:
+    """Bound what a connection costs in the kernel, where it can be: not on every system."""
     with suppress(OSError, AttributeError):
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED)
+
+
+def _taken(connection: socket.socket, data: bytes) -> int:
+    """How many bytes of this are on their way; none when it failed, which the reactor will find as well."""
+    try:
+        return connection.send(data)
+    except OSError:
+        return 0
