@@ -32,7 +32,7 @@ MOMENT = struct.Struct("qq")
 ROOM = socket.CMSG_SPACE(MOMENT.size)
 
 PIECE = 1 << 16
-"""Bytes that are taken at once. Four times as many would make each reading four times as long: malloc asks the system."""
+"""Bytes that are taken at once: for four times as many malloc asks the system, which takes four times as long."""
 
 
 class Ear:
