@@ -363,7 +363,10 @@ async def test_while_redis_is_away_clients_stay_and_then_are_told_all(build: Bui
     await client.until(lambda it: it.comments >= before + 3)
     late = await house.ear()
     await late.until(lambda it: it.comments)
-    assert (len(client.frames), late.frames) == (1, [])
+    for each in (client, late):
+        await each.until(lambda it: it.of("away"))
+        assert each.of("away") == [{"message": "Redis is away"}]
+    assert ([frame.kind for frame in client.frames], len(late.frames)) == (["state", "away"], 1)
     spare_redis.start()
     for each in (client, late):
         await each.until(lambda it: it.of("state"))

@@ -8,6 +8,7 @@ bytes, put together once; and one that fell behind what the log still has is tol
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any, TypeVar
@@ -70,12 +71,13 @@ class Feed:
         self._clock = clock
         self._pace = pace
         self._journal = Journal()
-        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known)
+        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known, self._tell_all)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False
         self._waiting: list[Deferred[None]] = []
         self._telling: Deferred[None] | None = None
+        self._resting: Deferred[None] = succeed(None)
         self._again = False
         self._beating = LoopingCall(lambda: Deferred.fromCoroutine(self._beat()))
         self._beating.clock = clock
@@ -137,6 +139,11 @@ class Feed:
             self._states[wanted, gap] = (self._model.now, found)
         return found
 
+    def trouble(self) -> bytes | None:
+        """Why nothing is known; None when that is not so."""
+        why = self._model.trouble
+        return None if why is None else frame(self._journal.newest, "away", {"message": why})
+
     def _counts(self, rows: Mapping[str, Any]) -> dict[str, Any]:
         return {"now": self._model.now, "pools": list(rows.values()), **self._model.figures}
 
@@ -162,6 +169,7 @@ class Feed:
         if not self.listeners:
             self._model.stop()
             self._beating.stop()
+            self._resting.cancel()
 
     def _failed(self, failure: Failure, listener: Listener) -> None:
         if not failure.check(CancelledError):
@@ -235,7 +243,9 @@ class Feed:
             self._again = False
             began = self._clock.seconds()
             await self._each(Listener.tell)
-            await deferLater(self._clock, max(REST, self._clock.seconds() - began))
+            self._resting = deferLater(self._clock, max(REST, self._clock.seconds() - began))
+            with suppress(CancelledError):  # nobody listens any more
+                await self._resting
         self._telling = None
 
     async def _beat(self) -> None:

@@ -53,13 +53,16 @@ class Source(Protocol):
     def state(self, wanted: Filter, gap: bool) -> bytes | None:
         """Everything, as it is at the end; None while that is not known."""
 
+    def trouble(self) -> bytes | None:
+        """Why not, where that is known."""
+
 
 @implementer(IPushProducer)
 class Listener:
     """Tells one client what it wants to hear, from ``place`` on, None until that is known.
 
-    ``owed``: it is to be told the state, after the events that there are; ``gap``: and that it missed some. It may take
-    nothing for ``stall`` seconds.
+    ``owed``: it is to be told the state, after the events that there are; ``gap``: and that it missed some; ``warned``:
+    it was told why it is not told the state. It may take nothing for ``stall`` seconds.
     """
 
     def __init__(self, request: Request, wanted: Filter, source: Source, clock: IReactorTime, stall: float) -> None:
@@ -67,6 +70,7 @@ class Listener:
         self.place: int | None = None
         self.owed = True
         self.gap = False
+        self.warned = False
         self._request = request
         self._channel: Any = request.channel
         self._socket: socket.socket | None = None
@@ -98,7 +102,9 @@ class Listener:
             if self.place < self._source.end:
                 data, self.place = self._source.text(self.place, self.wanted)
             elif self.owed and (state := self._source.state(self.wanted, self.gap)):
-                data, self.owed, self.gap = state, False, False
+                data, self.owed, self.gap, self.warned = state, False, False, False
+            elif not self.warned and (trouble := self._source.trouble()):
+                data, self.warned = trouble, True
             else:
                 return
             self.write(data)
