@@ -63,8 +63,8 @@ class Api:
         app: JsonApp | None = None,
     ) -> None:
         self._reactor = reactor
-        app = app or JsonApp()
         self._settings = settings
+        app = app or JsonApp()
         self._under_way = app.under_way
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
