@@ -5,7 +5,14 @@ import pytest
 from tests.dashboard.browser import Browser
 from tests.dashboard.conftest import POOLS
 from tests.dashboard.test_page import check_out
+from tests.redis_server import RedisServer
 from tests.service.process import Service, until
+
+CONFIG = """
+config: {{prefix: vm-}}
+redis: {{socket: {socket}}}
+pools: [{{name: debian-12, size: 2}}]
+"""
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -26,3 +33,20 @@ def test_the_service_restarts_and_the_page_is_right_again_by_itself(browser: Bro
         vm = check_out(service, "debian-12-x86_64")
         browser.sees(".events", vm)
         until(lambda: browser.sums()["running"] == "1", "what it shows is right")
+
+
+def test_the_page_says_that_redis_is_away_and_is_live_again_by_itself(
+    browser: Browser, spare_redis: RedisServer
+) -> None:
+    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503")
+    with Service(CONFIG.format(socket=spare_redis.socket)) as service:
+        until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "the pool is full")
+        browser.open(service.url)
+        browser.sees("#link", "live")
+        spare_redis.kill()
+        banner = browser.sees("#banner", "Redis is away")
+        assert "Disconnected" not in banner.text
+        assert browser.text("#link") == "waiting"
+        spare_redis.start()
+        browser.sees("#link", "live")
+        browser.gone("#banner")
