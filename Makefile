@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # What a command is given besides, as in: make test ARGS="-k checkout"
 ARGS :=
 
+# How long make soak takes.
+MINUTES := 60
+
 # Where there is a redis-server in a wheel; elsewhere one must be on PATH.
 EMBEDDED := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
 NO_REDIS := On this kind of machine redis-server, 6.2 or newer, must be on PATH.
@@ -14,7 +17,7 @@ FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3
 NO_PYTHON := Python 3.11 or 3.12 with its venv module must be on PATH (Debian: apt-get install python3-venv).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check test-deps bench screenshots clean
+.PHONY: help run test check prove soak test-deps bench screenshots clean
 
 help:  ## show this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
@@ -31,6 +34,12 @@ check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, typ
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/docs
+
+prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep tells docs/proof.md
+	@$(BIN)/python -m tests.proof $(ARGS)
+
+soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, told in docs/proof.md; MINUTES=600 for longer
+	@$(BIN)/python -m tests.proof --soak $(MINUTES) $(ARGS)
 
 test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests need
 	@packages=$$($(BIN)/python -m tests.parts); \

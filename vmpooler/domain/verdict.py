@@ -55,7 +55,7 @@ def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
-    if case.cloning and not (case.guest and case.guest.cloning):
+    if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:
         case Queue.PENDING:
@@ -68,6 +68,12 @@ def _judged(case: Case) -> VmAction | None:
             return Destroy(vm.name)
         case Queue.DISCOVERED:
             return _discovered(case)
+
+
+def _clone_is_over(case: Case) -> bool:
+    """Whether a clone that nobody here waits for is not under way. One that another manager has just ordered may not be
+    in the inventory yet: a pending VM that stays away is judged by that."""
+    return not case.guest.cloning if case.guest else case.vm.queue is not Queue.PENDING
 
 
 def _pending(case: Case) -> VmAction | None:

@@ -19,7 +19,7 @@ from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.look import Look, Trouble, look
 from vmpooler.store.queues import Queues
 
@@ -37,7 +37,7 @@ class PoolRound:
 
     pool: Pool
     provider: Provider
-    connection: Connection
+    connection: Commands
     queues: Queues
     tasks: WorkInFlight
     work: Work
@@ -54,7 +54,8 @@ class PoolRound:
     async def run(self) -> float:
         """Look, plan and perform; the seconds until the next round is due if nothing happens before.
 
-        Raises StoreAway when Redis is: what was not done then is what the next round finds.
+        Raises StoreAway when Redis is, NotLeading when another manager leads: what was not done then is what the next
+        round finds, or the other.
         """
         # Note [Order of a look]: first what is in flight, then the inventory, then the queues. A VM that is made or
         # destroyed meanwhile is in the first, so it is never taken for unknown or missing.

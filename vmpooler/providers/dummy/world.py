@@ -16,6 +16,9 @@ from vmpooler.providers.dummy.waits import Waits
 
 log = Logger()
 
+AGAIN = 0.1
+"""Seconds until the memory is written after all that was not ours to write."""
+
 
 class World:
     """The VMs by name. ``clock.seconds()`` is in seconds since the epoch; without a ``memory`` they end with it."""
@@ -29,6 +32,11 @@ class World:
         self._waits = Waits()
         self._alarms: dict[str, IDelayedCall] = {}
         self._writing: IDelayedCall | None = None
+
+    def look(self) -> None:
+        """Raise ProviderError when the memory cannot be read."""
+        if self._memory:
+            self._memory.read()
 
     def open(self) -> None:
         """Go on where the memory ends. Raises ProviderError when it cannot be read and written."""
@@ -48,7 +56,7 @@ class World:
         self._alarms.clear()
         if self._writing:
             self._writing.cancel()
-            self._write()
+            self._write(closing=True)
 
     @property
     def now(self) -> float:
@@ -155,10 +163,10 @@ class World:
         if self._memory and not self._writing:
             self._writing = self._clock.callLater(0, self._write)
 
-    def _write(self) -> None:
+    def _write(self, closing: bool = False) -> None:
         self._writing = None
         try:
-            if self._memory:
-                self._memory.write()
+            if self._memory and not self._memory.write() and not closing:
+                self._writing = self._clock.callLater(AGAIN, self._write)
         except ProviderError:
             log.failure("imaginary VMs are not remembered until the next change")

@@ -1,0 +1,24 @@
+"""The page about the proof says what the code and the ledger say."""
+
+from tests.proof import ledger, page
+from tests.proof.invariants import INVARIANTS
+
+
+def test_the_page_has_the_invariants_as_the_checks_have_them() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    for invariant in INVARIANTS:
+        assert f"| {invariant} | {invariant.meaning} |" in text
+
+
+def test_the_page_shows_what_the_ledger_keeps() -> None:
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.shown(text, ledger.read()) == text
+
+
+def test_pieces_of_a_soak_are_added_up() -> None:
+    one = {"pieces": 1, "chaos": {"operations": 5, "full again after": 7.0, "takeovers": [1.5], "seen": {"a": 1}}}
+    other = {"pieces": 1, "chaos": {"operations": 3, "full again after": 4.0, "takeovers": [2.5], "seen": {"b": 1}}}
+    assert ledger.added(one, other) == {
+        "pieces": 2,
+        "chaos": {"operations": 8, "full again after": 7.0, "takeovers": [1.5, 2.5], "seen": {"a": 1, "b": 1}},
+    }
