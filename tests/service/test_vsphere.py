@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.process import VMPOOLER, Service, free_port, until
+from tests.ports import free_port
+from tests.service.process import VMPOOLER, Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter

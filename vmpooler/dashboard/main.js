@@ -102,10 +102,11 @@ class Page {
   }
 
   linked(up, why, away = false) {
-    if (up && this.up === false) {
+    if (up && !this.up && this.been) { // it was away, or nobody saw it
       this.past.ask();
       this.week.ask();
     }
+    this.been = true;
     this.up = up;
     this.why = away ? `The service waits: ${why}.` : `Disconnected: ${why}.`;
     this.away = away;

@@ -138,6 +138,8 @@ class Watch:
             finally:
                 self._tasks.pop(task, None)
         end = self._ended.pop(task)
+        if isinstance(end.fault, Doubtful):
+            raise Doubtful(f"{what}: {end.fault}")
         if end.fault is not None:
             raise Failed(f"{what}: {reason(end.fault)}", end.fault)
         return end.result
@@ -215,7 +217,7 @@ class Watch:
                 self._ended[task] = end
 
     def _lose(self, error: Exception) -> None:
-        if self._begun is not None or self._error is None:
+        if self._begun is not None or self._error is None or reason(self._error) != reason(error):
             log.warn("[!] vCenter {server}: {why}; tries again", server=self.server, why=reason(error))
         self._error = error
         self._forget(failure(error, f"vCenter {self.server}"))
