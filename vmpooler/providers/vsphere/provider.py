@@ -79,6 +79,7 @@ class VsphereProvider:
         try:
             await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START)
         finally:
+            self._watch.is_starting = False
             if self._watch.is_hopeless:
                 await self.stop()
         if (error := self._watch.trouble) is not None and self._watch.is_hopeless:
