@@ -2,18 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER
+from vmpooler.domain.pace import EAGER, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
-from vmpooler.manager.pool import PoolRound
+from vmpooler.manager.pool import LOOKS, PoolRound
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
@@ -68,8 +68,9 @@ class Term:
         self._sampler = Loop("history", Sampler(names, store, past, clock, sampled).run, clock)
         self._pools: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
-        for pool in settings.pools:
-            self._add(pool)
+        self._turns = DeferredSemaphore(LOOKS)
+        for number, pool in enumerate(settings.pools):
+            self._add(pool, longest_pause(number, len(settings.pools)))
 
     async def begin(self) -> None:
         """Put the books in order, and begin all loops, each with a look at everything. Raises StoreAway, NotLeading."""
@@ -114,7 +115,7 @@ class Term:
             self.wake(pool)
         return EAGER
 
-    def _add(self, pool: Pool) -> None:
+    def _add(self, pool: Pool, longest: float) -> None:
         general, provider = self._settings.general, self._providers[pool.provider]
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._pools[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
@@ -135,6 +136,8 @@ class Term:
                 check_every=general.vm_checktime * 60,
                 destroy_foreign=general.destroy_foreign,
             ),
+            turns=self._turns,
+            longest=longest,
         )
         self._pools[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
 

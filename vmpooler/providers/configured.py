@@ -6,7 +6,6 @@ from typing import Any
 
 from vmpooler.providers.base import Provider
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.providers.vsphere import VsphereProvider
 from vmpooler.settings import Dummy, Settings
 
 
@@ -19,6 +18,9 @@ def providers_of(settings: Settings, reactor: Any, may_order: Callable[[], bool]
         if isinstance(section, Dummy):
             made[name] = DummyProvider(section, reactor, chance, reactor, may_order)
         else:
+            # pyVmomi takes a sixth of a start, which only those who have a vCenter need
+            from vmpooler.providers.vsphere import VsphereProvider
+
             pools = [pool for pool in settings.pools if pool.provider == name]
             made[name] = VsphereProvider(section, settings.general, pools, reactor, chance, may_order)
     return made

@@ -67,7 +67,7 @@ class DummyProvider:
         """The VMs that were ordered for this pool. Each guest looked at may have been switched off or renamed."""
         self._check()
         now = self._world.now
-        seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms() if vm.pool == pool.name]
+        seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms_of(pool.name)]
         return {vm.name: vm.guest(now) for vm in seen}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
