@@ -12,8 +12,8 @@ class Scale:
     so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
     followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
     of pools. ``listeners``: who are told events. ``starts``: how often a service is started. ``workers``: numbers of
-    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds after half
-    as many.
+    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds after
+    half as many.
     """
 
     rounds: int = 5
