@@ -47,8 +47,8 @@ BOOT = 0.2
 """Seconds that a guest of the simulated vCenter takes to boot."""
 
 VCENTER_TAKES, VCENTER_PAUSE = 10, 1.0
-"""Of so many checkouts one is made at the simulated vCenter, and so many seconds after the one before. It goes through all
-VMs that are watched for each change of one: with more of them it is the simulator that is waited for."""
+"""Of so many checkouts one is made at the simulated vCenter, so many seconds after the one before. It goes through all VMs
+that are watched for each change of one: with more checkouts it is the simulator that is waited for."""
 
 
 def measure(scale: Scale) -> list[Row]:
