@@ -11,7 +11,8 @@ from benchmarks.row import Row, absent
 from benchmarks.scale import Scale
 from tests.load.replay import Replay, percentile
 from tests.parts import PARTS
-from tests.service.process import Service, free_port, until
+from tests.ports import free_port
+from tests.service.process import Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
@@ -47,8 +48,8 @@ BOOT = 0.2
 """Seconds that a guest of the simulated vCenter takes to boot."""
 
 VCENTER_TAKES, VCENTER_PAUSE = 10, 1.0
-"""Of so many checkouts one is made at the simulated vCenter, so many seconds after the one before. It goes through all VMs
-that are watched for each change of one: with more checkouts it is the simulator that is waited for."""
+"""Of so many checkouts one is made at the simulated vCenter, so many seconds after the one before. It goes through all
+VMs that are watched for each change of one: with more checkouts it is the simulator that is waited for."""
 
 
 def measure(scale: Scale) -> list[Row]:

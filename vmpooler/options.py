@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import attrs
 from twisted.python import usage
 
 from vmpooler import __version__
-from vmpooler.config import Loaded, Source, endpoint, exposed, find, load
+from vmpooler.config import Loaded, demo, endpoint, exposed, find, load
 from vmpooler.domain.errors import ConfigError
 
 ROLES = ("all", "api", "manager")
@@ -92,7 +91,7 @@ def _check_listen(option: str, listen: str | None) -> None:
 
 def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tuple[Loaded, str]:
     """The configuration that the options ask for, and where it stood. Raises ConfigError."""
-    source = _demo(cwd) if options["demo"] else find(options["config"], environ, cwd)
+    source = demo(cwd) if options["demo"] else find(options["config"], environ, cwd)
     try:
         loaded = load(source.text, environ=environ, base=source.base)
     except ConfigError as error:
@@ -105,11 +104,6 @@ def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tu
     if options["redis-socket"] is not None:
         settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=options["redis-socket"]))
     return attrs.evolve(loaded, settings=settings), source.where
-
-
-def _demo(cwd: Path) -> Source:
-    text = files("vmpooler").joinpath("demo.yaml").read_text(encoding="utf-8")
-    return Source(text, "the demo's configuration", cwd)
 
 
 def check(options: Options) -> int:

@@ -67,6 +67,9 @@ NOT_UP = {
     "its host name is 'vm2.example.com'": attrs.evolve(UP, hostname="vm2.example.com"),
     "its guest has not reported a host name": attrs.evolve(UP, hostname=""),
     "it is switched off": attrs.evolve(UP, powered_on=False),
+    "its guest has not reported a host name (on esx-1, switched on 14 minutes ago)": attrs.evolve(
+        UP, hostname="", host="esx-1", booted=NOW - 14 * MINUTE
+    ),
     "its clone has not ended": CLONING,
 }
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.ports import free_port
 from tests.redis_server import RedisServer
-from tests.service.process import Service, free_port, until
+from tests.service.process import Service, until
 from vmpooler.domain.model import Queue
 from vmpooler.domain.verdict import CLONE_SETTLES
 

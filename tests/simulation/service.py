@@ -73,11 +73,11 @@ class LateRoutes(JsonApp):
         super().__init__()
         self._handlers: dict[str, Handler] = {}
 
-    def route(self, method: str, path: str, handler: Handler, status: int = 200) -> None:
+    def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
         """The same, but the latest handler answers."""
         name = f"{method} {path}"
         if name not in self._handlers:
-            super().route(method, path, lambda request, **parts: self._handlers[name](request, **parts), status)
+            super().route(method, path, lambda *args, **parts: self._handlers[name](*args, **parts), status, hot=hot)
         self._handlers[name] = handler
 
     def document(self, *_: Any) -> None:

@@ -108,7 +108,7 @@ BROKEN = [
     ("begin_clone", ">= tonumber(ARGV[7])", ">= tonumber(ARGV[7]) - 1", FULL_AGAIN),
     ("change", "redis.call('HSET', KEYS[2], 'tag:'", "redis.call('HSET', KEYS[2], 'tog:'", DURABLE),
     ("adopt", "redis.call('HSETNX', ARGV[7] .. owner", "redis.call('HSETNX', ARGV[7] .. 'nobody'", DURABLE),
-    ("checkout", "if wanted[i][1] > all then", "if wanted[i][1] >= all then", NOT_REFUSED),
+    ("checkout", "if wanted[i].count > all then", "if wanted[i].count >= all then", NOT_REFUSED),
     ("complete", "emit('completed', ARGV[10], {'queue', ARGV[9]})", "", ONE_EVENT),
     ("promote", "emit('ready'", "emit('ready'); emit('ready'", ONE_EVENT),
 ]

@@ -1,9 +1,13 @@
-"""An API on a real port, over a real Redis."""
+"""An API on a real port, over a real Redis.
+
+The tests of a module that says ``BOTH_WAYS = True`` are run twice: what is asked most takes the short way, and klein's.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
+import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, succeed
 
@@ -12,6 +16,7 @@ from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
+from vmpooler.web.json_app import JsonApp
 
 POOLS = (
     Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),
@@ -74,8 +79,20 @@ def nowhere(host: str) -> Deferred[str]:
     return succeed("192.0.2.7") if host == "known-host" else Deferred()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules twice."""
+    if "hot" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_WAYS", False):
+        metafunc.parametrize("hot", [True, False], ids=["short", "klein"])
+
+
+@pytest.fixture
+def hot() -> bool:
+    """Whether anything takes the short way."""
+    return True
+
+
 @pytest_twisted.async_yield_fixture
-async def serve(store: Connection) -> AsyncIterator[Serve]:
+async def serve(store: Connection, hot: bool) -> AsyncIterator[Serve]:
     """Serves settings over the shared Redis, or another connection, until the test is over."""
     from twisted.internet import reactor
 
@@ -83,9 +100,12 @@ async def serve(store: Connection) -> AsyncIterator[Serve]:
     ports: list[Any] = []
 
     async def start(
-        settings: Settings = PLAIN, connection: Connection = store, authenticator: Authenticator | None = None
+        settings: Settings = PLAIN,
+        connection: Connection = store,
+        authenticator: Authenticator | None = None,
+        hot: bool = hot,
     ) -> Served:
-        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator)
+        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator, app=JsonApp(hot))
         port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)

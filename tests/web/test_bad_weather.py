@@ -17,6 +17,8 @@ from vmpooler.store.connection import Connection
 from vmpooler.web.returns import LATE, Returns
 from vmpooler.web.under_way import UnderWay
 
+BOTH_WAYS = True
+
 POOL = "debian-12-x86_64"
 CHECKOUT = f"POST /vm/{POOL} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 
@@ -113,6 +115,18 @@ async def test_when_redis_is_away_the_answer_is_503_at_once(served: Served, spar
     assert now() - start < 4
     spare_redis.start()
     await until(lambda: answers(served))
+
+
+async def test_a_status_that_was_told_is_not_told_for_long_without_redis(
+    served: Served, spare_redis: RedisServer
+) -> None:
+    assert (await served.ask("GET", "/status")).status == 200
+    spare_redis.kill()
+
+    async def refused() -> bool:
+        return (await served.ask("GET", "/status")).status == 503
+
+    await until(refused)
 
 
 async def gone(served: Served) -> bool:

@@ -5,6 +5,8 @@ import pytest
 from tests.web.conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve
 from vmpooler.settings import Auth, General, Pool, Settings
 
+BOTH_WAYS = True
+
 NO = '{\n  "ok": false\n}'
 
 

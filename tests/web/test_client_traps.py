@@ -14,6 +14,8 @@ from tests.web.client import Answer
 from tests.web.conftest import POOLS, Serve, Served
 from vmpooler.settings import Auth, General, Settings
 
+BOTH_WAYS = True
+
 BOTH = Settings(pools=POOLS, general=General(domain="example.com"), auth=Auth(provider="dummy"))
 DEBIAN, UBUNTU = POOLS[0].name, POOLS[1].name
 JO = "Authorization: Basic " + base64.b64encode(b"jo:secret").decode()

@@ -3,10 +3,14 @@
 import attrs
 import pytest
 
+from tests.web.client import until
 from tests.web.conftest import PLAIN, POOLS, Serve, Served
 from tests.web.test_vm import NO, now
 from vmpooler.domain.times import day
 from vmpooler.settings import Pool
+from vmpooler.web.status import FRESH
+
+BOTH_WAYS = True
 
 
 @pytest.mark.parametrize("path", ["/status", "/api/v1/status", "/status/", "//status"])
@@ -62,10 +66,56 @@ async def test_a_view_shows_what_it_names(serve: Serve, view: str, members: list
 async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, path: str) -> None:
     served = await serve(attrs.evolve(PLAIN, pools=(*POOLS, *(Pool(name=f"pool-{n}", size=1) for n in range(100)))))
     await served.ask("GET", path)
+    await served.ask("POST", "/vm/nothing")  # may have changed something
     await served.store.call("CONFIG", "RESETSTAT")
     assert (await served.ask("GET", path)).status == 200
     told = await served.store.call("INFO", "stats")
     assert "total_reads_processed:2\r\n" in told, "the request's, and this one"
+
+
+async def ready(served: Served) -> int:
+    """How many VMs the status says are ready."""
+    return int((await served.ask("GET", "/status")).json["capacity"]["current"])
+
+
+def test_the_status_is_exact_within_a_second() -> None:
+    assert FRESH <= 0.5, "a reading may take as long again"
+
+
+async def test_what_another_program_changes_shows_soon_though_it_tells_nobody(serve: Serve) -> None:
+    served = await serve()
+    await served.have("debian-12-x86_64", "d1")
+    assert await ready(served) == 1
+    await served.store.call("SADD", "vmpooler__ready__ubuntu-22.04", "u1")
+
+    async def shows() -> bool:
+        return await ready(served) == 2
+
+    await until(shows)
+
+
+async def test_what_another_process_changes_shows_soon(serve: Serve) -> None:
+    served, other = await serve(), await serve()
+    await served.have("debian-12-x86_64", "d1")
+    assert await ready(served) == 1
+    assert (await other.ask("POST", "/vm/debian")).status == 200
+
+    async def shows() -> bool:
+        return await ready(served) == 0
+
+    await until(shows)
+
+
+async def test_what_a_request_changes_shows_at_once(serve: Serve) -> None:
+    served = await serve()
+    await served.have("debian-12-x86_64", "d1", "d2")
+    assert await ready(served) == 2
+    await served.ask("POST", "/vm/debian")
+    status = (await served.ask("GET", "/status")).json
+    assert (status["queue"]["ready"], status["queue"]["running"]) == (1, 1)
+    vm = (await served.queue("running", "debian-12-x86_64")).pop()
+    await served.ask("DELETE", f"/vm/{vm}")
+    assert (await served.ask("GET", "/status?view=queue")).json["queue"]["running"] == 0
 
 
 async def stocked(serve: Serve) -> Served:

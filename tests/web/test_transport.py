@@ -15,6 +15,8 @@ from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.root import segments
 
+BOTH_WAYS = True
+
 PATH = "/vm/debian-12-x86_64"
 NO = '{\n  "ok": false\n}'
 

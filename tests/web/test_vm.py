@@ -8,6 +8,8 @@ from tests.web.conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve, Served
 from vmpooler.domain.times import text
 from vmpooler.settings import General, Settings
 
+BOTH_WAYS = True
+
 NO = '{\n  "ok": false\n}'
 HOST = "pre-fix1"
 

@@ -60,7 +60,7 @@ class Event:
         """An event from the fields of a stream's entry; None for an entry of a kind that this version lacks."""
         rest = dict(fields)
         try:
-            known = cls(
+            return cls(
                 id=id,
                 what=What(rest.pop("what")),
                 pool=rest.pop("pool"),
@@ -68,7 +68,7 @@ class Event:
                 when=float(rest.pop("when")),
                 by=rest.pop("by"),
                 why=rest.pop("why", ""),
+                more=rest,
             )
         except (KeyError, ValueError):
             return None
-        return attrs.evolve(known, more=rest)

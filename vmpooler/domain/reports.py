@@ -41,13 +41,15 @@ class Counts:
     boot_seconds: tuple[float, ...]
 
 
-def status(
-    pools: Sequence[Pool], counts: Counts, uptime: float, views: Collection[str] | None = None
-) -> dict[str, Any]:
+MEMBERS = frozenset({"boot", "capacity", "clone", "pools", "queue"})
+"""What can be wanted of the status."""
+
+
+def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collection[str] = MEMBERS) -> dict[str, Any]:
     """How the service does. ``counts`` are of ``pools``, in their order; ``uptime`` is in seconds.
 
-    ``views`` names the members wanted, all when None; ``status`` is always there, and judges the pools only when they
-    are wanted. Source: API-CONTRACT 3 and 8.
+    ``wanted`` are those of MEMBERS to be told; ``status`` always is, and judges the pools only when they are wanted.
+    Source: API-CONTRACT 3 and 8.
     """
     members: dict[str, Any] = {
         "boot": _durations(counts.boot_seconds),
@@ -56,7 +58,6 @@ def status(
         "pools": {pool.name: _pool(pool, each) for pool, each in zip(pools, counts.pools, strict=True)},
         "queue": _queue(counts),
     }
-    wanted = members.keys() if views is None else members.keys() & set(views)
     judged = zip(pools, counts.pools, strict=True) if "pools" in wanted else ()
     empty = [pool.name for pool, each in judged if pool.size and not each.ready]
     found = {"status": _verdict(empty, uptime), **{name: members[name] for name in wanted}}

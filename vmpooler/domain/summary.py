@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import Any, Self
 
 import attrs
@@ -60,7 +59,7 @@ def seconds(text: str) -> float | None:
 
 def summed(route: str, flat: Sequence[str]) -> Sum:
     """The sum of a day, of its hash: field, value, field, ..."""
-    fields = list(pairwise(flat))[::2]
+    fields = zip(flat[::2], flat[1::2], strict=True)
     return _tags(fields) if route == TAG else _times(fields)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from functools import cache, lru_cache
 
 import attrs
 
@@ -40,6 +41,15 @@ class Taken:
     checkout_id: str
 
 
+@attrs.frozen
+class Asked:
+    """What is asked for as the script wants to have it: the pools, their keys, and the entries."""
+
+    pools: tuple[str, ...]
+    places: tuple[str, ...]
+    entries: tuple[int, ...]
+
+
 class Checkouts:
     """ready -> running for a client, back again, or running -> completed at its wish."""
 
@@ -55,21 +65,19 @@ class Checkouts:
         ``token`` is None where none was sent or none is needed. Raises TokenNeeded for one that is unknown, PoolEmpty
         when too few VMs are ready.
         """
-        pools = list(dict.fromkeys(pool for each in wanted for pool in each.pools))
-        places = [key for pool in pools for key in _place(pool)]
-        numbered = [[each.count, [pools.index(pool) + 1 for pool in each.pools]] for each in wanted]
-        heads = [int(each.pools[0] == each.name) for each in wanted]
-        shape = (times.text(now), keys.RECORD, keys.HISTORY, json.dumps(numbered), json.dumps(pools), checkout_id)
-        owner = (int(token is not None), token or "", self._lifetime if token is not None else "", json.dumps(heads))
+        asked = _asked(tuple(wanted))
+        head = (f"{now:.3f}", self._transitions.kept, NOBODY, "", "")
+        known = (times.text(now), keys.RECORD, keys.HISTORY, checkout_id)
+        owner = (int(token is not None), token or "", self._lifetime if token is not None else "")
         reply = await self._connection.run(
             load("checkout"),
-            (keys.EVENTS, keys.token(token or ""), keys.history(""), *places),
-            (f"{now:.3f}", self._transitions.kept, NOBODY, "", "", *shape, *owner),
+            (keys.EVENTS, keys.token(token or ""), keys.history(""), *asked.places),
+            (*head, *known, *owner, len(asked.pools), *asked.pools, *asked.entries),
         )
         match reply:
             case ["ok", *rows]:
                 return [
-                    Given(wanted[entry - 1].name, pools[pool - 1], vm)
+                    Given(wanted[entry - 1].name, asked.pools[pool - 1], vm)
                     for entry, pool, vm in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
                 ]
             case ["token"]:
@@ -104,5 +112,19 @@ class Checkouts:
         admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission), vm)
 
 
+@lru_cache(maxsize=1000)
+def _asked(wanted: tuple[Wanted, ...]) -> Asked:
+    """Most clients want what others wanted before: to work it out again is a tenth of a checkout."""
+    pools = tuple(dict.fromkeys(pool for each in wanted for pool in each.pools))
+    number = {pool: place for place, pool in enumerate(pools, 1)}
+    entries: list[int] = []
+    for each in wanted:
+        entries += (each.count, int(each.pools[0] == each.name), len(each.pools))
+        entries += (number[pool] for pool in each.pools)
+    return Asked(pools, tuple(key for pool in pools for key in _place(pool)), tuple(entries))
+
+
+@cache
 def _place(pool: str) -> tuple[str, str, str]:
+    """The keys of a pool; of those configured, and kept, since any number of wishes may share them."""
     return keys.queue(Queue.READY, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool)

@@ -111,7 +111,7 @@ class Connection(Caller):
         settings: Redis,
         reactor: Any,
         *,
-        size: int = 3,
+        size: int = 2,
         reply_timeout: float = 5.0,
         quiet: bool = False,
         failover: Arrival | None = None,

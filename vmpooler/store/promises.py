@@ -6,7 +6,6 @@ one needs to know of fail-overs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -88,15 +87,15 @@ Named = Iterator[tuple[str, Again]]
 def _checkouts(ran: Ran) -> Named:
     status, *rows = ran.reply
     if status == "ok":
-        pools = json.loads(ran.args[9])
+        pools = ran.args[13:]
         for pool, vm in zip(rows[1::3], rows[2::3], strict=True):
-            yield _checkout(ran.args[10], vm), partial(_restore, ran, pools[pool - 1], vm)
+            yield _checkout(ran.args[8], vm), partial(_restore, ran, pools[pool - 1], vm)
 
 
 async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
     """Any queue -> running, for the client that it was given to."""
     now, kept, *_ = ran.args
-    text, checkout_id, token, hours = (ran.args[place] for place in (5, 10, 12, 13))
+    text, checkout_id, token, hours = (ran.args[place] for place in (5, 8, 10, 11))
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
     books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)

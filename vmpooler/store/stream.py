@@ -16,6 +16,10 @@ from vmpooler.store.connection import StoreFault
 BLOCK = 10.0
 """Seconds that one read waits for an event."""
 
+REST = 0.005
+"""Seconds after which it is read again when there was something: of thousands of events a second, many come at once
+then, and a reading costs as much as ten of them."""
+
 AGAIN = 0.5
 """Seconds before the next try when Redis is away."""
 
@@ -75,6 +79,7 @@ class EventStream:
                 continue
             for _, entries in reply or ():
                 self._tell(entries)
+                await deferLater(self._clock, REST)
 
     async def _begin(self) -> None:
         """At the first reading, and at the first of a Redis that was away, see where the stream ends."""

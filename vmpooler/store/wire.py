@@ -29,6 +29,8 @@ from vmpooler.settings import Redis
 Value = str | bytes | int | float
 """What a command is made of."""
 
+_pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
+
 ServerError = txredisapi.ResponseError
 """What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
 
@@ -97,10 +99,9 @@ class Wire(txredisapi.HiredisProtocol):
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
         try:
-            packed = hiredis.pack_command(tuple(map(_encoded, args)))
+            self.transport.write(_packed(args))
         except UnicodeEncodeError:
             return fail(Invalid("text that is not valid Unicode"))
-        self.transport.write(packed)
         answer: Deferred[Any] = Deferred()
         self._unanswered.append((self.factory.clock.seconds() + self.replyTimeout, answer))
         if self._watchdog is None:
@@ -237,5 +238,13 @@ class _Telling:
         return failure
 
 
-def _encoded(value: Value) -> Any:
+def _packed(args: tuple[Value, ...]) -> bytes:
+    """A command as it is sent; what is text and came as other bytes than UTF-8, as those bytes."""
+    try:
+        return _pack(args)
+    except UnicodeEncodeError:
+        return _pack(tuple(map(_encoded, args)))
+
+
+def _encoded(value: Value) -> Value:
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value

@@ -40,7 +40,6 @@ from vmpooler.web.status import StatusRoutes
 from vmpooler.web.summary import SummaryRoutes
 from vmpooler.web.tasks import TaskRoutes
 from vmpooler.web.token import TokenRoutes
-from vmpooler.web.under_way import UnderWay
 from vmpooler.web.vm import VmRoutes
 
 
@@ -68,13 +67,13 @@ class Api:
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._under_way = UnderWay()
+        app = app or JsonApp()
+        self._under_way = app.under_way
         self._desk = Desk(settings, connection, self._under_way, reactor, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        app = app or JsonApp()
         VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
-        TaskRoutes(self._desk, tasks, self._under_way, reactor, choice).mount(app)
+        TaskRoutes(self._desk, tasks, reactor, choice).mount(app)
         ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), reactor).mount(app)
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only

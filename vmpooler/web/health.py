@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from twisted.web.resource import IResource, Resource
+
 from vmpooler.settings import Limits
 from vmpooler.store import lease, stats
 from vmpooler.store.commands import Commands
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.request import Request
+from vmpooler.web.root import segments
 from vmpooler.web.site import Site
 from vmpooler.web.text import Json
 
@@ -46,4 +49,19 @@ def health_site(connection: Commands, state: State, reactor: Any) -> Site:
     """What the port of a manager alone listens with."""
     app = JsonApp()
     HealthRoutes(connection, state).mount(app)
-    return Site(app.resource(), reactor, Limits(), MOST)
+    return Site(_Paths(app.resource()), reactor, Limits(), MOST)
+
+
+class _Paths(Resource):
+    """Hands every path to the routes, split."""
+
+    isLeaf = True
+
+    def __init__(self, routes: IResource) -> None:
+        super().__init__()
+        self._routes = routes
+
+    def render(self, request: Request) -> Any:
+        """Answer, later mostly."""
+        request.prepath, request.postpath = [], [part.encode() for part in segments(request.path) or []]
+        return self._routes.render(request)

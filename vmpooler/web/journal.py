@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -39,12 +40,16 @@ class Filter:
         return (self.pools is None or event.pool in self.pools) and (self.vms is None or event.vm in self.vms)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Happened:
-    """An event, and its frame."""
+    """An event, and its frame, which is put together when somebody is told: a tenth of what a checkout costs."""
 
     event: Event
-    frame: bytes
+
+    @cached_property
+    def frame(self) -> bytes:
+        """As every listener is told it."""
+        return framed(self.event)
 
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -80,7 +85,7 @@ class Journal:
         id = parsed(event.id)
         if id is None or (self._ids and id <= self._ids[-1]):
             return False
-        self._enter(Happened(event, framed(event)), id)
+        self._enter(Happened(event), id)
         self.newest_id = id
         return True
 
@@ -92,7 +97,7 @@ class Journal:
         """Enter events in front of all, as far as they are older."""
         first = self._ids[0] if self._ids else None
         older = [(id, event) for event in events if (id := parsed(event.id)) and (first is None or id < first)]
-        self._entries[:0] = [Happened(event, framed(event)) for _, event in older]
+        self._entries[:0] = [Happened(event) for _, event in older]
         self._ids[:0] = [id for id, _ in older]
         self._start -= len(older)
         if first is None and older:

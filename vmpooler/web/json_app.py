@@ -1,12 +1,22 @@
-"""Klein for JSON: handlers take data and return data, and one table says what an error is as a status."""
+"""Klein for JSON: handlers take data and return data, and one table says what an error is as a status.
 
-from collections.abc import Awaitable, Callable, Mapping
+Note [The short way]
+
+Klein and werkzeug cost more than all else that an answer costs here. A route that is hot, of one part or two, is found
+in a table instead. Its handler, its errors and its reply are the same; whatever the table does not have, such as HEAD,
+goes klein's way.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+import attrs
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 
 from vmpooler.domain.errors import (
@@ -26,6 +36,7 @@ from vmpooler.domain.errors import (
 from vmpooler.web import text
 from vmpooler.web.request import Request
 from vmpooler.web.text import Json
+from vmpooler.web.under_way import UnderWay
 
 STATUS: dict[type[Exception], int] = {
     Invalid: 400,
@@ -50,27 +61,53 @@ TOLD = (Invalid, NotYours, StoreAway, AuthAway)
 CHALLENGE = 'Basic realm="Authentication required"'
 """What comes with every 401. Source: CLIENTS.md 3, trap 8."""
 
-Handler = Callable[..., Awaitable[Json | bytes]]
+Handler = Callable[..., Coroutine[Deferred[Any], Any, Json | bytes]]
 """Bytes are JSON already."""
 
 
+@attrs.frozen
+class Route:
+    """A handler, the status of its reply when nothing is wrong, and what the log says of it."""
+
+    name: str
+    handler: Handler
+    status: int
+
+
 class JsonApp:
-    """Routes whose handlers are coroutines that take the request and the parts of its path, and return JSON."""
+    """Routes whose handlers are coroutines that take the request and the parts of its path, and return JSON.
+
+    ``hot``: whether any route is to go the short way. ``under_way`` counts what is being done for clients.
+    """
 
     log = Logger()
 
-    def __init__(self) -> None:
+    def __init__(self, hot: bool = True) -> None:
+        self.under_way = UnderWay()
         self._klein = Klein()
         self._klein.handle_errors(Exception)(self._failed)
+        self._may_be_hot = hot
+        self._hot: dict[tuple[bytes, bytes, int], Route] = {}
+        self._changed: Callable[[], None] = lambda: None
 
-    def route(self, method: str, path: str, handler: Handler, status: int = 200) -> None:
-        """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD."""
+    def when_changed(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` told when a request is over that may have changed something."""
+        self._changed = listener
+
+    def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
+        """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD. Any other
+        is let finish though its client hangs up: klein would cancel it. ``hot``: see Note [The short way]."""
+        route = Route(f"{method} {path}", handler if method == "GET" else self._changing(handler), status)
 
         async def answer(request: Request, **parts: str) -> bytes:
-            request.told = f"{method} {path}"
-            return written(request, status, await handler(request, **parts))
+            request.told = route.name
+            work = route.handler(request, **parts)
+            return written(request, status, await (work if method == "GET" else self.under_way.shielded(work)))
 
-        self._klein.route(path, methods=[method], endpoint=f"{method} {path}")(answer)
+        self._klein.route(path, methods=[method], endpoint=route.name)(answer)
+        if hot and self._may_be_hot:
+            first, *rest = path.encode().removeprefix(b"/").split(b"/")
+            self._hot[method.encode(), first, len(rest)] = route
 
     def document(self, path: str, body: Callable[[], bytes], headers: Mapping[str, str]) -> None:
         """Have what ``body`` gives answer GET and HEAD. It is not made before somebody asks."""
@@ -82,9 +119,44 @@ class JsonApp:
 
     def resource(self) -> IResource:
         """All routes, for twisted.web."""
-        return self._klein.resource()
+        return _Routes(self, self._klein.resource())
+
+    def answer(self, request: Request) -> bool:
+        """Answer what goes the short way; False for what does not."""
+        first, *rest = request.postpath or (b"",)
+        route = self._hot.get((request.method, first, len(rest)))
+        if route is None:
+            return False
+        request.told = route.name
+        Deferred.fromCoroutine(self._answer(request, route, [part.decode() for part in rest]))
+        return True
+
+    def _changing(self, handler: Handler) -> Handler:
+        async def changing(request: Request, *args: str, **parts: str) -> Json | bytes:
+            try:
+                return await handler(request, *args, **parts)
+            finally:
+                self._changed()
+
+        return changing
+
+    async def _answer(self, request: Request, route: Route, parts: Sequence[str]) -> None:
+        self.under_way.begin()
+        try:
+            reply = await route.handler(request, *parts)
+            status, body = route.status, reply if isinstance(reply, bytes) else text.of(reply)
+        except Exception:
+            status, body = self._failure(request, Failure())
+        finally:
+            self.under_way.end()
+        if not request.gone:
+            request.answer(status, text.HEAD, body)
 
     def _failed(self, request: Any, failure: Failure) -> bytes:
+        return written(request, *self._failure(request, failure))
+
+    def _failure(self, request: Request, failure: Failure) -> tuple[int, bytes]:
+        """The status and the body that tell of a failure."""
         status = next((STATUS[kind] for kind in STATUS if failure.check(kind)), 500)
         reply: dict[str, Any] = {"ok": False}
         if status == 500:
@@ -96,7 +168,22 @@ class JsonApp:
             reply["failure"] = failure.value.failures
         if status == 401:
             request.setHeader("WWW-Authenticate", CHALLENGE)
-        return written(request, status, reply)
+        return status, text.of(reply)
+
+
+class _Routes(Resource):
+    """The short way, and klein's."""
+
+    isLeaf = True
+
+    def __init__(self, app: JsonApp, klein: IResource) -> None:
+        super().__init__()
+        self._app = app
+        self._klein = klein
+
+    def render(self, request: Request) -> Any:
+        """Answer, later mostly."""
+        return NOT_DONE_YET if self._app.answer(request) else self._klein.render(request)
 
 
 def written(request: Request, status: int, reply: Json | bytes) -> bytes:

@@ -1,12 +1,21 @@
-"""A request as it comes in, and how much of it is taken."""
+"""A request as it comes in, how much of it is taken, and its answer.
+
+Note [An answer in one piece]
+
+Twisted sets, checks and joins each header of each answer anew, and cuts each path for its own tree of resources. Here
+there is one resource, most answers have the same headers, and ``Request.answer`` writes them with the body at once: ten
+of 170 µs that a checkout took.
+"""
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
 from twisted.python.failure import Failure
 from twisted.web import server
+from twisted.web.http import RESPONSES, datetimeToString
 
 from vmpooler.web import text
 
@@ -25,8 +34,8 @@ class Request(server.Request):
     path may have a token in it.
     """
 
-    transport: Any
     channel: Any
+    transport: Any
     content: BytesIO
     gone = False
     inside = False
@@ -83,6 +92,34 @@ class Request(server.Request):
             target = b"/*" if path == b"*" else ABSOLUTE.sub(b"/", path)
             super().requestReceived(command, target, version)
 
+    def process(self) -> None:
+        """Have it answered."""
+        self.site = self.channel.site
+        try:
+            self.render(self.site.resource)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def write(self, data: bytes) -> None:
+        """More of an answer whose headers are set."""
+        if not self.startedWriting:
+            self.setHeader(b"Server", server.version)
+            self.setHeader(b"Date", self._date())
+        super().write(data)
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> None:
+        """All of an answer at once, and its end; ``headers`` as they are sent, beside those that are set."""
+        self.startedWriting = 1
+        self.code = status
+        head = b"%b %d %b\r\nServer: %b\r\nDate: %b\r\n%bContent-Length: %d\r\n"
+        known = (self.clientproto, status, RESPONSES[status], server.version, self._date(), headers, len(body))
+        more = [b"%b: %b\r\n" % (name, each) for name, all in self.responseHeaders.getAllRawHeaders() for each in all]
+        self.channel.write(b"".join((head % known, *more, b"\r\n", body)))
+        self.finish()
+
+    def _date(self) -> bytes:
+        return _date(int(self.channel.site.reactor.seconds()))
+
     def connectionLost(self, reason: Failure) -> None:
         """The client has hung up."""
         self.gone = True
@@ -100,3 +137,9 @@ def refusal(status: int, message: str) -> bytes:
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close", f"Content-Length: {len(body)}"]
     head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
     return "\r\n".join([*head, "", ""]).encode() + body
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    written: bytes = datetimeToString(second)
+    return written

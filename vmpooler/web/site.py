@@ -39,6 +39,7 @@ class Channel(HTTPChannel):
         self.maxHeaders = limits.headers
         self.totalHeadersSize = self.MAX_LENGTH = limits.header_bytes
         super().connectionMade()
+        self._host = self.transport.getHost()
         self.site.entered(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -89,6 +90,10 @@ class Channel(HTTPChannel):
         else:
             self.loseConnection()
             self.setTimeout(self.site.timeOut)
+
+    def getHost(self) -> Any:
+        """Where it was reached. Twisted asks the system for every request."""
+        return self._host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone."""

@@ -1,6 +1,7 @@
 """What happened on which day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -11,9 +12,6 @@ from vmpooler.store.summaries import Summaries
 from vmpooler.web import text
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.request import Request
-
-PIECES = 5_000
-"""Pieces of a reply that are written in one go: some milliseconds."""
 
 
 class SummaryRoutes:
@@ -48,10 +46,10 @@ class SummaryRoutes:
             await deferLater(self._clock, 0)
         return await self._written(whole.report())
 
-    async def _written(self, report: text.Json) -> bytes:
+    async def _written(self, report: Mapping[str, Any]) -> bytes:
         """As JSON; others are served meanwhile, for it may be megabytes."""
         written: list[bytes] = []
-        for part in text.parts(report, PIECES):
+        for part in text.parts(report):
             written.append(part)
             await deferLater(self._clock, 0)
         return b"".join(written)

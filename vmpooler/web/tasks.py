@@ -11,7 +11,6 @@ from vmpooler.web.desk import Desk
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.request import Request
 from vmpooler.web.text import Json
-from vmpooler.web.under_way import UnderWay
 
 ACCEPTED = 202
 
@@ -22,10 +21,9 @@ SNAPSHOT_LENGTH = 32
 class TaskRoutes:
     """The routes below ``/vm/<host>`` whose work takes its time."""
 
-    def __init__(self, desk: Desk, tasks: Tasks, under_way: UnderWay, clock: IReactorTime, choice: Choice) -> None:
+    def __init__(self, desk: Desk, tasks: Tasks, clock: IReactorTime, choice: Choice) -> None:
         self._desk = desk
         self._tasks = tasks
-        self._under_way = under_way
         self._clock = clock
         self._choice = choice
 
@@ -57,7 +55,6 @@ class TaskRoutes:
         vm, admission = short(host), self._desk.admission(request, Need.ALWAYS)
         if not vm or ":" in vm:
             argument = None
-        asked = self._tasks.request(vm, kind, argument, admission, self._clock.seconds())
-        await self._under_way.shielded(asked)
+        await self._tasks.request(vm, kind, argument, admission, self._clock.seconds())
         if argument is None:
             raise NoSuchVm(f"{kind} makes no sense of {vm}")

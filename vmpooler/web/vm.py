@@ -24,6 +24,7 @@ class VmRoutes:
     def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, clock: IReactorTime) -> None:
         self._general = settings.general
         self._catalogue = Catalogue(settings.pools)
+        self._names = text.of([pool.name for pool in self._catalogue.pools])
         self._desk = desk
         self._vms = vms
         self._lookup = lookup
@@ -31,15 +32,15 @@ class VmRoutes:
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
-        app.route("GET", "/vm", self.names)
-        app.route("POST", "/vm", self.checkout_of_body)
-        app.route("POST", "/vm/<wanted>", self.checkout_of_path)
-        app.route("GET", "/vm/<host>", self.show)
-        app.route("DELETE", "/vm/<host>", self.complete)
+        app.route("GET", "/vm", self.names, hot=True)
+        app.route("POST", "/vm", self.checkout_of_body, hot=True)
+        app.route("POST", "/vm/<wanted>", self.checkout_of_path, hot=True)
+        app.route("GET", "/vm/<host>", self.show, hot=True)
+        app.route("DELETE", "/vm/<host>", self.complete, hot=True)
 
-    async def names(self, request: Request) -> Json:
+    async def names(self, request: Request) -> bytes:
         """The pools, in the order of the configuration."""
-        return [pool.name for pool in self._catalogue.pools]
+        return self._names
 
     async def checkout_of_body(self, request: Request) -> Json:
         """VMs as the body asks for them: a pool or alias, and how many."""

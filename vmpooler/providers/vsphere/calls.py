@@ -12,6 +12,7 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused, failure
 from vmpooler.providers.vsphere.news import Begun
 from vmpooler.providers.vsphere.session import Ref, Session
@@ -131,7 +132,7 @@ class Calls:
             try:
                 await self._within(begun, what, partial(_modify, view, batch, remove))
                 return
-            except (Doubtful, Refused) as error:
+            except ProviderError as error:  # whichever it is, the tasks were ordered: none may be taken for refused
                 why = error.__cause__
         self._watch.lost(begun.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
 

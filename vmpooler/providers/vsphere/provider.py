@@ -79,6 +79,7 @@ class VsphereProvider:
         try:
             await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START)
         finally:
+            self._watch.is_starting = False
             if self._watch.is_hopeless:
                 await self.stop()
         if (error := self._watch.trouble) is not None and self._watch.is_hopeless:
@@ -128,7 +129,7 @@ class VsphereProvider:
     async def destroy(self, pool: Pool, name: str) -> None:
         """Unmake a VM of ours. A foreign VM of that name is left alone, unless ``destroy_foreign`` is set: ours is
         then gone. It goes on when the caller gives up."""
-        await self._shielded(self._destructions.destroy(self._place(pool), name))
+        await self._shielded(self._destructions.destroy(self._place(pool), name, pool.name))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Try the address that the guest reported, or its name. Raises NoAnswer."""

@@ -13,8 +13,7 @@ local function emit(what, why, more, of, record, history)
   history, record = history or KEYS[3], record or KEYS[2]
   local entry = {}
   for i = 1, #fields, 2 do entry[fields[i]] = fields[i + 1] end
-  redis.call('RPUSH', history, cjson.encode(entry))
-  redis.call('LTRIM', history, -200, -1)
+  if redis.call('RPUSH', history, cjson.encode(entry)) > 200 then redis.call('LTRIM', history, -200, -1) end
   local left = redis.call('PTTL', record)
   if left == -1 then redis.call('PERSIST', history)
   else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end

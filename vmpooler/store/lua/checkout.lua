@@ -1,17 +1,23 @@
 -- uses: prelude, held
 -- Check VMs out, all or none.
 --   KEYS[2] the token, or '' ; [3] unused; then for each pool: its ready queue, its running queue, its checkout times
---   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories,
---   [9] what is wanted: JSON [[count, [pool, ...]], ...], pools by their number here from 1, the one to prefer first,
---   [10] the pools' names (JSON), [11] this checkout's id, [12] '1' when a token was sent, [13] the token,
---   [14] hours of a VM that is checked out with a token, or '' , [15] how many of the pools at the head of each wanted list
---   keep their place: 1 when the name is itself a pool, else 0 (JSON)
+--   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories, [9] this checkout's id,
+--   [10] '1' when a token was sent, [11] the token, [12] hours of a VM that is checked out with a token, or '' ,
+--   [13] how many pools there are, then their names; then what is wanted, for each entry: how many VMs, '1' when the entry
+--   has the name of its first pool, which then goes before the others, how many pools may serve it, and these by their
+--   numbers here from 1
 -- Returns {'ok', number of the wanted entry, number of its pool, VM, ...}, {'token'} or {'empty', number of the entry}.
-local wanted, names, heads = cjson.decode(ARGV[9]), cjson.decode(ARGV[10]), cjson.decode(ARGV[15])
 local user = ''
-if ARGV[12] == '1' then
+if ARGV[10] == '1' then
   if redis.call('EXISTS', KEYS[2]) == 0 then return {'token'} end
   user = redis.call('HGET', KEYS[2], 'user') or ''
+end
+local names, wanted, at = {unpack(ARGV, 14, 13 + ARGV[13])}, {}, 14 + ARGV[13]
+while ARGV[at] do
+  local pools = {}
+  for n = 1, ARGV[at + 2] do pools[n] = tonumber(ARGV[at + 2 + n]) end
+  wanted[#wanted + 1] = {count = tonumber(ARGV[at]), headed = ARGV[at + 1] == '1', pools = pools}
+  at = at + 3 + #pools
 end
 local function ready_key(p) return KEYS[1 + 3 * p] end
 
@@ -20,8 +26,8 @@ local function ready_key(p) return KEYS[1 + 3 * p] end
 local free, share = {}, {}
 for p = 1, #names do free[p] = redis.call('SCARD', ready_key(p)) end
 local function order(i)
-  local pools = {unpack(wanted[i][2])}
-  local head = heads[i] == 1 and table.remove(pools, 1) or nil
+  local pools = {unpack(wanted[i].pools)}
+  local head = wanted[i].headed and table.remove(pools, 1) or nil
   table.sort(pools, function(a, b) if free[a] ~= free[b] then return free[a] > free[b] end return a < b end)
   if head then table.insert(pools, 1, head) end
   return pools
@@ -30,7 +36,7 @@ local function take(i, tried)
   for _, p in ipairs(order(i)) do
     if free[p] > 0 then free[p] = free[p] - 1; share[i][p] = (share[i][p] or 0) + 1; return true end
   end
-  for _, p in ipairs(wanted[i][2]) do
+  for _, p in ipairs(wanted[i].pools) do
     if not tried[p] then
       tried[p] = true
       for j = 1, #wanted do
@@ -47,44 +53,48 @@ end
 for i = 1, #wanted do
   share[i] = {}
   local all = 0
-  for _, p in ipairs(wanted[i][2]) do all = all + redis.call('SCARD', ready_key(p)) end
-  if wanted[i][1] > all then return {'empty', i} end
+  for _, p in ipairs(wanted[i].pools) do all = all + free[p] end
+  if wanted[i].count > all then return {'empty', i} end
 end
 for i = 1, #wanted do
-  for _ = 1, wanted[i][1] do if not take(i, {}) then return {'empty', i} end end
+  for _ = 1, wanted[i].count do if not take(i, {}) then return {'empty', i} end end
 end
 
--- The first names that a scan shows: no chance, and no more work than VMs are asked for.
-local function some(key, count)
-  local found, seen, cursor = {}, {}, '0'
+-- The first names that a scan of a pool shows: no chance, and no more work than VMs are asked for. It begins at a place
+-- that each checkout has for itself. Were it the same for all, each would come past the holes that those before it left:
+-- of 20,000 VMs, the last took 2.7 ms instead of 0.05.
+local function some(p, count)
+  local key, place = ready_key(p), string.sub(redis.sha1hex(ARGV[9] .. free[p]), 1, 8)
+  local found, seen, cursor, ends = {}, {}, string.format('%.0f', tonumber(place, 16)), 0
   repeat
     local page = redis.call('SSCAN', key, cursor, 'COUNT', count)
     cursor = page[1]
     for _, name in ipairs(page[2]) do
       if not seen[name] and #found < count then seen[name] = true; found[#found + 1] = name end
     end
-  until #found >= count or cursor == '0'
+    if cursor == '0' then ends = ends + 1 end
+  until #found >= count or ends == 2
   return found
 end
 local reply = {'ok'}
 for i = 1, #wanted do
-  for _, p in ipairs(wanted[i][2]) do
+  for _, p in ipairs(wanted[i].pools) do
     local count = share[i][p] or 0
-    for _, name in ipairs(count > 0 and some(ready_key(p), count) or {}) do
+    for _, name in ipairs(count > 0 and some(p, count) or {}) do
       local record = ARGV[7] .. name
       redis.call('SMOVE', ready_key(p), KEYS[2 + 3 * p], name)
       redis.call('HSET', KEYS[3 + 3 * p], name, ARGV[6])
-      redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[11], 'template', names[p], 'pool', names[p])
-      if ARGV[12] == '1' then
-        redis.call('HSET', record, 'token:token', ARGV[13], 'token:user', user)
-        if ARGV[14] ~= '' then redis.call('HSET', record, 'lifetime', ARGV[14]) end
+      redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[9], 'template', names[p], 'pool', names[p])
+      if ARGV[10] == '1' then
+        redis.call('HSET', record, 'token:token', ARGV[11], 'token:user', user)
+        if ARGV[12] ~= '' then redis.call('HSET', record, 'lifetime', ARGV[12]) end
       end
-      book(names[p], name, ARGV[12] == '1' and ARGV[13])
+      book(names[p], name, ARGV[10] == '1' and ARGV[11])
       by = user ~= '' and user or ARGV[3]
-      emit('checkout', '', {'checkout_id', ARGV[11]}, {pool = names[p], vm = name}, record, ARGV[8] .. name)
+      emit('checkout', '', {'checkout_id', ARGV[9]}, {pool = names[p], vm = name}, record, ARGV[8] .. name)
       reply[#reply + 1] = i; reply[#reply + 1] = p; reply[#reply + 1] = name
     end
   end
 end
-if ARGV[12] == '1' then used(KEYS[2], user, ARGV[6]) end
+if ARGV[10] == '1' then used(KEYS[2], user, ARGV[6]) end
 return reply

@@ -1,0 +1,118 @@
+"""What many ask for is read once for all of them, and never told for longer than it may be."""
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from vmpooler.web.recent import Recent
+
+
+class Source:
+    """Something to be read; each reading waits until it is told what it finds."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.readings: list[Deferred[str]] = []
+        self.recent = Recent(self._read, 0.25, self.clock)
+
+    async def _read(self) -> str:
+        self.readings.append(Deferred())
+        return await self.readings[-1]
+
+    def ask(self) -> Deferred[str]:
+        return Deferred.fromCoroutine(self.recent.get())
+
+    def finds(self, what: Any) -> None:
+        self.readings[-1].callback(what)
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+def told(asked: Deferred[str]) -> str:
+    found: list[str] = []
+    asked.addCallback(found.append)
+    assert found, "not told yet"
+    return found[0]
+
+
+def test_all_who_ask_meanwhile_are_told_what_one_reading_finds(source: Source) -> None:
+    first, second = source.ask(), source.ask()
+    source.clock.advance(0.2)
+    third = source.ask()
+    source.finds("a")
+    assert [told(each) for each in (first, second, third, source.ask())] == ["a"] * 4
+    assert len(source.readings) == 1
+
+
+def test_the_time_counts_from_when_the_reading_began(source: Source) -> None:
+    source.ask()
+    source.clock.advance(0.24)
+    source.finds("old")
+    assert told(source.ask()) == "old"
+    source.clock.advance(0.01)
+    asked = source.ask()
+    source.finds("new")
+    assert told(asked) == "new"
+
+
+def test_who_asks_late_does_not_wait_for_a_reading_that_began_long_ago(source: Source) -> None:
+    slow = source.ask()
+    source.clock.advance(0.25)
+    asked = source.ask()
+    source.finds("new")
+    assert told(asked) == "new"
+    source.readings[0].callback("old")
+    assert told(slow) == "old"
+    assert told(source.ask()) == "new"
+
+
+def test_a_clock_that_is_set_back_keeps_nothing_for_longer(source: Source) -> None:
+    source.clock.advance(100)
+    source.ask()
+    source.finds("old")
+    source.clock.rightNow = 50.0
+    source.ask()
+    assert len(source.readings) == 2
+
+
+def test_what_is_forgotten_is_read_again_by_the_next(source: Source) -> None:
+    before = source.ask()
+    source.recent.forget()
+    after = source.ask()
+    source.readings[1].callback("after")
+    source.readings[0].callback("before")
+    assert (told(before), told(after), told(source.ask())) == ("before", "after", "after")
+
+
+def test_a_failure_is_told_to_those_who_wait_and_the_next_begins_anew(source: Source) -> None:
+    asked = [source.ask(), source.ask()]
+    source.readings[0].errback(RuntimeError("away"))
+    for each in asked:
+        failures: list[Any] = []
+        each.addErrback(failures.append)
+        assert failures[0].getErrorMessage() == "away"
+    again = source.ask()
+    source.finds("back")
+    assert told(again) == "back"
+
+
+def test_a_reading_that_fails_at_once_is_told(source: Source) -> None:
+    async def fails() -> str:
+        raise RuntimeError("away")
+
+    failures: list[Any] = []
+    Deferred.fromCoroutine(Recent(fails, 0.25, source.clock).get()).addErrback(failures.append)
+    assert failures
+
+
+def test_who_gives_up_spoils_it_for_nobody(source: Source) -> None:
+    first, second = source.ask(), source.ask()
+    first.addErrback(lambda failure: failure.trap(CancelledError))
+    first.cancel()
+    source.finds("a")
+    assert told(second) == "a"
