@@ -15,9 +15,6 @@ ALONE = 2.0
 WITHIN = 0.85
 """The share of the best fixed limit's rate that is asked for."""
 
-BEGIN = 2
-"""Times that a clone takes alone, before a fixed limit is measured; the clones of the start come all at once."""
-
 
 def measure(scale: Scale) -> list[Row]:
     """The one against the best of the others; all begin with an empty pool."""
@@ -25,14 +22,13 @@ def measure(scale: Scale) -> list[Row]:
     if not PARTS["vcsim"].is_there():
         return [absent(what, f"at least {WITHIN:g}", "needs Go and govmomi")]
     binary()
-    fixed = {limit: made(str(limit), BEGIN * ALONE, scale.filling / 4) for limit in scale.clones}
-    auto = made("auto", scale.filling / 4, scale.filling)
-    return [row(what, auto, fixed)]
+    auto = made("auto", scale)
+    return [row(what, auto, {limit: made(str(limit), scale) for limit in scale.clones})]
 
 
-def made(limit: str, warm: float, seconds: float) -> float:
-    """VMs a second under a limit."""
-    return rate(limit, BEARS, ALONE, warm, seconds)
+def made(limit: str, scale: Scale) -> float:
+    """VMs a second under a limit; each after the same time, for the more VMs there are, the slower the simulator is."""
+    return rate(limit, BEARS, ALONE, scale.filling / 2, scale.filling)
 
 
 def row(what: str, auto: float, fixed: dict[int, float]) -> Row:

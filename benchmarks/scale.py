@@ -12,7 +12,8 @@ class Scale:
     so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
     followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
     of pools. ``listeners``: who are told events. ``starts``: how often a service is started. ``workers``: numbers of
-    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds.
+    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds after half
+    as many.
     """
 
     rounds: int = 5
@@ -32,11 +33,11 @@ class Scale:
     starts: int = 5
     workers: tuple[int, ...] = (2, 4)
     clones: tuple[int, ...] = (4, 8, 12, 24)
-    filling: int = 100
+    filling: int = 30
 
 
 FULL = Scale()
-QUICK = Scale(rounds=3, seconds=1, samples=60, idle=30, growth=(10, 100), listeners=1000, starts=3, filling=60)
+QUICK = Scale(rounds=3, seconds=1, samples=60, idle=30, growth=(10, 100), listeners=1000, starts=3)
 TINY = Scale(
     rounds=1,
     warm=0,
