@@ -38,7 +38,7 @@ check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, typ
 prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep tells docs/proof.md
 	@$(BIN)/python -m tests.proof $(ARGS)
 
-soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos in turns for an hour, told in docs/proof.md; MINUTES=600 for longer
+soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, told in docs/proof.md; MINUTES=600 for longer
 	@$(BIN)/python -m tests.proof --soak $(MINUTES) $(ARGS)
 
 test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests need

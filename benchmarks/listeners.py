@@ -37,10 +37,12 @@ def measure(scale: Scale) -> list[Row]:
         before = usage.memory
         with Crowd(ours.port, scale.listeners) as crowd:
             crowd.listens()
+            cpu = usage.cpu
             happening = Thread(target=happen, args=(redis, seconds))
             happening.start()
             answered = run(ours.url, ours.pids, beside, seconds)
             happening.join()
+            cost = 1e6 * (usage.cpu - cpu) / (scale.listeners * seconds)
             each = (usage.memory - before) / scale.listeners
             heard = all_heard(crowd, scale.listeners, seconds)
     late = heard["late"]["99"]
@@ -48,10 +50,10 @@ def measure(scale: Scale) -> list[Row]:
     return [
         Row(
             f"{scale.listeners:,} listeners, an event a second",
-            f"p99 {late:.0f} ms, {each:.1f} KiB each, API p99 {answered.p99:.0f} ms",
+            f"p99 {late:.0f} ms, {each:.1f} KiB each, API p99 {answered.p99:.0f} ms; {cost:.0f} µs of CPU to tell one",
             target=f"below {LATE:g} ms, {KIBIBYTES:g} KiB, {ANSWER:g} ms",
             met=whole and late < LATE and each < KIBIBYTES and answered.p99 < ANSWER,
-            figures={"late": late, "each": each, "answered": answered.p99, "whole": whole},
+            figures={"late": late, "each": each, "cost": cost, "answered": answered.p99, "whole": whole},
         )
     ]
 

@@ -11,7 +11,8 @@ from benchmarks.row import Row, absent
 from benchmarks.scale import Scale
 from tests.load.replay import Replay, percentile
 from tests.parts import PARTS
-from tests.service.process import Service, free_port, until
+from tests.ports import free_port
+from tests.service.process import Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter

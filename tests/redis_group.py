@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.service.process import free_port
+from tests.ports import free_port
 from vmpooler.embedded.program import guarded, installed
 from vmpooler.settings import Redis
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from vmpooler import __version__
-from vmpooler.config import find, load
+from vmpooler.config import demo, find, load
 from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.providers.vsphere import VsphereProvider
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     asked = _parser().parse_args(argv)
     try:
-        source = find(asked.config, os.environ, Path.cwd())
+        source = demo(Path.cwd()) if asked.demo else find(asked.config, os.environ, Path.cwd())
         settings = load(source.text, environ=os.environ, base=source.base).settings
     except ConfigError as error:
         sys.exit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes))
@@ -39,9 +39,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Work on a vmpooler that runs. The service itself is started by: twistd vmpooler",
     )
     parser.add_argument("--version", action="version", version=f"vmpooler {__version__}")
-    parser.add_argument(
+    sources = parser.add_mutually_exclusive_group()
+    sources.add_argument(
         "--config", metavar="FILE", help="the service's configuration (default: as the service finds it)"
     )
+    sources.add_argument("--demo", action="store_true", help="the configuration of twistd vmpooler --demo")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     confirming = commands.add_parser(
         "confirm",

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import attrs
 from twisted.python import usage
 
 from vmpooler import __version__
-from vmpooler.config import Loaded, Source, endpoint, exposed, find, load
+from vmpooler.config import Loaded, demo, endpoint, exposed, find, load
 from vmpooler.domain.errors import ConfigError
 
 ROLES = ("all", "api", "manager")
@@ -31,6 +30,7 @@ class Options(usage.Options):
         ["role", "r", "all", "What this process does: all, api or manager"],
         ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
         ["listen", "l", None, "Where the API answers: ADDRESS:PORT, or any Twisted endpoint (ssl:..., unix:...)"],
+        ["health-listen", None, None, "Where a manager answers /healthz and /readyz that does not answer the API"],
         ["workers", "w", "0", "Processes for the API beside this one, on one port; with 0 this one answers itself"],
         ["redis-socket", None, None, "The unix socket of the Redis to use, whatever the configuration says"],
         ["worker", None, None, "Which of the --workers this process is: they are started with it"],
@@ -63,10 +63,12 @@ class Options(usage.Options):
             raise usage.UsageError(f"--workers: expected a number, got {self['workers']!r}")
         if self.workers and self["role"] == "manager":
             raise usage.UsageError("--workers answer the API, which --role manager does not: leave one of them out")
-        try:
-            endpoint(self.listen or "0")
-        except ValueError as error:
-            raise usage.UsageError(f"--port/--listen: {error}") from None
+        if self["health-listen"] is not None and (
+            self["role"] == "api" or (self["role"] == "all" and not self.workers)
+        ):
+            raise usage.UsageError("--health-listen: is for a manager whose process does not answer the API itself")
+        _check_listen("--port/--listen", self.listen)
+        _check_listen("--health-listen", self["health-listen"])
 
     @property
     def workers(self) -> int:
@@ -80,26 +82,28 @@ class Options(usage.Options):
         return f"{LOOPBACK}:{text}" if self["demo"] and self["port"] else text
 
 
+def _check_listen(option: str, listen: str | None) -> None:
+    try:
+        endpoint(listen or "0")
+    except ValueError as error:
+        raise usage.UsageError(f"{option}: {error}") from None
+
+
 def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tuple[Loaded, str]:
     """The configuration that the options ask for, and where it stood. Raises ConfigError."""
-    source = _demo(cwd) if options["demo"] else find(options["config"], environ, cwd)
+    source = demo(cwd) if options["demo"] else find(options["config"], environ, cwd)
     try:
         loaded = load(source.text, environ=environ, base=source.base)
     except ConfigError as error:
         raise ConfigError([f"{source.where}: {mistake}" for mistake in error.mistakes]) from None
     if loaded.secrets and source.file and (risk := exposed(source.file)):
         loaded = attrs.evolve(loaded, warnings=(*loaded.warnings, f"{', '.join(loaded.secrets)}: {risk}"))
-    settings = loaded.settings
-    if options.listen is not None:
-        settings = attrs.evolve(settings, general=attrs.evolve(settings.general, listen=options.listen))
+    said = {"listen": options.listen, "health_listen": options["health-listen"]}
+    given = {name: text for name, text in said.items() if text is not None}
+    settings = attrs.evolve(loaded.settings, general=attrs.evolve(loaded.settings.general, **given))
     if options["redis-socket"] is not None:
         settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=options["redis-socket"]))
     return attrs.evolve(loaded, settings=settings), source.where
-
-
-def _demo(cwd: Path) -> Source:
-    text = files("vmpooler").joinpath("demo.yaml").read_text(encoding="utf-8")
-    return Source(text, "the demo's configuration", cwd)
 
 
 def check(options: Options) -> int:

@@ -1,4 +1,4 @@
-"""The port that the API answers on."""
+"""A port that the service answers on."""
 
 import os
 import resource
@@ -25,10 +25,11 @@ BACKLOG = 1024
 
 class Port:
     """Taken early, while that may need rights that are given up later, and opened when the service can answer:
-    clients who come in between wait. ``listen`` is as in the configuration."""
+    clients who come in between wait. ``listen`` is as in the configuration; ``options`` say it on the command line."""
 
-    def __init__(self, listen: str, reactor: Any) -> None:
+    def __init__(self, listen: str, options: str, reactor: Any) -> None:
         self._listen = listen
+        self._options = options
         self._reactor = reactor
         self._port: Any = None
         self._open = False
@@ -40,7 +41,7 @@ class Port:
         taking.addCallbacks(self._took, refused.append)
         if refused:
             why = _reason(refused[0].value)
-            raise StartError(f"cannot listen on {self._listen}: {why}; choose another with --port or --listen")
+            raise StartError(f"cannot listen on {self._listen}: {why}; choose another with {self._options}")
 
     def open(self) -> bool:
         """Let the clients in; False when there is no port, or it is open already."""

@@ -23,20 +23,17 @@ from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.domain.names import random_name
 from vmpooler.embedded import EmbeddedRedis
-from vmpooler.log import Lines, LogFile, tell
-from vmpooler.manager.history import Told
-from vmpooler.manager.manager import Manager
-from vmpooler.metrics.figures import Figures
-from vmpooler.metrics.graphite import Graphite
+from vmpooler.log import Lines, LogFile
+from vmpooler.managing import Managing
 from vmpooler.options import UP, Options, check, configuration
 from vmpooler.port import Port, allow_files
-from vmpooler.providers.configured import providers_of
 from vmpooler.settings import Settings
 from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
+from vmpooler.web.health import health_site
 from vmpooler.workers import Workers
 
 __all__ = ["Options", "makeService"]
@@ -96,7 +93,6 @@ class Vmpooler(Service):
         self._warnings = warnings
         log_file = _log_name(options, settings)
         self._observer = Lines(sys.stdout if log_file == "-" else LogFile(log_file), settings.general.log_format)
-        providers = {} if self._role == "api" else providers_of(settings, reactor)
         self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
@@ -107,28 +103,17 @@ class Vmpooler(Service):
         self._workers: Workers | None = None
         if options.workers:
             self._workers = Workers(options, settings.general.listen, log_file, reactor, self._open)
-        self._port = Port(settings.general.listen, _listening(options, reactor))
+        self._port = Port(settings.general.listen, "--port or --listen", _listening(options, reactor))
+        self._health = Port(settings.general.health_listen, "--health-listen", reactor)
+        self._managing: Managing | None = None
+        if self._role != "api":
+            self._managing = Managing(settings, self._connection, self._events, self._embedded is not None, reactor)
+        state = self._managing.state if self._managing is not None else dict
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:
-            self._api = Api(settings, self._connection, reactor, secrets.choice, role=self._role)
+            self._api = Api(settings, self._connection, reactor, secrets.choice, role=self._role, state=state)
             self._events.listen(self._api.heard)
-        self._manager: Manager | None = None
-        self._graphite: Graphite | None = None
-        if self._role != "api":
-            self._events.listen(tell)
-            self._manager = Manager(
-                settings, self._connection, self._events, providers, reactor, secrets.choice, self._metrics(settings)
-            )
         self._starting: Deferred[None] | None = None
-
-    def _metrics(self, settings: Settings) -> Told:
-        """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
-        if settings.graphite is None:
-            return lambda rows, when: None
-        self._graphite = Graphite(settings.graphite, self._reactor)
-        figures = Figures(settings.graphite.prefix, self._graphite)
-        self._events.listen(figures.heard)
-        return figures.sampled
 
     def setServiceParent(self, parent: Any) -> None:
         """Be part of twistd's application, and write its log."""
@@ -136,15 +121,17 @@ class Vmpooler(Service):
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Take the port, while that may need rights that are given up later. Nobody is answered yet."""
+        """Take the ports, while that may need rights that are given up later. Nobody is answered yet."""
         super().privilegedStartService()
-        if self._role != "manager":
-            clients = self._settings.general.event_clients + self._settings.limits.connections
-            allow_files(clients + SPARE_FILES)
-            try:
+        try:
+            if self._role != "manager":
+                clients = self._settings.general.event_clients + self._settings.limits.connections
+                allow_files(clients + SPARE_FILES)
                 self._port.take(self._api.site() if self._api is not None else Factory())
-            except StartError as error:
-                raise _Refused(f"vmpooler: {error}") from None
+            if self._managing is not None and self._api is None and self._settings.general.health_listen:
+                self._health.take(health_site(self._connection, self._managing.state, self._reactor))
+        except StartError as error:
+            raise _Refused(f"vmpooler: {error}") from None
 
     def startService(self) -> None:
         """Start in the background, as soon as the reactor runs."""
@@ -157,6 +144,7 @@ class Vmpooler(Service):
             self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
+        self._health.open()
         if self._worker is None:
             self._introduce()
         if self._workers is not None:
@@ -189,10 +177,8 @@ class Vmpooler(Service):
         for connection in (self._connection, self._blocking):
             await self._reach_redis(connection)  # on both, so that no event is missed
         self._events.start()
-        if self._graphite is not None:
-            self._graphite.start()
-        if self._manager is not None:
-            await self._manager.start()
+        if self._managing is not None:
+            await self._managing.start()
 
     async def _reach_redis(self, connection: Connection) -> None:
         """Return when Redis answers there. Raises StartError when it is too old."""
@@ -234,11 +220,12 @@ class Vmpooler(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        await self._step("closing the port", self._port.close)
+        for port in (self._port, self._health):
+            await self._step("closing the port", port.close)
         await self._drain()
         self._events.stop()
-        if (graphite := self._graphite) is not None:
-            await self._step("leaving Graphite", graphite.stop)
+        if (managing := self._managing) is not None:
+            await self._step("leaving Graphite", managing.leave)
         await self._step("leaving the event stream", self._blocking.close)
         await self._step("leaving Redis", self._connection.close)
         if (embedded := self._embedded) is not None:
@@ -253,8 +240,8 @@ class Vmpooler(Service):
             ends["the answers to clients"] = self._step("answering clients", lambda: api.drained(DRAIN))
         if (workers := self._workers) is not None:
             ends["the workers"] = self._step("ending the workers", lambda: workers.stop(DRAIN))
-        if (manager := self._manager) is not None:
-            ends["work on VMs"] = self._step("ending the work on VMs", lambda: manager.stop(DRAIN))
+        if (managing := self._managing) is not None:
+            ends["work on VMs"] = self._step("ending the work on VMs", lambda: managing.stop(DRAIN))
         telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
         await gatherResults(ends.values())
         if telling.active():

@@ -74,6 +74,9 @@ class General:
     listen: str = setting(
         "Where the API answers: a port, an address and port, or any Twisted endpoint (tcp:…, ssl:…, unix:…).", "4567"
     )
+    health_listen: str = setting(
+        "Where a manager whose process does not answer the API answers /healthz and /readyz; nowhere when empty.", ""
+    )
     site_name: str = setting("The name of this installation, shown on the dashboard.", "vmpooler")
     domain: str = setting("The domain of the VMs, a member of its own in replies; none when empty.", "")
     prefix: str = setting("What the name of every VM starts with.", "", pattern=r"([A-Za-z0-9][A-Za-z0-9_-]{0,40})?")

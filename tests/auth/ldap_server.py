@@ -14,6 +14,7 @@ from pathlib import Path
 from ldaptor.protocols.ldap.distinguishedname import escape
 
 from tests.auth.certificates import Authority
+from tests.ports import free_port
 from vmpooler.embedded.program import guarded
 
 SLAPD = "/usr/sbin/slapd"
@@ -65,7 +66,7 @@ class LdapServer:
         self._program = shutil.copy(SLAPD, self._home)
         self.authority, self.stranger = Authority(self._home, "ca"), Authority(self._home, "stranger")
         certificate, key = self.authority.issue("server", "localhost", "127.0.0.1")
-        self.port, self.tls_port = _free_ports(2)
+        self.port, self.tls_port = free_port(), free_port()
         self._config = self._home / "slapd.conf"
         text = CONFIG.format(home=self._home, ca=self.authority.file, certificate=certificate, key=key, service=SERVICE)
         self._config.write_text(text)
@@ -117,18 +118,6 @@ class LdapServer:
     def _answers(self) -> bool:
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.tls_port)) == 0
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _users() -> str:

@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long torments go on (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done when, by chance")
-    parser.add_argument("--managers", type=int, default=1, help="how many there are (default: 1)")
+    parser.add_argument("--managers", type=int, default=2, help="how many there are (default: 2)")
     parser.add_argument("--json", type=Path, help="a file for the report")
     parser.add_argument("--logs", type=Path, help="a folder that keeps what the processes said")
     options = parser.parse_args()

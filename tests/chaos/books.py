@@ -64,6 +64,10 @@ class Books:
                     yield event
             start = f"({page[-1][0]}"
 
+    def leader(self) -> str:
+        """Epoch and name of the manager that leads; empty for none."""
+        return self.ask(("GET", keys.LEASE))[0] or ""
+
     def open_tasks(self, pools: list[str]) -> frozenset[str]:
         """The ids of what clients asked for that is neither done nor given up."""
         books = self.ask(*(("HKEYS", keys.tasks(pool)) for pool in pools))

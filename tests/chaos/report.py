@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Any
 
 from tests.chaos.run import Run
@@ -25,6 +26,7 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
         "VMs given": sum(len(each.given) for each in operations),
         "events": len(run.evidence.events),
         "torments": dict(sorted(run.torments.items())),
+        "takeovers": [round(seconds, 2) for seconds in run.takeovers],
         "full again after": run.evidence.settled,
         "errors logged": list(run.tracebacks),
         "invariants": [
@@ -40,6 +42,8 @@ def table(told: Mapping[str, Any]) -> Iterator[str]:
         value = told[key]
         text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
         yield f"{key:>16}  {text}"
+    if took := told["takeovers"]:
+        yield f"{'takeovers':>16}  {len(took)} within {median(took):.1f} s in the middle, {max(took):.1f} s at the most"
     settled = told["full again after"]
     yield f"{'full again after':>16}  {'never' if settled is None else f'{settled:.1f} s'}"
     yield from (f"{'logged':>16}  {line}" for line in told["errors logged"])

@@ -11,6 +11,7 @@ import attrs
 from tests.chaos.books import Books
 from tests.chaos.clients import Client
 from tests.chaos.evidence import Evidence, gathered
+from tests.chaos.reign import Reign
 from tests.chaos.stage import FOREIGN, SIZES, Stage
 from tests.chaos.torments import Tormentor
 from tests.chaos.watcher import Sample, Watcher, sample
@@ -26,10 +27,12 @@ EVERY = 0.25
 
 @attrs.frozen
 class Run:
-    """What came of it. ``torments`` has how often what was done, ``unreached`` how many requests found nobody."""
+    """What came of it. ``torments`` has how often what was done, ``unreached`` how many requests found nobody;
+    ``takeovers`` the seconds that each took, after a kill of the manager that led."""
 
     evidence: Evidence
     torments: Counter[str]
+    takeovers: list[float]
     unreached: int
     tracebacks: tuple[str, ...]
 
@@ -43,8 +46,9 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
     ports = [service.port for service in stage.apis]
     clients = [Client(number, ports, random.Random(f"{seed} {number}")) for number in range(CLIENTS)]
     watcher = Watcher(books, pools, EVERY)
-    tormentor = Tormentor(stage, chance)
-    for thread in (watcher, *clients):
+    reign = Reign(books)
+    tormentor = Tormentor(stage, reign, chance)
+    for thread in (watcher, reign, *clients):
         thread.start()
     progress = Progress(clients, tormentor, told)
     tormentor.run(time.monotonic() + seconds, progress.tell)
@@ -55,8 +59,9 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
         client.join()
     settled = _wait(lambda: _full(sample(books, pools)), SETTLES)
     took = time.monotonic() - quiet if settled else None
-    watcher.done = True
-    watcher.join()
+    for watch in (watcher, reign):
+        watch.done = True
+        watch.join()
     progress.tell(f"full again after {took:.1f} s" if took else "not full again", always=True)
     for name in stage.manager_names:
         stage.services[name].stop()
@@ -68,7 +73,7 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
     }
     evidence = gathered(books, pools, watcher.samples, known, stage.vcenter.journal)
     unreached = sum(client.unreached for client in clients)
-    return Run(evidence, tormentor.counts, unreached, tuple(_tracebacks(stage)))
+    return Run(evidence, tormentor.counts, reign.takeovers(), unreached, tuple(_tracebacks(stage)))
 
 
 class Progress:

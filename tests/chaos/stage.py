@@ -10,8 +10,9 @@ from typing import Self
 
 from tests.chaos.proxy import HOST, Proxy
 from tests.chaos.undertaker import Undertaker
+from tests.ports import free_port
 from tests.redis_server import RedisServer
-from tests.service.process import Service, free_port, until
+from tests.service.process import Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter

@@ -9,24 +9,30 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import attrs
 
+from tests.chaos.reign import Fall, Reign, pid_of
 from tests.chaos.stage import Stage
 from tests.service.process import Service
 
 GAP = 1.5
 """Seconds without any torment, at the most, between two."""
 
+MOSTLY = 0.8
+"""How often, of once, the manager is the one that leads."""
+
 MOST_FOR_AN_END = 40.0
 """Seconds in which a process that is asked to end has ended."""
 
 
 class Tormentor:
-    """Goes through all torments in an order of chance, again and again, often two at once.
+    """Goes through all torments in an order of chance, again and again, often two at once. A manager is mostly the one
+    that leads, by ``reign``.
 
     ``counts`` has how often it did what; ``forgot`` when (epoch) the vCenter lost all its VMs.
     """
 
-    def __init__(self, stage: Stage, chance: random.Random) -> None:
-        self._stage, self._chance = stage, chance
+    def __init__(self, stage: Stage, reign: Reign, chance: random.Random) -> None:
+        self._stage, self._reign, self._chance = stage, reign, chance
+        self._at_once: list[Torment] = []
         self.counts: Counter[str] = Counter()
         self.forgot: list[float] = []
         self._lacks_foreign = False
@@ -39,6 +45,7 @@ class Tormentor:
             both = [deck.pop()]
             if deck and deck[-1].of != both[0].of and self._chance.random() < 0.6:
                 both.append(deck.pop())
+            self._at_once = both
             hold = max(self._chance.uniform(*torment.hold) for torment in both)
             with ExitStack() as ends:
                 for torment in both:
@@ -55,13 +62,24 @@ class Tormentor:
             self._lacks_foreign = not self._stage.add_foreign()
 
     def _one(self, of: str) -> Service:
+        leader = self._leader()
+        if of == "manager" and leader and self._chance.random() < MOSTLY:
+            return leader
         names = self._stage.api_names if of == "api" else self._stage.manager_names
         return self._stage.services[self._chance.choice(names)]
+
+    def _leader(self) -> Service | None:
+        pid = pid_of(self._reign.mark)
+        managers = (self._stage.services[name] for name in self._stage.manager_names)
+        return next((each for each in managers if each.process and each.process.pid == pid), None)
 
     @contextmanager
     def kill(self, of: str) -> Iterator[None]:
         """kill -9, and start anew."""
         service = self._one(of)
+        if service is self._leader():
+            well = all(torment.of != "redis" for torment in self._at_once)
+            self._reign.falls.append(Fall(time.time(), self._reign.mark, well))
         service.kill()
         yield
         service.launch()

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from selenium.common.exceptions import StaleElementReferenceException
@@ -77,6 +78,17 @@ class Browser:
             self.driver.get("about:blank")  # else another part of the same page would only be gone to
         self.driver.get(f"{url}/dashboard/{path}")
         self.sees("h1")
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """The window is an icon."""
+        self.driver.minimize_window()
+        until(lambda: self.script("return document.hidden"), "the page is hidden")
+        try:
+            yield
+        finally:
+            self.driver.set_window_rect(0, 0, 1280, 800)
+            until(lambda: not self.script("return document.hidden"), "the page is seen")
 
     def script(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

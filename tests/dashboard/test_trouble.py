@@ -33,3 +33,32 @@ def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser
         assert browser.tile("nothing-1").startswith("nothing-1 size 0")
         tile.click()
         browser.sees(".head .reasons", "Cloning fails")
+
+
+GUARDED = """
+config: {discovered_grace: 0.01}
+redis: {server: embedded}
+providers:
+  lasting: {provider_class: dummy, filename: dummy.yaml}
+  fleeting: {provider_class: dummy}
+pools:
+  - {name: calm-1, provider: fleeting, size: 1}
+  - {name: guarded-1, provider: lasting, size: 3}
+"""
+
+
+def test_a_pool_that_the_mass_guard_holds_comes_first_with_the_reason_in_words(browser: Browser) -> None:
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    with Service(GUARDED) as service:
+        until(lambda: service.ready("guarded-1") == 3, "the pool is full")
+        service.stop()
+        (service.directory / ".vmpooler/appendonly.aof").unlink()  # Redis has lost everything
+        service.start()
+        browser.open(service.url)
+        tile = browser.sees(".urgent .tile", "Mass guard: ")
+        assert tile.text.startswith("guarded-1")
+        assert "3" in tile.text.partition("Mass guard: ")[2], "it tells how many are unknown"
+        until(lambda: "calm-1" not in browser.text(".urgent"), "the other is calm")
+        assert "1 pool of 2 needs attention" in browser.text("#verdict")
+        tile.click()
+        browser.sees(".head .reasons", "Mass guard: ")

@@ -1,9 +1,11 @@
 """How long a pool rests."""
 
+from collections import Counter
+
 import pytest
 
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
+from vmpooler.domain.pace import EAGER, ROUND, SOONEST, longest_pause, pause
 
 NOW = 1_700_000_000.0
 
@@ -39,3 +41,11 @@ def test_the_first_of_several_retries_counts() -> None:
 def test_a_retry_in_the_past_or_far_away_changes_nothing() -> None:
     assert pause(PoolState(clones_after=NOW - 5), NOW) == ROUND
     assert pause(PoolState(clones_after=NOW + 300), NOW) == ROUND
+
+
+def test_pools_that_begin_together_do_not_keep_step() -> None:
+    pauses = [longest_pause(number, 1000) for number in range(1000)]
+    assert (pauses[0], min(pauses) > ROUND / 2) == (ROUND, True)
+    minute = range(600, 660)
+    rounds = Counter(int(pause * at) for pause in pauses for at in range(700 // 20) if int(pause * at) in minute)
+    assert max(rounds[second] for second in minute) < 3 * rounds.total() / len(minute)

@@ -67,6 +67,9 @@ NOT_UP = {
     "its host name is 'vm2.example.com'": attrs.evolve(UP, hostname="vm2.example.com"),
     "its guest has not reported a host name": attrs.evolve(UP, hostname=""),
     "it is switched off": attrs.evolve(UP, powered_on=False),
+    "its guest has not reported a host name (on esx-1, switched on 14 minutes ago)": attrs.evolve(
+        UP, hostname="", host="esx-1", booted=NOW - 14 * MINUTE
+    ),
     "its clone has not ended": CLONING,
 }
 
@@ -92,9 +95,14 @@ def test_a_missing_vm_of_a_pool_with_a_very_short_timeout_fails_by_that() -> Non
     assert why(judged(PENDING, None, hasty, ordered=NOW - 6)).endswith("it is not in the inventory")
 
 
-@pytest.mark.parametrize("guest", [UP, None])
-def test_a_clone_that_nobody_waits_for_and_that_is_not_under_way_gives_its_place_back(guest: Guest | None) -> None:
-    assert judged(PENDING, guest, case={"cloning": True}, ordered=NOW) == Release("vm")
+def test_a_clone_that_nobody_waits_for_and_that_is_not_under_way_gives_its_place_back() -> None:
+    assert judged(PENDING, UP, case={"cloning": True}, ordered=NOW) == Release("vm")
+
+
+def test_a_clone_that_another_manager_ordered_keeps_its_place_until_it_is_known() -> None:
+    assert judged(PENDING, None, case={"cloning": True}, ordered=NOW - CLONE_SETTLES + 1) is None
+    known = judged(PENDING, None, case={"cloning": True}, ordered=NOW - CLONE_SETTLES)
+    assert why(known) == "is missing from the inventory", "which gives its place back too"
 
 
 def test_a_clone_that_is_still_under_way_keeps_its_place_whoever_ordered_it() -> None:

@@ -42,10 +42,9 @@ async def test_a_restart_loses_no_checkout_and_leaves_a_gap_where_no_manager_was
         await world.crash()
         await world.advance(31)
         assert await kept(world, MINUTES, FIRST, 2, "checkouts") == [0, 2]
-        await world.__aexit__()
-        world.clock.advance(180)
-        world.manager = world._new_manager()
-        await world.__aenter__()
+        world.processes[-1].kill()
+        await world.advance(180)
+        await world.begin()
         await world.advance(61)
         assert await kept(world, MINUTES, FIRST, 6, "running") == [0, 2, None, None, 2, 2]
 

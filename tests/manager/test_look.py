@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any, cast
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -10,10 +11,12 @@ from tests.manager.test_stories import a_pool
 from tests.manager.world import World
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
+from vmpooler.manager.pool import LOOKS
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Pool
 from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import Script
 
 
 class Moving(DummyProvider):
@@ -51,6 +54,36 @@ class Stubborn(DummyProvider):
             self.refusals -= 1
             raise ProviderError("not now")
         await super().destroy(pool, name)
+
+
+class Watched:
+    """A connection that knows how many looks were ever under way at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._looks = 0
+        self.most = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    async def run(self, script: Script, *given: Any) -> Any:
+        self._looks += script.name == "look"
+        self.most = max(self.most, self._looks)
+        try:
+            return await self._connection.run(script, *given)
+        finally:
+            self._looks -= script.name == "look"
+
+
+async def test_many_pools_take_turns_to_look_and_all_have_theirs(store: Connection) -> None:
+    watched, names = Watched(store), [f"pool-{number}" for number in range(3 * LOOKS)]
+    pools = "".join(f"  - {{name: {name}, size: 1}}\n" for name in names)
+    config = f"config: {{task_limit: 100}}\nproviders: {{dummy: {{}}}}\npools:\n{pools}"
+    async with World(cast(Connection, watched), config) as world:
+        await world.advance(seconds=1)
+        assert [await world.counts(name) for name in names] == [{"ready": 1}] * len(names)
+    assert watched.most == LOOKS
 
 
 async def test_a_running_vm_that_somebody_moved_elsewhere_stays_its_clients(store: Connection) -> None:

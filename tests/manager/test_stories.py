@@ -54,6 +54,7 @@ async def test_a_vm_whose_lifetime_is_over_is_destroyed_and_its_record_kept_for_
         assert any("reached end of TTL after 2 hours" in line for line in world.log(vm))
 
 
+@pytest.mark.limit(90)  # four hours of rounds
 async def test_a_lifetime_of_its_own_counts_before_the_default_and_zero_means_for_ever(store: Connection) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)

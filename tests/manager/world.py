@@ -1,13 +1,15 @@
 """A manager with everything real but time: a real Redis, the simulated hypervisor, and a clock that a story turns."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 
+from tests.manager.process import Process
 from vmpooler.config import load
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.checkout import Catalogue
@@ -16,15 +18,18 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name
 from vmpooler.domain.tasks import Kind
 from vmpooler.log import line
-from vmpooler.manager.manager import Manager
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy
 from vmpooler.store import keys
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import Script
 from vmpooler.store.stream import EventStream
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.vms import Vms
+
+YEARS = 1e8
+"""Seconds that a lease holds where nobody else wants it."""
 
 MORNING = 1_800_000_000.0
 """When every story begins."""
@@ -52,9 +57,19 @@ class Counted:
 
 
 class World:
-    """A manager and its provider, on a clock of their own. Use as ``async with``."""
+    """A Redis, a hypervisor, and a manager, on a clock of their own. Use as ``async with``.
 
-    def __init__(self, connection: Connection, yaml: str, hypervisor: type[DummyProvider] = DummyProvider) -> None:
+    More managers are begun by :meth:`begin`. With ``holds``, the seconds of a lease, they wait for their turn; without,
+    the one that begins takes over at once. ``hypervisor`` is where the VMs live.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        yaml: str,
+        hypervisor: type[DummyProvider] = DummyProvider,
+        holds: float | None = None,
+    ) -> None:
         self.clock = Clock()
         self.clock.rightNow = MORNING
         self.real = connection
@@ -70,34 +85,63 @@ class World:
         dummy = self.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
         self.provider = hypervisor(dummy, self.clock, self.chance)
-        self.manager = self._new_manager()
-
-    async def crash(self) -> None:
-        """The manager's process dies, whatever it is doing, and another starts on the same Redis and hypervisor."""
-        await self.__aexit__()
-        self.manager = self._new_manager()
-        await self.__aenter__()
-
-    def _new_manager(self) -> Manager:
-        self._blocking = self.real.reader(30)
+        self.holds = holds or YEARS
+        self.alone = holds is None
+        self._ends = 0.0
+        self.processes: list[Process] = []
+        self.unfenced: set[str] = set()
+        """What managers have sent that another could not have stopped."""
+        self._blocking = connection.reader(30)
         self._stream = EventStream(self._blocking, reactor)
-        self._stream.listen(self.events.append)
-        return Manager(
-            self.settings, self.store, self._stream, {"dummy": self.provider}, self.clock, self.chance.choice
-        )
+        self.listen = self._stream.listen
+        self.listen(self.events.append)
 
     async def __aenter__(self) -> "World":
         self._blocking.start()
         await self._blocking.wait_ready(5)
         self._stream.start()
-        await self.manager.start()
-        await self.settle()
+        await self.provider.start()
+        await self.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stream.stop()
         await self._blocking.close()
-        await self.manager.stop(0)
+        for process in self.processes:
+            if process.runs:
+                await process.stop()
+        await self.provider.stop()
+        assert self.unfenced == set()
+
+    async def begin(self) -> Process:
+        """One more process with a manager."""
+        process = Process(self, f"manager-{len(self.processes) + 1}")
+        self.processes.append(process)
+        await process.manager.start()
+        await self.settle()
+        return process
+
+    async def crash(self) -> None:
+        """The manager's process dies, whatever it is doing, and another starts on the same Redis and hypervisor."""
+        self.processes[-1].kill()
+        await self.begin()
+
+    def leaders(self) -> list[str]:
+        """The processes that believe that they lead."""
+        return [process.name for process in self.processes if process.runs and process.manager.leads]
+
+    async def lease(self, script: Script, touched: Sequence[str], args: Sequence[Any]) -> Any:
+        """Take or keep the lease, which runs out by the clock of this world."""
+        whom, _, *more = args
+        answer = await self.store.run(script, touched, (whom, int(YEARS * 1000), *more))
+        if answer == 1 or (answer and answer[1] == 0):
+            self._ends = self.clock.seconds() + self.holds
+            self.clock.callLater(self.holds, self._expire)
+        return answer
+
+    def _expire(self) -> None:
+        if self.clock.seconds() >= self._ends:
+            Deferred.fromCoroutine(self.store.call("DEL", keys.LEASE))
 
     async def settle(self) -> None:
         """Wait until nothing more happens without the clock being turned."""
@@ -114,13 +158,22 @@ class World:
         return not newest or newest[0][0] == self._stream._last
 
     async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> None:
-        """Turn the clock, from one thing that is due to the next."""
+        """Turn the clocks, from one thing that is due to the next."""
         await self.settle()
         end = self.clock.seconds() + seconds + 60 * minutes + 3600 * hours
-        while (due := min((call.getTime() for call in self.clock.getDelayedCalls()), default=end + 1)) <= end:
-            self.clock.advance(max(0.0, due - self.clock.seconds()))
-            await self.settle()
-        self.clock.advance(end - self.clock.seconds())
+        while (due := min(self._due(), default=end + 1)) <= end:
+            await self._turn(max(due, self.clock.seconds()))
+        await self._turn(end)
+
+    def _clocks(self) -> list[Clock]:
+        return [self.clock, *(process.clock for process in self.processes if process.runs)]
+
+    def _due(self) -> list[float]:
+        return [call.getTime() for clock in self._clocks() for call in clock.getDelayedCalls()]
+
+    async def _turn(self, moment: float) -> None:
+        for clock in self._clocks():
+            clock.advance(moment - clock.seconds())
         await self.settle()
 
     async def queue(self, queue: Queue, pool: str = "debian") -> set[str]:

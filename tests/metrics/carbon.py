@@ -5,7 +5,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from tests.service.process import free_port, until
+from tests.ports import free_port
+from tests.service.process import until
 from vmpooler.embedded.program import guarded
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))

@@ -10,7 +10,7 @@ from tests.proof import ledger, page
 from tests.proof.parts import PartFailed, chaos, model, mutants, simulation, together, wrong
 
 PIECE = 300.0
-"""Seconds of each part of a piece of a soak: what an interruption may cost."""
+"""Seconds of a piece of a soak: what an interruption may cost."""
 
 SHORT = (40.0, 60.0)
 """Seconds of the simulation and of the chaos in a short run."""
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.proof", description=__doc__)
-    parser.add_argument("--soak", type=float, metavar="MINUTES", help="simulation and chaos in turns for so long")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="simulation and chaos side by side for so long")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the first schedule and the chaos")
     parser.add_argument("--keep", action="store_true", help="write a short run into docs/proof.md, as a soak is")
     return parser.parse_args(arguments)
@@ -49,12 +49,12 @@ def _prove(seed: int, *, keep: bool) -> ledger.Figures:
 
 
 def _soak(seconds: float, seed: int) -> ledger.Figures:
-    """Simulation and chaos in turns, until something is wrong. Each piece is kept when it is done."""
+    """Simulation and chaos side by side, until something is wrong. Each piece is kept when it is done."""
     until = time.monotonic() + seconds
     total: ledger.Figures = ledger.read().get("soak", {})
     while (left := until - time.monotonic()) > 0:
-        began, half = time.monotonic(), min(PIECE, left / 2)
-        found = together([simulation(half, seed), chaos(half, seed)])
+        began, seconds = time.monotonic(), min(PIECE, left)
+        found = together([simulation(seconds, seed, workers=1), chaos(seconds, seed)], at_once=2)
         found |= {"pieces": 1, "minutes": round((time.monotonic() - began) / 60, 1)}
         total = ledger.added(total, found) | {"date": time.strftime("%Y-%m-%d")}
         _keep({"soak": total})

@@ -67,6 +67,16 @@ class ProviderContract:
         with pytest.raises(ProviderError):
             await case.finish(case.provider.inventory(case.pool))
 
+    async def test_it_is_of_use_until_it_is_out_of_reach_and_then_says_why(self, case: ProviderCase) -> None:
+        await case.finish(case.provider.start())
+        assert case.provider.trouble() == "", "to start it again changes nothing"
+        case.cut_off()
+
+        async def says_why() -> bool:
+            return bool(case.provider.trouble())
+
+        await case.until(says_why)
+
     async def test_a_clone_under_way_is_listed_as_such(self, case: ProviderCase) -> None:
         clone = begin(case.provider.clone(case.pool, "one"))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import LogEvent
 
 from vmpooler.providers.base import NoAnswer, ProviderError
+from vmpooler.providers.dummy.vm import Vm
 
 from .contract import ProviderContract, booted, cloned
 from .dummies import EPOCH, DummyCase, started
@@ -64,6 +66,23 @@ async def test_a_vm_is_cloned_then_boots_then_answers_and_each_change_is_told() 
     assert (guest.hostname, guest.address) == ("one", "127.1.0.2")
     await case.provider.probe(case.pool, guest)
     assert heard == pytest.approx([vm.cloned, vm.booted])
+
+
+class Unasked(Vm):
+    """A VM that nobody may ask anything."""
+
+    def exists(self, now: float) -> bool:
+        raise AssertionError(f"{self.name} was asked")
+
+
+async def test_a_look_at_a_pool_does_not_go_through_the_vms_of_others() -> None:
+    case = await started()
+    for pool in (case.pool, case.other_pool):
+        await case.finish(case.provider.clone(pool, f"of-{pool.name}"))
+    case.dummy._world.change(Unasked(**attrs.asdict(case.dummy.vms()["of-beta"], recurse=False)))
+    assert set(await case.provider.inventory(case.pool)) == {"of-alpha"}
+    with pytest.raises(AssertionError, match="of-beta was asked"):
+        await case.provider.inventory(case.other_pool)
 
 
 async def test_what_takes_no_time_is_still_not_done_within_the_call() -> None:

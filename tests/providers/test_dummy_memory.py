@@ -15,6 +15,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.logger import LogEvent
 
 from vmpooler.providers.base import ProviderError
+from vmpooler.providers.dummy import DummyProvider
 from vmpooler.providers.dummy.memory import Memory
 
 from .contract import booted
@@ -76,6 +77,30 @@ async def test_a_stop_writes_what_the_next_turn_would_have(file: Path) -> None:
     assert list(await case.provider.inventory(case.pool)) == ["one"]
 
 
+async def test_who_may_not_order_leaves_the_file_to_another_and_writes_when_it_may_again(file: Path) -> None:
+    may_order = [True]
+    old = DummyCase(filename=str(file))
+    dummy = DummyProvider(old.settings, old.clock, random.Random(1), may_order=may_order.pop)
+    await dummy.start()
+    dummy.plant("alpha", "one", stamped=True)
+    may_order += [False]
+    old.clock.advance(0)
+    assert "one" not in file.read_text()
+    may_order += [True]
+    old.clock.advance(0.2)
+    assert "one" in file.read_text()
+    heir = DummyCase(filename=str(file))
+    await heir.provider.prepare()
+    await heir.provider.start()
+    dummy.plant("alpha", "late", stamped=True)
+    may_order += [False]
+    await dummy.stop()
+    heir.dummy.plant("alpha", "two", stamped=True)
+    heir.clock.advance(0)
+    assert set((await started(filename=str(file))).dummy.vms()) == {"one", "two"}
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -92,6 +117,8 @@ async def test_a_foreign_file_is_refused_and_left_alone(file: Path, content: byt
     file.write_bytes(content)
     with pytest.raises(ProviderError, match=f"{file}: .* move it away"):
         await started(filename=str(file))
+    with pytest.raises(ProviderError, match=f"{file}: .* move it away"):
+        await DummyCase(filename=str(file)).provider.prepare()
     assert file.read_bytes() == content
 
 

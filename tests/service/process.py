@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
+from tests.ports import free_port
 from tests.service.books import Books
 from vmpooler.embedded.program import guarded
 
@@ -52,12 +52,6 @@ def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENC
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.01)
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Client(HTTPConnection):

@@ -40,6 +40,24 @@ async def test_what_the_mass_guard_protects_is_listed_and_with_yes_given_up() ->
         assert vmpooler(service.directory, "confirm", "debian-12").stdout == "debian-12 has no unknown VMs\n"
 
 
+def test_a_redis_is_found_whose_socket_had_to_be_elsewhere_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    with Service(QUICK, directory=deep) as service:
+        until(lambda: service.ready() == 2, "the pool is full")
+        socket = Path((deep / ".vmpooler/socket").read_text())
+        assert socket.exists()
+        assert vmpooler(deep, "confirm", "debian-12").stdout == "debian-12 has no unknown VMs\n"
+        service.stop()
+        assert not socket.parent.exists()
+        assert "is the service started?" in vmpooler(deep, "confirm", "debian-12").stderr
+
+
+def test_the_redis_of_the_demo_is_found(tmp_path: Path) -> None:
+    with Service(None, "--demo", directory=tmp_path):
+        done = vmpooler(tmp_path, "--demo", "confirm", "debian-12-x86_64")
+    assert done.stdout == "debian-12-x86_64 has no unknown VMs\n"
+
+
 @pytest.mark.parametrize(
     ("config", "pool", "told"),
     [

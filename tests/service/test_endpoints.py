@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests.service.process import QUICK, Service, free_port
+from tests.ports import free_port
+from tests.service.process import QUICK, Service
 
 REQUEST = b"GET /api/v1/status HTTP/1.0\r\n\r\n"
 

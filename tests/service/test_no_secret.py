@@ -14,8 +14,9 @@ from threading import Thread
 
 import pytest
 
+from tests.ports import free_port
 from tests.redis_server import RedisServer
-from tests.service.process import PATIENCE, TWISTD, Service, free_port, until
+from tests.service.process import PATIENCE, TWISTD, Service, until
 from tests.vcsim.simulator import Simulator, binary
 
 ROOT = Path(__file__).parents[2]

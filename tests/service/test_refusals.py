@@ -61,6 +61,7 @@ def test_all_mistakes_are_told_at_once(service: Service) -> None:
         ("--role=boss", "--role: expected one of all, api, manager, got 'boss'"),
         ("--port=70000", "--port/--listen: expected a port of at most 65535"),
         ("--listen=what ever", "--port/--listen: expected a port, an address and port, or a Twisted endpoint"),
+        ("--health-listen=4570", "--health-listen: is for a manager whose process does not answer the API itself"),
         ("--config=a.yaml", "--demo brings its own configuration: leave out --config"),
     ],
 )
@@ -91,6 +92,22 @@ def test_a_port_in_use(service: Service) -> None:
 def test_an_endpoint_that_cannot_be(listen: str, why: str, tmp_path: Path) -> None:
     service = Service(QUICK, f"--listen={listen}", directory=tmp_path)
     assert re.match(rf"\[!\] vmpooler: cannot listen on {listen}: .*{why}.*; choose another", refusal(service))
+
+
+def test_a_port_for_the_health_of_a_manager_that_cannot_be(service: Service) -> None:
+    (service.directory / "vmpooler.yaml").write_text(
+        "config: {health_listen: what ever}\npools: [{name: a, size: 1}]\n"
+    )
+    assert service.run() == 1
+    assert "config.health_listen: expected a port, an address and port, or a Twisted endpoint" in service.said
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        manager = Service(
+            "redis: {socket: nowhere}\npools: [{name: a, size: 1}]\n", "--role=manager", f"--health-listen={port}"
+        )
+        assert manager.run() == 1
+    assert f"cannot listen on {port}: Address already in use; choose another with --health-listen" in manager.said
+    manager.end()
 
 
 @pytest.mark.parametrize("setting", ["state_directory", "logfile"])

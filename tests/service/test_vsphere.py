@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.process import VMPOOLER, Service, free_port, until
+from tests.auth.certificates import Authority
+from tests.ports import free_port
+from tests.service.process import VMPOOLER, Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
@@ -200,3 +202,76 @@ def test_the_command_makes_templates_ready_for_linked_clones(vcenters: dict[str,
     }.items():
         refused = run(*wrong)
         assert (refused.returncode, refused.stderr) == (1, told)
+
+
+TROUBLED = """
+redis: {{server: embedded}}
+providers:
+  east: {{provider_class: vsphere, server: "{east}", username: {user}, password: {password}}}
+  away: {{provider_class: vsphere, server: "{away}", username: {user}, password: {password}}}
+pools:
+  - {{name: no-template, size: 1, provider: east, template: templates/none, folder: pools/alpha}}
+  - {{name: no-datastore, size: 1, provider: east, template: templates/alpha, folder: pools/alpha, datastore: none}}
+  - {{name: no-cluster, size: 1, provider: east, template: templates/alpha, folder: pools/alpha, clone_target: none}}
+  - {{name: no-host, size: 1, provider: east, template: templates/alpha, folder: pools/alpha, clone_target: DC0_C0}}
+  - {{name: no-folder, size: 1, provider: east, template: templates/alpha, folder: pools/none}}
+  - {{name: no-room, size: 1, provider: east, template: templates/alpha, folder: pools/alpha}}
+  - {{name: no-vcenter, size: 1, provider: away, template: templates/alpha, folder: pools/alpha}}
+"""
+
+CAUSES = {
+    "no-template": "cloning failed: there is no template DC0/vm/templates/none, or the account may not see it: "
+    "check template",
+    "no-datastore": "cloning failed: there is no datastore none: check datastore",
+    "no-cluster": "cloning failed: there is no cluster none: check clone_target",
+    "no-host": "cloning failed: none of the 3 hosts of cluster DC0_C0 is green and out of maintenance",
+    "no-folder": "the inventory failed: vCenter {east}: there is no folder DC0/vm/pools/none, or the account may not "
+    "see it: check folder",
+    "no-room": "cloning failed: the clone of templates/alpha: the datastore LocalDS_0 is full",
+    "no-vcenter": "the inventory failed: vCenter {away}: there is no connection: connection refused",
+}
+"""By pool what the log says."""
+
+
+def test_each_kind_of_trouble_is_one_line_that_names_the_setting_or_the_object(vcenters: dict[str, Vcenter]) -> None:
+    east = vcenters["east"].simulator
+    east.control(fail="CloneVM_Task:100:task:NoDiskSpace")
+    for number in range(3):
+        east.control(host=f"DC0_C0_H{number},1000,1000,true,green")
+    urls = {"east": east.url, "away": f"http://127.0.0.1:{free_port()}"}
+    with Service(TROUBLED.format(**urls, user=USER, password=PASSWORD)) as service:
+        for pool, cause in CAUSES.items():
+            text = f"[!] [{pool}] {cause.format(**urls)} (failure 1 in a row"
+            until(lambda text=text: text in service.said, text)  # type: ignore[misc]  # mypy knows no such lambda
+            (_,) = [line for line in service.said.splitlines() if f"[{pool}]" in line and "(failure 1 in a row" in line]
+        assert service.said.count(f"vCenter {urls['away']}: connection refused; tries again") == 1
+        assert "Traceback" not in service.said
+
+
+@pytest.mark.parametrize(
+    ("tls", "password", "cause"),
+    [
+        (False, "wrong", "the login was refused: check username and password"),
+        (True, PASSWORD, "its certificate is not trusted (unable to get local issuer certificate): check ca_file"),
+    ],
+)
+def test_a_vcenter_that_cannot_be_used_ends_the_start_with_one_line(
+    tmp_path: Path, tls: bool, password: str, cause: str
+) -> None:
+    certificate, key = map(str, Authority(tmp_path, "own").issue("vcenter", "127.0.0.1")) if tls else ("", "")
+    simulator = Simulator(certificate=certificate, key=key)
+    simulator.start()
+    config = f"""
+redis: {{server: embedded}}
+providers: {{east: {{provider_class: vsphere, server: "{simulator.url}", username: {USER}, password: {password}}}}}
+pools: [{{name: one, size: 1, provider: east, template: a, folder: b}}]
+"""
+    try:
+        service = Service(config, directory=tmp_path / "service")
+        assert service.run() != 0
+        (line,) = [line for line in service.said.splitlines() if cause in line]
+        assert f"vCenter {simulator.url}: {cause}" in line
+        assert "Traceback" not in service.said
+    finally:
+        service.end()
+        simulator.remove()

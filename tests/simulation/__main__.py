@@ -90,7 +90,7 @@ def _table(totals: Totals, seconds: float) -> str:
     counts = totals.counts
     lines = [
         f"{len(totals.seeds)} schedules in {seconds:.0f} s: {counts['steps']} steps, {counts['commands']} commands to "
-        f"Redis, {counts['requests']} requests",
+        f"Redis, {counts['requests']} requests, {counts['terms']} terms of managers",
         *(
             f"{group + 's':10} {', '.join(f'{name} {number}' for name, number in totals.group(group).items())}"
             for group in ("request", "answer", "event", "fault")

@@ -13,13 +13,19 @@ from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.scripts import Script
-from vmpooler.store.wire import ServerError
+from vmpooler.store.wire import ServerError, Value
 
 READS = frozenset({"GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands after which nothing can have changed."""
 
 LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"})
 """The same of scripts; some write notes that are of no account here."""
+
+LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
+"""Scripts that change the lease alone. It runs out by the clock of the schedule, not by that of Redis."""
+
+YEARS = 10**12
+"""In milliseconds."""
 
 QUEUES = tuple(Queue)
 
@@ -72,6 +78,8 @@ class Book:
         self.sight = NOTHING
         self.events: list[Event] = []
         self._watcher = watcher
+        self._leased_until = 0.0
+        self._led: dict[str, bool] = {}
         queues = [(pool.name, queue) for pool in stage.settings.pools for queue in QUEUES]
         self._queues = queues
         touched = [keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, *(keys.queue(queue, pool) for pool, queue in queues)]
@@ -82,9 +90,11 @@ class Book:
 
     def carry_out(self, who: str, command: Command, behalf: Any) -> Any:
         """The reply of Redis to a command."""
-        name = self.redis.scripts.get(str(command[1]), "") if command[0] == "EVALSHA" else ""
+        name = self.redis.named(command)
         self.stage.counts["commands"] += 1
-        if (name or command[0]) in (LOOKS if name else READS):
+        if name in LEASES:
+            return self._lease(who, name, list(command))
+        if name in READS or name in LOOKS:
             reply = self.redis.ask(_unblocked(command))[0]
             self.stage.note(who, "asks", command, reply)
             return reply
@@ -96,6 +106,24 @@ class Book:
         self._see(who, behalf, seen)
         if name == "checkout":
             self._watcher.checked_out(before, command, reply, behalf)
+        return reply
+
+    def _lease(self, who: str, name: str, command: list[Value]) -> Any:
+        """What is said of the lease, which holds until a moment of the schedule's own."""
+        now = self.stage.time.now
+        if now >= self._leased_until:
+            self.redis.ask(("DEL", keys.LEASE))
+        if name != "drop_lease":
+            holds, command[6] = int(command[6]) / 1000, YEARS
+        reply = self.redis.ask(command)[0]
+        if reply == 1 or (name == "take_lease" and not reply[1]):
+            self._leased_until = now + holds if name != "drop_lease" else now
+        elif name == "take_lease":
+            reply[1] = max(1, int((self._leased_until - now) * 1000))
+        if name == "take_lease" and not self._led.get(reply[0]):
+            self._led[reply[0]] = True
+            self.stage.counts["terms"] += 1
+        self.stage.note(who, "asks for the lease", command, reply)
         return reply
 
     def _see(self, who: str, behalf: Any, seen: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation.service import ManagerProcess
 from vmpooler.domain.model import Queue
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Torment:
         faults = schedule.stage.faults
         self._kinds: list[tuple[float, str, Callable[[], None]]] = [
             (faults.crash, "process dies", self._crash),
+            (faults.leave, "process ends", self._leave),
             (faults.freeze, "process freezes", self._freeze),
             (faults.cut, "Redis is away", self._cut),
             (faults.vanish, "VM vanishes", self._vanish),
@@ -42,6 +44,13 @@ class Torment:
         victim = self._stage.chance.choice(self._schedule.processes)
         self._stage.note("fault", "kills", victim.name)
         self._schedule.kill(victim, self._seconds(0, 15))
+
+    def _leave(self) -> None:
+        managers = [each for each in self._schedule.processes if isinstance(each, ManagerProcess)]
+        if managers:
+            victim = self._stage.chance.choice(managers)
+            self._stage.note("fault", "ends", victim.name)
+            victim.leave(lambda: self._schedule.kill(victim, 1.0))
 
     def _freeze(self) -> None:
         victim = self._stage.chance.choice(self._schedule.processes)

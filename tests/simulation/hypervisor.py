@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.simulation.judge import Judge
@@ -16,6 +17,12 @@ from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
+
+READS = frozenset({"inventory", "find", "probe"})
+"""What is asked of the provider by whoever wants to know."""
+
+GLANCE = 0.1
+"""Seconds until an order that may not be sent is tried again."""
 
 ON_THE_WAY = 1.0
 """Seconds that an order may take to the provider: time does not go on before it has arrived."""
@@ -122,15 +129,25 @@ class Order(Sent):
 class Front:
     """The provider of one process."""
 
-    def __init__(self, process: Process, hypervisor: Hypervisor) -> None:
+    def __init__(self, process: Process, hypervisor: Hypervisor, may_order: Callable[[], bool]) -> None:
         self._process = process
         self._hypervisor = hypervisor
+        self._may_order = may_order
+        self._stopped = False
 
-    async def start(self) -> None:
+    async def prepare(self) -> None:
         """It runs already."""
 
+    async def start(self) -> None:
+        """The same."""
+
     async def stop(self) -> None:
-        """It goes on."""
+        """It goes on; what has not been sent never is."""
+        self._stopped = True
+
+    def trouble(self) -> str:
+        """There is none to tell."""
+        return ""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         found: Mapping[str, Guest] = await self._order("inventory", pool)
@@ -167,6 +184,10 @@ class Front:
     async def _order(self, what: str, *args: Any) -> Any:
         if not self._process.alive:
             return await Deferred()
+        while what not in READS and not self._may_order():
+            if self._stopped:
+                raise ProviderError("another process gives the orders")
+            await deferLater(self._process.clock, GLANCE)
         order = Order(self._process, self._hypervisor, what, args)
         self._process.stage.steps.append(order)
         return await order.answer

@@ -110,6 +110,7 @@ class Totals:
             "steps": self.counts["steps"],
             "commands": self.counts["commands"],
             "requests": self.counts["requests"],
+            "terms of managers": self.counts["terms"],
             "slowest recovery": round(max(self.recoveries, default=0), 1),
             **{group: self.group(group) for group in ("request", "answer", "provider", "event", "fault")},
             "checks": {str(invariant): self.checks[invariant.number] for invariant in INVARIANTS},

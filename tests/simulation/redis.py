@@ -18,7 +18,7 @@ import hiredis
 
 from tests.redis_server import RedisServer
 from vmpooler.store import keys
-from vmpooler.store.scripts import Script, load
+from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import ServerError, Value
 
 Command = Sequence[Value]
@@ -40,7 +40,9 @@ class LockStep:
             self.ask(("CONFIG", "SET", setting, 65536))  # small hashes keep the order of their fields
         for path in files("vmpooler.store").joinpath("lua").iterdir():
             if not path.name.startswith("_"):
-                self.learn(load(path.name.removesuffix(".lua")))
+                script = load(path.name.removesuffix(".lua"))
+                self.learn(script)
+                self.learn(fenced(script))
 
     def ask(self, *commands: Command) -> list[Any]:
         """The replies; an error as a ServerError among them."""
@@ -57,6 +59,13 @@ class LockStep:
         """Have Redis know a script."""
         self.ask(("SCRIPT", "LOAD", script.source))
         self.scripts[script.sha] = script.name
+
+    def named(self, command: Command) -> str:
+        """The name of the script that a command runs, or of the command, also of one that is sent through the fence."""
+        if command[0] != "EVALSHA":
+            return str(command[0])
+        name = self.scripts[str(command[1])]
+        return str(command[3 + int(command[2])]) if name == "command" else name
 
     def empty(self, now: float) -> None:
         """Forget everything but the scripts; the event stream is there, and begins now."""

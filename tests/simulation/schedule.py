@@ -22,7 +22,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Settings
 
-MANAGERS = 1
+MANAGERS = 2
 APIS = 2
 
 STEPS = (150, 450)
@@ -82,6 +82,8 @@ class Schedule:
 
     def kill(self, process: Process, seconds: float) -> None:
         """A process ends; another takes its place so many seconds later."""
+        if not process.alive:
+            return
         self.processes.remove(process)
         process.die()
         if isinstance(process, ApiProcess):

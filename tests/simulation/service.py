@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -13,9 +14,19 @@ from tests.simulation.hypervisor import Front, Hypervisor
 from tests.simulation.process import Line, Process
 from tests.simulation.stage import Stage
 from vmpooler.manager.manager import Manager
+from vmpooler.store.lease import Lease
 from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.json_app import Handler, JsonApp
+
+HOLDS = 12.0
+"""Seconds that a lease holds: longer than in real life, for its upkeep would be most of what happens."""
+
+LOOK = 4.0
+"""Seconds between two looks of a manager that stands by."""
+
+DRAIN = 10.0
+"""Seconds that what is in flight may take to end."""
 
 
 class ManagerProcess(Process):
@@ -24,10 +35,23 @@ class ManagerProcess(Process):
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
         super().__init__(stage, book, name, line)
         events = EventStream(self.connection, self.clock)
-        providers = {"dummy": Front(self, hypervisor)}
-        manager = Manager(stage.settings, self.connection, events, providers, self.clock, stage.choice)
+        unique = f"{name}-{len(stage.trace)}"
+        lease = partial(Lease, self.connection, self.clock, unique, holds=HOLDS)
+        self._manager = Manager(
+            stage.settings,
+            events,
+            lease,
+            lambda may_order: {"dummy": Front(self, hypervisor, may_order)},
+            self.clock,
+            stage.choice,
+            look=LOOK,
+        )
         events.start()
-        Deferred.fromCoroutine(manager.start())
+        Deferred.fromCoroutine(self._manager.start())
+
+    def leave(self, left: Callable[[], None]) -> None:
+        """End in good order; ``left`` is called when that is done."""
+        Deferred.fromCoroutine(self._manager.stop(DRAIN)).addCallback(lambda _: left())
 
 
 class ApiProcess(Process):

@@ -84,11 +84,13 @@ class Stage:
 
 @attrs.frozen
 class Faults:
-    """How often what goes wrong, in percent. Of each step of the scheduler: ``crash``, ``freeze`` (of a process),
-    ``cut`` (its connection to Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage``
-    (of the provider), ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a
-    guest that is probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer
-    comes."""
+    """How often what goes wrong, in percent.
+
+    Of each step of the scheduler: ``crash``, ``leave`` (a manager ends in good order), ``freeze``, ``cut`` (a process
+    from Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage`` (of the provider),
+    ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a guest that is
+    probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer comes.
+    """
 
     crash: float = 0
     freeze: float = 0
@@ -103,3 +105,4 @@ class Faults:
     deaf: float = 0
     hang_up: float = 0
     slow: float = 0
+    leave: float = 0

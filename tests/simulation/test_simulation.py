@@ -29,7 +29,7 @@ from tests.simulation.process import Line
 from tests.simulation.redis import Command, LockStep
 from tests.simulation.schedule import Schedule
 from vmpooler.settings import Settings
-from vmpooler.store.scripts import Script, load
+from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
 
 SCHEDULES = 240
@@ -57,6 +57,7 @@ def test_no_schedule_violates_an_invariant(redis: LockStep, part: int) -> None:
     assert not totals.failures, "\n\n".join(totals.failures.values())
     for invariant in INVARIANTS:
         assert totals.checks[invariant.number] >= len(totals.seeds), f"{invariant} was hardly checked"
+    assert totals.counts["terms"] > len(totals.seeds), "no manager took over from another"
     for fault in ("process dies", "process freezes", "Redis is away", "command arrives late", "client hangs up"):
         assert totals.counts[f"fault: {fault}"], f"{fault}: never"
 
@@ -89,8 +90,9 @@ class Mutated(LockStep):
         script = load(name)
         assert old in script.source, f"{name} does not say {old!r} any more"
         broken = Script(name, script.source.replace(old, new))
-        self.learn(broken)
-        self._instead[script.sha] = broken.sha
+        for whole, part in ((script, broken), (fenced(script), fenced(broken))):
+            self.learn(part)
+            self._instead[whole.sha] = part.sha
 
     def ask(self, *commands: Command) -> list[Any]:
         return super().ask(*([self._instead.get(part, part) for part in command] for command in commands))

@@ -41,10 +41,10 @@ def settings_of(chance: Random) -> Settings:
 
 def faults_of(chance: Random) -> Faults:
     """One kind of trouble, or some of everything."""
-    everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10)
+    everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10, 0.4)
     kinds = [
         Faults(slow=15),
-        Faults(crash=2, lose=5),
+        Faults(crash=2, lose=5, leave=1),
         Faults(cut=2, freeze=1),
         Faults(refuse=10, lose=10, deaf=20, outage=0.5),
         Faults(vanish=1, meddle=1, plant=0.5, slow=5),

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 
 from tests.store.contents import (
     NOW,
@@ -29,6 +30,7 @@ from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.lease import Lease
 from vmpooler.store.rates import Rates
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.scripts import load
@@ -86,6 +88,7 @@ async def whole_lives(store: Connection) -> None:
     await tasks.request("lost", Kind.DISK, "8", FREE, NOW)
     for token in ("t", "made-up"):
         await Rates(store, Limits(rate=9)).wait(token, "192.0.2.1", NOW)
+    assert await Lease(store, Clock(), "manager").take()
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
     await fail_overs(store)

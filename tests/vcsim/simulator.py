@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.ports import free_port
 from vmpooler.embedded.program import guarded
 
 SOURCES = sorted(Path(__file__).parent.glob("*.go"))
@@ -47,7 +47,7 @@ class Simulator:
         self, net: str = "127.1", boot: str = "200ms", certificate: str = "", key: str = "", kept: Path | None = None
     ) -> None:
         self.host = "127.0.0.1"
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = tempfile.mkdtemp(prefix="vmpooler-vcsim-", dir=kept)
         self._process: subprocess.Popen[str] | None = None
         self.tls = bool(certificate)
@@ -107,9 +107,3 @@ class Simulator:
             return connection.getresponse().read().decode()
         finally:
             connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

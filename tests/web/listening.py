@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -10,6 +11,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from twisted.web.http import fromChunk
 
 
 @attrs.frozen
@@ -26,8 +28,9 @@ class Ear(Protocol):
 
     transport: Any
 
-    def __init__(self, path: str, last: str = "") -> None:
-        self._path, self._last = path, last
+    def __init__(self, path: str, last: str = "", version: str = "1.0") -> None:
+        self._path, self._last, self._version = path, last, version
+        self._chunks = b""
         self._bytes = b""
         self.head = ""
         self.frames: list[Frame] = []
@@ -36,18 +39,29 @@ class Ear(Protocol):
 
     def connectionMade(self) -> None:
         known = f"Last-Event-ID: {self._last}\r\n" if self._last else ""
-        self.transport.write(f"GET {self._path} HTTP/1.0\r\nHost: x\r\n{known}\r\n".encode())
+        self.transport.write(f"GET {self._path} HTTP/{self._version}\r\nHost: x\r\n{known}\r\n".encode())
 
     def dataReceived(self, data: bytes) -> None:
-        self._bytes += data
+        self._chunks += data
         if not self.head:
-            head, found, rest = self._bytes.partition(b"\r\n\r\n")
+            head, found, rest = self._chunks.partition(b"\r\n\r\n")
             if not found:
                 return
-            self.head, self._bytes = head.decode(), rest
+            self.head, self._chunks = head.decode(), rest
+        self._unpack()
         *blocks, self._bytes = self._bytes.split(b"\n\n")
         for block in blocks:
             self._take(block.decode())
+
+    def _unpack(self) -> None:
+        """Take what came out of its chunks, if it came in chunks."""
+        if "Transfer-Encoding: chunked" not in self.head:
+            self._bytes, self._chunks = self._bytes + self._chunks, b""
+            return
+        with suppress(ValueError):  # the rest of a chunk is still to come
+            while self._chunks:
+                chunk, self._chunks = fromChunk(self._chunks)
+                self._bytes += chunk
 
     def _take(self, block: str) -> None:
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
@@ -95,10 +109,10 @@ class Ear(Protocol):
         await self.ended
 
 
-async def ear(port: int, path: str = "/dashboard/events", last: str = "") -> Ear:
+async def ear(port: int, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> Ear:
     """One that listens."""
     from twisted.internet import reactor
 
-    client = Ear(path, last)
+    client = Ear(path, last, version)
     await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), client)
     return client

@@ -33,6 +33,7 @@ ROUTES: list[tuple[str, str, str, dict[str, str]]] = [
     ("GET", "/poolstat?pool=any", "", {}),
     ("GET", "/totalrunning", "", {}),
     ("GET", "/healthz", "", {}),
+    ("GET", "/readyz", "", {}),
     ("GET", "/dashboard/stats/vmpooler/pool", "", {}),
     ("GET", "/dashboard/stats/vmpooler/running", "", {}),
     ("DELETE", "/vm/{vm}", "", TOKEN),

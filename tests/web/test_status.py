@@ -1,4 +1,4 @@
-"""GET /status and GET /healthz."""
+"""GET /status and its like."""
 
 import attrs
 import pytest
@@ -181,11 +181,3 @@ async def test_the_dashboard_is_told_what_runs_of_each_family_of_pools(serve: Se
 async def test_the_dashboard_is_not_below_the_prefix_of_the_api(serve: Serve) -> None:
     answer = await (await serve()).ask("GET", "/api/v1/dashboard/stats/vmpooler/pool")
     assert (answer.status, answer.text) == (404, NO)
-
-
-async def test_the_health_is_good_and_names_pools_that_wait_for_an_operator(serve: Serve) -> None:
-    served = await serve()
-    assert (await served.ask("GET", "/healthz")).json == {"ok": True}
-    await served.store.call("HSET", "vmpooler__x__flagged", "debian-12-x86_64", "all of it is unknown")
-    answer = await served.ask("GET", "/healthz")
-    assert (answer.status, answer.json) == (200, {"ok": True, "flagged": {"debian-12-x86_64": "all of it is unknown"}})

@@ -3,6 +3,6 @@
 from vmpooler.config.exposure import exposed
 from vmpooler.config.listen import endpoint
 from vmpooler.config.loader import Loaded, load
-from vmpooler.config.source import Source, find
+from vmpooler.config.source import Source, demo, find
 
-__all__ = ["Loaded", "Source", "endpoint", "exposed", "find", "load"]
+__all__ = ["Loaded", "Source", "demo", "endpoint", "exposed", "find", "load"]

@@ -50,7 +50,8 @@ def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
 
 def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
     general = reader.section(General, sections.get("config"), "config")
-    _check_listen(general.listen, reader.report)
+    _check_listen("config.listen", general.listen, reader.report)
+    _check_listen("config.health_listen", general.health_listen or "0", reader.report)
     redis = reader.section(Redis, sections.get("redis"), "redis")
     check_redis(redis, sections.get("redis"), reader.report)
     providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
@@ -97,13 +98,13 @@ def _check_sections(sections: Iterable[str], report: Report) -> None:
             report.mistake(key_shown(key), "unknown section" + nearest(key, SERVED))
 
 
-def _check_listen(listen: str | None, report: Report) -> None:
+def _check_listen(path: str, listen: str | None, report: Report) -> None:
     if listen is None:
         return  # a mistake that has been told
     try:
         endpoint(listen)
     except ValueError as error:
-        report.mistake("config.listen", f"{error}, got {shown(listen)}")
+        report.mistake(path, f"{error}, got {shown(listen)}")
 
 
 def _pools(reader: Reader, raw: object, general: General) -> list[Pool]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,12 @@ def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> So
     if text := environ.get("VMPOOLER_CONFIG"):
         return Source(text, "VMPOOLER_CONFIG", cwd)
     raise ConfigError([NONE])
+
+
+def demo(cwd: Path) -> Source:
+    """What ``--demo`` stands for."""
+    text = files("vmpooler").joinpath("demo.yaml").read_text(encoding="utf-8")
+    return Source(text, "the demo's configuration", cwd)
 
 
 def _file(path: Path, named_by: str) -> Source:

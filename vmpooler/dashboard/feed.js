@@ -7,7 +7,8 @@ const HIDDEN = 15; // seconds until a hidden tab lets go
 const FULL = 10; // seconds until it asks again where there was no room
 
 export class Feed {
-  /** `tell(kind, data)` is called for each event; `link(up, why)` when the line comes up or goes down. */
+  /** `tell(kind, data)` is called for each event; `link(up, why, away)` when the line comes up or goes down;
+   *  `away`: it is up, but the service knows nothing. */
   constructor(url, tell, link) {
     Object.assign(this, { url, tell, link, last: "", retry: 2, heard: 0 });
     addEventListener("online", () => this.hurry?.());
@@ -79,7 +80,8 @@ export class Feed {
       if (at > 0) field[line.slice(0, at)] = line.slice(at + 2);
     }
     if (field.retry) this.retry = Number(field.retry) / 1000;
-    if (field.data) {
+    if (field.event === "away") this.link(false, JSON.parse(field.data).message, true);
+    else if (field.data) {
       this.tell(field.event, JSON.parse(field.data));
       if (field.id) this.last = field.id;
     }

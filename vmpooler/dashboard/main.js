@@ -29,7 +29,7 @@ class Page {
     this.up = null;
     this.past = new Loader(() => `history?range=${this.range}`, (data) => this.remember(data));
     this.week = new Loader(() => "history?range=7d", ({ week }) => { this.model.week = week; this.mark({ week: true }); });
-    this.feed = new Feed("events", (kind, data) => this.heard(kind, data), (up, why) => this.linked(up, why));
+    this.feed = new Feed("events", (kind, data) => this.heard(kind, data), (up, why, away) => this.linked(up, why, away));
   }
 
   start() {
@@ -101,13 +101,15 @@ class Page {
     this.mark({ history: true });
   }
 
-  linked(up, why) {
-    if (up && this.up === false) {
+  linked(up, why, away = false) {
+    if (up && !this.up && this.been) { // it was away, or nobody saw it
       this.past.ask();
       this.week.ask();
     }
+    this.been = true;
     this.up = up;
-    this.why = why;
+    this.why = away ? `The service waits: ${why}.` : `Disconnected: ${why}.`;
+    this.away = away;
     this.status();
   }
 
@@ -143,12 +145,12 @@ class Page {
 
   status() {
     const { model } = this;
-    say($("link").lastElementChild, this.up ? "live" : this.up === false ? "disconnected" : "connecting");
+    say($("link").lastElementChild, this.up ? "live" : this.up === false ? this.away ? "waiting" : "disconnected" : "connecting");
     set($("link"), "data-up", String(this.up));
     document.body.classList.toggle("stale", this.up === false && model.known);
     const quiet = this.up && model.known && (model.managed === null || model.now() - model.managed > LATE);
     $("banner").hidden = this.up !== false && !quiet;
-    if (this.up === false) this.warn(`Disconnected: ${this.why}.`, this.age());
+    if (this.up === false) this.warn(this.why, this.age());
     else if (quiet) this.warn("No manager seems to run.", `${model.managed === null ? "None has ever reported" : `None has reported for ${span(model.now() - model.managed)}`}: pools are not being filled.`);
   }
 

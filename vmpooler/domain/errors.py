@@ -82,3 +82,7 @@ class GivenTwice(VmpoolerError):
 
 class PoolEmpty(VmpoolerError):
     """Fewer VMs are ready than were asked for; nothing was changed."""
+
+
+class NotLeading(VmpoolerError):
+    """Another manager leads, or this one has given up the lease; nothing was changed."""

@@ -24,7 +24,8 @@ class Guest:
     """A VM in a provider's inventory.
 
     ``cloning``: its clone is still under way, whoever ordered it. ``hostname`` and ``address`` are what the guest
-    itself reports, empty until it has booted. ``stamp`` is None on a VM that this service did not make.
+    itself reports, empty until it has booted. ``stamp`` is None on a VM that this service did not make. ``booted``:
+    when it was switched on, in seconds since the epoch, and ``host``: what it runs on, where the provider tells.
     """
 
     name: str
@@ -33,3 +34,5 @@ class Guest:
     hostname: str = ""
     address: str = ""
     stamp: Stamp | None = None
+    booted: float | None = None
+    host: str = ""

@@ -18,6 +18,15 @@ BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 
 
+def longest_pause(number: int, pools: int) -> float:
+    """Between the rounds of the pool of that number, of so many, in which nothing is awaited.
+
+    Each has another, from ROUND down to three quarters of it: pools that begin together would keep step for ever, and
+    all have their rounds in the same moment.
+    """
+    return ROUND * (1 - number / pools / 4)
+
+
 def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
     """How long after a look the next is due when no event comes before."""
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)

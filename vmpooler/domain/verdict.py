@@ -55,7 +55,7 @@ def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
-    if case.cloning and not (case.guest and case.guest.cloning):
+    if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:
         case Queue.PENDING:
@@ -70,6 +70,12 @@ def _judged(case: Case) -> VmAction | None:
             return _discovered(case)
 
 
+def _clone_is_over(case: Case) -> bool:
+    """Whether a clone that nobody here waits for is not under way. One that another manager has just ordered may not be
+    in the inventory yet: a pending VM that stays away is judged by that."""
+    return not case.guest.cloning if case.guest else case.vm.queue is not Queue.PENDING
+
+
 def _pending(case: Case) -> VmAction | None:
     vm, guest = case.vm, case.guest
     if vm.ordered is None:
@@ -80,7 +86,7 @@ def _pending(case: Case) -> VmAction | None:
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
         return Probe(vm.name, last=late)
     if late:
-        seen = _pending_trouble(guest)
+        seen = f"{_pending_trouble(guest)}{_whereabouts(guest, case.now)}"
         return Complete(vm.name, vm.queue, f"marked as 'failed' after {case.pool.timeout:g} minutes: {seen}")
     return None
 
@@ -93,6 +99,14 @@ def _pending_trouble(guest: Guest | None) -> str:
     if not guest.powered_on:
         return "it is switched off"
     return f"its host name is '{guest.hostname}'" if guest.hostname else "its guest has not reported a host name"
+
+
+def _whereabouts(guest: Guest | None, now: float) -> str:
+    """Where to look for the cause: the host, and since when the VM is on."""
+    since = guest.booted if guest else None
+    host = f"on {guest.host}" if guest and guest.host else ""
+    told = ", ".join(filter(None, [host, "" if since is None else f"switched on {(now - since) / 60:.0f} minutes ago"]))
+    return f" ({told})" if told else ""
 
 
 def _ready(case: Case) -> VmAction | None:

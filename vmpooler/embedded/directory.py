@@ -12,12 +12,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from vmpooler.domain.errors import StartError
 from vmpooler.embedded.program import Program, Version, dotted
+
+SOCKET = "redis.sock"
+
+SOCKET_PATH_MAX = 107
+"""Bytes that the path of a unix socket may have."""
 
 LOCK_TRIES, LOCK_PAUSE = 100, 0.1
 """How often, and after how many seconds, the lock of a service that was killed is tried again: its Redis still ends."""
@@ -30,6 +37,7 @@ class Directory:
         self.path = path.absolute()
         self.lock = -1
         self._version = self.path / "version"
+        self._elsewhere = self.path / "socket"
 
     def take(self) -> None:
         """Make it where it is missing, private, and lock it. Raises StartError."""
@@ -55,6 +63,31 @@ class Directory:
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1
+
+    @property
+    def socket(self) -> Path:
+        """Where the Redis that runs here listens: in the directory, unless it is noted that the path was too long."""
+        try:
+            return Path(self._elsewhere.read_text())
+        except OSError:
+            return self.path / SOCKET
+
+    def place_socket(self) -> None:
+        """Decide on where it listens, and note that for others. Raises StartError."""
+        try:
+            self.remove_socket()  # of one that was killed
+            if len(os.fsencode(self.path / SOCKET)) > SOCKET_PATH_MAX:
+                self._elsewhere.write_text(f"{tempfile.mkdtemp(prefix='vmpooler-')}/{SOCKET}")
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def remove_socket(self) -> None:
+        """Leave nothing of it elsewhere."""
+        if (socket := self.socket).parent != self.path:
+            with suppress(OSError):
+                socket.unlink(missing_ok=True)
+                socket.parent.rmdir()
+            self._elsewhere.unlink(missing_ok=True)
 
     def choose(self, programs: Iterable[Program]) -> Program:
         """The first program that is not older than the one that wrote here last. Raises StartError."""

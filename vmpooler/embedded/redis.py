@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -25,9 +22,6 @@ OPTIONS = (
     *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
 )
 """Every change is in the append-only file before it is answered; a crash of the machine may lose the last second."""
-
-SOCKET_PATH_MAX = 107
-"""Bytes that the path of a unix socket may have."""
 
 
 class EmbeddedRedis:
@@ -54,13 +48,12 @@ class EmbeddedRedis:
         self._start_time = start_time
         self._stop_time = stop_time
         self._program: Program | None = None
-        self._socket = self._directory.path / "redis.sock"
         self._kept = Kept("The embedded Redis", self._spawn, reactor)
 
     @property
     def settings(self) -> Redis:
-        """How to reach it, once prepared."""
-        return Redis(socket=str(self._socket))
+        """How to reach it, once it or that of another process is prepared."""
+        return Redis(socket=str(self._directory.socket))
 
     @property
     def _chosen(self) -> Program:
@@ -73,11 +66,10 @@ class EmbeddedRedis:
         self._directory.take()
         try:
             self._program = self._directory.choose(self._programs())
+            self._directory.place_socket()
         except StartError:
             self._directory.release()
             raise
-        if len(os.fsencode(self._socket)) > SOCKET_PATH_MAX:
-            self._socket = Path(tempfile.mkdtemp(prefix="vmpooler-"), "redis.sock")
 
     async def start(self) -> None:
         """Start Redis and return when it answers. Raises StartError with its last words when it does not."""
@@ -95,24 +87,23 @@ class EmbeddedRedis:
     async def stop(self) -> None:
         """End Redis, its data written, and let go of the directory."""
         await self._kept.stop(self._stop_time)
+        self._directory.remove_socket()
         self._directory.release()
-        if self._socket.parent != self._directory.path:
-            shutil.rmtree(self._socket.parent, ignore_errors=True)
 
     def _spawn(self) -> Child:
         """Begin a run of Redis. Raises OSError."""
-        child = Child()
-        places = ("--unixsocket", self._socket, "--dir", self._directory.path)
+        child, socket = Child(), self._directory.socket
+        places = ("--unixsocket", socket, "--dir", self._directory.path)
         command = guarded([self._chosen.path, *OPTIONS, *places])
         fds = {0: "w", 1: "r", 2: "r", 3: self._directory.lock}
-        self._socket.unlink(missing_ok=True)
+        socket.unlink(missing_ok=True)
         self._reactor.spawnProcess(child, command[0], command, env=None, childFDs=fds)
         return child
 
     async def _answers(self) -> None:
         """Return when Redis answers; raises TimeoutError when it has ended before."""
         redis = Connection(self.settings, self._reactor, size=1, quiet=True)
-        while not self._socket.exists():
+        while not self._directory.socket.exists():
             await self._moment()
         redis.start()
         try:

@@ -9,7 +9,7 @@ from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.store import stats
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.past import Past
 from vmpooler.store.samples import Samples, Taken
 
@@ -28,9 +28,7 @@ checked out in the last minute."""
 class Sampler:
     """Takes samples of pools. ``run`` is the round of a loop, at any time: it takes what is due, and not twice."""
 
-    def __init__(
-        self, pools: Sequence[str], connection: Connection, past: Past, clock: IReactorTime, told: Told
-    ) -> None:
+    def __init__(self, pools: Sequence[str], connection: Commands, past: Past, clock: IReactorTime, told: Told) -> None:
         self._pools = pools
         self._connection = connection
         self._samples = Samples(connection)

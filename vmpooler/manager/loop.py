@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.pace import EAGER, SOONEST
 
 MOST_REST = 1.0
@@ -27,9 +27,10 @@ class Loop:
         self._name = name
         self._round = round
         self._clock = clock
-        self._call = LoopingCall(lambda: Deferred.fromCoroutine(self._once()))
+        self._call = LoopingCall(self._begin)
         self._call.clock = clock
         self._ended: Deferred[LoopingCall] | None = None
+        self._under_way: Deferred[None] | None = None
         self._in_round = False
         self._woken = False
         self._alarm: IDelayedCall | None = None
@@ -59,6 +60,16 @@ class Loop:
         if self._ended is not None:
             await self._ended
 
+    def give_up(self) -> None:
+        """Begin no more rounds, and end the one under way where it stands."""
+        Deferred.fromCoroutine(self.stop())
+        if self._under_way is not None:
+            self._under_way.cancel()
+
+    def _begin(self) -> Deferred[None]:
+        self._under_way = Deferred.fromCoroutine(self._once())
+        return self._under_way
+
     async def _once(self) -> None:
         """One round, and the pace of the next. Nothing ends the loop: what failed is tried again."""
         self._in_round = True
@@ -68,6 +79,8 @@ class Loop:
         except StoreAway as error:
             self.log.warn("[!] [{pool}] waits for Redis: {why}", pool=self._name, why=error)
             due = STORE_AWAY
+        except (NotLeading, CancelledError):
+            due = EAGER  # whoever keeps the lease ends this loop
         except Exception:
             self.log.failure("[!] [{pool}] its round failed", pool=self._name)
             due = EAGER

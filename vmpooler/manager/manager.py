@@ -1,141 +1,185 @@
-"""All pools of one process: their loops, and what wakes them."""
+"""The manager of one process: it stands by until it has the lease, leads while it keeps it, and stands by again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from vmpooler.domain.errors import StoreAway
-from vmpooler.domain.events import Event, What
+from vmpooler.domain.errors import NotLeading, StoreAway
+from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.domain.pace import EAGER
-from vmpooler.domain.plan import Rules
-from vmpooler.manager.history import Sampler, Told
-from vmpooler.manager.loop import STORE_AWAY, Loop
-from vmpooler.manager.pool import PoolRound
-from vmpooler.manager.tasks import WorkInFlight
-from vmpooler.manager.work import Work
-from vmpooler.providers.base import Provider
-from vmpooler.settings import Pool, Settings
-from vmpooler.store.connection import Connection
-from vmpooler.store.past import Past
-from vmpooler.store.queues import Queues
+from vmpooler.manager.history import Told
+from vmpooler.manager.loop import Loop
+from vmpooler.manager.term import Term
+from vmpooler.providers.base import Provider, ProviderError
+from vmpooler.settings import Settings
+from vmpooler.store.lease import Lease
 from vmpooler.store.stream import EventStream
-from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
-"""The events that may come from another process and give a pool something to do."""
+LOOK = 0.25
+"""Seconds between two looks of a manager that stands by; also before the next when Redis is away."""
+
+KEPT = 3
+"""How often a lease is kept up within the time that it holds."""
+
+MayOrder = Callable[[], bool]
+
+Providers = Callable[[MayOrder], Mapping[str, Provider]]
+"""Makes the providers of one term, which order nothing at their last moment unless they may."""
 
 
 class Manager:
-    """Keeps every pool of the settings full. ``sampled`` is told how the pools stand, once a minute."""
+    """Keeps every pool of the settings full, unless another manager does.
+
+    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader. ``look``:
+    seconds between two looks while it stands by.
+    """
 
     log = Logger()
 
     def __init__(
         self,
         settings: Settings,
-        connection: Connection,
         events: EventStream,
-        providers: Mapping[str, Provider],
+        lease: Callable[[], Lease],
+        providers: Providers,
         clock: IReactorTime,
         choice: Choice,
         sampled: Told = lambda rows, when: None,
+        look: float = LOOK,
     ) -> None:
         self._settings = settings
-        self._connection = connection
-        self._providers = providers
+        self._new_lease = lease
+        self._new_providers = providers
         self._clock = clock
         self._choice = choice
-        self._queues = Queues(connection, settings)
-        self._requests = Tasks(connection, settings, choice, "manager")
-        self._intake = Loop("intake", self._adopt, clock)
-        past = Past(connection, settings.general.events_max)
-        names = [pool.name for pool in settings.pools]
-        self._sampler = Loop("history", Sampler(names, connection, past, clock, sampled).run, clock)
-        self._loops: dict[str, Loop] = {}
-        self._rounds: dict[str, PoolRound] = {}
-        for pool in settings.pools:
-            self._add(pool)
-        for provider in providers.values():
-            provider.changes(self.wake)
+        self._sampled = sampled
+        self._look = look
+        self._term: Term | None = None
+        self._told = ""
+        self._ending = False
+        self._keeper = Loop("lease", self._attend_always, clock)
         events.listen(self._heard)
+        self._renew()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this manager keeps the pools full."""
+        return self._term is not None
+
+    def state(self) -> dict[str, Any]:
+        """How this manager stands, and its providers: ok, or why they cannot be used now."""
+        providers = {name: provider.trouble() or "ok" for name, provider in self._providers.items()}
+        return {"manager": "leading" if self.leads else "standing by", "providers": providers}
 
     async def start(self) -> None:
-        """Start the providers, put the books in order, begin all loops. Raises ProviderError for a provider whose
-        settings cannot work. A Redis that is away is waited for."""
-        for provider in self._providers.values():
-            await provider.start()
-        while not await self._recounted():
-            await deferLater(self._clock, STORE_AWAY)
-        for name, loop in self._loops.items():
-            self.log.info("[*] [{pool}] starting its loop", pool=name)
-            loop.start()
-        self._intake.start()
-        self._sampler.start()
+        """Lead at once where no other manager does, else stand by. Raises ProviderError for a provider whose settings
+        cannot work."""
+        await _all(provider.prepare() for provider in self._providers.values())
+        await self._attended()
+        self._keeper.start()
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, wait up to so many seconds for what is in flight, let the providers go."""
-        loops = (self._intake, self._sampler, *self._loops.values())
-        await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in loops])
-        await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
-        for provider in self._providers.values():
-            await provider.stop()
-
-    def wake(self, pool: str) -> None:
-        """Run a pool's round at once."""
-        if pool in self._loops:
-            self._loops[pool].wake()
-
-    async def _recounted(self) -> bool:
+        """Begin nothing more, wait up to so many seconds for what is in flight, let the providers and the lease go."""
+        self._ending = True
+        if self._term is not None:
+            await self._term.end(seconds)  # the lease is kept up meanwhile
+        await self._keeper.stop()
         try:
-            await self._queues.recount(list(self._loops))
-        except StoreAway as error:
-            self.log.warn("[!] waits for Redis: {why}", why=error)
-            return False
-        return True
+            await _all(provider.stop() for provider in self._providers.values())
+        finally:
+            self._term = None
+            await self._drop()
+
+    async def _attend_always(self) -> float:
+        try:
+            return await self._attended()
+        except ProviderError as error:
+            self.log.error("[!] cannot lead: {why}", why=error)
+            await self._drop()
+            await self._step_down()
+            return EAGER
+
+    async def _attended(self) -> float:
+        """Attend to the lease, whatever the weather. Raises ProviderError for a provider that cannot be led with."""
+        try:
+            return await self._attend()
+        except (StoreAway, NotLeading):
+            if self._lease.mark and self._term is None:
+                await self._drop()
+                await self._step_down()  # from a term that could not begin
+            return self._look
+
+    async def _attend(self) -> float:
+        """Go on leading, or try to begin; the seconds until the next time."""
+        if self._term is not None:
+            if await self._lease.keep():
+                return self._lease.holds / KEPT
+            self.log.warn("[!] leads no more: another manager does")
+            await self._step_down()
+        elif self._ending:
+            return self._look
+        elif await self._lease.take():
+            await self._lead()
+            return self._lease.holds / KEPT
+        elif self._lease.other != self._told:
+            self._told = self._lease.other
+            self.log.info("[*] stands by while another manager leads: {other}", other=self._told)
+        return min(self._look, self._lease.free_in)
+
+    async def _lead(self) -> None:
+        await _all(provider.start() for provider in self._providers.values())
+        store, assured = self._lease.fence(self._keeper.wake), self._lease.assured
+        term = Term(self._settings, store, assured, self._providers, self._clock, self._choice, self._sampled)
+        await term.begin()
+        self._term = term
+        self._told = ""
+        self.log.info("[*] leads from now on: {mark}", mark=self._lease.mark)
+
+    async def _step_down(self) -> None:
+        """Leave everything to the manager that leads, and be ready to lead anew."""
+        if self._term is not None:
+            self._term.give_up()
+            self._term = None
+        await _all(provider.stop() for provider in self._providers.values())
+        self._renew()
+        preparing = Deferred.fromCoroutine(_all(provider.prepare() for provider in self._providers.values()))
+        preparing.addErrback(self._unprepared)
+
+    def _renew(self) -> None:
+        """Have another lease and other providers: nothing of a term that is over is ever taken up again."""
+        self._lease = lease = self._new_lease()
+        self._providers = self._new_providers(lambda: lease.leading)
+        for provider in self._providers.values():
+            provider.changes(self._changed)
+
+    def _unprepared(self, failure: Failure) -> None:
+        failure.trap(ProviderError, CancelledError)
+        if not self._ending:
+            self.log.error("[!] could not lead now: {why}", why=failure.getErrorMessage())
+
+    async def _drop(self) -> None:
+        try:
+            await self._lease.drop()
+        except StoreAway:
+            self.log.info("[*] the lease could not be dropped: no other manager leads until it runs out")
+
+    def _changed(self, pool: str) -> None:
+        if self._term is not None:
+            self._term.wake(pool)
 
     def _heard(self, event: Event) -> None:
-        if event.what in BY_OTHERS:
-            self.wake(event.pool)
-        elif event.what is What.REQUESTED:
-            self._intake.wake()
+        if self._term is not None:
+            self._term.heard(event)
 
-    async def _adopt(self) -> float:
-        """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
-        for pool in await self._requests.adopt(list(self._loops), self._clock.seconds()):
-            self.wake(pool)
-        return EAGER
 
-    def _add(self, pool: Pool) -> None:
-        general, provider = self._settings.general, self._providers[pool.provider]
-        tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
-        wake_after = lambda seconds: self._loops[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
-        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after)
-        self._rounds[pool.name] = PoolRound(
-            pool=pool,
-            provider=provider,
-            connection=self._connection,
-            queues=self._queues,
-            tasks=tasks,
-            work=work,
-            clock=self._clock,
-            choice=self._choice,
-            prefix=general.prefix,
-            lifetime=general.vm_lifetime,
-            rules=Rules(
-                grace=general.discovered_grace * 60,
-                check_every=general.vm_checktime * 60,
-                destroy_foreign=general.destroy_foreign,
-            ),
-        )
-        self._loops[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
-
-    def _ended(self, pool: str) -> None:
-        """A task ended: its pool may have more to do, and a pool in line for a clone may have its turn."""
-        self.wake(pool)
-        for name, each in self._rounds.items():
-            if each.refused:
-                self.wake(name)
+async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of these at once; raises the first failure when all have ended."""
+    ends: Any = await DeferredList([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
+    for done, outcome in ends:
+        if not done:
+            outcome.raiseException()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,13 +19,16 @@ from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.look import Look, Trouble, look
 from vmpooler.store.queues import Queues
 
 PATIENCE = 60.0
 """Seconds that an inventory may take."""
 
+LOOKS = 8
+"""How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
+work in flight would wait for all."""
 
 Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner | act.RunTask
 """The actions that take their time."""
@@ -33,11 +36,15 @@ Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner | act.
 
 @attrs.define
 class PoolRound:
-    """Everything that a round of a pool needs; :meth:`run` is one round."""
+    """Everything that a round of a pool needs; :meth:`run` is one round.
+
+    ``turns`` is what the rounds of all pools take turns by to look at Redis. ``longest``: seconds between two rounds
+    of a pool in which nothing is awaited.
+    """
 
     pool: Pool
     provider: Provider
-    connection: Connection
+    connection: Commands
     queues: Queues
     tasks: WorkInFlight
     work: Work
@@ -46,6 +53,8 @@ class PoolRound:
     prefix: str
     lifetime: float
     rules: Rules
+    turns: DeferredSemaphore
+    longest: float = ROUND
     refused: bool = False
     """Whether the pool wants a clone and must wait for its turn."""
 
@@ -54,7 +63,8 @@ class PoolRound:
     async def run(self) -> float:
         """Look, plan and perform; the seconds until the next round is due if nothing happens before.
 
-        Raises StoreAway when Redis is: what was not done then is what the next round finds.
+        Raises StoreAway when Redis is, NotLeading when another manager leads: what was not done then is what the next
+        round finds, or the other.
         """
         # Note [Order of a look]: first what is in flight, then the inventory, then the queues. A VM that is made or
         # destroyed meanwhile is in the first, so it is never taken for unknown or missing.
@@ -63,15 +73,17 @@ class PoolRound:
             inventory = await self._inventory()
         except ProviderError as error:
             await self.queues.withdraw(self.pool.name)
-            return min(ROUND, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
-        seen = await look(self.connection, self.pool.name, self.lifetime)
+            return min(self.longest, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
+        async with self.turns:
+            seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         state = state_of(seen, inventory, busy)
         self.refused = False
         for action in plan_pool(self.pool, state, self._now(), self.rules):
             await self._perform(action, state)
-        return min(EAGER, pause(state, self._now())) if self.refused else pause(state, self._now())
+        due = pause(state, self._now(), longest=self.longest)
+        return min(EAGER, due) if self.refused else due
 
     async def _inventory(self) -> Mapping[str, Guest]:
         asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.errors import NotLeading, StoreAway
 
 LONGEST = 900.0
 """Seconds after which a task is given up: a provider that never answers must not keep a VM from all others for ever."""
@@ -47,11 +47,15 @@ class WorkInFlight:
         if self._under_way and seconds > 0:
             everything = DeferredList(list(self._under_way.values()))
             await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Wait for nothing any more."""
         for task in list(self._under_way.values()):
             task.cancel()
 
     def _failed(self, failure: Failure, vm: str) -> None:
-        if failure.check(CancelledError):
+        if failure.check(CancelledError, NotLeading):
             return
         why = failure.getErrorMessage()
         if failure.check(StoreAway):

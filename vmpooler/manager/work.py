@@ -3,7 +3,7 @@
 A Redis that is away in between costs only the telling: the next round sees what the provider has, and goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -23,7 +23,11 @@ from vmpooler.store.tasks import Tasks
 
 @attrs.frozen
 class Work:
-    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`."""
+    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
+
+    ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
+    before every order to the provider.
+    """
 
     pool: Pool
     provider: Provider
@@ -31,10 +35,12 @@ class Work:
     requests: Tasks
     clock: IReactorTime
     wake_after: Callable[[float], None]
+    assured: Callable[[], Awaitable[None]]
 
     async def clone(self, name: str) -> None:
         """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
         pool, start, longest = self.pool.name, self.clock.seconds(), self.pool.timeout * 60
+        await self.assured()
         try:
             made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
             await made.addTimeout(longest, self.clock)
@@ -79,6 +85,7 @@ class Work:
     async def destroy(self, vm: Vm) -> None:
         """Destroy a completed VM and forget it."""
         start = self.clock.seconds()
+        await self.assured()
         try:
             await self.provider.destroy(self.pool, vm.name)
         except ProviderError as error:
@@ -106,6 +113,7 @@ class Work:
         if task.kind is Kind.DISK and not gigabytes(task.argument):
             await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
             return
+        await self.assured()
         try:
             match task.kind:
                 case Kind.DISK:
@@ -121,6 +129,7 @@ class Work:
 
     async def stamp_owner(self, vm: Vm, owner: str) -> None:
         """Have the provider note who has a VM."""
+        await self.assured()
         try:
             await self.provider.stamp_owner(self.pool, vm.name, owner)
         except ProviderError as error:

@@ -25,15 +25,23 @@ class Provider(Protocol):
     """A place where VMs live.
 
     Methods are asynchronous, safe to repeat, and know nothing of Redis or queues. Every failure is a ProviderError.
-    To cancel a call ends the wait for it; what was ordered may go on at the provider.
+    To cancel a call ends the wait for it; what was ordered may go on at the provider. Made for one manager's term: once
+    stopped it is not used again.
     """
 
+    async def prepare(self) -> None:
+        """Be able to start quickly, and touch nothing: another process may give the orders. Raises ProviderError when
+        the settings cannot work."""
+
     async def start(self) -> None:
-        """Make ready for use. Raises ProviderError when the settings cannot work; a provider that is merely out of
-        reach starts, and answers with ProviderError until it is back."""
+        """Make ready for use, by this process alone; safe to repeat. Raises ProviderError when the settings cannot
+        work; a provider that is merely out of reach starts, and answers with ProviderError until it is back."""
 
     async def stop(self) -> None:
         """Let go of everything. Work under way at the provider goes on there."""
+
+    def trouble(self) -> str:
+        """Why it cannot be used now; empty when it can, as far as is known."""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         """Every VM of the pool's place, by name, as of a moment after the call. Never a part: what cannot be listed

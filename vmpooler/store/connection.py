@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
+from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.endpoint import endpoint_of
 from vmpooler.store.scripts import LASTING, Script
@@ -24,6 +24,9 @@ PASSING = re.compile(
 )
 """Errors of a Redis that cannot serve now but may soon. It raises them before a script's first write; version 6.2
 puts them behind the place in the script. Nothing was changed."""
+
+FENCED = "NOTLEADING "
+"""How the error begins by which a script refuses a manager that does not lead."""
 
 log = Logger()
 
@@ -43,7 +46,7 @@ class Caller:
             raise self._meaning(told(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns. Raises StoreAway or StoreFault."""
+        """What the script returns. Raises StoreAway or StoreFault; one behind the fence also NotLeading."""
         given = (len(keys), *keys, *args)
         try:
             try:
@@ -60,6 +63,8 @@ class Caller:
         raise NotImplementedError
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
+        if error.startswith(FENCED):
+            return NotLeading(error.removeprefix(FENCED))
         if passing := PASSING.search(error):
             return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
         return StoreFault(f"{what}: {error}")
@@ -166,7 +171,8 @@ class Connection(Caller):
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
         """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
 
-        Raises StoreFault, or StoreAway: also when that takes too long, and then the script was carried out.
+        Raises StoreFault, for one behind the fence NotLeading, or StoreAway: also when that takes too long, and then
+        the script was carried out.
         """
         if script.name in LASTING and self._settings.wait_replicas:
             wire = OneWire(self._least_busy())

@@ -25,6 +25,10 @@ HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; e
 TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/tokens.py
 HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
 SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took samples, and the last event then
+LEASE = "vmpooler__x__lease"  # string: epoch and name of the manager that leads; expires unless it is kept up
+EPOCH = (
+    "vmpooler__x__epoch"  # string: epoch and name of the last that began to lead, which no manager but it may change
+)
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
 PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that processes came to last
 PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign of life (epoch, Redis's clock)

@@ -12,7 +12,7 @@ from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.domain.times import moment
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
@@ -44,7 +44,7 @@ class Look:
     tasks: tuple[Task, ...]
 
 
-async def look(connection: Connection, pool: str, default_lifetime: float) -> Look:
+async def look(connection: Commands, pool: str, default_lifetime: float) -> Look:
     """Look at a pool; ``default_lifetime`` (hours) is that of a VM whose record has none of its own."""
     queues = (keys.queue(queue, pool) for queue in ORDER)
     own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))

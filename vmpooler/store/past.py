@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 
 PAGE = 500
 """Events of one read."""
@@ -18,7 +18,7 @@ Entries = Sequence[tuple[str, Sequence[str]]]
 class Past:
     """The stream's events, of which it keeps about ``kept``. Everything here raises StoreAway."""
 
-    def __init__(self, connection: Connection, kept: int) -> None:
+    def __init__(self, connection: Commands, kept: int) -> None:
         self._connection = connection
         self._kept = kept
 

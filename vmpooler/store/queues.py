@@ -15,7 +15,7 @@ from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import shown
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 from vmpooler.store.transition import Transitions
 
@@ -28,7 +28,7 @@ Begun = Literal["ok", "full", "limit", "taken"]
 class Queues:
     """Every transition that the manager makes."""
 
-    def __init__(self, connection: Connection, settings: Settings, by: str = "manager") -> None:
+    def __init__(self, connection: Commands, settings: Settings, by: str = "manager") -> None:
         self._connection = connection
         self._limit = settings.general.task_limit
         self._data_ttl = int(settings.redis.data_ttl * 3600)

@@ -13,7 +13,7 @@ import attrs
 
 from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 from vmpooler.store.wire import Value
 
@@ -32,7 +32,7 @@ class Taken:
 class Samples:
     """Writes and reads samples. A sample's number is its time (epoch) divided by the seconds of its grain."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Commands) -> None:
         self._connection = connection
 
     async def taken(self) -> Taken | None:

@@ -7,7 +7,7 @@ from vmpooler.domain import summary, times
 from vmpooler.domain.model import Queue
 from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)
@@ -15,7 +15,7 @@ WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
 
-async def counts(connection: Connection, pools: Sequence[str], now: float) -> Counts:
+async def counts(connection: Commands, pools: Sequence[str], now: float) -> Counts:
     """Count all pools in one round trip."""
     day = times.day(now)
     touched = [keys.queue(queue, pool) for pool in pools for queue in COUNTED]
@@ -29,13 +29,13 @@ async def counts(connection: Connection, pools: Sequence[str], now: float) -> Co
     )
 
 
-async def sizes(connection: Connection, queue: Queue, pools: Sequence[str]) -> list[int]:
+async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> list[int]:
     """How many VMs of each pool stand in a queue, in one round trip."""
     found: list[int] = await connection.run(load("sizes"), [keys.queue(queue, pool) for pool in pools], ())
     return found
 
 
-async def flagged(connection: Connection) -> dict[str, str]:
+async def flagged(connection: Commands) -> dict[str, str]:
     """The pools that the mass guard holds for, and why."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
     return dict(zip(flat[::2], flat[1::2], strict=True))

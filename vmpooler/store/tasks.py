@@ -19,7 +19,7 @@ from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import admitted, shown
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands import Commands
 from vmpooler.store.transition import Transitions
 
 UNLIKE = 8
@@ -33,7 +33,7 @@ NO_FIELD = "-"
 class Tasks:
     """Requests on their way from clients to providers; ``by`` is who works on them."""
 
-    def __init__(self, connection: Connection, settings: Settings, choice: Choice, by: str) -> None:
+    def __init__(self, connection: Commands, settings: Settings, choice: Choice, by: str) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, by)
         self._tries = settings.general.task_tries
         self._choice = choice

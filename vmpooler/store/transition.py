@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from vmpooler.store import keys
-from vmpooler.store.connection import Caller
+from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 
 
@@ -14,7 +14,7 @@ from vmpooler.store.scripts import load
 class Transitions:
     """Runs scripts that write events, of which the stream keeps ``kept``, made by ``by``."""
 
-    connection: Caller
+    connection: Commands
     kept: int
     by: str
 

@@ -28,6 +28,7 @@ from vmpooler.web.events import Events
 from vmpooler.web.feed import Feed
 from vmpooler.web.files import Files
 from vmpooler.web.gate import Gate
+from vmpooler.web.health import HealthRoutes, State
 from vmpooler.web.history import HistoryRoutes
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.lookup import Lookup, Resolve
@@ -47,7 +48,8 @@ class Api:
 
     ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people. ``heard`` is to be told the event stream. ``app`` takes the routes; a new one if None.
+    ``role`` is told to people, and ``state`` what to say of a manager here. ``heard`` is to be told the event stream.
+    ``app`` takes the routes; a new one if None.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Api:
         role: str = "all",
         pace: Pace = USUAL,
         app: JsonApp | None = None,
+        state: State = dict,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
@@ -78,6 +81,7 @@ class Api:
         names = [pool.name for pool in settings.pools]
         charts = Charts(settings.graphs, names, reactor)
         StatusRoutes(settings.pools, connection, charts, reactor).mount(app)
+        HealthRoutes(connection, state).mount(app)
         summaries = Summaries(connection, settings, reactor)
         SummaryRoutes(summaries, reactor).mount(app)
         OpenApiRoutes().mount(app)

@@ -7,10 +7,9 @@ listener is but a place in it. So a slow client costs nothing but its place; cli
 bytes, put together once; and one that fell behind what the log still has is told the state, which is always at hand.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from math import inf
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -18,16 +17,16 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
-from vmpooler.web.frames import RETRY, frame, framed, told
-from vmpooler.web.journal import KEPT, Filter, Id, Journal, parsed
+from vmpooler.web.frames import frame, told
+from vmpooler.web.journal import KEPT, Filter, Journal
 from vmpooler.web.listener import Listener
+from vmpooler.web.missed import Missed
 from vmpooler.web.model import Model
-from vmpooler.web.pace import AGAIN, Pace
+from vmpooler.web.pace import Pace
 
 BATCH = 100
 """Listeners that are served in one turn of the reactor: the API answers between two."""
@@ -39,14 +38,6 @@ REST = 0.01
 """Seconds between two rounds of telling, at least; else as long as the last one took."""
 
 RECENT = 50
-
-AHEAD = 3.0
-"""Seconds that another process may have been ahead of this one in reading the stream."""
-
-POLL = 0.05
-"""Seconds between two looks at how far this process has come."""
-
-T = TypeVar("T")
 
 
 class Feed:
@@ -70,12 +61,14 @@ class Feed:
         self._clock = clock
         self._pace = pace
         self._journal = Journal()
-        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known)
+        self._missed = Missed(self._journal, past, clock)
+        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known, self._tell_all)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False
         self._waiting: list[Deferred[None]] = []
         self._telling: Deferred[None] | None = None
+        self._resting: Deferred[None] = succeed(None)
         self._again = False
         self._beating = LoopingCall(lambda: Deferred.fromCoroutine(self._beat()))
         self._beating.clock = clock
@@ -101,7 +94,6 @@ class Feed:
         """Serve a listener, from ``last`` on, the id of the last event that it knows."""
         self.listeners[listener] = succeed(None)
         listener.start(self._leave)
-        listener.write(RETRY)
         self._model.start()
         if not self._beating.running:
             self._beating.start(self._pace.beat, now=False)
@@ -138,6 +130,11 @@ class Feed:
             self._states[wanted, gap] = (self._model.now, found)
         return found
 
+    def trouble(self) -> bytes | None:
+        """Why nothing is known; None when that is not so."""
+        why = self._model.trouble
+        return None if why is None else frame(self._journal.newest, "away", {"message": why})
+
     def _counts(self, rows: Mapping[str, Any]) -> dict[str, Any]:
         return {"now": self._model.now, "pools": list(rows.values()), **self._model.figures}
 
@@ -163,6 +160,7 @@ class Feed:
         if not self.listeners:
             self._model.stop()
             self._beating.stop()
+            self._resting.cancel()
 
     def _failed(self, failure: Failure, listener: Listener) -> None:
         if not failure.check(CancelledError):
@@ -175,44 +173,10 @@ class Feed:
             waiter: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(waiter)
             await waiter
-        listener.place = await self._place(listener, last) if last else self.end
+        listener.place = await self._missed.told(listener, last) if last else self.end
         if listener.place is None:
             listener.place, listener.gap = self.end, True
         listener.tell()
-
-    async def _place(self, listener: Listener, last: str) -> int | None:
-        """The place after the event ``last``, maybe after telling some from Redis; None when nobody knows it."""
-        id = parsed(last)
-        if id is None or not await self._reached(id, AHEAD):
-            return None
-        if self._journal.place_after(id) is None and not await self._surely(lambda: self._past.holds(last)):
-            return None
-        while self._journal.place_after(id) is None:
-            if not (events := await self._surely(partial(self._past.after, last))):
-                return None
-            listener.write(b"".join(framed(event) for event in events if listener.wanted.wants(event)))
-            last = events[-1].id
-            id = parsed(last) or id
-            await listener.ready()
-        await self._reached(id, inf)
-        return self._journal.place_after(id)
-
-    async def _reached(self, id: Id, seconds: float) -> bool:
-        """Wait until the log here has come as far as that; False when that takes longer."""
-        while id > self._journal.newest_id:
-            if seconds <= 0:
-                return False
-            seconds -= POLL
-            await deferLater(self._clock, POLL)
-        return True
-
-    async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, though Redis may be away for a while."""
-        while True:
-            try:
-                return await ask()
-            except StoreAway:
-                await deferLater(self._clock, AGAIN)
 
     async def _fill(self) -> None:
         """Have the log begin before this process did."""
@@ -236,7 +200,9 @@ class Feed:
             self._again = False
             began = self._clock.seconds()
             await self._each(Listener.tell)
-            await deferLater(self._clock, max(REST, self._clock.seconds() - began))
+            self._resting = deferLater(self._clock, max(REST, self._clock.seconds() - began))
+            with suppress(CancelledError):  # nobody listens any more
+                await self._resting
         self._telling = None
 
     async def _beat(self) -> None:

@@ -109,11 +109,11 @@ class JsonApp:
             first, *rest = path.encode().removeprefix(b"/").split(b"/")
             self._hot[method.encode(), first, len(rest)] = route
 
-    def document(self, path: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Have the same body answer GET and HEAD, always."""
+    def document(self, path: str, body: Callable[[], bytes], headers: Mapping[str, str]) -> None:
+        """Have what ``body`` gives answer GET and HEAD. It is not made before somebody asks."""
 
         def answer(request: Request) -> bytes:
-            return sent(request, 200, body, headers)
+            return sent(request, 200, body(), headers)
 
         self._klein.route(path, methods=["GET"], endpoint=f"GET {path}")(answer)
 

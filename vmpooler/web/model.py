@@ -20,7 +20,7 @@ class Model:
     """Knows the rows of docs/events.md, the day's figures, and when they were read (``now``), while it is running.
 
     ``first`` is awaited before the pools become known. ``changed`` is called with the rows that changed, ``known`` when
-    all are known, also after they were not for a while.
+    all are known, also after they were not for a while, and ``lost`` when they cannot be read; ``trouble`` is why.
     """
 
     log = Logger()
@@ -34,8 +34,10 @@ class Model:
         first: Callable[[], Awaitable[None]],
         changed: Callable[[Mapping[str, Any]], None],
         known: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
         self.ready = False
+        self.trouble: str | None = None
         self.rows: dict[str, Mapping[str, Any]] = {}
         self.figures: dict[str, Any] = {}
         self.now = 0.0
@@ -43,7 +45,7 @@ class Model:
         self._overviews = overviews
         self._clock = clock
         self._pace = pace
-        self._first, self._changed, self._known = first, changed, known
+        self._first, self._changed, self._known, self._lost = first, changed, known, lost
         self._touched: set[str] = set()
         self._whole_at = 0.0
         self._running: Deferred[None] | None = None
@@ -58,7 +60,7 @@ class Model:
     def stop(self) -> None:
         """Read no more, until started again."""
         if self._running is not None:
-            running, self._running, self.ready = self._running, None, False
+            running, self._running, self.ready, self.trouble = self._running, None, False, None
             running.cancel()
 
     def heard(self, pool: str) -> None:
@@ -87,18 +89,21 @@ class Model:
         except CancelledError:
             raise
         except StoreAway:
-            self.ready = False
-            return False
+            return self._failed("Redis is away")
         except Exception:
             self.log.failure("[!] the pools cannot be shown")
-            self.ready = False
-            return False
+            return self._failed("the pools cannot be read")
         if whole:
             self._whole_at = now + self._pace.whole
         if not self.ready:
-            self.ready = True
+            self.ready, self.trouble = True, None
             self._known()
         return True
+
+    def _failed(self, why: str) -> bool:
+        self.ready, self.trouble = False, why
+        self._lost()
+        return False
 
     async def _look(self, pools: Collection[str], now: float) -> None:
         seen = await self._overviews.look(list(pools), now)

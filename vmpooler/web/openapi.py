@@ -23,20 +23,35 @@ HTML = {
 }
 """What the page says of itself: it loads its own style sheet and nothing else, and runs nothing."""
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The one in C, where PyYAML was built with it, is eight times as fast."""
+
 CSS = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 @cache
 def document() -> Document:
     """The document in openapi.yaml, of this version."""
-    found: dict[str, Any] = yaml.safe_load(_file("openapi.yaml"))
+    found: dict[str, Any] = yaml.load(_file("openapi.yaml"), LOADER)  # noqa: S506 - both are safe
     return {**found, "info": {**found["info"], "version": __version__}}
 
 
 @cache
-def rendered() -> tuple[bytes, bytes, bytes]:
-    """The document as JSON and as HTML, and the style sheet of that."""
-    return text.of(document()), page(document()).encode(), _file("page.css").encode()
+def as_json() -> bytes:
+    """The document for programs."""
+    return text.of(document())
+
+
+@cache
+def as_html() -> bytes:
+    """The document for people."""
+    return page(document()).encode()
+
+
+@cache
+def style() -> bytes:
+    """The style sheet of that."""
+    return _file("page.css").encode()
 
 
 class OpenApiRoutes:
@@ -44,10 +59,9 @@ class OpenApiRoutes:
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
-        json, html, css = rendered()
-        app.document("/api/openapi.json", json, text.HEADERS)
-        app.document("/api", html, HTML)
-        app.document("/api/page.css", css, CSS)
+        app.document("/api/openapi.json", as_json, text.HEADERS)
+        app.document("/api", as_html, HTML)
+        app.document("/api/page.css", style, CSS)
 
 
 def _file(name: str) -> str:

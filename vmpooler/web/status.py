@@ -41,7 +41,7 @@ class Counted:
 
 
 class StatusRoutes:
-    """``/status`` and its like for people and clients, ``/healthz`` for what watches over processes."""
+    """``/status`` and its like, for people and clients."""
 
     def __init__(self, pools: Sequence[Pool], connection: Connection, charts: Charts, clock: IReactorTime) -> None:
         self._pools = pools
@@ -57,7 +57,6 @@ class StatusRoutes:
         app.route("GET", "/status", self.status, hot=True)
         app.route("GET", "/poolstat", self.stock)
         app.route("GET", "/totalrunning", self.total_running)
-        app.route("GET", "/healthz", self.health)
         app.route("GET", "/dashboard/stats/vmpooler/pool", self.sizes)
         app.route("GET", "/dashboard/stats/vmpooler/running", self.running)
 
@@ -81,11 +80,6 @@ class StatusRoutes:
     async def total_running(self, request: Request) -> Json:
         """How many VMs are checked out."""
         return {"running": sum(await self._sizes(Queue.RUNNING, self._pools))}
-
-    async def health(self, request: Request) -> Json:
-        """Whether requests can be served, and which pools the mass guard holds for."""
-        flagged = await stats.flagged(self._connection)
-        return {"ok": True, "flagged": flagged} if flagged else {"ok": True}
 
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: how full each pool is."""

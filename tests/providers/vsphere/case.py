@@ -1,7 +1,6 @@
 """A vCenter of a test's own, a provider on it, and a listener at the address of each guest that is up."""
 
 import random
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
+from tests.ports import free_port
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from tests.vcsim.vcenter import Vcenter
 from vmpooler.providers.base import ProviderError
@@ -29,12 +29,6 @@ def pool_of(name: str, **settings: Any) -> Pool:
     """A pool whose VMs live in a folder of its name."""
     known = {"template": TEMPLATE, "folder": f"pools/{name}", "size": 1, "probe_port": free_port()}
     return Pool(name=name, **{**known, **settings})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class VsphereCase:

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from tests.providers.vsphere.case import TEMPLATE, VsphereCase, clock
 from tests.vcsim.simulator import Simulator
 from tests.vcsim.vcenter import Vcenter
 from vmpooler.providers.base import ProviderError
-from vmpooler.settings import General
+from vmpooler.providers.vsphere.stamp import stamped
+from vmpooler.settings import General, Pool
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
@@ -33,6 +34,15 @@ async def outcomes(works: list[Deferred[None]]) -> list[bool]:
     results: Any = await DeferredList(works, consumeErrors=True)
     assert all(ok or failure.check(ProviderError) for ok, failure in results), results
     return [ok for ok, _ in results]
+
+
+def lists(case: VsphereCase, pool: Pool, name: str) -> Callable[[], Awaitable[bool]]:
+    """Whether a VM is in the inventory of a pool."""
+
+    async def is_listed() -> bool:
+        return name in await case.provider.inventory(pool)
+
+    return is_listed
 
 
 async def heals(case: VsphereCase) -> None:
@@ -369,3 +379,49 @@ async def test_a_vm_of_ours_is_known_even_when_its_annotation_was_edited_or_it_w
     for name in ("edited", "moved"):
         await case.provider.destroy(case.pool, name)
     assert case.vcenter.names(case.pool.folder) == case.vcenter.names("elsewhere") == []
+
+
+@pytest.mark.parametrize("how", ["soap:SystemError", "soap:NoPermission"])
+async def test_a_clone_whose_task_cannot_be_watched_is_found_all_the_same(case: VsphereCase, how: str) -> None:
+    case.simulator.control(fail=f"ModifyListView:3:{how}")
+    await case.provider.clone(case.pool, "one")
+    assert case.simulator.calls()["CloneVM_Task"] == 1
+    assert case.vcenter.names(case.pool.folder) == ["one"]
+
+
+async def test_a_vm_of_that_name_which_another_service_made_elsewhere_is_left_alone(case: VsphereCase) -> None:
+    case.vcenter.folder("theirs")
+    theirs = stamped("another-pool", "one", 1.0, TEMPLATE)
+    case.vcenter.make(TEMPLATE, "theirs", "one", theirs)
+    await case.provider.destroy(case.pool, "one")
+    assert case.vcenter.names("theirs") == ["one"]
+
+
+async def test_whatever_is_written_on_a_foreign_vm_it_is_listed(case: VsphereCase) -> None:
+    case.vcenter.make(TEMPLATE, case.pool.folder, "odd", "[" * 100_000)
+    await case.until(lists(case, case.pool, "odd"))
+    assert (await case.provider.inventory(case.pool))["odd"].stamp is None
+
+
+async def test_the_log_tells_when_there_is_another_reason_for_being_away(
+    case: VsphereCase, logged: list[LogEvent]
+) -> None:
+    case.simulator.control(fail="Login:1:soap:InvalidLogin")
+    case.vcenter.end_sessions()
+
+    async def is_told() -> bool:
+        return any("check username and password" in formatEvent(event) for event in logged)
+
+    await case.until(is_told)
+
+
+async def test_the_host_of_a_vm_and_when_it_was_switched_on_are_known(case: VsphereCase) -> None:
+    before = time.time()
+    await case.provider.clone(case.pool, "one")
+
+    async def is_known() -> bool:
+        guest = (await case.provider.inventory(case.pool))["one"]
+        vm = case.vcenter.find(f"{case.pool.folder}/one")
+        return guest.host == vm.runtime.host.name and guest.booted is not None and guest.booted > before - 1
+
+    await case.until(is_known)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cattrs
@@ -21,11 +22,13 @@ class Memory:
     """The VMs as text, one a line of a JSON file.
 
     The lines are kept, so that a change costs the encoding of one VM and not of all. A file is replaced whole: a
-    process that is killed at any moment leaves the old one or the new one. Only one process may use it at a time.
+    process that is killed at any moment leaves the old one or the new one. Only one process may use it at a time: the
+    one that is told by ``ours``, asked at the last moment.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ours: Callable[[], bool] = lambda: True) -> None:
         self._path = path
+        self._ours = ours
         self._lines: dict[str, str] = {}
 
     def read(self) -> list[Vm]:
@@ -47,14 +50,18 @@ class Memory:
         """Forget a VM."""
         self._lines.pop(name, None)
 
-    def write(self) -> None:
-        """Bring the file up to date. Raises ProviderError when it cannot be written."""
-        draft = self._path.with_name(f"{self._path.name}.new")
+    def write(self) -> bool:
+        """Bring the file up to date; False while it is not ours to write. Raises ProviderError when it cannot be."""
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             draft.write_text(_file(self._lines.values()))
-            draft.replace(self._path)
+            if ours := self._ours():
+                draft.replace(self._path)
+            else:
+                draft.unlink()
         except OSError as error:
             raise ProviderError(f"{self._path}: cannot be written: {error.strerror}") from error
+        return ours
 
     def _decoded(self, content: bytes) -> list[Vm]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -24,23 +24,34 @@ class DummyProvider:
 
     ``clock`` tells seconds since the epoch. What was ordered is recorded at once with the moment when it is done: it
     goes on when the caller cancels, when the provider stops (callers then get ProviderError) and, with a ``filename``,
-    when the process dies. ``reactor`` is needed for ``tcp_probe`` only.
+    when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The file is not written unless ``may_order``
+    says so: what is ordered by a process that may not order has never been.
     """
 
     def __init__(
-        self, settings: Dummy, clock: IReactorTime, chance: random.Random, reactor: IReactorTime | None = None
+        self,
+        settings: Dummy,
+        clock: IReactorTime,
+        chance: random.Random,
+        reactor: IReactorTime | None = None,
+        may_order: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._fate = Fate(settings, chance)
-        self._world = World(clock, Memory(Path(settings.filename)) if settings.filename else None)
+        self._world = World(clock, Memory(Path(settings.filename), may_order) if settings.filename else None)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None
 
+    async def prepare(self) -> None:
+        """See whether the file can be read, if there is one. Raises ProviderError when it is not ours or cannot."""
+        self._world.look()
+
     async def start(self) -> None:
         """Read the file, if there is one. Raises ProviderError when it is not ours or cannot be read or written."""
-        self._world.open()
-        self._running = True
+        if not self._running:
+            self._world.open()
+            self._running = True
 
     async def stop(self) -> None:
         """Write the file; no timer is left. Callers who wait get ProviderError."""
@@ -48,11 +59,15 @@ class DummyProvider:
             self._running = False
             self._world.close()
 
+    def trouble(self) -> str:
+        """Why every call fails, if it does."""
+        return self._outage or ""
+
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         """The VMs that were ordered for this pool. Each guest looked at may have been switched off or renamed."""
         self._check()
         now = self._world.now
-        seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms() if vm.pool == pool.name]
+        seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms_of(pool.name)]
         return {vm.name: vm.guest(now) for vm in seen}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:

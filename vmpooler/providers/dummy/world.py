@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import attrs
@@ -16,6 +17,9 @@ from vmpooler.providers.dummy.waits import Waits
 
 log = Logger()
 
+AGAIN = 0.1
+"""Seconds until the memory is written after all that was not ours to write."""
+
 
 class World:
     """The VMs by name. ``clock.seconds()`` is in seconds since the epoch; without a ``memory`` they end with it."""
@@ -25,15 +29,24 @@ class World:
         self._clock = clock
         self._memory = memory
         self._vms: dict[str, Vm] = {}
+        self._of_pool: defaultdict[str, dict[str, Vm]] = defaultdict(dict)
         self._numbers = 0
         self._waits = Waits()
         self._alarms: dict[str, IDelayedCall] = {}
         self._writing: IDelayedCall | None = None
 
+    def look(self) -> None:
+        """Raise ProviderError when the memory cannot be read."""
+        if self._memory:
+            self._memory.read()
+
     def open(self) -> None:
         """Go on where the memory ends. Raises ProviderError when it cannot be read and written."""
         if self._memory:
-            self._vms = {vm.name: vm for vm in self._memory.read()}
+            self._vms.clear()
+            self._of_pool.clear()
+            for vm in self._memory.read():
+                self._put(vm)
             self._memory.write()
         self._numbers = max((vm.number for vm in self._vms.values()), default=0)
         for vm in list(self._vms.values()):
@@ -48,7 +61,7 @@ class World:
         self._alarms.clear()
         if self._writing:
             self._writing.cancel()
-            self._write()
+            self._write(closing=True)
 
     @property
     def now(self) -> float:
@@ -59,6 +72,11 @@ class World:
         """Every VM that exists now."""
         now = self.now
         return [vm for vm in self._vms.values() if vm.exists(now)]
+
+    def vms_of(self, pool: str) -> list[Vm]:
+        """Those that were ordered for this pool; its cost does not depend on the others."""
+        now = self.now
+        return [vm for vm in self._of_pool[pool].values() if vm.exists(now)]
 
     def get(self, name: str) -> Vm | None:
         """The VM of that name, if it exists now."""
@@ -81,7 +99,7 @@ class World:
 
     def change(self, vm: Vm) -> None:
         """The VM is now like this; its moments are the same."""
-        self._vms[vm.name] = vm
+        self._put(vm)
         if self._memory:
             self._memory.keep(vm)
         self._remember()
@@ -99,7 +117,7 @@ class World:
 
     def remove(self, vm: Vm, why: str) -> None:
         """The VM is gone; a clone under way has failed for that reason."""
-        del self._vms[vm.name]
+        del self._vms[vm.name], self._of_pool[vm.pool][vm.name]
         self._disarm(vm.name)
         if self._memory:
             self._memory.drop(vm.name)
@@ -126,6 +144,9 @@ class World:
                 listener(pool)
             except Exception:
                 log.failure("a listener failed on a change of pool {pool}", pool=pool)
+
+    def _put(self, vm: Vm) -> None:
+        self._vms[vm.name] = self._of_pool[vm.pool][vm.name] = vm
 
     def _come(self, name: str) -> None:
         """A moment of this VM has come."""
@@ -155,10 +176,10 @@ class World:
         if self._memory and not self._writing:
             self._writing = self._clock.callLater(0, self._write)
 
-    def _write(self) -> None:
+    def _write(self, closing: bool = False) -> None:
         self._writing = None
         try:
-            if self._memory:
-                self._memory.write()
+            if self._memory and not self._memory.write() and not closing:
+                self._writing = self._clock.callLater(AGAIN, self._write)
         except ProviderError:
             log.failure("imaginary VMs are not remembered until the next change")

@@ -12,7 +12,8 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from vmpooler.providers.vsphere.faults import Doubtful, Refused, failure
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused, failure
 from vmpooler.providers.vsphere.news import Begun
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.watch import Watch
@@ -22,16 +23,25 @@ T = TypeVar("T")
 PATIENCE = 15.0
 """Seconds that an act waits for a new login when the old one has ended."""
 
+GLANCE = 0.1
+"""Seconds until an order that may not be sent is tried again."""
+
 READS = 3
 """How often what only reads is tried."""
 
 
-class Calls:
-    """Everything that is asked of a vCenter but its updates."""
+class _Held(Exception):
+    """An order was not sent, for it may not be now."""
 
-    def __init__(self, watch: Watch, threads: int, reactor: Any) -> None:
+
+class Calls:
+    """Everything that is asked of a vCenter but its updates. Orders wait while ``may_order``, asked in the thread at
+    the last moment, says no."""
+
+    def __init__(self, watch: Watch, threads: int, reactor: Any, may_order: Callable[[], bool] = lambda: True) -> None:
         self._watch = watch
         self._reactor = reactor
+        self._may_order = may_order
         self._threads = ThreadPool(0, threads, f"vCenter {watch.server}")
         self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # Twisted's hook
         self._opening = DeferredLock()
@@ -62,7 +72,7 @@ class Calls:
     async def task(self, what: str, order: Callable[[Session], Ref]) -> Any:
         """The result of the task that ``order`` begins, when it is over."""
         begun = self._watch.now
-        task = await self._within(begun, what, order)
+        task = await self._order(begun, what, order)
         await self._open(task, begun, what)
         if not self._watch.is_on(begun.session):
             raise Doubtful(f"{what}: the connection was lost")
@@ -80,9 +90,26 @@ class Calls:
             await self._watch.begun(PATIENCE)
             return await work()
 
+    async def _order(self, begun: Begun, what: str, order: Callable[[Session], Ref]) -> Ref:
+        """Have an order sent once, as soon as it may be."""
+
+        def send(session: Session) -> Ref:
+            if not self._may_order():
+                raise _Held
+            return order(session)
+
+        while True:
+            try:
+                return await self._within(begun, what, send)
+            except _Held:
+                if await self._watch.until(lambda: self._watch.is_stopped, GLANCE):
+                    raise Away(f"{what}: another process gives the orders") from None
+
     async def _within(self, begun: Begun, what: str, call: Callable[[Session], T]) -> T:
         try:
             return await deferToThreadPool(self._reactor, self._threads, call, begun.session)
+        except _Held:
+            raise
         except Exception as error:
             if isinstance(error, vim.fault.NotAuthenticated):
                 self._watch.lost(begun.session, error)
@@ -105,7 +132,7 @@ class Calls:
             try:
                 await self._within(begun, what, partial(_modify, view, batch, remove))
                 return
-            except (Doubtful, Refused) as error:
+            except ProviderError as error:  # whichever it is, the tasks were ordered: none may be taken for refused
                 why = error.__cause__
         self._watch.lost(begun.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
 

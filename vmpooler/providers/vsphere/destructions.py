@@ -32,8 +32,9 @@ class Destructions:
         self._foreign_too = foreign_too
         self._waiting: dict[str, list[Deferred[None]]] = {}
 
-    async def destroy(self, place: Place, name: str) -> None:
-        """Destroy a VM of ours, once for all who ask meanwhile. Gone is destroyed. Raises ProviderError."""
+    async def destroy(self, place: Place, name: str, pool: str) -> None:
+        """Destroy a VM of ours, once for all who ask meanwhile. Gone is destroyed. One that stands outside the folders
+        that are watched must bear the name of its pool too. Raises ProviderError."""
         if (waiting := self._waiting.get(name)) is not None:
             wait: Deferred[None] = Deferred()
             waiting.append(wait)
@@ -45,7 +46,7 @@ class Destructions:
                 order.doomed = True
                 await order.over()
             async with self._slots:
-                await self._calls.steadily(lambda: self._destroy(place, name))
+                await self._calls.steadily(lambda: self._destroy(place, name, pool))
         except BaseException as error:
             for wait in self._waiting.pop(name):
                 wait.errback(ProviderError(str(error)))
@@ -53,11 +54,11 @@ class Destructions:
         for wait in self._waiting.pop(name):
             wait.callback(None)
 
-    async def _destroy(self, place: Place, name: str) -> None:
+    async def _destroy(self, place: Place, name: str, pool: str) -> None:
         vm = await self._vms.seek(place, name)
         if vm is None:
             return
-        if not await self._may_destroy(vm, place, name):
+        if not await self._may_destroy(vm, place, name, pool):
             log.warn("[!] '{vm}' is not destroyed: it was not made by this service", vm=name)
             return
         if vm.guest.powered_on:
@@ -80,9 +81,13 @@ class Destructions:
             if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.ManagedObjectNotFound):
                 raise
 
-    async def _may_destroy(self, vm: Vm, place: Place, name: str) -> bool:
+    async def _may_destroy(self, vm: Vm, place: Place, name: str, pool: str) -> bool:
         """Whether a VM is ours, or foreign and in the folder where those are not wanted. One of ours whose annotation
-        was edited still has its name in its configuration."""
+        was edited still has its name in its configuration. Elsewhere at the vCenter another service may have made a
+        VM of the same name."""
+        if not self._watch.has(vm.ref):
+            stamp = vm.guest.stamp
+            return stamp is not None and (stamp.name, stamp.pool) == (name, pool)
         if is_ours(vm.guest.stamp, name) or (self._foreign_too and self._watch.vm(name, place) is vm):
             return True
         told = await self._calls.read(f"the configuration of {name}", lambda s: operations.option(s, vm.ref))

@@ -46,7 +46,7 @@ def failure(error: Exception, what: str) -> ProviderError:
         return Refused(text)
     if isinstance(error, vmodl.MethodFault):
         return Failed(text, error)
-    if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLError):
+    if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError):
         return Away(text)
     if not isinstance(error, OSError | HTTPException | ExpatError):
         log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)

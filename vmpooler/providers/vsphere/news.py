@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -15,6 +15,8 @@ from vmpooler.providers.vsphere.stamp import stamp_in
 VM_PROPERTIES = (
     "name",
     "runtime.powerState",
+    "runtime.bootTime",
+    "runtime.host",
     "guest.hostName",
     "guest.ipAddress",
     "config.annotation",
@@ -74,11 +76,12 @@ class Lost:
 News = Begun | Seen | Lost
 
 
-def vm_of(ref: Ref, facts: Mapping[str, Any]) -> Vm | None:
+def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -> Vm | None:
     """The VM with these properties; None for a template. One that has no configuration yet is being made."""
     if facts.get("config.template") or "name" not in facts:
         return None
     annotation = facts.get("config.annotation") or ""
+    booted, host = facts.get("runtime.bootTime"), facts.get("runtime.host")
     guest = Guest(
         name=facts["name"],
         cloning="config.template" not in facts,
@@ -86,6 +89,8 @@ def vm_of(ref: Ref, facts: Mapping[str, Any]) -> Vm | None:
         hostname=facts.get("guest.hostName") or "",
         address=facts.get("guest.ipAddress") or "",
         stamp=stamp_in(annotation),
+        booted=booted.timestamp() if booted else None,
+        host=host_name(host) if host else "",
     )
     return Vm(ref, guest, annotation)
 

@@ -31,7 +31,8 @@ def seek(session: Session, name: str) -> Vm | None:
 
 def look(session: Session, vm: Ref) -> Vm | None:
     """A VM as it is now."""
-    return vm_of(vm, session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {}))
+    facts = session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {})
+    return vm_of(vm, facts, session.host_name)
 
 
 def option(session: Session, vm: Ref) -> str:

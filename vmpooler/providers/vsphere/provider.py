@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -42,7 +42,13 @@ class VsphereProvider:
     """The VMs of some pools at one vCenter."""
 
     def __init__(
-        self, settings: Vsphere, general: General, pools: Iterable[Pool], reactor: Any, chance: random.Random
+        self,
+        settings: Vsphere,
+        general: General,
+        pools: Iterable[Pool],
+        reactor: Any,
+        chance: random.Random,
+        may_order: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._general = general
@@ -52,7 +58,7 @@ class VsphereProvider:
         for pool in pools:
             self._pools.setdefault(self._place(pool), []).append(pool.name)
         self._watch = Watch(settings, list(self._pools), reactor, chance, self._changed)
-        self._calls = Calls(self._watch, settings.threads, reactor)
+        self._calls = Calls(self._watch, settings.threads, reactor, may_order)
         self._targets = targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
         self._deltas = Deltas(self._calls)
         deltas = self._deltas if general.create_template_delta_disks else None
@@ -63,18 +69,26 @@ class VsphereProvider:
         )
         self._running = False
 
-    async def start(self) -> None:
-        """Connect. Raises ProviderError when the vCenter refuses the login or its certificate is not trusted."""
-        self._running = True
-        self._calls.start()
-        self._watch.start()
+    async def prepare(self) -> None:
+        """Connect, and watch. Raises ProviderError when the vCenter refuses the login or its certificate is not
+        trusted."""
+        if not (self._running or self._watch.is_stopped):
+            self._running = True
+            self._calls.start()
+            self._watch.start()
         try:
             await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START)
         finally:
+            self._watch.is_starting = False
             if self._watch.is_hopeless:
                 await self.stop()
         if (error := self._watch.trouble) is not None and self._watch.is_hopeless:
             raise ProviderError(f"vCenter {self._settings.server}: {reason(error)}")
+
+    async def start(self) -> None:
+        """Be prepared. Who leads must not be kept waiting for a vCenter that is away."""
+        if not self._running or self._watch.is_hopeless:
+            await self.prepare()
 
     async def stop(self) -> None:
         """Log out, and let go of everything."""
@@ -87,6 +101,11 @@ class VsphereProvider:
                 await leaving.addTimeout(LEAVE, self._reactor)
         self._watch.stop()
         self._calls.stop()
+
+    def trouble(self) -> str:
+        """Why there is no connection, if there is none."""
+        error = self._watch.trouble
+        return reason(error) if error else "" if self._watch.is_begun else "not connected yet"
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         """The VMs in the pool's folder, and those on their way there. See Note [What the inventory is exact of]."""
@@ -110,7 +129,7 @@ class VsphereProvider:
     async def destroy(self, pool: Pool, name: str) -> None:
         """Unmake a VM of ours. A foreign VM of that name is left alone, unless ``destroy_foreign`` is set: ours is
         then gone. It goes on when the caller gives up."""
-        await self._shielded(self._destructions.destroy(self._place(pool), name))
+        await self._shielded(self._destructions.destroy(self._place(pool), name, pool.name))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Try the address that the guest reported, or its name. Raises NoAnswer."""

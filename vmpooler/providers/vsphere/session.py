@@ -114,10 +114,20 @@ class Session:
         found: Found = {}
         while page:
             for each in page.objects:
-                check_whole(each.missingSet)
+                _check_whole(each.missingSet)
                 found[each.obj] = {prop.name: prop.val for prop in each.propSet}
             page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
         return found
+
+    def host_name(self, host: Ref) -> str:
+        """The name of a host; its id when the account may not read it, or it is gone."""
+        try:
+            found = self.read([host], {vim.HostSystem: ["name"]})
+        except vim.fault.NotAuthenticated:
+            raise
+        except (vim.fault.NoPermission, vmodl.fault.ManagedObjectNotFound):
+            found = {}
+        return str(found.get(host, {}).get("name", host._moId))
 
     def log_out(self) -> None:
         """Leave nothing behind at the vCenter."""
@@ -132,7 +142,7 @@ Found = dict[Ref, dict[str, Any]]
 """Properties by their paths, by object."""
 
 
-def check_whole(missing: Iterable[Any]) -> None:
+def _check_whole(missing: Iterable[Any]) -> None:
     """Raise the NoPermission that kept something from being read; NotAuthenticated is one. The answer is partial."""
     for each in missing or ():
         if isinstance(each.fault, vim.fault.NoPermission):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -12,10 +14,10 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere.faults import reason
-from vmpooler.providers.vsphere.news import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, TaskEnd, Vm, end_of, vm_of
+from vmpooler.providers.vsphere.collection import Collection
+from vmpooler.providers.vsphere.news import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, Vm
 from vmpooler.providers.vsphere.places import Place, folder_path
-from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, check_whole, log_in
+from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
 from vmpooler.providers.vsphere.specs import through_view
 from vmpooler.settings import Vsphere
 
@@ -35,7 +37,7 @@ class Waiter:
     """Waits in a thread of its own and calls ``tell``, in that thread, with what there is to know."""
 
     def __init__(
-        self, settings: Vsphere, places: Collection[Place], tell: Callable[[News], None], chance: random.Random
+        self, settings: Vsphere, places: abc.Collection[Place], tell: Callable[[News], None], chance: random.Random
     ) -> None:
         self._settings = settings
         self._places = places
@@ -81,17 +83,18 @@ class Waiter:
         self._session = session = log_in(self._settings)
         try:
             open_tasks = session.content.viewManager.CreateListView([])
+            host_name = cache(session.host_name)
             while not self._stopping.is_set():
-                self._collect(session, open_tasks)
+                self._collect(session, open_tasks, host_name)
         finally:
             session.end()
             self._session = self._collector = None
 
-    def _collect(self, session: Session, open_tasks: Ref) -> None:
+    def _collect(self, session: Session, open_tasks: Ref, host_name: Callable[[Ref], str]) -> None:
         """Tell all that there is, then every change, until :meth:`refresh` or the end of a folder."""
         collector = session.content.propertyCollector.CreatePropertyCollector()
         collector.CreateFilter(_task_filter(open_tasks), True)
-        collection = _Collection()
+        collection = Collection(host_name)
         folders = self._add_folders(session, collector, collection)
         self._collector = collector
         begun = False
@@ -105,7 +108,7 @@ class Waiter:
                 begun = True
         collector.DestroyPropertyCollector()
 
-    def _updates(self, collector: Ref, collection: _Collection) -> Iterator[Seen]:
+    def _updates(self, collector: Ref, collection: Collection) -> Iterator[Seen]:
         """What each answer tells, the first of them everything."""
         wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
         version = ""
@@ -117,7 +120,7 @@ class Waiter:
             if update is None or not update.truncated:
                 yield collection.news()
 
-    def _add_folders(self, session: Session, collector: Ref, collection: _Collection) -> dict[Place, Ref]:
+    def _add_folders(self, session: Session, collector: Ref, collection: Collection) -> dict[Place, Ref]:
         """Watch the folders; those that are there."""
         folders: dict[Place, Ref] = {}
         for place in self._places:
@@ -143,62 +146,6 @@ def _folder(session: Session, place: Place) -> Ref:
 
 def _there(vms: Mapping[Ref, Vm | None]) -> Mapping[Ref, Vm]:
     return {ref: vm for ref, vm in vms.items() if vm is not None}
-
-
-class _Collection:
-    """Updates as they come, put together: partial updates have the changed properties only."""
-
-    def __init__(self) -> None:
-        self.places: dict[Ref, Place] = {}
-        self.folder_gone = False
-        self._facts: dict[Ref, dict[str, Any]] = {}
-        self._vms: dict[Place, dict[Ref, Vm | None]] = {}
-        self._tasks: dict[Ref, TaskEnd] = {}
-        self.troubles: dict[Place, str] = {}
-
-    def take(self, update: Any) -> None:
-        """Note what an answer tells."""
-        for each in update.filterSet:
-            place = self.places.get(each.filter)
-            for one in each.objectSet:
-                self._take(place, one)
-
-    def news(self) -> Seen:
-        """What was noted since the last time."""
-        seen = Seen(self._vms, self._tasks, self.troubles)
-        self._vms, self._tasks, self.troubles = {}, {}, {}
-        return seen
-
-    def _take(self, place: Place | None, one: Any) -> None:
-        if isinstance(one.obj, vim.Folder):
-            self.folder_gone |= one.kind == "leave"
-            return
-        self._check_whole(place, one.missingSet)
-        if one.kind == "leave":
-            self._facts.pop(one.obj, None)
-            if place is not None:
-                self._vms.setdefault(place, {})[one.obj] = None
-            return
-        facts = self._facts.setdefault(one.obj, {})
-        for change in one.changeSet:
-            facts[change.name] = change.val
-            if change.val is None or change.op in ("remove", "indirectRemove"):
-                del facts[change.name]
-        if place is not None:
-            self._vms.setdefault(place, {})[one.obj] = vm_of(one.obj, facts)
-        elif (end := end_of(facts)) is not None:
-            self._tasks[one.obj] = end
-            del self._facts[one.obj]
-
-    def _check_whole(self, place: Place | None, missing: Iterable[Any]) -> None:
-        """Note a VM that cannot be read: its folder is not known whole. Raises NotAuthenticated."""
-        try:
-            check_whole(missing)
-        except vim.fault.NotAuthenticated:
-            raise
-        except vim.fault.NoPermission as error:
-            if place is not None:
-                self.troubles[place] = f"a VM in folder {place[1]} cannot be read: {reason(error)}"
 
 
 def _task_filter(view: Ref) -> Any:

@@ -51,6 +51,7 @@ class Watch:
         self._begun: Begun | None = None
         self._error: Exception | None = None
         self.is_stopped = False
+        self.is_starting = True  # somebody waits, and is told of what is hopeless
         self._troubles: dict[Place, str] = {}
         self._vms: dict[Place, dict[Ref, Vm]] = {}
         self._ended: dict[Ref, TaskEnd] = {}
@@ -138,6 +139,8 @@ class Watch:
             finally:
                 self._tasks.pop(task, None)
         end = self._ended.pop(task)
+        if isinstance(end.fault, Doubtful):
+            raise Doubtful(f"{what}: {end.fault}")
         if end.fault is not None:
             raise Failed(f"{what}: {reason(end.fault)}", end.fault)
         return end.result
@@ -215,10 +218,11 @@ class Watch:
                 self._ended[task] = end
 
     def _lose(self, error: Exception) -> None:
-        if self._begun is not None or self._error is None:
-            log.warn("[!] vCenter {server}: {why}; tries again", server=self.server, why=reason(error))
+        is_news = self._begun is not None or self._error is None or reason(self._error) != reason(error)
         self._error = error
         self._forget(failure(error, f"vCenter {self.server}"))
+        if is_news and not (self.is_starting and self.is_hopeless):
+            log.warn("[!] vCenter {server}: {why}; tries again", server=self.server, why=reason(error))
 
     def _forget(self, error: ProviderError) -> None:
         self._begun = None

@@ -1,0 +1,60 @@
+"""Who leads: the lease, watched, and how long nobody had it after its holder was killed."""
+
+import time
+from threading import Thread
+
+import attrs
+
+from tests.chaos.books import Books
+
+EVERY = 0.03
+"""Seconds between two looks."""
+
+
+@attrs.frozen
+class Fall:
+    """A manager that led was killed: when (epoch), which one by the mark of its lease, and whether Redis was well."""
+
+    when: float
+    mark: str
+    undisturbed: bool
+
+
+class Reign(Thread):
+    """Watches the lease. Set ``done`` to have it end. ``marks`` has each lease, and when (epoch) it was first seen."""
+
+    def __init__(self, books: Books) -> None:
+        super().__init__(name="reign", daemon=True)
+        self.marks: list[tuple[float, str]] = []
+        self.falls: list[Fall] = []
+        self.done = False
+        self._books = books
+
+    def run(self) -> None:
+        while not self.done:
+            try:
+                mark = self._books.leader()
+            except OSError:
+                mark = ""
+            if mark and (not self.marks or self.marks[-1][1] != mark):
+                self.marks.append((time.time(), mark))
+            time.sleep(EVERY)
+
+    @property
+    def mark(self) -> str:
+        """Epoch and name of the last manager that was seen to lead."""
+        return self.marks[-1][1] if self.marks else ""
+
+    def takeovers(self) -> list[float]:
+        """Seconds from each kill of a leading manager until another led, where nothing was wrong with Redis too."""
+        found = []
+        for fall in self.falls:
+            later = [when for when, mark in self.marks if mark != fall.mark and when > fall.when]
+            if fall.undisturbed and later:
+                found.append(later[0] - fall.when)
+        return found
+
+
+def pid_of(mark: str) -> int:
+    """The process that a lease names: its name is host, pid and chance; 0 for no lease."""
+    return int(mark.rsplit("-", 2)[1]) if mark else 0

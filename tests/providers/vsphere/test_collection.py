@@ -1,0 +1,99 @@
+"""Updates put together, in the orders and parts that a vCenter may send them in."""
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim, vmodl
+
+from vmpooler.providers.vsphere.collection import Collection
+from vmpooler.providers.vsphere.faults import Doubtful
+from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.session import Spec
+
+HERE, THERE, NOWHERE = ("", "here"), ("", "there"), ("", "")
+VM, FOLDER, TASK = vim.VirtualMachine("vm-1"), vim.Folder("group-1"), vim.Task("task-1")
+FILTERS = {place: Spec.Filter(f"filter-{place[1]}") for place in (HERE, THERE)}
+
+
+def collection() -> Collection:
+    """One of two folders."""
+    made = Collection(lambda host: host._moId)
+    made.places = {ref: place for place, ref in FILTERS.items()}
+    return made
+
+
+def told(place: Place, kind: str, ref: Any, missing: Exception | None = None, **facts: Any) -> Any:
+    """One update of one object, as a filter reports it."""
+    changes = [Spec.Change(name=name.replace("_", "."), op="assign", val=value) for name, value in facts.items()]
+    lacks = [Spec.MissingProperty(path="runtime.powerState", fault=missing)] if missing else []
+    update = Spec.ObjectUpdate(kind=kind, obj=ref, changeSet=changes, missingSet=lacks)
+    return Spec.UpdateSet(
+        filterSet=[Spec.FilterUpdate(filter=FILTERS.get(place, Spec.Filter("filter-tasks")), objectSet=[update])]
+    )
+
+
+def entered(place: Place, **facts: Any) -> Any:
+    return told(place, "enter", VM, name="one", config_template=False, **facts)
+
+
+def test_a_vm_that_moves_is_known_in_its_new_folder_whichever_folder_tells_first() -> None:
+    seen = collection()
+    seen.take(entered(HERE))
+    seen.take(entered(THERE))
+    seen.take(told(HERE, "leave", VM))
+    seen.take(told(THERE, "modify", VM, runtime_powerState="poweredOn"))
+    news = seen.news()
+    assert news.vms[HERE] == {VM: None}
+    moved = news.vms[THERE][VM]
+    assert moved is not None
+    assert (moved.guest.name, moved.guest.powered_on) == ("one", True)
+    assert news.troubles == {}
+
+
+def test_a_change_of_a_vm_that_was_never_told_of_makes_its_folder_unknown() -> None:
+    seen = collection()
+    seen.take(told(HERE, "modify", VM, runtime_powerState="poweredOn"))
+    assert HERE in seen.news().troubles
+
+
+def test_a_folder_that_goes_is_unknown_in_the_same_moment_as_its_vms_go() -> None:
+    seen = collection()
+    seen.take(entered(HERE))
+    seen.news()
+    seen.take(told(HERE, "leave", VM))
+    seen.take(told(HERE, "leave", FOLDER))
+    assert HERE in seen.news().troubles
+
+
+@pytest.mark.parametrize("fault", [vim.fault.NoPermission(), vmodl.fault.SystemError()])
+def test_a_vm_of_which_something_cannot_be_read_makes_its_folder_unknown(fault: Exception) -> None:
+    seen = collection()
+    seen.take(told(HERE, "enter", VM, missing=fault, name="one", config_template=False))
+    assert HERE in seen.news().troubles
+
+
+def test_a_vm_that_goes_while_it_is_read_makes_no_trouble() -> None:
+    seen = collection()
+    seen.take(told(HERE, "enter", VM, missing=vmodl.fault.ManagedObjectNotFound()))
+    assert seen.news().troubles == {}
+
+
+def test_a_session_that_ended_is_heard_of() -> None:
+    with pytest.raises(vim.fault.NotAuthenticated):
+        collection().take(told(HERE, "enter", VM, missing=vim.fault.NotAuthenticated()))
+
+
+def test_a_task_that_goes_before_its_end_is_over_with_an_outcome_that_is_not_known() -> None:
+    seen = collection()
+    seen.take(told(NOWHERE, "enter", TASK, info_state="running"))
+    seen.take(told(NOWHERE, "leave", TASK))
+    end = seen.news().tasks[TASK]
+    assert isinstance(end.fault, Doubtful)
+
+
+def test_a_task_that_goes_after_its_end_is_not_told_of_again() -> None:
+    seen = collection()
+    seen.take(told(NOWHERE, "enter", TASK, info_state="success"))
+    assert TASK in seen.news().tasks
+    seen.take(told(NOWHERE, "leave", TASK))
+    assert seen.news().tasks == {}

@@ -1,0 +1,196 @@
+"""Nothing that a manager sends changes anything once another leads: script by script, so that none is left out."""
+
+import json
+import random
+from collections.abc import Awaitable, Callable
+
+import attrs
+import pytest
+from twisted.internet.task import Clock
+
+from tests.store.contents import (
+    NOW,
+    POOL,
+    checkouts_of,
+    contents,
+    make_completed,
+    make_ready,
+    make_running,
+    queues_of,
+    settings,
+)
+from tests.store.test_scripts import NAMES
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.errors import NotLeading
+from vmpooler.domain.history import MINUTES
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind, Task
+from vmpooler.store import keys, stats
+from vmpooler.store.commands import Commands
+from vmpooler.store.connection import Connection
+from vmpooler.store.lease import Lease
+from vmpooler.store.look import look
+from vmpooler.store.queues import Queues
+from vmpooler.store.samples import Samples, Taken
+from vmpooler.store.scripts import fenced, load
+from vmpooler.store.tasks import Tasks
+
+TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
+
+
+@attrs.frozen
+class Manager:
+    """What a manager has of the store."""
+
+    store: Commands
+    queues: Queues
+    tasks: Tasks
+    samples: Samples
+
+
+Deed = Callable[[Manager], Awaitable[object]]
+
+CHANGES: dict[str, Deed] = {
+    "adopt": lambda me: me.tasks.adopt([POOL], NOW),
+    "begin_clone": lambda me: me.queues.begin_clone(POOL, "new", 99, NOW),
+    "command": lambda me: me.queues.check("ready", NOW + 1),
+    "complete": lambda me: me.queues.complete(POOL, "ready", Queue.READY, "why", NOW),
+    "discover": lambda me: me.queues.discover(POOL, "alien", False, NOW),
+    "empty": lambda me: me.queues.note_empty("centos", NOW),
+    "end_clone": lambda me: me.queues.end_clone(POOL, "pending", 1, NOW),
+    "explain": lambda me: me.queues.explain(POOL, "found", "why", NOW),
+    "fail": lambda me: me.queues.fail(POOL, "ready", "why", NOW),
+    "fail_task": lambda me: me.tasks.fail(POOL, TASK, "why", NOW),
+    "finish_task": lambda me: me.tasks.finish(POOL, TASK, NOW),
+    "flag": lambda me: me.queues.flag(POOL, "why", NOW),
+    "forget": lambda me: me.queues.forget(POOL, "completed", 1, NOW),
+    "look": lambda me: look(me.store, POOL, 24),
+    "mend": lambda me: me.queues.mend(POOL, "ready", Queue.READY, NOW + 1),
+    "miss": lambda me: me.queues.miss(POOL, "running", True, NOW),
+    "promote": lambda me: me.queues.promote(POOL, "pending", "", 1, NOW),
+    "recount": lambda me: me.queues.recount([]),
+    "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),
+    "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, Taken(NOW, "1-0")),
+    "settle": lambda me: me.queues.settle(POOL, "twice", Queue.RUNNING, [Queue.PENDING], NOW),
+}
+"""What a manager changes, by script: each as it would change something in what :func:`everything` makes."""
+
+READS: dict[str, Deed] = {
+    "samples": lambda me: me.samples.read(MINUTES, 0, 1, [POOL]),
+    "sizes": lambda me: stats.sizes(me.store, Queue.READY, [POOL]),
+}
+
+CLIENTS = {
+    *("add_token", "change", "checkout", "counts", "days", "drop_token", "keep_sums", "move", "overview", "rate"),
+    *("request", "tags", "token", "tokens", "where"),
+}
+"""What only clients of the API have done."""
+
+LEASES = {"take_lease", "keep_lease", "drop_lease"}
+
+ARRIVALS = {"arrive", "present", "restore"}
+"""What any process does when it comes to another Redis than before, whoever leads."""
+
+
+async def everything(store: Connection) -> None:
+    """A VM in every queue, one in two, and something of every kind to do."""
+    queues = queues_of(store)
+    await make_completed(store, "completed")
+    await make_running(store, "running", "twice", "of-the-original")
+    await store.call("SADD", keys.queue(Queue.PENDING, POOL), "twice")
+    await store.call("DEL", keys.BOOKED + POOL)
+    await store.call("HSET", keys.record("of-the-original"), "token:token", "secret")
+    await make_ready(store, "ready")
+    assert await queues.begin_clone(POOL, "pending", 99, NOW) == "ok"
+    assert await queues.discover(POOL, "found", True, NOW)
+    await queues.fail(POOL, keys.CLONES, "why", NOW)
+    tasks = Tasks(store, settings(), random.Random(1).choice, "api")
+    await store.call("HSET", keys.tasks(POOL), TASK.id, json.dumps(attrs.asdict(TASK)))
+    await tasks.request("running", Kind.DISK, "8", FREE, NOW)
+
+
+async def manager(store: Connection, name: str) -> Manager:
+    """One that leads from now on, whoever does."""
+    lease = Lease(store, Clock(), name, alone=True)
+    assert await lease.take()
+    behind = lease.fence(lambda: None)
+    chance = random.Random(2).choice
+    return Manager(behind, Queues(behind, settings()), Tasks(behind, settings(), chance, "manager"), Samples(behind))
+
+
+def test_every_script_is_known_to_be_a_managers_or_a_clients() -> None:
+    assert {*CHANGES, *READS, *CLIENTS, *LEASES, *ARRIVALS} == set(NAMES)
+    assert CLIENTS.isdisjoint({*CHANGES, *READS})
+
+
+@pytest.mark.parametrize("script", CHANGES)
+async def test_a_manager_that_leads_changes_something_by_it(store: Connection, script: str) -> None:
+    await everything(store)
+    leader = await manager(store, "leader")
+    before = await contents(store)
+    await CHANGES[script](leader)
+    assert await contents(store) != before
+
+
+@pytest.mark.parametrize("script", [*CHANGES, *READS])
+async def test_one_that_led_before_is_refused_and_changes_nothing(store: Connection, script: str) -> None:
+    await everything(store)
+    old = await manager(store, "old")
+    await manager(store, "new")
+    before = await contents(store)
+    with pytest.raises(NotLeading):
+        await (CHANGES | READS)[script](old)
+    assert await contents(store) == before
+
+
+async def test_one_that_has_dropped_its_lease_is_refused_though_nobody_else_leads(store: Connection) -> None:
+    lease = Lease(store, Clock(), "a")
+    assert await lease.take()
+    behind = lease.fence(lambda: None)
+    assert await behind.call("SET", "x", "1") == "OK"
+    await lease.drop()
+    with pytest.raises(NotLeading):
+        await behind.call("SET", "x", "2")
+    assert await store.call("GET", "x") == "1"
+
+
+async def test_whoever_is_refused_has_it_told_at_once(store: Connection) -> None:
+    told: list[bool] = []
+    lease = Lease(store, Clock(), "a")
+    assert await lease.take()
+    behind = lease.fence(lambda: told.append(True))
+    await behind.call("GET", "x")
+    assert told == []
+    await manager(store, "new")
+    with pytest.raises(NotLeading):
+        await behind.call("GET", "x")
+    assert told == [True]
+
+
+async def test_a_reply_is_the_same_behind_the_fence(store: Connection) -> None:
+    leader = await manager(store, "leader")
+    await store.call("RPUSH", "list", "a", "1.50", "\udcff")
+    await store.call("XADD", "stream", "1-1", "a", "b")
+    for command in (
+        ("GET", "nothing"),
+        ("LRANGE", "list", 0, -1),
+        ("XREVRANGE", "stream", "+", "-", "COUNT", 1),
+        ("STRLEN", "nothing"),
+        ("PING",),
+    ):
+        assert await leader.store.call(*command) == await store.call(*command)
+
+
+def test_what_clients_have_done_is_not_behind_the_fence_and_costs_what_it_did() -> None:
+    for name in CLIENTS:
+        assert keys.EPOCH not in load(name).source
+        assert "NOTLEADING" not in load(name).source
+        assert "NOTLEADING" in fenced(load(name)).source
+
+
+async def test_a_client_needs_no_lease_and_is_not_kept_out_by_one(store: Connection) -> None:
+    await make_ready(store, "a", "b")
+    await manager(store, "leader")
+    assert await checkouts_of(store).checkout([Wanted(POOL, 2, (POOL,))], "id", None, NOW)
+    await checkouts_of(store).complete(POOL, "a", FREE, NOW)

@@ -1,0 +1,73 @@
+"""The manager of a process, and what the process tells of its work while it leads: the log, and metrics."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from vmpooler.domain.names import random_name
+from vmpooler.log import tell
+from vmpooler.manager.history import Told
+from vmpooler.manager.manager import Manager
+from vmpooler.metrics.figures import Figures
+from vmpooler.metrics.graphite import Graphite
+from vmpooler.providers.configured import providers_of
+from vmpooler.settings import Settings
+from vmpooler.store.connection import Connection
+from vmpooler.store.lease import Lease
+from vmpooler.store.stream import EventStream, Listener
+
+
+class Managing:
+    """A manager with everything that it needs. ``alone``: no other can be at this Redis."""
+
+    def __init__(
+        self, settings: Settings, connection: Connection, events: EventStream, alone: bool, reactor: Any
+    ) -> None:
+        self._events = events
+        self._graphite = Graphite(settings.graphite, reactor) if settings.graphite else None
+        process = f"{socket.gethostname()}-{os.getpid()}"
+        self._manager = Manager(
+            settings,
+            events,
+            lambda: Lease(connection, reactor, f"{process}-{random_name(secrets.choice, 6)}", alone=alone),
+            partial(providers_of, settings, reactor),
+            reactor,
+            secrets.choice,
+            self._metrics(settings),
+        )
+        self._listen(tell)
+
+    def state(self) -> Mapping[str, Any]:
+        """How it stands, for what watches over processes."""
+        return self._manager.state()
+
+    async def start(self) -> None:
+        """Begin to lead, or to stand by. Raises ProviderError for a provider whose settings cannot work."""
+        if self._graphite is not None:
+            self._graphite.start()
+        await self._manager.start()
+
+    async def stop(self, seconds: float) -> None:
+        """End the work on VMs, within so many seconds, and give the lead away."""
+        await self._manager.stop(seconds)
+
+    def leave(self) -> Deferred[None] | None:
+        """Hang up on Graphite."""
+        return self._graphite.stop() if self._graphite is not None else None
+
+    def _metrics(self, settings: Settings) -> Told:
+        """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
+        if settings.graphite is None or self._graphite is None:
+            return lambda rows, when: None
+        figures = Figures(settings.graphite.prefix, self._graphite)
+        self._listen(figures.heard)
+        return figures.sampled
+
+    def _listen(self, listener: Listener) -> None:
+        """Have ``listener`` told what happens while this process leads: of several, one tells it."""
+        self._events.listen(lambda event: listener(event) if self._manager.leads else None)

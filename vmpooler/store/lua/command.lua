@@ -1,0 +1,4 @@
+-- One command, for managers, whose commands go through the fence like their scripts.
+--   ARGV the command
+-- Returns its reply.
+return redis.call(unpack(ARGV))

@@ -1,0 +1,8 @@
+-- Lead no more: another manager can, at once. The epoch stays, and its name goes, so that nothing of it passes the fence.
+--   KEYS[1] the lease, [2] who led last
+--   ARGV[1] epoch and name of who asks
+-- Returns 1, or 0 when another manager leads or has led since.
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], string.match(ARGV[1], '^%d+'))
+return 1
