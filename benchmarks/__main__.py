@@ -14,7 +14,20 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks import checkout, cores, fill, growth, listeners, page, reads, replacement, start, summary, workers
+from benchmarks import (
+    bearing,
+    checkout,
+    cores,
+    fill,
+    growth,
+    listeners,
+    page,
+    reads,
+    replacement,
+    start,
+    summary,
+    workers,
+)
 from benchmarks.row import Row, absent
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
@@ -27,6 +40,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Row]]] = {
     "summary": summary.measure,
     "fill": fill.measure,
     "refill": replacement.measure,
+    "bearing": bearing.measure,
     "growth": growth.measure,
     "listeners": listeners.measure,
     "start": start.measure,

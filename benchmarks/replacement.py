@@ -47,8 +47,9 @@ pools:
 BOOT = 0.2
 """Seconds that a guest of the simulated vCenter takes to boot."""
 
-VCENTER_TAKES = 4
-"""The simulated vCenter takes its time: of so many checkouts one is made there."""
+VCENTER_TAKES, VCENTER_PAUSE = 10, 1.0
+"""Of so many checkouts one is made at the simulated vCenter, so many seconds after the one before. It goes through all
+VMs that are watched for each change of one: with more checkouts it is the simulator that is waited for."""
 
 
 def measure(scale: Scale) -> list[Row]:
@@ -78,7 +79,7 @@ def vcenter(scale: Scale) -> Row:
         admin.prepare("templates/base", f"pools/{POOL}")
         known = {"server": simulator.url, "user": USER, "password": PASSWORD, "pool": POOL, "size": SIZE, "port": port}
         with Listener(port), Service(VSPHERE.format(**known)) as service:
-            happened = used(service, scale.samples // VCENTER_TAKES, PAUSE * VCENTER_TAKES)
+            happened = used(service, max(1, scale.samples // VCENTER_TAKES), VCENTER_PAUSE)
             booted = {vm.name: vm.runtime.bootTime.timestamp() + BOOT for vm in admin.vms(f"pools/{POOL}")}
         admin.close()
     finally:

@@ -12,7 +12,8 @@ class Scale:
     so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
     followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
     of pools. ``listeners``: who are told events. ``starts``: how often a service is started. ``workers``: numbers of
-    API processes.
+    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds after half
+    as many.
     """
 
     rounds: int = 5
@@ -31,6 +32,8 @@ class Scale:
     listeners: int = 5000
     starts: int = 5
     workers: tuple[int, ...] = (2, 4)
+    clones: tuple[int, ...] = (4, 8, 12, 24)
+    filling: int = 30
 
 
 FULL = Scale()
@@ -52,4 +55,6 @@ TINY = Scale(
     listeners=20,
     starts=1,
     workers=(2,),
+    clones=(4,),
+    filling=8,
 )

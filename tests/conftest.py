@@ -18,7 +18,7 @@ from tests.metrics.render import Render
 from tests.redis_server import RedisServer
 from vmpooler.store.connection import Connection
 
-LIMIT = 30.0
+LIMIT = 90.0
 """Seconds that a test may take, unless its mark ``limit`` says otherwise."""
 
 

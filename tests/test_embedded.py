@@ -259,6 +259,17 @@ def test_a_directory_that_cannot_be_written_is_refused(folder: str) -> None:
         EmbeddedRedis(Path(folder), reactor).prepare()
 
 
+async def test_a_service_that_was_refused_leaves_the_socket_of_the_other_alone(make: Make) -> None:
+    redis, other = (make("a-long-name/" * 9) for _ in range(2))
+    redis.prepare()
+    await redis.start()
+    with pytest.raises(StartError):
+        other.prepare()
+    await other.stop()
+    assert await ask(redis, "PING") == "PONG"
+    await redis.stop()
+
+
 async def test_a_long_path_does_not_matter(make: Make) -> None:
     redis = make("a-long-name/" * 9)
     redis.prepare()

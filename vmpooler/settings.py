@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -24,6 +25,9 @@ UNIX = "unix"
 
 ADDRESS = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::[0-9]{1,5})?"
 """What the place of a server may look like: a host, or one and its port."""
+
+AUTO = 0
+"""Stands in ``task_limit`` for: as many as the provider bears."""
 
 SENTINEL_PORT = 26379
 """Where a sentinel is unless said otherwise."""
@@ -44,6 +48,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    words: Mapping[str, int] = MappingProxyType({}),
     pattern: str | None = None,
     secret: bool = False,
     path: bool = False,
@@ -59,9 +64,10 @@ def setting(
     directory when the configuration came by the environment; it is made absolute. ``inherits``: a pool without it
     takes the value of the same name, or of this one, under ``config``. ``served=False``: accepted, since the original
     has it, and warned of, since nothing acts on it yet. ``variable``: the name of a secret in the environment, where
-    it is not the usual one. ``part``: the class of a section within the section; None when it is not there.
+    it is not the usual one. ``words`` may stand in place of a number, and mean what they map to. ``part``: the class
+    of a section within the section; None when it is not there.
     """
-    limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "pattern": pattern}
+    limits = {"minimum": minimum, "maximum": maximum, "choices": choices, "words": words, "pattern": pattern}
     flags = {"secret": secret, "path": path, "inherits": inherits, "served": served}
     kinds = {"variable": variable, "part": part}
     return attrs.field(default=default, repr=not secret, metadata={"text": text, **limits, **flags, **kinds})
@@ -91,7 +97,13 @@ class General:
     state_directory: str = setting(
         "The directory that an embedded Redis keeps its data in, relative to this file's.", ".vmpooler", path=True
     )
-    task_limit: int = setting("How many clones may be under way at once, all pools together.", 10, minimum=1)
+    task_limit: int = setting(
+        "How many clones may be under way at once, all pools together; auto for as many as their provider bears.",
+        10,
+        minimum=1,
+        words={"auto": AUTO},
+    )
+    task_limit_max: int = setting("How many at the most where task_limit is auto.", 100, minimum=1)
     timeout: float = setting("Minutes that a pending VM may take to become ready.", 15, minimum=0.01)
     ready_ttl: float = setting(
         "Minutes that a ready VM stays fresh before it is replaced; 0 for no limit.", 0, minimum=0

@@ -24,6 +24,7 @@ BOUNDS = {
     ("fill", "seconds"): (0.0, 20.0),
     ("fill", "commands"): (1.0, 100.0),
     ("refill", "p99"): (0.0, 10_000.0),
+    ("bearing", "ratio"): (0.01, 100.0),
     ("growth", "cpu"): (0.0, 100.0),
     ("growth", "connections"): (2.0, 50.0),
     ("listeners", "whole"): (1.0, 1.0),

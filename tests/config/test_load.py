@@ -6,7 +6,7 @@ import pytest
 
 from vmpooler.config import Loaded, load
 from vmpooler.domain.errors import ConfigError
-from vmpooler.settings import Dummy, General, Pool, Settings, Vsphere
+from vmpooler.settings import AUTO, Dummy, General, Pool, Settings, Vsphere
 
 ONE_POOL = "pools: [{name: debian, size: 1}]\n"
 
@@ -122,6 +122,16 @@ def test_text_stays_as_it_was_written_and_numbers_may_be_text() -> None:
     assert (general.site_name, general.prefix, general.domain) == ("1.10", "0123", "2026-01-01")
     assert (general.task_limit, general.timeout, general.ready_ttl) == (7, 2.5, 10)
     assert (pool.name, pool.size, pool.alias) == ("10", 2, ("007",))
+
+
+def test_a_limit_of_clones_may_be_left_to_their_provider() -> None:
+    assert settings(ONE_POOL + "config: {task_limit: auto}").general.task_limit == AUTO
+    told = mistakes(ONE_POOL + "config: {task_limit: most, task_limit_max: auto}")
+    assert told == (
+        "config.task_limit: expected a whole number or auto, got 'most'",
+        "config.task_limit_max: expected a whole number, got 'auto'",
+    )
+    assert mistakes(ONE_POOL + "config: {task_limit: 0}") == ("config.task_limit: expected at least 1, got '0'",)
 
 
 def test_nothing_as_a_value_means_the_default() -> None:

@@ -256,6 +256,28 @@ async def test_pools_share_the_clones_and_none_goes_without(store: Connection) -
         assert [(await world.counts(name)).get("ready") for name, _ in SIZES[1:]] == [2, 2]
 
 
+async def test_the_limit_of_clones_finds_itself_up_to_the_one_configured(store: Connection) -> None:
+    auto = "config: {task_limit: auto, task_limit_max: 7}\nproviders: {dummy: {createvm_max_time: 20}}"
+    async with World(store, f"{auto}\npools: [{{name: debian, template: t/x, folder: f, size: 30}}]") as world:
+        seen = [int(await store.call("GET", keys.TASKS_CLONE))]
+        for _ in range(8):
+            await world.advance(seconds=5)
+            seen.append(int(await store.call("GET", keys.TASKS_CLONE)))
+        assert (seen[0], max(seen)) == (4, 7)
+
+
+async def test_a_pool_that_clients_found_empty_is_served_before_one_that_refills(store: Connection) -> None:
+    pools = ", ".join(f"{{name: {name}, template: t/x, folder: f/{name}, size: 20}}" for name in ("large", "wanted"))
+    slow = f"config: {{task_limit: 2}}\nproviders: {{dummy: {{createvm_max_time: 20}}}}\npools: [{pools}]"
+    async with World(store, slow) as world:
+        await world.advance(seconds=1)
+        await world.checkouts.hurry(["wanted"], world.clock.seconds())
+        while not (counts := await world.counts("wanted")).get("ready"):
+            before = await world.counts("large")
+            await world.advance(seconds=1)
+        assert sum(counts.values()) > sum(before.values())
+
+
 SIZES = [("greedy", 40), ("modest", 2), ("humble", 2)]
 
 

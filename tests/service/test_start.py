@@ -1,6 +1,8 @@
 """A service that is started, and what it says."""
 
 import re
+import subprocess
+import sys
 import time
 
 from tests.service.process import QUICK, Answer, Service, until
@@ -23,6 +25,21 @@ def test_the_demo_gives_a_vm_by_the_command_that_it_prints_and_only_to_this_mach
 def taken(service: Service, path: str) -> Answer | None:
     answer = service.request("POST", path)
     return answer if answer.status == 200 else None
+
+
+IMPORTED = """
+import sys
+import vmpooler.service
+from vmpooler.web.json_app import JsonApp
+from vmpooler.web.openapi import OpenApiRoutes, document
+OpenApiRoutes().mount(JsonApp())
+print("pyVmomi" in sys.modules, document.cache_info().currsize)
+"""
+
+
+def test_a_start_does_not_take_the_time_to_load_what_may_not_be_needed() -> None:
+    said = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    assert said.stdout == "False 0\n"
 
 
 def test_a_start_says_what_runs_and_where() -> None:

@@ -82,7 +82,19 @@ READS: dict[str, Deed] = {
 }
 
 CLIENTS = {
-    *("add_token", "change", "checkout", "counts", "days", "drop_token", "keep_sums", "move", "overview", "rate"),
+    *(
+        "add_token",
+        "change",
+        "checkout",
+        "counts",
+        "days",
+        "drop_token",
+        "hurry",
+        "keep_sums",
+        "move",
+        "overview",
+        "rate",
+    ),
     *("request", "tags", "token", "tokens", "where"),
 }
 """What only clients of the API have done."""

@@ -76,6 +76,7 @@ async def whole_lives(store: Connection) -> None:
     await queues.note_empty("centos", NOW)
     for pool in ("centos", "debian", "centos", "centos"):
         await queues.begin_clone(pool, f"new-{await store.call('DBSIZE')}", 9, NOW)
+    await checkouts.hurry(["windows"], NOW)
     await Changes(store, settings()).make("lost", Change(4, {"project": "x"}), FREE, NOW)
     await Summaries(store, settings(), reactor).sums([times.day(NOW)], ("tag",), NOW + 3 * times.DAY)
     assert await Tokens(store, ["debian"]).of("ann")

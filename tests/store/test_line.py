@@ -5,11 +5,11 @@ from random import Random
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from tests.store.contents import NOW, hash_of, queues_of
+from tests.store.contents import NOW, checkouts_of, hash_of, queues_of
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
-from vmpooler.store.queues import PASSED_OVER, Begun, Queues
+from vmpooler.store.queues import HASTE, PASSED_OVER, Begun, Queues
 
 MANY = 1000
 
@@ -25,6 +25,10 @@ class Line:
     async def asks(self, pool: str, now: float = NOW) -> Begun:
         self.made += 1
         return await self.queues.begin_clone(pool, f"{pool}-{self.made}", MANY, now)
+
+    async def waited_for(self, *pools: str, now: float = NOW) -> None:
+        """Clients find these empty."""
+        await checkouts_of(self.store).hurry(pools, now)
 
     async def under_way(self) -> list[str]:
         cloning = await hash_of(self.store, keys.CLONING)
@@ -154,6 +158,55 @@ async def test_who_leaves_the_line_holds_up_nobody(line: Line) -> None:
     await line.queues.withdraw("b")
     await line.one_ends((await line.under_way())[0])
     assert await line.asks("c") == "ok"
+
+
+async def served(line: Line, pools: str, clones: int) -> list[str]:
+    """Who gets the next clones; each pool asks until it is refused, as in its round."""
+    found: list[str] = []
+    for _ in range(clones):
+        await line.one_ends((await line.under_way())[0])
+        for pool in pools:
+            while await line.asks(pool) == "ok":
+                found.append(pool)
+    return found
+
+
+async def test_a_pool_that_clients_found_empty_comes_before_those_that_refill(line: Line) -> None:
+    """Also if it stood behind them, and for as many clones as it asks for."""
+    assert [await line.asks(pool) for pool in "aabcd"] == ["ok", "ok", "limit", "limit", "limit"]
+    await line.waited_for("d")
+    assert await served(line, "bcd", 3) == ["d", "d", "d"]
+
+
+async def test_a_pool_that_clients_found_empty_before_it_asked_comes_first(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aab"] == ["ok", "ok", "limit"]
+    await line.waited_for("c")
+    assert await line.asks("c") == "limit"
+    assert await served(line, "bc", 2) == ["c", "c"]
+
+
+async def test_pools_that_clients_wait_for_take_turns(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aabcd"] == ["ok", "ok", "limit", "limit", "limit"]
+    await line.waited_for("c", "d")
+    assert await served(line, "bcd", 4) in (["c", "d", "c", "d"], ["d", "c", "d", "c"])
+
+
+async def test_a_pool_with_a_ready_vm_lets_nobody_wait(store: Connection, line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aabc"] == ["ok", "ok", "limit", "limit"]
+    await line.waited_for("c")
+    for pool in "cd":
+        await store.call("SADD", keys.queue(Queue.READY, pool), f"{pool}-ready")
+    await line.waited_for("d")
+    assert await line.asks("d") == "limit"
+    assert await served(line, "cbd", 4) == ["c", "b", "d", "c"]
+
+
+async def test_clients_who_did_not_ask_again_wait_no_more(line: Line) -> None:
+    assert [await line.asks(pool) for pool in "aab"] == ["ok", "ok", "limit"]
+    await line.waited_for("c", now=NOW - HASTE)
+    assert await line.asks("c") == "limit"
+    assert await served(line, "cb", 2) == ["b", "c"]
+    assert 0 < await line.store.call("TTL", keys.WANTED) <= HASTE
 
 
 async def test_recount_drops_what_pools_that_are_gone_left_in_the_books(line: Line) -> None:

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/ioutil"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,6 +47,9 @@ type front struct {
 	fails  map[string]*failure
 	counts map[string]int
 	conns  int
+	bears  int           // so many clones at once are as fast as one; 0: any number
+	crush  float64       // beyond that each takes (clones at once / bears) to this power as long
+	busy   int           // clones under way
 	boot   time.Duration // power-on until the guest reports its name and address
 	net    string        // the first two numbers of the guests' addresses
 	nextIP int
@@ -197,8 +201,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if isClone {
 			defer f.memory.note("cloned", clone.Name)
 		}
+		if isClone {
+			f.count(1)
+			defer f.count(-1)
+		}
 		for i := 0; d > 0 && i < 10; i++ {
-			time.Sleep(time.Duration(d) * time.Millisecond / 10)
+			f.work(time.Duration(d)*time.Millisecond/10, isClone)
 			f.update(t, types.PropertyChange{Name: "info.progress", Val: int32(i*10 + 9)})
 		}
 		if taskFault != nil {
@@ -216,6 +224,34 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		task.Run()
 	}
 	reply(w, 200, fmt.Sprintf(`<%sResponse xmlns="urn:vim25"><returnval type="Task">%s</returnval></%sResponse>`, name, task.Self.Value, name))
+}
+
+func (f *front) count(clones int) {
+	f.mu.Lock()
+	f.busy += clones
+	f.mu.Unlock()
+}
+
+// work takes its time; that of a clone passes slowly while there are more than are borne.
+func (f *front) work(left time.Duration, isClone bool) {
+	const glance = 20 * time.Millisecond
+	for left > 0 {
+		pause, slow := left, 1.0
+		if isClone {
+			f.mu.Lock()
+			if f.bears > 0 && f.busy > f.bears {
+				slow = math.Pow(float64(f.busy)/float64(f.bears), f.crush)
+			}
+			f.mu.Unlock()
+			pause = glance
+			if whole := time.Duration(float64(left) * slow); whole < pause {
+				pause = whole
+			}
+		}
+		began := time.Now()
+		time.Sleep(pause)
+		left -= time.Duration(float64(time.Since(began)) / slow)
+	}
 }
 
 func (f *front) update(o mo.Reference, ch ...types.PropertyChange) {
@@ -505,6 +541,12 @@ func (f *front) ctl(w http.ResponseWriter, r *http.Request) {
 			case "fail":
 				n, _ := strconv.Atoi(p[1])
 				f.fails[p[0]] = &failure{n, p[2]}
+			case "bear":
+				f.bears, _ = strconv.Atoi(p[0])
+				f.crush = 1
+				if len(p) > 1 {
+					f.crush, _ = strconv.ParseFloat(p[1], 64)
+				}
 			case "boot":
 				f.boot, _ = time.ParseDuration(v)
 			case "host":

@@ -23,6 +23,9 @@ def convert(raw: object, kind: type, limits: Mapping[str, Any]) -> Any:
     Raises Wrong.
     """
     wanted, reading = READINGS[kind]
+    if isinstance(raw, str) and raw in limits["words"]:
+        return limits["words"][raw]
+    wanted = " or ".join((wanted, *limits["words"]))
     value = reading(raw) if isinstance(raw, str) else None
     if value is None:
         raise Wrong(wanted)

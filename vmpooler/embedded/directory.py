@@ -82,8 +82,8 @@ class Directory:
             raise self._unusable(error) from None
 
     def remove_socket(self) -> None:
-        """Leave nothing of it elsewhere."""
-        if (socket := self.socket).parent != self.path:
+        """Leave nothing of it elsewhere, unless it is another service's."""
+        if self.lock >= 0 and (socket := self.socket).parent != self.path:
             with suppress(OSError):
                 socket.unlink(missing_ok=True)
                 socket.parent.rmdir()

@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
 from vmpooler.domain.pace import EAGER, longest_pause
@@ -16,7 +17,7 @@ from vmpooler.manager.pool import LOOKS, PoolRound
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
-from vmpooler.settings import Pool, Settings
+from vmpooler.settings import AUTO, Pool, Settings, Vsphere
 from vmpooler.store.commands import Commands
 from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
@@ -24,6 +25,12 @@ from vmpooler.store.tasks import Tasks
 
 BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
 """The events that may come from another process and give a pool something to do."""
+
+NOTABLE = 1.25
+"""How many times as many, or as few, clones at once are news."""
+
+NEWS = 60.0
+"""Seconds between two such news at the least."""
 
 
 class Term:
@@ -51,7 +58,9 @@ class Term:
         self._providers = providers
         self._clock = clock
         self._choice = choice
-        self._queues = Queues(store, settings)
+        self._bearing = bearing_of(settings)
+        self._told, self._told_at = self._bearing.held, 0.0
+        self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
         self._requests = Tasks(store, settings, choice, "manager")
         self._intake = Loop("intake", self._adopt, clock)
         past = Past(store, settings.general.events_max)
@@ -110,7 +119,7 @@ class Term:
         general, provider = self._settings.general, self._providers[pool.provider]
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._pools[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
-        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after, self._assured)
+        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after, self._assured, self._bearing)
         self._rounds[pool.name] = PoolRound(
             pool=pool,
             provider=provider,
@@ -134,7 +143,25 @@ class Term:
 
     def _ended(self, pool: str) -> None:
         """A task ended: its pool may have more to do, and a pool in line for a clone may have its turn."""
+        self._tell_limit()
         self.wake(pool)
         for name, each in self._rounds.items():
             if each.refused:
                 self.wake(name)
+
+    def _tell_limit(self) -> None:
+        """Write down how many clones are borne at once, where that has changed much; not all the time."""
+        now, held = self._clock.seconds(), self._bearing.held
+        if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + NEWS:
+            self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
+            self._told, self._told_at = held, now
+
+
+def bearing_of(settings: Settings) -> Bearing:
+    """What says how many clones may be under way: a number, or the provider. Never more than its vCenters may have."""
+    general = settings.general
+    if general.task_limit != AUTO:
+        return Bearing(general.task_limit, least=general.task_limit)
+    used = [settings.providers[name] for name in {pool.provider for pool in settings.pools}]
+    slots = [each.max_clones for each in used if isinstance(each, Vsphere)]
+    return Bearing(min(general.task_limit_max, sum(slots)) if len(slots) == len(used) else general.task_limit_max)

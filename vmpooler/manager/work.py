@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
@@ -26,7 +27,7 @@ class Work:
     """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
 
     ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
-    before every order to the provider.
+    before every order to the provider. ``bearing`` is told of every clone.
     """
 
     pool: Pool
@@ -36,14 +37,14 @@ class Work:
     clock: IReactorTime
     wake_after: Callable[[float], None]
     assured: Callable[[], Awaitable[None]]
+    bearing: Bearing
 
     async def clone(self, name: str) -> None:
         """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
-        pool, start, longest = self.pool.name, self.clock.seconds(), self.pool.timeout * 60
+        pool, start = self.pool.name, self.clock.seconds()
         await self.assured()
         try:
-            made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
-            await made.addTimeout(longest, self.clock)
+            await self._make(name)
         except (ProviderError, DeferTimeout) as error:
             why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
             await self.queues.fail(pool, keys.CLONES, why, self.clock.seconds())
@@ -51,6 +52,19 @@ class Work:
         else:
             now = self.clock.seconds()
             await self.queues.end_clone(pool, name, now - start, now)
+
+    async def _make(self, name: str) -> None:
+        """Have the provider make a VM, and note how that is borne."""
+        clone, done = self.bearing.begin(self.pool.name, self.clock.seconds()), None
+        try:
+            made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
+            await made.addTimeout(self.pool.timeout * 60, self.clock)
+            done = True
+        except (ProviderError, DeferTimeout):
+            done = False
+            raise
+        finally:
+            self.bearing.end(clone, self.clock.seconds(), done=done)
 
     async def probe(self, vm: Vm, guest: Guest, last: bool) -> None:
         """Make a pending VM ready if it answers."""

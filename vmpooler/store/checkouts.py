@@ -16,7 +16,7 @@ from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.admission import admitted
 from vmpooler.store.connection import Connection
-from vmpooler.store.queues import complete
+from vmpooler.store.queues import HASTE, complete
 from vmpooler.store.scripts import load
 from vmpooler.store.transition import Transitions
 
@@ -84,6 +84,12 @@ class Checkouts:
                 raise TokenNeeded("this token is not known")
             case _:
                 raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
+
+    async def hurry(self, pools: Sequence[str], now: float) -> None:
+        """Note that clients wait for VMs of these pools: those that are empty come first in the line for a clone."""
+        ready = (keys.queue(Queue.READY, pool) for pool in pools)
+        touched = (keys.WANTED, keys.LINE, *ready)
+        await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(HASTE), *pools))
 
     async def taken_by(self, checkout_ids: Collection[str], since: float) -> list[Taken]:
         """The VMs that these checkouts took from the moment ``since`` on, as the event stream tells."""

@@ -19,6 +19,7 @@ EVENTS = "vmpooler__x__events"  # stream: what happened, capped
 CLONING = "vmpooler__x__cloning"  # hash: VM -> pool, the clones under way; TASKS_CLONE is its length
 LINE = "vmpooler__x__line"  # sorted set: pools in line for a clone, in their order
 LINE_ASKED = "vmpooler__x__line_asked"  # sorted set: the same pools, by when they last asked
+WANTED = "vmpooler__x__wanted"  # sorted set: pools that clients found empty, by when (epoch) last; expires
 FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard holds
 TASK_NUMBER = "vmpooler__x__task_number"  # string: how many requests there were
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record

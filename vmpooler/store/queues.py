@@ -4,7 +4,7 @@ Methods say whether the transition happened: a VM that has moved on meanwhile is
 since the epoch. Every method raises StoreAway when Redis is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 from vmpooler.domain import times
@@ -22,24 +22,31 @@ from vmpooler.store.transition import Transitions
 PASSED_OVER = 75.0
 """Seconds after which a pool that has not asked again loses its place in the line for a clone."""
 
+HASTE = 60.0
+"""Seconds after a client found a pool without VMs in which the pool's clones come before those that only refill."""
+
 Begun = Literal["ok", "full", "limit", "taken"]
 
 
 class Queues:
-    """Every transition that the manager makes."""
+    """Every transition that the manager makes. ``limit``: how many clones may be under way; where it is not given, as
+    the settings say."""
 
-    def __init__(self, connection: Commands, settings: Settings, by: str = "manager") -> None:
+    def __init__(
+        self, connection: Commands, settings: Settings, by: str = "manager", limit: Callable[[], int] | None = None
+    ) -> None:
         self._connection = connection
-        self._limit = settings.general.task_limit
+        self._limit = limit or (lambda: settings.general.task_limit)
         self._data_ttl = int(settings.redis.data_ttl * 3600)
         self._daily_ttl = settings.general.daily_retention * DAY
         self._transitions = Transitions(connection, settings.general.events_max, by)
 
     async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
-        """Make the VM pending, if the pool is short of VMs and it is its turn to clone."""
-        shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
+        """Make the VM pending, if the pool is short of VMs and it is its turn to clone; pools that clients found
+        empty have theirs first."""
+        shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED, keys.WANTED)
         queues = (keys.queue(queue, pool) for queue in Queue)
-        args = (times.text(now), size, self._limit, PASSED_OVER)
+        args = (times.text(now), size, self._limit(), PASSED_OVER, HASTE)
         return cast(Begun, await self._transitions.run("begin_clone", pool, vm, now, (*shared, *queues), args))
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:

@@ -1,29 +1,33 @@
--- uses: prelude
+-- uses: prelude, line
 -- Order a clone: the VM is pending from now on. Never beyond the pool's size, never beyond the limit of clones under
--- way, and in turn: a pool that is refused joins a line, and free clones are kept for those before it in the line.
---   KEYS[4] clones under way, [5] their number, [6] the line, [7] the line by last asked, [8] pending, [9] ready, then the
---   other queues
---   ARGV[6] now as text, [7] the pool's size, [8] the limit, [9] seconds after which one who does not ask is passed over
+-- way, and in turn: a pool that is refused joins a line, and free clones are kept for those before it in the line. A pool
+-- that clients wait for is before those that merely refill.
+--   KEYS[4] clones under way, [5] their number, [6] the line, [7] the line by last asked, [8] pools that clients wait for,
+--   [9] pending, [10] ready, then the other queues
+--   ARGV[6] now as text, [7] the pool's size, [8] the limit, [9] seconds after which one who does not ask is passed over,
+--   [10] seconds that it is remembered that clients wait
 -- Returns 'ok', 'full' (the pool), 'limit' (wait for your turn) or 'taken' (the name).
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'taken' end
-for i = 8, #KEYS do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 'taken' end end
-if redis.call('SCARD', KEYS[8]) + redis.call('SCARD', KEYS[9]) >= tonumber(ARGV[7]) then return 'full' end
+for i = 9, #KEYS do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 'taken' end end
+if redis.call('SCARD', KEYS[9]) + redis.call('SCARD', KEYS[10]) >= tonumber(ARGV[7]) then return 'full' end
 redis.call('ZADD', KEYS[7], 'XX', now, pool)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', tonumber(now) - tonumber(ARGV[9]))) do
   redis.call('ZREM', KEYS[6], gone)
   redis.call('ZREM', KEYS[7], gone)
 end
 local free = tonumber(ARGV[8]) - redis.call('HLEN', KEYS[4])
-local before = redis.call('ZRANK', KEYS[6], pool) or redis.call('ZCARD', KEYS[6])
+local asked = tonumber(redis.call('ZSCORE', KEYS[8], pool) or '-inf')
+local urgent = asked > tonumber(now) - tonumber(ARGV[10]) and redis.call('SCARD', KEYS[10]) == 0
+local place = redis.call('ZRANK', KEYS[6], pool)
+local before = place or redis.call('ZCOUNT', KEYS[6], '-inf', urgent and '(0' or '+inf')
 if free <= before then
-  local last = redis.call('ZREVRANGE', KEYS[6], 0, 0, 'WITHSCORES')
-  redis.call('ZADD', KEYS[6], 'NX', (last[2] or 0) + 1, pool)
+  if not place then join(KEYS[6], pool, urgent) end
   redis.call('ZADD', KEYS[7], now, pool)
   return 'limit'
 end
 redis.call('ZREM', KEYS[6], pool)
 redis.call('ZREM', KEYS[7], pool)
-redis.call('SADD', KEYS[8], vm)
+redis.call('SADD', KEYS[9], vm)
 redis.call('HSET', KEYS[2], 'clone', ARGV[6], 'template', pool, 'pool', pool)
 redis.call('HSET', KEYS[4], vm, pool)
 redis.call('SET', KEYS[5], redis.call('HLEN', KEYS[4]))
