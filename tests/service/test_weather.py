@@ -68,7 +68,7 @@ async def test_a_redis_that_hangs_is_away_until_it_answers_and_nothing_is_lost(s
         ready = await service.queue(Queue.READY, "debian-12")
         spare_redis.freeze()
         start = time.monotonic()
-        assert service.request("GET", "/status").status == 503
+        until(lambda: service.request("GET", "/status").status == 503, "the last status is not told any more")
         assert time.monotonic() - start < 7, "who asks first waits for as long as Redis may take"
         assert away(service)
         spare_redis.thaw()

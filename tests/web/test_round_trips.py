@@ -48,6 +48,9 @@ class Counting:
         self._connection = connection
         self.sent = 0
 
+    def require(self) -> None:
+        self._connection.require()
+
     async def call(self, *command: Any) -> Any:
         self.sent += 1
         return await self._connection.call(*command)

@@ -184,6 +184,10 @@ class Connection(Caller):
             self._failover.ran(script, keys, args, reply)
         return reply
 
+    def require(self) -> None:
+        """Raise StoreAway where it is known that Redis is."""
+        self._least_busy()
+
     async def _send(self, *command: Value) -> Any:
         return await self._least_busy().execute_command(*command)
 

@@ -114,7 +114,7 @@ class Request(server.Request):
         head = b"%b %d %b\r\nServer: %b\r\nDate: %b\r\n%bContent-Length: %d\r\n"
         known = (self.clientproto, status, RESPONSES[status], server.version, self._date(), headers, len(body))
         more = [b"%b: %b\r\n" % (name, each) for name, all in self.responseHeaders.getAllRawHeaders() for each in all]
-        self.channel.write(b"".join((head % known, *more, b"\r\n", body)))
+        self.channel.writeSequence((head % known, *more, b"\r\n", body))
         self.finish()
 
     def _date(self) -> bytes:

@@ -5,7 +5,7 @@ Note [Exact within a second]
 ``/status`` is asked by machines, all the time, and of 500 pools takes milliseconds to count and to write. So it is
 counted once for all who ask within FRESH seconds, and written once for each view of them. Whatever other processes
 and programs change shows when that time is over; what a request to this process changes, at once. When Redis is away,
-so is the answer: nothing outlives that time.
+so is the answer: at once where that is known, else when that time is over.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,6 +62,7 @@ class StatusRoutes:
 
     async def status(self, request: Request) -> bytes:
         """Counts and figures of all pools; ``?view=a,b`` names the members wanted."""
+        self._connection.require()
         counted = await self._counted.get()
         view = request.query("view")
         members = reports.MEMBERS if view is None else reports.MEMBERS & set(view.split(","))
