@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md, as settings.py has them. ``python -m tests.docs.tables`` writes them anew."""
+"""The tables of docs/configuration.md, as settings/ has them. ``python -m tests.docs.tables`` writes them anew."""
 
 import re
 from typing import Any

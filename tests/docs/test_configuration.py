@@ -1,4 +1,4 @@
-"""The page about the configuration: it has every setting as settings.py has it."""
+"""The page about the configuration: it has every setting as settings/ has it."""
 
 import re
 
@@ -20,7 +20,7 @@ SECTIONS = {
 
 def test_it_has_every_setting_with_its_sentence_and_default() -> None:
     assert set(re.findall(r"^<!-- settings: (\w+) -->$", PAGE, re.MULTILINE)) == SECTIONS
-    assert filled(PAGE) == PAGE, "settings.py has changed: python -m tests.docs.tables"
+    assert filled(PAGE) == PAGE, "settings/ has changed: python -m tests.docs.tables"
     assert attrs.fields(Settings).tagfilter.metadata["text"].rstrip(".") in " ".join(PAGE.split())
 
 
