@@ -43,7 +43,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(told, indent=1))
     print("\n" + "\n".join(table(told)), flush=True)
-    return any(verdict.violations for verdict in verdicts.values())
+    return any(verdict.violations for verdict in verdicts.values()) or bool(done.tracebacks)
 
 
 if __name__ == "__main__":

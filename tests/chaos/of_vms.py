@@ -30,14 +30,14 @@ def given_once(case: Case, verdict: Verdict) -> None:
     for vm, count in Counter(claim.vm for claim in case.claims).items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
     for claim in case.claims:
-        back = [event for event in case.story.happened(claim.vm, What.RETURNED) if moment(event) >= claim.since]
+        back = [event for event in case.after(claim) if event.what is What.RETURNED]
         verdict.hold(not back, f"{claim.vm} went back to ready while client {claim.client} had it")
 
 
 def kept(case: Case, verdict: Verdict) -> None:
     """What a client holds is completed for a good reason only, and is at the provider until then."""
     for claim in case.claims:
-        ends = [event for event in case.story.happened(claim.vm, What.COMPLETED) if moment(event) >= claim.since]
+        ends = [event for event in case.after(claim) if event.what is What.COMPLETED]
         for event in ends:
             good = _may_end(case, claim, event.why, moment(event))
             verdict.hold(good, f"{claim.vm} was completed while client {claim.client} had it: {event.why}")

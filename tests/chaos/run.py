@@ -1,6 +1,7 @@
 """One run: the processes, the clients and the tormentor for a while, then quiet, then the evidence."""
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,9 @@ SETTLES = 75.0
 """Seconds that filling up again may take: a clone whose outcome nobody knows is waited for for 30 s alone."""
 
 CLIENTS = 6
+TRACEBACK = re.compile(r"[^\n]*\nTraceback .*?(?=\n\[\d{4}-|\Z)|[^\n]*Unhandled[^\n]*", re.DOTALL)
+"""A failure in a log: the line that leads to it, and all lines until the next that has a time."""
+
 EVERY = 0.25
 """Seconds between two samples."""
 
@@ -114,9 +118,9 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _tracebacks(stage: Stage) -> list[str]:
+    """What a process logged of failures that nobody expects: each from the line before it to its end."""
     return [
-        f"{name}: {line}"
+        f"{name}: {found[0]}"
         for name, service in stage.services.items()
-        for line in service.said.splitlines()
-        if "Traceback" in line or "Unhandled" in line
+        for found in re.finditer(TRACEBACK, service.said)
     ]

@@ -148,3 +148,17 @@ def test_what_is_allowed_is_not_told() -> None:
     assert told(forged(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
         FULL_AGAIN
     }, "what came back is one more than the pool's size"
+
+
+def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_other_way_round() -> None:
+    given = next(each for each in EVENTS if each.more.get("checkout_id") == "two")
+    moment = given.id.partition("-")[0]
+    unheard = attrs.evolve(given, more={"checkout_id": "unheard"})
+    back = attrs.evolve(given, id=f"{moment}-1", what=What.RETURNED, more={})
+    then = attrs.evolve(given, id=f"{moment}-2")
+    events = [each for old in EVENTS for each in ((unheard, back, then) if old is given else (old,))]
+    lost = asked(29.9, Verb.CHECKOUT, None, wanted={POOL: 1})
+    assert told(forged(events=events, operations=[*OPERATIONS, lost])) == {}
+    both = (given, attrs.evolve(back, id=f"{moment}-1"))
+    events = [each for old in EVENTS for each in (both if old is given else (old,))]
+    assert ONE_CLIENT in told(forged(events=events))

@@ -9,6 +9,7 @@ from tests.chaos.claims import Claim, claims_of
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import Operation
 from tests.chaos.story import Story, moment, story_of
+from vmpooler.domain.events import Event, What
 
 SPREAD = 0.01
 """Seconds by which two clocks of one machine may differ, cut off as each is."""
@@ -49,6 +50,14 @@ class Case:
     def asked_of(self, vm: str) -> Sequence[Operation]:
         """What clients asked to be done to a VM."""
         return self.asked.get(vm, ())
+
+    def after(self, claim: Claim) -> Sequence[Event]:
+        """What happened to a VM after it was given to a client, in Redis's order: a moment may have many events."""
+        events = self.story.of.get(claim.vm, [])
+        for number, event in enumerate(events):
+            if event.what is What.CHECKOUT and event.more["checkout_id"] == claim.checkout_id:
+                return events[number + 1 :]
+        return [event for event in events if moment(event) >= claim.since]
 
     def record(self, vm: str) -> Mapping[str, str]:
         """What Redis has of a VM at the end."""

@@ -82,7 +82,11 @@ def _endured(text: str) -> Figures:
     names = ("operations", "answers", "VMs given", "events", "torments", "full again after", "takeovers")
     return {name: found[name] for name in names} | {
         "checks": _by_number((each["invariant"], each["checks"]) for each in found["invariants"]),
-        "violations": [violation for each in found["invariants"] for violation in each["violations"]],
+        "violations": [
+            f"invariant {each['invariant']}: {violation}"
+            for each in found["invariants"]
+            for violation in each["violations"]
+        ],
     }
 
 
