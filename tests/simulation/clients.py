@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -192,6 +192,10 @@ class Conversation(StringTransport):
         if found and not self.complete and len(body) >= _length(head):
             self.complete = True
             self._clients.stage.steps.append(Answer(self))
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """The same, in pieces."""
+        self.write(b"".join(data))
 
     def end(self) -> None:
         """It is over, because its process is gone."""
