@@ -50,7 +50,7 @@ class Ending:
             return False
         if any(self._ask("EXISTS", keys.tasks(pool.name)) for pool in self._pools()):
             return False
-        if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind):
+        if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind) or self._unknown():
             return False
         return self._explained() and not self._unheard_of()
 
@@ -59,14 +59,15 @@ class Ending:
         sizes = {pool.name: pool.size for pool in self._pools()}
         where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
         unheard = self._unheard_of()
-        return f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}; no client knows: {unheard}"
+        there = f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}"
+        return f"{there}; no client knows: {unheard}; nobody knows: {self._unknown()}"
 
     def check(self) -> None:
         """Judge everything. Raises Violation."""
         self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
-        for vm, guest in self._schedule.provider.vms().items():
+        for vm in self._schedule.provider.vms():
             told = f"nobody knows {vm}, which is ours"
-            self._tally.hold(ACCOUNTED, guest.stamp is None or vm in self._judge.expected, partial(str, told))
+            self._tally.hold(ACCOUNTED, vm not in self._unknown(), partial(str, told))
         for asking in self._schedule.clients.askings:
             if asking.succeeded:
                 self._kept(asking)
@@ -138,6 +139,11 @@ class Ending:
             name: (told, record.get(name)) for name, told in replayed.items() if not same(record.get(name), told)
         }
         self._tally.hold(ONE_EVENT, not differs, lambda: f"the record of {vm} differs from its events: {differs}")
+
+    def _unknown(self) -> list[str]:
+        """The VMs of ours that no manager has come upon yet."""
+        vms = self._schedule.provider.vms().items()
+        return [vm for vm, guest in vms if guest.stamp is not None and vm not in self._judge.expected]
 
     def _explained(self) -> bool:
         """Whether what is discovered is foreign, or held back by the mass guard."""

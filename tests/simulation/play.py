@@ -153,7 +153,7 @@ def told(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> 
 def difference(first: Sequence[Entry], second: Sequence[Entry]) -> str:
     """Where two traces differ, in words; empty when they do not."""
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
-        if one != other:
+        if repr(one) != repr(other):  # errors are alike when they say the same
             return f"differs at step {number}: {one} then, {other} now"
     if len(first) != len(second):
         return f"{len(first)} steps then, {len(second)} now"
