@@ -26,7 +26,7 @@ run: $(VENV)/.has-embedded  ## start the service on simulated pools; ARGS="--por
 	@$(if $(EMBEDDED),,echo "$(NO_REDIS)";) exec $(BIN)/twistd -n --pidfile= vmpooler --demo $(ARGS)
 
 test: $(VENV)/.has-embedded $(VENV)/.has-test  ## run every test whose parts are there; ARGS="-k checkout" for some
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, types, imports, and whether the documents are true
 	$(BIN)/ruff check

@@ -17,7 +17,7 @@ from vmpooler.embedded.program import guarded
 
 pytestmark = pytest.mark.needs("vcsim")
 
-SECONDS = 45
+SECONDS = 25
 LONGEST = 400
 """Seconds of torments; and after which a run, of which a quarter or less is to be expected, is given up."""
 

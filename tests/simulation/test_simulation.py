@@ -32,7 +32,7 @@ from vmpooler.settings import Settings
 from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
 
-SCHEDULES = 240
+SCHEDULES = 120
 """How many CI plays here; ``python -m tests.simulation`` plays as many as there is time for."""
 
 ENOUGH = 300
