@@ -15,12 +15,15 @@ PIECE = 300.0
 SHORT = (40.0, 60.0)
 """Seconds of the simulation and of the chaos in a short run."""
 
+BRIEF = (15.0, 20.0)
+"""The same where all tests were run just before, with the model and other schedules and torments among them."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; 1 when something was found."""
     options = _options(arguments)
     try:
-        found = _soak(60 * options.soak, options.seed) if options.soak else _prove(options.seed, keep=options.keep)
+        found = _soak(60 * options.soak, options.seed) if options.soak else _prove(options)
     except PartFailed as error:
         print(f"\nNot proven: {error}")
         return 1
@@ -34,16 +37,19 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.proof", description=__doc__)
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="simulation and chaos side by side for so long")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the first schedule and the chaos")
+    parser.add_argument("--brief", action="store_true", help="a short run after make test: less of all, and no model")
     parser.add_argument("--keep", action="store_true", help="write a short run into docs/proof.md, as a soak is")
     return parser.parse_args(arguments)
 
 
-def _prove(seed: int, *, keep: bool) -> ledger.Figures:
+def _prove(options: argparse.Namespace) -> ledger.Figures:
     """All parts, shortly."""
     began = time.monotonic()
-    found = together([mutants(), model(), simulation(SHORT[0], seed), chaos(SHORT[1], seed)])
+    played, tormented = BRIEF if options.brief else SHORT
+    parts = [mutants(), simulation(played, options.seed), chaos(tormented, options.seed)]
+    found = together(parts if options.brief else [model(), *parts])
     found |= {"date": time.strftime("%Y-%m-%d"), "minutes": (time.monotonic() - began) / 60}
-    if keep:
+    if options.keep:
         _keep({"prove": found})
     return found
 
