@@ -9,6 +9,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from pyVmomi import vim, vmodl
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -48,7 +49,7 @@ def failure(error: Exception, what: str) -> ProviderError:
         return Failed(text, error)
     if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError):
         return Away(text)
-    if not isinstance(error, OSError | HTTPException | ExpatError):
+    if not isinstance(error, OSError | HTTPException | ExpatError | CancelledError):  # who waited has given up
         log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)
     return Doubtful(text)
 

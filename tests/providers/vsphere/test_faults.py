@@ -1,0 +1,20 @@
+"""What an error of a call means for what was asked."""
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.logger import LogEvent, formatEvent
+
+from vmpooler.providers.vsphere.faults import Doubtful, failure
+
+
+@pytest.mark.parametrize("error", [CancelledError(), TimeoutError("timed out"), ConnectionResetError()])
+def test_who_waits_no_longer_does_not_know_the_outcome_and_that_is_no_defect(
+    error: Exception, logged: list[LogEvent]
+) -> None:
+    assert isinstance(failure(error, "the logout"), Doubtful)
+    assert not logged
+
+
+def test_an_answer_that_nobody_expects_is_told_with_its_traceback(logged_errors: list[LogEvent]) -> None:
+    assert isinstance(failure(KeyError("x"), "the clone"), Doubtful)
+    assert formatEvent(logged_errors.pop()) == "[!] the clone: an answer that was not expected"
