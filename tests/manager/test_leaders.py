@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from twisted.logger import LogEvent
 
@@ -16,6 +17,8 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.lease import HOLDS, leader
+from vmpooler.store.queues import Queues
+from vmpooler.store.scripts import Script
 
 SLOW = "createdisk_max_time: 10, revertsnapshot_max_time: 10"
 TAKEOVER = 5
@@ -94,7 +97,7 @@ async def test_a_clone_that_was_written_down_and_never_ordered_gives_its_place_b
     async with a_world(store, config="task_limit: 1") as world:
         await world.advance(minutes=1)
         await world.begin()
-        await world.processes[0].manager._term._queues.begin_clone("debian", "vm-never", 9, world.clock.seconds())  # type: ignore[union-attr]
+        await Queues(world.store, world.settings).begin_clone("debian", "vm-never", 9, world.clock.seconds())
         world.processes[0].kill()
         await world.checkout(debian=1)
         await world.advance(20)
@@ -191,19 +194,16 @@ async def test_what_a_client_did_after_its_revert_is_not_undone_by_an_old_leader
 def pausing_after(world: World, script: str, process: Process | None = None) -> Iterator[None]:
     """Pause a process, the first, as soon as Redis has carried out that script, before it hears of it."""
     process = process or world.processes[0]
-    run = world.store.run
 
-    async def run_and_pause(each: object, *args: object) -> object:
-        answer = await run(each, *args)  # type: ignore[arg-type]
-        if each.name == script and (script != "take_lease" or answer[1] == 0):  # type: ignore[attr-defined]
+    def pause(each: Script, reply: Any) -> None:
+        if each.name == script and (script != "take_lease" or reply[1] == 0):
             process.pause()
-        return answer
 
-    world.store.run = run_and_pause  # type: ignore[method-assign, assignment]
+    before, world.counted.ran = world.counted.ran, pause
     try:
         yield
     finally:
-        world.store.run = run  # type: ignore[method-assign]
+        world.counted.ran = before
 
 
 async def test_a_disk_that_an_old_leader_has_added_is_added_once_and_told_once(store: Connection) -> None:

@@ -1,7 +1,7 @@
 """A manager with everything real but time: a real Redis, the simulated hypervisor, and a clock that a story turns."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,17 +36,21 @@ MORNING = 1_800_000_000.0
 
 
 class Counted:
-    """A connection that knows how many commands are under way."""
+    """A connection that knows how many commands are under way. ``ran`` is told of each script that Redis has carried
+    out, before anybody else."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.under_way = 0
+        self.ran: Callable[[Script, Any], object] = lambda script, reply: None
 
     async def call(self, *args: Any) -> Any:
         return await self._count(self._connection.call(*args))
 
-    async def run(self, *args: Any) -> Any:
-        return await self._count(self._connection.run(*args))
+    async def run(self, script: Script, *args: Any) -> Any:
+        reply = await self._count(self._connection.run(script, *args))
+        self.ran(script, reply)
+        return reply
 
     async def _count(self, work: Any) -> Any:
         self.under_way += 1
@@ -73,8 +77,8 @@ class World:
         self.clock = Clock()
         self.clock.rightNow = MORNING
         self.real = connection
-        self._counted = Counted(connection)
-        self.store = cast(Connection, self._counted)
+        self.counted = Counted(connection)
+        self.store = cast(Connection, self.counted)
         self.settings = load(yaml, environ={}, base=Path()).settings
         self.chance = random.Random(7)
         self.events: list[Event] = []
@@ -148,7 +152,7 @@ class World:
         quiet = 0
         while quiet < 2:
             await deferLater(reactor, 0)
-            if self._counted.under_way or not await self._heard_all():
+            if self.counted.under_way or not await self._heard_all():
                 quiet = 0
             else:
                 quiet += 1

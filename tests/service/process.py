@@ -81,6 +81,11 @@ def processes(directory: Path) -> dict[int, str]:
     return found
 
 
+def _hear_control_c() -> None:
+    """What is started in the background of a script ignores it, and so would all that come of that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Service(Books):
     """A service with this configuration in a folder, ``directory`` or one that ends with it.
 
@@ -130,7 +135,9 @@ class Service(Books):
         command = guarded([sys.executable, TWISTD, *options, "vmpooler", *self._options, *listen])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VMPOOLER")}
         with self.output.open("ab") as output:
-            self.process = subprocess.Popen(command, cwd=self.directory, env=environ, stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                command, cwd=self.directory, env=environ, stdout=output, stderr=output, preexec_fn=_hear_control_c
+            )
         return self.process
 
     def start(self) -> None:
