@@ -7,14 +7,15 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
@@ -23,6 +24,7 @@ from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.domain.names import random_name
 from vmpooler.embedded import EmbeddedRedis
+from vmpooler.ending import DRAIN, End, Ending
 from vmpooler.log import Lines, LogFile
 from vmpooler.managing import Managing
 from vmpooler.options import UP, Options, check, configuration
@@ -43,17 +45,8 @@ EMBEDDED = "embedded"
 PATIENCE = 3.0
 """Seconds that clients wait during a start; then the API answers, though it may be that Redis is away."""
 
-DRAIN = 10.0
-"""Seconds that what is in flight may take to end after SIGTERM."""
-
-MOMENT = 0.3
-"""Seconds after which it is told what the end waits for."""
-
 SPARE_FILES = 1000
 """Files that a process may open beside the connections of clients."""
-
-MARGIN = 0.5
-"""Seconds that it may take to give up what did not end in time."""
 
 
 def makeService(options: Options) -> IService:
@@ -158,7 +151,6 @@ class Vmpooler(Service):
             if patience.active():
                 patience.cancel()
         self._open()
-        gc.freeze()  # what is here now stays: to look it through again takes up to 0.1 s, in which nobody is answered
 
     def _introduce(self) -> None:
         redis = f"an embedded Redis in {self._settings.general.state_directory}"
@@ -179,6 +171,7 @@ class Vmpooler(Service):
         self._events.start()
         if self._managing is not None:
             await self._managing.start()
+        gc.freeze()  # what is here now stays: to look it through again takes up to 0.1 s, in which nobody is answered
 
     async def _reach_redis(self, connection: Connection) -> None:
         """Return when Redis answers there. Raises StartError when it is too old."""
@@ -220,46 +213,30 @@ class Vmpooler(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
+        ending = Ending(self._reactor)
         for port in (self._port, self._health):
-            await self._step("closing the port", port.close)
-        await self._drain()
+            await ending.step("closing the port", port.close)
+        await ending.all(self._in_flight())
         self._events.stop()
-        if (managing := self._managing) is not None:
-            await self._step("leaving Graphite", managing.leave)
-        await self._step("leaving the event stream", self._blocking.close)
-        await self._step("leaving Redis", self._connection.close)
-        if (embedded := self._embedded) is not None:
-            await self._step("ending Redis", embedded.stop)
+        if self._managing is not None:
+            await ending.step("leaving Graphite", self._managing.leave)
+        await ending.step("leaving the event stream", self._blocking.close)
+        await ending.step("leaving Redis", self._connection.close)
+        if self._embedded is not None:
+            await ending.step("ending Redis", self._embedded.stop)
         if self._worker is None:
             self.log.info("[*] stopped")
 
-    async def _drain(self) -> None:
-        """Finish what is in flight, of clients and of VMs at the same time."""
-        ends: dict[str, Deferred[Any]] = {}
-        if (api := self._api) is not None:
-            ends["the answers to clients"] = self._step("answering clients", lambda: api.drained(DRAIN))
-        if (workers := self._workers) is not None:
-            ends["the workers"] = self._step("ending the workers", lambda: workers.stop(DRAIN))
-        if (managing := self._managing) is not None:
-            ends["work on VMs"] = self._step("ending the work on VMs", lambda: managing.stop(DRAIN))
-        telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
-        await gatherResults(ends.values())
-        if telling.active():
-            telling.cancel()
-
-    def _tell_waits(self, ends: Mapping[str, Deferred[Any]]) -> None:
-        waits = " and ".join(what for what, end in ends.items() if not end.called)
-        self.log.info("[*] stopping: waits up to {most:g} s for {what}", most=DRAIN, what=waits)
-
-    def _step(self, what: str, end: Callable[[], Any]) -> Deferred[Any]:
-        """One step of the end. One that fails or takes too long is told, and the next is done all the same."""
-        return maybeDeferred(end).addTimeout(DRAIN + MARGIN, self._reactor).addErrback(self._not_ended, what)
-
-    def _not_ended(self, failure: Failure, what: str) -> None:
-        if failure.check(TimeoutError):
-            self.log.warn("[!] stopping: {what} took too long", what=what)
-        else:
-            self.log.failure("[!] stopping: {what} failed", failure, what=what)
+    def _in_flight(self) -> dict[str, tuple[str, End]]:
+        """What is to be finished, of clients and of VMs."""
+        parts: dict[str, tuple[str, End]] = {}
+        if self._api is not None:
+            parts["the answers to clients"] = "answering clients", partial(self._api.drained, DRAIN)
+        if self._workers is not None:
+            parts["the workers"] = "ending the workers", partial(self._workers.stop, DRAIN)
+        if self._managing is not None:
+            parts["work on VMs"] = "ending the work on VMs", partial(self._managing.stop, DRAIN)
+        return parts
 
 
 def _listening(options: Options, reactor: Any) -> Any:
