@@ -67,7 +67,7 @@ CHANGES: dict[str, Deed] = {
     "forget": lambda me: me.queues.forget(POOL, "completed", 1, NOW),
     "look": lambda me: look(me.store, POOL, 24),
     "mend": lambda me: me.queues.mend(POOL, "ready", Queue.READY, NOW + 1),
-    "miss": lambda me: me.queues.miss(POOL, "running", True, NOW),
+    "miss": lambda me: me.queues.miss(POOL, "running", Queue.RUNNING, True, NOW),
     "promote": lambda me: me.queues.promote(POOL, "pending", "", 1, NOW),
     "recount": lambda me: me.queues.recount([]),
     "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),

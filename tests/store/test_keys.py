@@ -64,7 +64,7 @@ async def whole_lives(store: Connection) -> None:
     await queues.forget("debian", "gone", 1, NOW)
     await queues.fail("debian", "stuck", "why", NOW)
     await make_running(store, "lost")
-    await queues.miss("debian", "lost", True, NOW)
+    await queues.miss("debian", "lost", Queue.RUNNING, True, NOW)
     await make_ready(store, "given", "back")
     await store.call("HSET", keys.token("t"), "user", "ann")
     for checkout_id in ("id1", "id2"):

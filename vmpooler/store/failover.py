@@ -70,6 +70,7 @@ class Failover:
     def __init__(self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST) -> None:
         self._pools = [pool.name for pool in settings.pools]
         self._kept = settings.general.events_max
+        self._lifetime = settings.general.vm_lifetime
         self._may_lose = settings.redis.wait_replicas == 0
         self._who = who
         self._longest = longest
@@ -141,7 +142,7 @@ class Failover:
         shared = (keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.UNCERTAIN, keys.CLONING)
         queues = [keys.queue(queue, pool) for pool in self._pools for queue in (Queue.PENDING, Queue.READY)]
         may_lose = "1" if self._may_lose else ""
-        args = (times.text(now), self._who, FORGOTTEN, COMES_TO_LIGHT, may_lose)
+        args = (times.text(now), self._who, FORGOTTEN, COMES_TO_LIGHT, may_lose, self._lifetime)
         transitions = Transitions(caller, self._kept, "failover")
         missing: list[str] = await transitions.run("present", "", "", now, (*shared, *queues), (*args, *self._pools))
         return missing
