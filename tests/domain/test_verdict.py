@@ -258,20 +258,21 @@ def test_a_running_vm_ends_with_its_lifetime_whatever_its_guest_does(guest: Gues
 
 
 def test_a_running_vm_without_a_lifetime_never_ends() -> None:
-    assert judged(RUNNING, checkout=0.0) is None
+    assert judged(RUNNING, stamped(Holder("", since=0.0)), checkout=0.0) is None
 
 
 def test_a_running_vm_does_not_go_stale() -> None:
-    assert judged(RUNNING, checkout=NOW, ready=0.0) is None
+    assert judged(RUNNING, stamped(Holder("", since=NOW)), checkout=NOW, ready=0.0) is None
 
 
 def test_a_running_vm_without_a_time_of_checkout_gets_one() -> None:
     assert judged(RUNNING, lifetime=1.0) == Mend("vm", RUNNING)
 
 
-@pytest.mark.parametrize("guest", [attrs.evolve(UP, powered_on=False), attrs.evolve(UP, hostname="mine")])
-def test_what_a_client_does_with_its_vm_is_its_own_affair(guest: Guest) -> None:
-    assert judged(RUNNING, guest, checkout=NOW - HOUR, lifetime=2.0) is None
+@pytest.mark.parametrize("meddled", [{"powered_on": False}, {"hostname": "mine"}])
+def test_what_a_client_does_with_its_vm_is_its_own_affair(meddled: Any) -> None:
+    mine = stamped(Holder("", since=NOW - HOUR, until=NOW + HOUR))
+    assert judged(RUNNING, attrs.evolve(mine, **meddled), checkout=NOW - HOUR, lifetime=2.0) is None
 
 
 def test_a_missing_running_vm_is_noted_then_given_its_grace_then_sought_but_not_completed() -> None:
