@@ -35,6 +35,7 @@ PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that process
 PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign of life (epoch, Redis's clock)
 AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a fail-over and have not come since
 BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
+VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since this Redis came
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
 
 
