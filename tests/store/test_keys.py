@@ -102,9 +102,10 @@ async def fail_overs(store: Connection) -> None:
         await process.arrive(store, print)
         await store.call("SET", keys.PRIMARY, "another than before")
         await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
-        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
         await store.run(load("arrive"), known, ("this", 10, past))
     await store.call("ZADD", keys.PROCESSES, 1, "one")
+    assert await queues_of(store).verify("debian", "this")
 
 
 def documented() -> list[str]:

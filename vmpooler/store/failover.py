@@ -105,7 +105,7 @@ class Failover:
         """Return when everybody may use a wire to this Redis. Raises StoreAway, or StoreFault."""
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         redis = found[1] if found else ""
-        touched = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        touched = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
         if await wire.run(load("arrive"), touched, (redis, DEAD, self._longest)):
             self.log.warn("[!] this Redis is another than before, or was started anew: it may lack what came last")
         async with self._turn:
