@@ -35,6 +35,7 @@ class Work:
     queues: Queues
     requests: Tasks
     clock: IReactorTime
+    wall: Callable[[], float]
     wake_after: Callable[[float], None]
     assured: Callable[[], Awaitable[None]]
     bearing: Bearing
@@ -47,11 +48,10 @@ class Work:
             await self._make(name)
         except (ProviderError, DeferTimeout) as error:
             why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
-            await self.queues.fail(pool, keys.CLONES, why, self.clock.seconds())
-            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.clock.seconds())
+            await self.queues.fail(pool, keys.CLONES, why, self.wall())
+            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.wall())
         else:
-            now = self.clock.seconds()
-            await self.queues.end_clone(pool, name, now - start, now)
+            await self.queues.end_clone(pool, name, self.clock.seconds() - start, self.wall())
 
     async def _make(self, name: str) -> None:
         """Have the provider make a VM, and note how that is borne."""
@@ -76,11 +76,11 @@ class Work:
                 self.wake_after(UNANSWERED)
                 return
             why = f"marked as 'failed' after {pool.timeout:g} minutes: {error}"
-            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.clock.seconds())
+            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.wall())
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
+            now = self.wall()
             seconds = None if vm.ordered is None else now - vm.ordered
             await self.queues.promote(pool.name, vm.name, guest.address, seconds, now)
 
@@ -90,11 +90,11 @@ class Work:
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
             why = f"is unreachable: {error}"
-            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.clock.seconds())
+            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.wall())
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            await self.queues.check(vm.name, self.clock.seconds())
+            await self.queues.check(vm.name, self.wall())
 
     async def destroy(self, vm: Vm) -> None:
         """Destroy a completed VM and forget it."""
@@ -105,8 +105,7 @@ class Work:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
-            await self.queues.forget(self.pool.name, vm.name, now - start, now)
+            await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
 
     async def seek(self, vm: Vm) -> None:
         """Complete a running VM that the provider has nowhere. One that it has elsewhere is sought ever more rarely."""
@@ -115,7 +114,7 @@ class Work:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
+            now = self.wall()
             if guest is None:
                 await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, "is nowhere to be found", now)
             else:
@@ -125,7 +124,7 @@ class Work:
         """Do what a client asked for."""
         pool, provider = self.pool, self.provider
         if task.kind is Kind.DISK and not gigabytes(task.argument):
-            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
+            await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
             return
         await self.assured()
         try:
@@ -137,9 +136,9 @@ class Work:
                 case Kind.REVERT:
                     await provider.revert(pool, task.vm, task.argument)
         except ProviderError as error:
-            await self.requests.fail(pool.name, task, str(error), self.clock.seconds())
+            await self.requests.fail(pool.name, task, str(error), self.wall())
         else:
-            await self.requests.finish(pool.name, task, self.clock.seconds())
+            await self.requests.finish(pool.name, task, self.wall())
 
     async def stamp_owner(self, vm: Vm, owner: str) -> None:
         """Have the provider note who has a VM."""
@@ -150,4 +149,4 @@ class Work:
             await self._provider_failed(vm, error)
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
-        await self.queues.fail(self.pool.name, vm.name, str(error), self.clock.seconds())
+        await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())
