@@ -81,7 +81,7 @@ async def test_a_stop_writes_what_the_next_turn_would_have(file: Path) -> None:
 async def test_who_may_not_order_leaves_the_file_to_another_and_writes_when_it_may_again(file: Path) -> None:
     may_order = [True]
     old = DummyCase(filename=str(file))
-    dummy = DummyProvider(old.settings, old.clock, random.Random(1), may_order=may_order.pop)
+    dummy = DummyProvider(old.settings, old.clock, old.clock.seconds, random.Random(1), may_order=may_order.pop)
     await dummy.start()
     dummy.plant("alpha", "one", stamped=True)
     may_order += [False]

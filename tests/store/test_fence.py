@@ -76,7 +76,7 @@ CHANGES: dict[str, Deed] = {
     "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),
     "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, Taken(NOW, "1-0")),
     "settle": lambda me: me.queues.settle(POOL, "twice", Queue.RUNNING, [Queue.PENDING], NOW),
-    "stamp": lambda me: me.queues.stamp(POOL, "running", "running", NOW),
+    "stamp": lambda me: me.queues.stamp(POOL, "running", "id", NOW),
     "verify": lambda me: me.queues.verify(POOL, "this Redis"),
 }
 """What a manager changes, by script: each as it would change something in what :func:`everything` makes."""

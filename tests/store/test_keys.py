@@ -97,7 +97,7 @@ async def whole_lives(store: Connection) -> None:
 
 async def fail_overs(store: Connection) -> None:
     """One that somebody did not survive, and one that is not over."""
-    process = Failover(settings(), "one", clock)
+    process = Failover(settings(), "one", clock, clock.seconds)
     for past in ("-inf", "+inf"):
         await process.arrive(store, print)
         await store.call("SET", keys.PRIMARY, "another than before")

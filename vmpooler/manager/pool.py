@@ -1,6 +1,6 @@
 """One pool's round: look, plan, perform."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -49,6 +49,7 @@ class PoolRound:
     tasks: WorkInFlight
     work: Work
     clock: IReactorTime
+    wall: Callable[[], float]
     choice: Choice
     prefix: str
     lifetime: float
@@ -183,7 +184,7 @@ class PoolRound:
                     return
 
     def _now(self) -> float:
-        return self.clock.seconds()
+        return self.wall()
 
 
 def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:

@@ -67,7 +67,9 @@ class Failover:
 
     log = Logger()
 
-    def __init__(self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST) -> None:
+    def __init__(
+        self, settings: Settings, who: str, clock: IReactorTime, wall: Callable[[], float], longest: float = LONGEST
+    ) -> None:
         self._pools = [pool.name for pool in settings.pools]
         self._kept = settings.general.events_max
         self._lifetime = settings.general.vm_lifetime
@@ -75,6 +77,7 @@ class Failover:
         self._who = who
         self._longest = longest
         self._clock = clock
+        self._wall = wall
         self._promises = Promises(clock)
         self._known_to = ""
         self._turn = DeferredLock()
@@ -138,7 +141,7 @@ class Failover:
 
     async def _present(self, caller: Caller) -> list[str]:
         """Show that this process lives, and is here; those that are waited for."""
-        now = self._clock.seconds()
+        now = self._wall()
         shared = (keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.UNCERTAIN, keys.CLONING)
         queues = [keys.queue(queue, pool) for pool in self._pools for queue in (Queue.PENDING, Queue.READY)]
         may_lose = "1" if self._may_lose else ""

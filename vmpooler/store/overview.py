@@ -56,7 +56,7 @@ class Overviews:
 
     async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:
         """The day's figures; their means may be some seconds old while there are new ones all the time."""
-        fresh = day == self._today_of and now < self._read_at + FIGURES_EVERY
+        fresh = day == self._today_of and 0 <= now - self._read_at < FIGURES_EVERY
         if of != self._of and not fresh:
             clones, boots = [await self._mean(key(day)) for key in (keys.clone_times, keys.boot_times)]
             self._of, self._read_at = of, now

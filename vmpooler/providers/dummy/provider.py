@@ -22,23 +22,24 @@ from vmpooler.settings import Dummy, Pool
 class DummyProvider:
     """A provider of imaginary VMs.
 
-    ``clock`` tells seconds since the epoch. What was ordered is recorded at once with the moment when it is done: it
-    goes on when the caller cancels, when the provider stops (callers then get ProviderError) and, with a ``filename``,
-    when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The file is not written unless ``may_order``
-    says so: what is ordered by a process that may not order has never been.
+    ``wall`` is the moment (epoch) at its start; from then on it counts by ``clock``. What was ordered is recorded at
+    once with the moment when it is done: it goes on when the caller cancels, when the provider stops (callers then get
+    ProviderError) and, with a ``filename``, when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The
+    file is not written unless ``may_order`` says so: what is ordered by a process that may not order has never been.
     """
 
     def __init__(
         self,
         settings: Dummy,
         clock: IReactorTime,
+        wall: Callable[[], float],
         chance: random.Random,
         reactor: IReactorTime | None = None,
         may_order: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._fate = Fate(settings, chance)
-        self._world = World(clock, Memory(Path(settings.filename), may_order) if settings.filename else None)
+        self._world = World(clock, wall, Memory(Path(settings.filename), may_order) if settings.filename else None)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None

@@ -47,6 +47,7 @@ class VsphereProvider:
         general: General,
         pools: Iterable[Pool],
         reactor: Any,
+        wall: Callable[[], float],
         chance: random.Random,
         may_order: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -62,7 +63,7 @@ class VsphereProvider:
         self._targets = targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
         self._deltas = Deltas(self._calls)
         deltas = self._deltas if general.create_template_delta_disks else None
-        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor)
+        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor, wall)
         self._vms = Vms(self._watch, self._calls, self._clones, settings.max_changes)
         self._destructions = Destructions(
             self._watch, self._calls, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
