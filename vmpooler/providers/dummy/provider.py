@@ -163,6 +163,10 @@ class DummyProvider:
         """Somebody else destroys a VM, at once."""
         self._world.remove(self._existing(name), f"{name} has vanished")
 
+    def come_back(self, vm: Vm) -> None:
+        """A VM that had vanished is there again, as it was: its host was away."""
+        self._meddle(vm)
+
     def switch_off(self, name: str) -> None:
         """Somebody else switches a VM off."""
         self._meddle(attrs.evolve(self._existing(name), powered_on=False))
