@@ -78,7 +78,7 @@ class Ending:
             events.setdefault(event.vm, []).append(event)
         for vm, mine in events.items():
             if vm:
-                self._replayed(vm, [event for event in mine if event.what is not What.RECOVERED])  # that is its pool's
+                self._replayed(vm, mine)
 
     def _kept(self, asking: Asking) -> None:
         """What was answered with 2xx has happened, and has not been undone."""

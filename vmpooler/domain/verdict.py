@@ -9,21 +9,26 @@ from vmpooler.domain.actions import (
     Explain,
     Mend,
     Miss,
+    PowerOn,
     Probe,
+    Recover,
     Release,
     Seek,
     Settle,
     StampOwner,
+    StaysOff,
     VmAction,
     Welcome,
 )
+from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
-"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory."""
+"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory; and after its end,
+or after it was switched on, in which a VM may still be off: a vCenter switches it on in a task of its own."""
 
 
 @attrs.frozen
@@ -47,8 +52,22 @@ class Case:
 def fate(case: Case) -> VmAction | None:
     """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
     action = _judged(case)
-    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
+    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | PowerOn | Seek | StampOwner | Destroy)
     return None if waits else action
+
+
+def in_doubt_since(vm: Vm, now: float) -> float | None:
+    """When a look at a VM failed first, without one that succeeded since; None where none did, or where the row of
+    looks was broken off. See Note [When a look that failed is believed]."""
+    if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
+        return None
+    well = max(filter(None, (vm.ordered, vm.ready, vm.checked)), default=0.0)
+    return vm.doubted if vm.doubted > well else None
+
+
+def is_misnamed(guest: Guest, name: str) -> bool:
+    """Whether a guest reports a host name that is not its VM's; one that reports none may yet do."""
+    return bool(guest.hostname) and not is_called(guest.hostname, name)
 
 
 def _judged(case: Case) -> VmAction | None:
@@ -84,7 +103,12 @@ def _pending(case: Case) -> VmAction | None:
     if guest is None and case.older(vm.ordered, CLONE_SETTLES):
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
-        return Probe(vm.name, last=late)
+        return Probe(vm.name, last=late, since=in_doubt_since(vm, case.now) if late else None)
+    if guest and not (late or guest.powered_on or guest.cloning or case.cloning):
+        if vm.powered is None and case.older(vm.ordered + vm.clone_seconds, CLONE_SETTLES):
+            return PowerOn(vm.name)
+        if case.older(vm.powered, CLONE_SETTLES):
+            return StaysOff(vm.name, f"is switched off again after it was switched on{_whereabouts(guest, case.now)}")
     if late:
         seen = f"{_pending_trouble(guest)}{_whereabouts(guest, case.now)}"
         return Complete(vm.name, vm.queue, f"marked as 'failed' after {case.pool.timeout:g} minutes: {seen}")
@@ -114,19 +138,19 @@ def _ready(case: Case) -> VmAction | None:
     fresh = vm.ready if vm.ready is not None else vm.ordered
     if fresh is None:
         return Mend(vm.name, vm.queue)
-    why = None
+    why = ""
     if guest is None:
         why = "is missing from the inventory"
     elif pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
         why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
     elif not guest.powered_on:
         why = "appears to be powered off"
-    elif guest.hostname and not is_called(guest.hostname, vm.name):
-        why = f"has mismatched hostname '{guest.hostname}'"
-    if why:
+    if why or guest is None:
         return Complete(vm.name, vm.queue, why)
     checked = vm.checked if vm.checked is not None else fresh
-    return Check(vm.name) if case.older(checked, case.check_every) else _stamp(case)
+    since = in_doubt_since(vm, case.now)
+    due = since is not None or is_misnamed(guest, vm.name) or case.older(checked, case.check_every)
+    return Check(vm.name, since) if due else _stamp(case)
 
 
 def _running(case: Case) -> VmAction | None:
@@ -148,7 +172,9 @@ def _stamp(case: Case) -> VmAction | None:
     """The provider's note of who has a VM follows Redis's."""
     vm, guest = case.vm, case.guest
     behind = guest is not None and guest.stamp is not None and guest.stamp.owner != vm.owner
-    return StampOwner(vm.name, vm.owner) if behind else None
+    if behind:
+        return StampOwner(vm.name, vm.owner)
+    return Recover(vm.name) if vm.queue is Queue.RUNNING and vm.doubted is not None else None
 
 
 def _discovered(case: Case) -> VmAction | None:

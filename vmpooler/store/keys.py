@@ -136,3 +136,5 @@ def confirmed(pool: str) -> str:
 # What else than a VM can keep failing; no VM has such a name.
 CLONES = ":clone"
 INVENTORY = ":inventory"
+ANSWERS = ":answers"
+POWER = ":power"

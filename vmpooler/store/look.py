@@ -1,6 +1,7 @@
 """One look at what Redis has of a pool."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,8 @@ from vmpooler.store.scripts import load
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
 """The queues in the order of look.lua's reply."""
+
+NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 
 Row = Sequence[str]
 
@@ -75,7 +78,7 @@ def _vms(queues: Sequence[Sequence[Row]], troubles: Mapping[str, Trouble], defau
 
 def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], default: float) -> Vm:
     queue, *others = sorted((queue for queue, _ in places), key=PRECEDENCE.index)
-    name, clone, ready, check, checkout, life, user, active, since = places[0][1]
+    name, clone, ready, check, checkout, life, user, doubt, power_on, clone_time, active, since = places[0][1]
     trouble = troubles.get(name)
     return Vm(
         name=name,
@@ -88,9 +91,18 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         owner=(user or NOBODY) if queue is Queue.RUNNING else "",
         since=float(since) if since else None,
         retry_at=trouble.until if trouble else 0,
+        doubted=_number(doubt),
+        powered=_number(power_on),
+        clone_seconds=_number(clone_time) or 0.0,
+        troubled=trouble is not None,
         also=tuple(others),
         terms=(checkout, life),
     )
+
+
+def _number(text: str) -> float | None:
+    """The number that a field has; None for none, or for what is none."""
+    return float(text) if NUMBER.fullmatch(text) else None
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

@@ -125,7 +125,4 @@ class Vms:
 
 def _is_on(fault: Exception) -> bool:
     """Whether a VM was not switched on for being on."""
-    return (
-        isinstance(fault, vim.fault.InvalidPowerState)
-        and fault.existingState == vim.VirtualMachine.PowerState.poweredOn
-    )
+    return isinstance(fault, vim.fault.InvalidPowerState) and fault.existingState == "poweredOn"

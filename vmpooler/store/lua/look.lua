@@ -5,17 +5,18 @@
 --   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line,
 --   [14] what clients asked for
 --   ARGV[1] pool, [2] the prefix of records
--- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since
--- ('' where unknown); then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
+-- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, doubt, power_on,
+-- clone_time, active, since ('' where unknown); then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
 -- whether it is flagged, marked empty, in line (1 or 0); what clients asked for (JSON, ...).
 local reply = {}
 for queue = 1, 5 do
   local vms = {}
   for i, name in ipairs(redis.call('SMEMBERS', KEYS[queue])) do
-    local vm = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user')
-    vm[7] = redis.call('HGET', KEYS[6], name)
-    vm[8] = redis.call('HGET', KEYS[7], name)
-    for field = 1, 8 do vm[field] = vm[field] or '' end
+    local vm = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user', 'doubt',
+      'power_on', 'clone_time')
+    vm[10] = redis.call('HGET', KEYS[6], name)
+    vm[11] = redis.call('HGET', KEYS[7], name)
+    for field = 1, 11 do vm[field] = vm[field] or '' end
     table.insert(vm, 1, name)
     vms[i] = vm
   end
