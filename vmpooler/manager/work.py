@@ -29,8 +29,8 @@ class Work:
     """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
 
     ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
-    before every order to the provider. ``bearing`` is told of every clone, ``answers`` of every look at a guest whose
-    failure would have it completed; ``unsure`` is called when such a look failed, so that other guests are asked.
+    before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose failure
+    may complete it. ``unsure`` is called when such a look failed, so that other guests are looked at too.
     """
 
     pool: Pool
