@@ -53,14 +53,20 @@ PHRASES = {
 
 TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
 
-SUBJECTS = {":clone": "cloning", ":inventory": "the inventory", ":missing": "the inventory"}
+SUBJECTS = {
+    ":clone": "cloning",
+    ":inventory": "the inventory",
+    ":missing": "the inventory",
+    ":answers": "probing",
+    ":power": "switching VMs on",
+}
 
 
 def line(event: Event) -> str:
     """What an event says in the log. The marks are the original's: MANAGER-CONTRACT 1.7."""
     more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
     more["seconds"] = more["seconds"] or "?"
-    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the provider")
+    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")
     who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
     text = PHRASES[event.what].format(who=who, pool=event.pool, by=event.by, why=event.why, **more)
     return text.translate(ONE_LINE)

@@ -6,6 +6,7 @@ from tests.manager.world import World
 from vmpooler.domain import times
 from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 
@@ -91,15 +92,20 @@ async def test_a_ready_vm_that_is_no_longer_fresh_is_replaced(store: Connection)
         assert any("reached end of TTL after 60 minutes" in line for line in world.log())
 
 
-async def test_a_ready_vm_that_is_switched_off_or_renamed_is_never_handed_out(store: Connection) -> None:
+async def test_a_ready_vm_that_is_switched_off_is_replaced_at_once_and_one_renamed_by_its_second_look(
+    store: Connection,
+) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
         off, renamed, _ = sorted(await world.queue(Queue.READY))
         world.provider.switch_off(off)
         world.provider.rename(renamed, "another")
         await world.advance(seconds=0.1)
-        assert not {off, renamed} & await world.queue(Queue.READY)
+        assert off not in await world.queue(Queue.READY)
         assert any("appears to be powered off" in line for line in world.log(off))
+        assert renamed in await world.queue(Queue.READY)
+        await world.advance(seconds=SECOND_LOOK)
+        assert renamed not in await world.queue(Queue.READY)
         assert any("has mismatched hostname 'another'" in line for line in world.log(renamed))
         await world.advance(minutes=1)
         assert await world.counts() == {"ready": 3}

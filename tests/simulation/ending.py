@@ -88,7 +88,7 @@ class Ending:
             events.setdefault(event.vm, []).append(event)
         for vm, mine in events.items():
             if vm:
-                self._replayed(vm, [event for event in mine if event.what is not What.RECOVERED])  # that is its pool's
+                self._replayed(vm, mine)
 
     def _kept(self, asking: Asking) -> None:
         """What was answered with 2xx has happened, and has not been undone."""
@@ -187,13 +187,8 @@ def replay(events: list[Event]) -> dict[str, str | None]:
             case What.CHECKOUT:
                 record = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
                 record |= {"checkout": when, "checkout_id": event.more["checkout_id"]}
-            case What.UNCLAIMED:
-                record |= dict.fromkeys(OF_A_CHECKOUT)
-                record |= {"unclaimed": event.why}
-            case What.RETURNED:
-                record |= dict.fromkeys((*OF_A_CHECKOUT, "unclaimed"))
-            case What.COMPLETED if event.more["queue"] == Queue.RUNNING:
-                record |= {"completed": when}
+            case What.UNCLAIMED | What.RETURNED | What.COMPLETED:
+                record |= _no_longer_held(event)
             case What.DESTROYED:
                 record |= {"destroy": when}
             case What.DONE:
@@ -201,6 +196,14 @@ def replay(events: list[Event]) -> dict[str, str | None]:
             case What.CHANGED:
                 record |= _changed(event.why)
     return record
+
+
+def _no_longer_held(event: Event) -> dict[str, str | None]:
+    """The fields that tell of the end of a checkout."""
+    if event.what is What.COMPLETED:
+        return {"completed": times.text(event.when)} if event.more["queue"] == Queue.RUNNING else {}
+    unclaimed = event.why if event.what is What.UNCLAIMED else None
+    return dict.fromkeys(OF_A_CHECKOUT) | {"unclaimed": unclaimed}
 
 
 def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:

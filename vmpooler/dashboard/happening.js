@@ -5,7 +5,8 @@ import { moment, span, took, when } from "./format.js";
 
 const seconds = ({ more }) => (more.seconds ? took(Number(more.seconds)) : "?");
 const asked = ({ more }) => [more.kind, more.argument].filter(Boolean).join(" ");
-const subject = ({ more }) => ({ clone: "cloning", inventory: "the inventory", missing: "the inventory" })[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
+const SUBJECTS = { clone: "cloning", inventory: "the inventory", missing: "the inventory", answers: "probing", power: "switching VMs on" };
+const subject = ({ more }) => SUBJECTS[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
 const again = ({ more }) => `try ${more.tries ?? "?"}${more.seconds ? `, next in ${span(Number(more.seconds))}` : ""}`;
 
 // For each kind of event its mark, as in the log, how it is painted, and what it says.
