@@ -240,7 +240,7 @@ def test_the_doubt_of_a_vm_that_was_given_meanwhile_ends() -> None:
     assert judged(RUNNING, **known) == WriteStamp("vm", holder)
     assert judged(RUNNING, retry_at=NOW + 5, **known) == WriteStamp("vm", holder), "whatever it was doubted for"
     assert judged(RUNNING, stamped(holder), **known) == Recover("vm")
-    assert judged(RUNNING, stamped, **{**known, "doubted": None}) is None
+    assert judged(RUNNING, stamped(holder), **{**known, "doubted": None}) is None
 
 
 def test_a_ready_vm_that_reports_no_host_name_is_not_judged_by_it() -> None:
