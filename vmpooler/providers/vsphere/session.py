@@ -28,8 +28,8 @@ IDLE = 10
 ENVELOPE = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Envelope"
 BODY = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Body"
 
-ENDED = errors.codes[errors.XML_ERROR_NO_ELEMENTS]
-"""expat's code for a document that ends before its root does."""
+ENDED = [errors.codes[each] for each in (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)]
+"""expat's codes for a document that ends before its root does."""
 
 Spec = vmodl.query.PropertyCollector
 CHILDREN = Spec.TraversalSpec(name="child", path="childEntity", skip=False, type=vim.Folder)
@@ -65,7 +65,7 @@ class _Deserializer(SoapAdapter.SoapResponseDeserializer):
                 call.is_fault = self.isFault
             return result
         except ExpatError as error:
-            ended = error.code == ENDED
+            ended = error.code in ENDED
             raise NoResponse("it is empty or ends too early" if ended else "it is no XML") from error
         except zlib.error as error:
             raise NoResponse("it cannot be decompressed") from error
@@ -203,6 +203,7 @@ class Session:
         object by object, and NoResponse when the answer leaves out an object of ``start``: a vCenter has
         ManagedObjectNotFound for those that are gone."""
         start = list(start)
+        kinds = tuple(wanted)
         spec = Spec.FilterSpec(
             objectSet=[Spec.ObjectSpec(obj=each, selectSet=list(through)) for each in start],
             propSet=[Spec.PropertySpec(type=kind, pathSet=list(paths)) for kind, paths in wanted.items()],
@@ -216,7 +217,7 @@ class Session:
                 found[each.obj] = {prop.name: prop.val for prop in each.propSet}
             page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None  # itself never None
         for each in start:
-            if isinstance(each, tuple(wanted)) and each not in found:
+            if isinstance(each, kinds) and each not in found:
                 raise NoResponse(f"it leaves out {each._moId}")
         return found
 

@@ -31,8 +31,8 @@ FIRST, MOST, WRONG = 0.2, 15.0, 300.0
 """Seconds before the first and the later attempts to log in again, and with a login that was refused."""
 
 SOON, PAUSE = 0.5, 1.0
-"""A vCenter with nothing to tell takes its time to say so. After an answer without updates that came within SOON seconds,
-the next is asked for after PAUSE seconds."""
+"""A vCenter with nothing to tell takes its time to say so. After an answer without updates that came within SOON
+seconds, the next is asked for after PAUSE seconds."""
 
 STEADY = 10.0
 """Seconds that a login must last for the next attempt to count as a first one."""
