@@ -4,6 +4,7 @@ import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import attrs
 import pytest
 import pytest_twisted
 from pyVmomi import vim, vmodl
@@ -11,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 
-from tests.providers.vsphere.case import VsphereCase, clock
+from tests.providers.vsphere.case import TEMPLATE, VsphereCase, clock
 from tests.providers.vsphere.test_failures import error_of, heals
 from tests.vcsim.proxy import ENVELOPE, XHTML, Page, Proxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
@@ -19,7 +20,7 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
 from vmpooler.providers.vsphere.faults import Away, Doubtful, NoResponse, failure
 from vmpooler.providers.vsphere.session import Session, log_in
-from vmpooler.settings import Vsphere
+from vmpooler.settings import General, Vsphere
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
@@ -232,7 +233,7 @@ async def test_pages_instead_of_later_updates_are_no_busy_loop(case: VsphereCase
     await case.provider.clone(case.pool, "one")
     since = time.monotonic()
     proxy.show(WaitForUpdatesEx=page)
-    case.vcenter.make("templates/linux/debian", case.pool.folder, "other")
+    case.vcenter.make(TEMPLATE, case.pool.folder, "other")
     await deferLater(clock, 5)
     assert proxy.count("", since) <= 60
     assert proxy.count("WaitForUpdatesEx", since) <= 8
@@ -326,6 +327,26 @@ async def test_changes_that_got_a_page_are_not_taken_for_done_and_are_made_once(
     (tree,) = case.vcenter.find(f"{case.pool.folder}/one").snapshot.rootSnapshotList
     assert (tree.name, list(tree.childSnapshotList)) == ("before", [])
     await case.provider.revert(case.pool, "one", "before")
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_a_template_that_may_have_become_a_vm_is_a_template_again(
+    simulator: Simulator, proxy: Proxy, forward: bool
+) -> None:
+    case = VsphereCase(simulator, General(create_template_delta_disks=True), server=proxy.url, timeout=6)
+    case.pool = case.other_pool = attrs.evolve(case.pool, create_linked_clone=True)
+    case.provider = case.another()
+    await case.start()
+    case.vcenter.find(TEMPLATE).MarkAsTemplate()
+    proxy.show(MarkAsVirtualMachine=Page(forward=forward, times=1))
+    why = await error_of(case.provider.clone(case.pool, "one"))
+    assert why.startswith(f"the layers of template {TEMPLATE}: {NO_RESPONSE}")
+    assert "the VM has not come" not in why
+    assert case.vcenter.find(TEMPLATE).config.template
+    assert proxy.count("CloneVM_Task") == 0
+    await case.provider.clone(case.pool, "one")
+    assert case.vcenter.find(TEMPLATE).config.template
+    await case.stop()
 
 
 async def test_a_task_that_pages_keep_from_being_watched_was_ordered_once(case: VsphereCase, proxy: Proxy) -> None:
