@@ -22,6 +22,7 @@ from vmpooler.domain.actions import (
 )
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import first_of_each
 from vmpooler.domain.verdict import Case, fate
 from vmpooler.settings import Pool
@@ -119,7 +120,7 @@ def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float
     idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | StampOwner)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
-    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and task.retry_at <= now}
+    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and not waits(task.retry_at, now)}
 
 
 def _is_made(state: PoolState, vm: str) -> bool:
@@ -150,6 +151,6 @@ def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], no
     if state.clone_failures:
         tried = any(vm.name in state.cloning for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
-    if wanted > 0 and now >= state.clones_after:
+    if wanted > 0 and not waits(state.clones_after, now):
         return [*notes, Clone(wanted)]
     return [*notes, Withdraw()] if state.waiting else notes

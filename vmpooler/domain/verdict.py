@@ -20,10 +20,15 @@ from vmpooler.domain.actions import (
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
+from vmpooler.domain.pace import AGREE, waits
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
 """Seconds after its order in which a clone that nobody waits for may still come up in the inventory."""
+
+
+MOMENTS = ("ordered", "ready", "checked", "checkout", "since")
+"""The moments of a VM that are over when they are written."""
 
 
 @attrs.frozen
@@ -46,9 +51,18 @@ class Case:
 
 def fate(case: Case) -> VmAction | None:
     """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
+    case = attrs.evolve(case, vm=believed(case.vm, case.now))
     action = _judged(case)
-    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
-    return None if waits else action
+    lasting = isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
+    return None if lasting and waits(case.vm.retry_at, case.now) else action
+
+
+def believed(vm: Vm, now: float) -> Vm:
+    """The VM without its moments that lie ahead. Only a clock that was set back leaves such; each counts as unknown, so
+    that what counts from it begins anew now, and ends."""
+    latest = now + AGREE
+    ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
+    return attrs.evolve(vm, **dict.fromkeys(ahead)) if ahead else vm
 
 
 def _judged(case: Case) -> VmAction | None:
