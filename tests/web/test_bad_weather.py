@@ -14,6 +14,7 @@ from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
 from vmpooler.store.checkouts import PAGE, Checkouts, Taken
 from vmpooler.store.connection import Connection
+from vmpooler.store.stream import FIRST, newest
 from vmpooler.web.returns import LATE, Returns
 from vmpooler.web.under_way import UnderWay
 
@@ -78,7 +79,7 @@ async def test_an_answer_that_redis_could_not_deliver_costs_no_vm(served: Served
 
 async def test_what_a_checkout_took_is_found_however_much_has_happened_since(served: Served) -> None:
     await served.have(POOL, "vm1")
-    start = now()
+    start = await newest(served.store)
     await served.ask("POST", f"/vm/{POOL}")
     checkout_id = (await served.record("vm1"))["checkout_id"]
     noise = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'what', 'noise') end"
@@ -92,7 +93,7 @@ async def test_what_a_checkout_took_is_found_however_much_has_happened_since(ser
 
 async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:
     clock, under_way = Clock(), UnderWay()
-    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", now(), "lost")
+    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", FIRST, "lost")
     assert not await under_way.idle(0.01, reactor)
     for _ in range(int(LATE) * 2 + 3):
         clock.advance(0.5)

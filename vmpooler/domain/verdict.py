@@ -1,5 +1,7 @@
 """What should happen to one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
 
+from typing import Any
+
 import attrs
 
 from vmpooler.domain.actions import (
@@ -62,7 +64,8 @@ def believed(vm: Vm, now: float) -> Vm:
     that what counts from it begins anew now, and ends."""
     latest = now + AGREE
     ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
-    return attrs.evolve(vm, **dict.fromkeys(ahead)) if ahead else vm
+    unknown: dict[str, Any] = dict.fromkeys(ahead)
+    return attrs.evolve(vm, **unknown) if unknown else vm
 
 
 def _judged(case: Case) -> VmAction | None:
