@@ -93,8 +93,8 @@ class Returns:
             self._under_way.end()
 
     async def _looked(self, pause: float) -> float:
-        """Look once, ``pause`` seconds after the last time; the seconds before the next. Whatever Redis refuses, what is
-        owed stays owed; that is logged once, until a look succeeds."""
+        """Look once, ``pause`` seconds after the last time; the seconds before the next. What Redis refuses stays owed;
+        that is logged once, until a look succeeds."""
         try:
             await self._look()
         except StoreAway:
