@@ -14,6 +14,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 from twisted.logger import LogEvent
 
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.providers.dummy.memory import Memory
@@ -32,7 +33,7 @@ async def test_after_a_crash_everything_is_as_it_was(file: Path) -> None:
     await booted(case)
     await case.finish(case.provider.add_disk(case.pool, "one", 5, "1"))
     await case.finish(case.provider.snapshot(case.pool, "one", "before"))
-    await case.finish(case.provider.stamp_owner(case.pool, "one", "jané"))
+    await case.finish(case.provider.stamp(case.pool, "one", Holder("jané", "id", 1.0, 2.0)))
     case.dummy.plant("beta", "foreign", stamped=False)
     case.clock.advance(0)
     heir = await started(case.clock.seconds(), filename=str(file))

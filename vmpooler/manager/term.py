@@ -23,7 +23,7 @@ from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
+BY_OTHERS = frozenset({What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED})
 """The events that may come from another process and give a pool something to do."""
 
 NOTABLE = 1.25

@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.bearing import Bearing
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
 from vmpooler.domain.tasks import Kind, Task, gigabytes
@@ -20,6 +20,9 @@ from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
+
+UNNAMED = "-"
+"""How a record names a checkout without an id, of which the holder was written on the VM. See stamp.lua."""
 
 
 @attrs.frozen
@@ -108,17 +111,15 @@ class Work:
             await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
 
     async def seek(self, vm: Vm) -> None:
-        """Complete a running VM that the provider has nowhere. One that it has elsewhere is sought ever more rarely."""
+        """Search for a running VM that is missing, and note where it is; ever more rarely. Its absence ends nothing,
+        for its client may have it."""
         try:
             guest = await self.provider.find(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.wall()
-            if guest is None:
-                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, "is nowhere to be found", now)
-            else:
-                await self.queues.fail(self.pool.name, vm.name, "is not where the pool's VMs are", now)
+            why = "the provider does not have it" if guest is None else "is not where the pool's VMs are"
+            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
 
     async def run_task(self, task: Task) -> None:
         """Do what a client asked for."""
@@ -140,13 +141,20 @@ class Work:
         else:
             await self.requests.finish(pool.name, task, self.wall())
 
-    async def stamp_owner(self, vm: Vm, owner: str) -> None:
-        """Have the provider note who has a VM."""
+    async def stamp(self, vm: Vm, holder: Holder | None) -> None:
+        """Have the provider write on a VM who has it; with None that nobody has, and put it back into ready."""
+        pool, now = self.pool.name, self.wall()
+        is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
+        if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
+            return  # its client never got it, or is done with it
         await self.assured()
         try:
-            await self.provider.stamp_owner(self.pool, vm.name, owner)
+            await self.provider.stamp(self.pool, vm.name, holder)
         except ProviderError as error:
             await self._provider_failed(vm, error)
+        else:
+            if holder is None:
+                await self.queues.put_back(pool, vm.name, self.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
         await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.fate import Fate
 from vmpooler.providers.dummy.memory import Memory
@@ -111,13 +111,13 @@ class DummyProvider:
                 raise ProviderError("tcp_probe: needs the reactor")
             await reach(self._reactor, vm.address, pool.probe_port)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        """Write the owner on a VM. Raises ProviderError on one without our stamp."""
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        """Write the holder on a VM. Raises ProviderError on one without our stamp."""
         self._check()
         vm = self._existing(name)
         if vm.stamp is None:
             raise ProviderError(f"{name} was not made by this service")
-        self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, owner=owner)))
+        self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, holder=holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach one more disk of ``size`` GB, unless that of this ``id`` is there already."""
@@ -162,6 +162,10 @@ class DummyProvider:
     def vanish(self, name: str) -> None:
         """Somebody else destroys a VM, at once."""
         self._world.remove(self._existing(name), f"{name} has vanished")
+
+    def come_back(self, vm: Vm) -> None:
+        """A VM that had vanished is there again, as it was: its host was away."""
+        self._meddle(vm)
 
     def switch_off(self, name: str) -> None:
         """Somebody else switches a VM off."""

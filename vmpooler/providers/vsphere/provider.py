@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
 from vmpooler.providers.vsphere import places
@@ -139,10 +139,10 @@ class VsphereProvider:
             raise NoAnswer(f"{guest.name} has not reported its {self._settings.probe}")
         await reach(self._reactor, host, pool.probe_port)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        """Write the owner into the annotation."""
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        """Write the holder into the annotation."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, owner)))
+        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a thin disk in a file of its own, named by ``id``."""
