@@ -2,13 +2,13 @@
 
 Note [A checkout that nobody heard of]
 
-A client that hangs up before its answer is there keeps no VM: its checkout is let finish, then given back. The kernel is
-asked for that before the answer is written: a process that was stopped meanwhile has not noticed yet. An answer that
-Redis could not deliver leaves open whether VMs were taken: the checkout is remembered here until Redis answers again, and
-the event stream names what it took.
+A client that hangs up before its answer is there keeps no VM: its checkout is let finish, then given back. The kernel
+is asked for that before the answer is written: a process that was stopped meanwhile has not noticed yet. An answer
+that Redis could not deliver leaves open whether VMs were taken: the checkout is remembered here until Redis answers
+again, and the event stream names what it took.
 
-Not covered: this process dies in between, or a client closes, or its machine vanishes without a word, while its answer is
-on the wire. Such a VM lives out its lifetime.
+Not covered: this process dies in between, or a client closes, or its machine vanishes without a word, while its answer
+is on the wire. Such a VM lives out its lifetime.
 """
 
 from collections.abc import Callable, Iterable
