@@ -147,5 +147,7 @@ class Failover:
         may_lose = "1" if self._may_lose else ""
         args = (times.text(now), self._who, FORGOTTEN, COMES_TO_LIGHT, may_lose, self._lifetime)
         transitions = Transitions(caller, self._kept, "failover")
-        missing: list[str] = await transitions.run("present", "", "", now, (*shared, *queues), (*args, *self._pools))
+        missing: list[str] = await transitions.run(
+            "present", "", "", now, (*shared, *queues), (*args, *self._pools, self._longest)
+        )
         return missing
