@@ -16,6 +16,7 @@ from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Pool, Redis
@@ -23,6 +24,7 @@ from vmpooler.store import failover, keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 
@@ -43,21 +45,46 @@ SOON = failover.LONGEST + 10
 async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
     """A process comes to the Redis: the connection that it has."""
     made: list[Connection] = []
+    streams: list[EventStream] = []
 
     async def come(process: Failover) -> Connection:
         connection = Connection(spare_redis.settings, reactor, size=2, quiet=True, failover=process)
-        made.append(connection)
+        reader = connection.reader(BLOCK + 5)
+        made.extend((connection, reader))
         connection.start()
+        reader.start()
         await connection.wait_ready(SOON)
+        await reader.wait_ready(SOON)
+        streams.append(EventStream(reader, reactor))
+        streams[-1].listen(process.heard)
+        streams[-1].start()
         return connection
 
     yield come
+    for stream in streams:
+        stream.stop()
     for connection in made:
         await connection.close()
 
 
-def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Failover:
-    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
+class Process(Failover):
+    """One that can be waited for until it has heard of something."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.seen: list[str] = []
+
+    def heard(self, event: Event) -> None:
+        super().heard(event)
+        self.seen.append(event.what)
+
+    async def until_heard(self, what: What) -> None:
+        while what not in self.seen:
+            await deferLater(clock, 0.01)
+
+
+def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Process:
+    return Process(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:
@@ -166,13 +193,14 @@ async def test_a_vm_is_restored_though_redis_forgot_that_it_was_ready(
 async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any) -> tuple[Connection, Failover, str]:
     """A process, one that dies after it gave a VM away, and that VM. Redis has forgotten that, and another VM is ready
     and a third being cloned."""
-    doomed = process("doomed", **settings)
-    one, other = await join(process("one", SHORT, **settings)), await join(doomed)
+    witness, doomed = process("one", SHORT, **settings), process("doomed", **settings)
+    one, other = await join(witness), await join(doomed)
     for vm in ("a", "b"):
         await make_ready(one, vm)
     await queues_of(one).begin_clone("debian", "cloning", 5, NOW)
     await forget_what_follows(one)
     (given,) = await check_out(other)
+    await witness.until_heard(What.CHECKOUT)
     redis.kill()
     await other.close()
     redis.start()
@@ -238,11 +266,12 @@ async def test_a_process_lives_on_in_redis_for_as_long_as_it_lives(join: Join, s
 async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     join: Join, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
-    late = process("late")
-    one, other = await join(process("one", SHORT)), await join(late)
+    witness, late = process("one", SHORT), process("late")
+    one, other = await join(witness), await join(late)
     await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(other)
+    await witness.until_heard(What.CHECKOUT)
     spare_redis.kill()
     await other.close()
     spare_redis.start()
