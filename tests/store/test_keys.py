@@ -96,15 +96,18 @@ async def whole_lives(store: Connection) -> None:
 
 
 async def fail_overs(store: Connection) -> None:
-    """One that is not over."""
-    process = Failover(settings(), "one", clock)
+    """One that somebody did not survive, and one that is not over."""
+    process = Failover(settings(), "one", clock, longest=0)
     await process.arrive(store, print)
+    await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
+    await store.call("SET", keys.PRIMARY, "another than before")
+    await process.arrive(store, print)
+    await make_ready(store, "after")
     await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
     known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED, keys.VERIFIED, keys.EVENTS)
     await store.run(load("arrive"), known, ("this", 10, 60, "", "", "1", 0, "other", 60, 0))
     await store.call("ZADD", keys.PROCESSES, 1, "one")
-    for key in (keys.UNCERTAIN, keys.VERIFIED):
-        await store.call("SADD" if key == keys.VERIFIED else "SET", key, "debian")
+    await store.call("SADD", keys.VERIFIED, "debian")
 
 
 def documented() -> list[str]:

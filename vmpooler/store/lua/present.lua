@@ -4,7 +4,7 @@
 --   KEYS[1] the mark of this Redis, [2] processes, [3] those awaited, [4] until when, [5] those of them whose checkouts may
 --   be lost, [6] event stream, [7] the mark for VMs that come to light
 --   ARGV[1] the mark that this process knows, [2] who this is, [3] seconds after which a silent process is forgotten,
---   [4] the longest wait, [5] '1' when it has said all again, else '', [6] '1' when a checkout that was answered may be
+--   [4] the longest wait, [5] '' when it could not restore a checkout, else '1', [6] '1' when a checkout that was answered may be
 --   lost, else '', [7] why VMs that come to light are quarantined, when all others have been, else '', [8] seconds that
 --   this holds, [9] the time of this process's last sign of life, 0 for none; then event ids that it knows
 -- Returns what is to be done ('' nothing, 'arrive' anew, 'wait', 'quarantine' what those who are missing may have given
@@ -18,11 +18,14 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], time + 1, '+inf')  -- of before the cloc
 local function answer(what, missing)
   return {what, missing, time, newest(KEYS[6]), redis.call('ZRANGE', KEYS[2], 0, -1)}
 end
+local wait = tonumber(redis.call('GET', KEYS[4]))
 if ARGV[5] == '1' then
   redis.call('SREM', KEYS[3], ARGV[2])
   redis.call('SREM', KEYS[5], ARGV[2])
+elseif wait then  -- it knows of a checkout that it cannot restore
+  redis.call('SADD', KEYS[3], ARGV[2])
+  redis.call('SADD', KEYS[5], ARGV[2])
 end
-local wait = tonumber(redis.call('GET', KEYS[4]))
 if not wait then return answer('', {}) end
 if wait > time + ARGV[4] then  -- of before the clock was set back
   wait = time + ARGV[4]
