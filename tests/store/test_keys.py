@@ -64,7 +64,7 @@ async def whole_lives(store: Connection) -> None:
     await queues.forget("debian", "gone", 1, NOW)
     await queues.fail("debian", "stuck", "why", NOW)
     await make_running(store, "lost")
-    await queues.miss("debian", "lost", True, NOW)
+    await queues.miss("debian", "lost", Queue.RUNNING, True, NOW)
     await make_ready(store, "given", "back")
     await store.call("HSET", keys.token("t"), "user", "ann")
     for checkout_id in ("id1", "id2"):
@@ -104,10 +104,11 @@ async def fail_overs(store: Connection) -> None:
     await process.arrive(store, print)
     await make_ready(store, "after")
     await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
-    known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED, keys.VERIFIED, keys.EVENTS)
+    waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
+    known = (*waited, keys.VERIFIED, keys.EVENTS, keys.DOUBTED)
     await store.run(load("arrive"), known, ("this", 10, 60, "", "", "1", 0, "other", 60, 0))
     await store.call("ZADD", keys.PROCESSES, 1, "one")
-    await store.call("SADD", keys.VERIFIED, "debian")
+    assert await queues_of(store).verify("debian", "this 3")
 
 
 def documented() -> list[str]:

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.endpoint import endpoint_of
+from vmpooler.store.redis_time import RedisTime
 from vmpooler.store.scripts import LASTING, Script
 from vmpooler.store.sentinel import Sentinels
 from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
@@ -108,8 +109,8 @@ class Connection(Caller):
 
     Each command takes the least busy wire, so two commands have an order only when the first is awaited.
     ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
-    is what this process does about a Redis that may have lost something. ``disk``: where Redis keeps its data, for
-    people.
+    is what this process does about a Redis that may have lost something. ``time`` is measured
+    on every wire before others may use it, and regularly. ``disk``: where Redis keeps its data, for people.
 
     Note [A disk that is full]
 
@@ -133,6 +134,7 @@ class Connection(Caller):
         quiet: bool = False,
         failover: Arrival | None = None,
         disk: str = "its disk",
+        time: RedisTime | None = None,
     ) -> None:
         self.address = settings.socket or f"{settings.server}:{settings.port}"
         self.last_error = ""
@@ -145,6 +147,7 @@ class Connection(Caller):
         self._refuses = False
         self._unwritten: list[Deferred[None]] = []
         self._asking = False
+        self._time = time
         self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome)
         self._sentinels: Sentinels | None = None
         if settings.sentinels:
@@ -157,6 +160,8 @@ class Connection(Caller):
         if self._sentinels is not None:
             self._sentinels.start()
         self._wires.connect(self._endpoint)
+        if self._time is not None:
+            self._time.start(self)
         if self._failover is not None:
             self._failover.start(self, self._wires.cut)
 
@@ -164,6 +169,8 @@ class Connection(Caller):
         """Hang up for good; what is under way fails with StoreAway."""
         if self._failover is not None:
             await self._failover.leave()
+        if self._time is not None:
+            self._time.stop()
         self._closed = True
         self.last_error = "the connection is closed"
         await self._wires.close()
@@ -225,6 +232,8 @@ class Connection(Caller):
         """Where sentinels say who is the primary, it must be one; and what is to be done first is done."""
         if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
             raise StoreAway("it is a replica")
+        if self._time is not None:
+            await self._time.measure(OneWire(wire))
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
 

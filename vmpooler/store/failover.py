@@ -141,6 +141,7 @@ class Failover:
         self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST, *, alone: bool = False
     ) -> None:
         self._kept = settings.general.events_max
+        self._lifetime = settings.general.vm_lifetime
         self._may_lose = settings.redis.wait_replicas == 0
         self._elsewhere = bool(settings.redis.sentinels)
         self._who = who
@@ -211,7 +212,9 @@ class Failover:
         events = knows.events
         witnesses: tuple[Value, ...] = (len(events), *events, *knows.alive)
         persistence = await wire.call("INFO", "persistence")
-        mark, loss, newest = await wire.run(load("arrive"), (*waited, keys.VERIFIED, keys.EVENTS), (*args, *witnesses))
+        mark, loss, newest = await wire.run(
+            load("arrive"), (*waited, keys.VERIFIED, keys.EVENTS, keys.DOUBTED), (*args, *witnesses)
+        )
         self._alone = False
         self.writes = "aof_enabled:1" in persistence
         if loss == "lacks":
@@ -299,7 +302,7 @@ class Failover:
             now, mark = self._knows.time, self._knows.mark
             await Transitions(caller, self._kept, "failover").run(
                 *("put_away", "", "", now, (keys.PRIMARY, keys.BARRIER, keys.CLONING, *touched)),
-                (times.text(now), mark, why, *chunk),
+                (times.text(now), mark, why, self._lifetime, *chunk),
             )
 
 

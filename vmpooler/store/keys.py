@@ -36,7 +36,8 @@ PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign
 AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a loss and have not come since
 VOUCHED = "vmpooler__x__vouched"  # set: those of AWAITED whose checkouts may be lost
 BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
-VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since this Redis came
+DOUBTED = "vmpooler__x__doubted"  # string: the mark of a Redis that may lack writes: only verified pools give VMs
+VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since that Redis came
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
 
 
@@ -121,7 +122,7 @@ def quarters(chunk: int, pool: str) -> str:
 
 
 def since(pool: str) -> str:
-    """Hash: VM -> since when (epoch) it has been missing or unknown without a break."""
+    """Hash: VM -> since when (epoch) it has been missing or unknown without a break. Ready ones are not given."""
     return f"vmpooler__x__since__{pool}"
 
 
@@ -138,3 +139,6 @@ def confirmed(pool: str) -> str:
 # What else than a VM can keep failing; no VM has such a name.
 CLONES = ":clone"
 INVENTORY = ":inventory"
+MISSING = ":missing"
+ANSWERS = ":answers"
+POWER = ":power"

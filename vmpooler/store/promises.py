@@ -39,7 +39,7 @@ Again = Callable[[Caller], Awaitable[object]]
 
 Taken = tuple[Any, ...]
 """A VM that was given to a client, as little as will do, for there may be many: when (epoch), the events kept, when as
-text, the checkout's id, the token, the hours to live, the pool, and the VM."""
+text, the checkout's id, the token, the hours to live that it was given and those of others, the pool, and the VM."""
 
 
 @attrs.frozen
@@ -75,8 +75,8 @@ class Promises:
             self._other(script, Ran(touched, args, reply))
 
     def _other(self, script: Script, ran: Ran) -> None:
-        if script.name == "move" and ran.reply == 1 and ran.args[5] == What.RETURNED:
-            self._kept.pop(_checkout(ran.args[8], ran.vm), None)
+        if script.name == "give_back" and ran.reply:
+            self._kept.pop(_checkout(ran.args[6], ran.vm), None)
         elif found := KINDS.get(script.name):
             for name, again in found(ran):
                 self._keep(name, again)
@@ -89,7 +89,7 @@ class Promises:
     def _given(self, args: Sequence[Any], reply: Sequence[Any]) -> None:
         if reply[0] == "ok":
             for pool, vm in zip(reply[2::3], reply[3::3], strict=True):
-                taken = (args[0], args[1], args[5], args[8], args[10], args[11], args[12 + pool], vm)
+                taken = (args[0], args[1], args[5], args[8], args[10], args[11], args[12], args[13 + pool], vm)
                 self._keep(_checkout(args[8], vm), taken)
 
     def _keep(self, name: str, again: Again | Taken) -> None:
@@ -106,12 +106,12 @@ Named = Iterator[tuple[str, Again]]
 
 async def _restore(taken: Taken, over: Caller) -> None:
     """Any queue -> running, for the client that it was given to."""
-    now, kept, text, checkout_id, token, hours, pool, vm = taken
+    now, kept, text, checkout_id, token, hours, default, pool, vm = taken
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
     books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
     head = (keys.EVENTS, keys.record(vm), keys.history(vm))
-    args = (now, kept, BY, pool, vm, text, checkout_id, token, hours)
+    args = (now, kept, BY, pool, vm, text, checkout_id, token, hours, default)
     if await over.run(load("restore"), (*head, *stands, *books, *others), args) == -1:
         raise GivenTwice(f"{vm} was given to a client before a fail-over, and to another since")
 
@@ -171,4 +171,4 @@ KINDS: Mapping[str, Callable[[Ran], Named]] = {
 }
 """The scripts that promise something else than a VM."""
 
-SCRIPTS = frozenset({*KINDS, "move"})
+SCRIPTS = frozenset({*KINDS, "give_back"})

@@ -4,7 +4,7 @@
 -- it had promised.
 --   KEYS[1] the mark of the Redis that processes came to last: its run id, a space, a number that grows with each loss;
 --   [2] processes, [3] those awaited, [4] until when, [5] those of them whose checkouts may be lost, [6] pools that were
---   compared with the provider, which is to be done anew, [7] event stream
+--   compared with the provider, which is to be done anew, [7] event stream, [8] the mark of a Redis that may lack writes
 --   ARGV[1] the run id of this Redis, [2] seconds without a sign of life after which a process was dead, [3] the longest
 --   wait, [4] the mark that this process knows, '' for none, [5] '1' when no process of before can live, else '',
 --   [6] '1' when another server may have taken over, else '', [7] the time of Redis at this process's last sign of life, 0
@@ -33,6 +33,8 @@ if not under_way then
   redis.call('SET', KEYS[1], mark)
 end
 redis.call('DEL', KEYS[6])
+-- A Redis that had nothing lacks nothing. One that has something and no mark was never used by this version.
+if noted ~= '' or known ~= '' or redis.call('DBSIZE') > 1 then redis.call('SET', KEYS[8], mark) end
 if noted == '' and known == '' then return {mark, '', newest(KEYS[7])} end
 if ARGV[5] == '1' then
   redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
