@@ -16,6 +16,7 @@ from tests.providers.vsphere.case import TEMPLATE, VsphereCase, clock
 from tests.providers.vsphere.test_failures import error_of, heals
 from tests.vcsim.proxy import ENVELOPE, XHTML, Page, Proxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
 from vmpooler.providers.vsphere.faults import Away, Doubtful, NoResponse, failure
@@ -315,7 +316,7 @@ async def test_changes_that_got_a_page_are_not_taken_for_done_and_are_made_once(
     for work in (
         case.provider.add_disk(case.pool, "one", 1, "disk-1"),
         case.provider.snapshot(case.pool, "one", "before"),
-        case.provider.stamp_owner(case.pool, "one", "alice"),
+        case.provider.stamp(case.pool, "one", Holder("alice")),
     ):
         assert NO_RESPONSE in await error_of(work)
     assert proxy.count("ReconfigVM_Task") == 2
