@@ -36,6 +36,10 @@ PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign
 AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a fail-over and have not come since
 BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
+POOLS = "vmpooler__x__pools"  # hash: pool -> JSON of where its VMs stand, see store/registry.py
+DRAINING = "vmpooler__x__draining"  # hash: pool that has VMs and is not configured -> what happens to them, for people
+MOVED = "vmpooler__x__moved"  # hash: configured pool -> which of its VMs stand at a former place, for people
+CONFIGURED = "vmpooler__x__configured"  # hash: process -> JSON of the pools in its configuration, and when it said so
 
 
 def pace(kind: str, who: str) -> str:
