@@ -44,6 +44,12 @@ class Leftovers:
     drained: tuple[Drained, ...] = ()
     moved: Mapping[str, str] = attrs.field(factory=dict)
 
+    @property
+    def notes(self) -> Mapping[str, Mapping[str, str]]:
+        """What a pool's row has beside the others: ``draining`` or ``moved``, and the text."""
+        said = {pool: {"moved": note} for pool, note in self.moved.items()}
+        return said | {each.pool: {"draining": each.note} for each in self.drained}
+
 
 async def leftovers(connection: Commands) -> Leftovers:
     """What the leader says of pools that are not configured, or have moved. Raises StoreAway."""

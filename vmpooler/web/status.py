@@ -21,8 +21,10 @@ from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
+from vmpooler.store.registry import leftovers
 from vmpooler.web import text
 from vmpooler.web.json_app import JsonApp
+from vmpooler.web.left import left_of
 from vmpooler.web.recent import Recent
 from vmpooler.web.request import Request
 from vmpooler.web.text import Json
@@ -31,12 +33,19 @@ FRESH = 0.25
 """Seconds that counts of all pools are told for."""
 
 
+LEFT = frozenset({"draining", "moved"})
+"""What else the status has while there is something to say: pools that are not configured, or have moved."""
+
+WHOLE = reports.MEMBERS | LEFT
+
+
 @attrs.frozen(eq=False)
 class Counted:
     """All pools, counted at ``now``, and what was written of that, by the members that were wanted."""
 
     now: float
     counts: reports.Counts
+    left: Mapping[str, Json]
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
 
 
@@ -65,10 +74,12 @@ class StatusRoutes:
         self._connection.require()
         counted = await self._counted.get()
         view = request.query("view")
-        members = reports.MEMBERS if view is None else reports.MEMBERS & set(view.split(","))
+        members = WHOLE if view is None else WHOLE & set(view.split(","))
         if members not in counted.written:
-            report = reports.status(self._pools, counted.counts, counted.now - self._started, members)
-            counted.written[members] = text.of(report)
+            wanted = reports.MEMBERS & members
+            report = reports.status(self._pools, counted.counts, counted.now - self._started, wanted)
+            shown = {name: each for name, each in counted.left.items() if name in members}
+            counted.written[members] = text.of(dict(sorted((report | shown).items())))
         return counted.written[members]
 
     async def stock(self, request: Request) -> Json:
@@ -78,8 +89,11 @@ class StatusRoutes:
         return reports.stock(pools, await self._sizes(Queue.READY, pools))
 
     async def total_running(self, request: Request) -> Json:
-        """How many VMs are checked out."""
-        return {"running": sum(await self._sizes(Queue.RUNNING, self._pools))}
+        """How many VMs are checked out, of pools that are drained too."""
+        drained = (await leftovers(self._connection)).drained
+        others = [each for each in drained if each.pool not in {pool.name for pool in self._pools}]
+        here = await self._sizes(Queue.RUNNING, self._pools)
+        return {"running": sum(here) + sum(each.counts[Queue.RUNNING] for each in others)}
 
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: how full each pool is."""
@@ -93,7 +107,8 @@ class StatusRoutes:
 
     async def _count(self) -> Counted:
         now = self._clock.seconds()
-        return Counted(now, await stats.counts(self._connection, [pool.name for pool in self._pools], now))
+        counts = await stats.counts(self._connection, [pool.name for pool in self._pools], now)
+        return Counted(now, counts, left_of(await leftovers(self._connection)))
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """The last hour that Graphite knows; None when it is not asked for."""
