@@ -45,7 +45,7 @@ class Leftovers:
     moved: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
-    def notes(self) -> Mapping[str, Mapping[str, str]]:
+    def notes(self) -> Mapping[str, dict[str, str]]:
         """What a pool's row has beside the others: ``draining`` or ``moved``, and the text."""
         said = {pool: {"moved": note} for pool, note in self.moved.items()}
         return said | {each.pool: {"draining": each.note} for each in self.drained}
