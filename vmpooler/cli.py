@@ -88,7 +88,7 @@ async def _confirm(reactor: Any, settings: Settings, asked: argparse.Namespace) 
     try:
         names = await _given_up(Connection(redis_of(settings, reactor), reactor, quiet=True), pool, yes, configured)
     except VmpoolerError as error:
-        sys.exit(f"vmpooler: {error}")
+        sys.exit(f"vmpooler: {error}" if configured else f"vmpooler: no such pool: {pool}")
     print("\n".join(names) if names else f"{pool} has no unknown VMs")
     if names:
         print(f"{len(names)} VMs given up" if yes else f"{len(names)} VMs; to give them up: add --yes")
