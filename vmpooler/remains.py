@@ -95,6 +95,6 @@ def _print(told: list[str]) -> None:
 
 def _failed(failure: Any) -> None:
     """A configuration is checked before there is a Redis, too."""
-    error = failure.trap(VmpoolerError)
-    if error not in (StartError, StoreAway):
+    failure.trap(VmpoolerError)
+    if not failure.check(StartError, StoreAway):
         print(f"warning: Redis: which pools it has could not be seen: {failure.getErrorMessage()}")

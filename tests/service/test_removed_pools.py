@@ -1,4 +1,4 @@
-"""Pools that are removed, renamed or moved between two starts, with real processes: nothing is lost, nothing is silent."""
+"""Pools that are removed, renamed or moved between two starts: nothing is lost, and nothing is silent."""
 
 import json
 import subprocess
