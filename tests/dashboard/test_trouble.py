@@ -80,11 +80,11 @@ def test_a_pool_that_is_not_configured_any_more_comes_first_until_it_is_empty(br
         (service.directory / "vmpooler.yaml").write_text(DRAINED.replace(", {name: gone-1, size: 1}", ""))
         service.start()
         browser.open(service.url)
-        tile = browser.sees(".urgent .tile", "Not configured: draining")
-        assert tile.text.startswith("gone-1 not configured: draining")
+        tile = browser.sees(".urgent .tile", "Draining: not configured any more")
+        assert tile.text.startswith("gone-1\nnot configured: draining")
         assert "1 running" in tile.text
         tile.click()
-        browser.sees(".head .reasons", "Not configured: draining")
+        browser.sees(".head .reasons", "Draining: not configured any more")
         assert service.request("DELETE", f"/vm/{vm}").status == 200
         browser.open(service.url)
-        until(lambda: "gone-1" not in browser.text(".overview"), "it is empty, and shown no more")
+        until(lambda: [tile.text.split()[0] for tile in browser.all(".tile")] == ["calm-1"], "it is shown no more")

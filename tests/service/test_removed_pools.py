@@ -47,7 +47,7 @@ def draining(service: Service, path: str = "/readyz") -> Any:
 
 
 def checked(directory: Path) -> str:
-    command = [sys.executable, TWISTD, "vmpooler", "--check-config"]
+    command = [sys.executable, str(TWISTD), "vmpooler", "--check-config"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done
     return done.stdout
@@ -65,9 +65,7 @@ async def test_a_pool_that_is_removed_is_named_everywhere_until_its_last_vm_is_d
         assert "2 ready, 2 running" in warning.replace("2 running, 2 ready", "2 ready, 2 running")
         service.stop()
         service.start()
-        until(
-            lambda: "[b] not configured any more: its VMs are ended through provider dummy" in service.said, "the log"
-        )
+        until(lambda: "[b] not configured any more: it is drained through provider dummy" in service.said, "the log")
         until(lambda: draining(service).get("b", {}).get("ready") == 0, "the ready ones are ended")
         for path in ("/readyz", "/status", "/status?view=draining"):
             assert draining(service, path)["b"]["running"] == 2

@@ -109,7 +109,7 @@ const SUBJECTS = { clone: "Cloning fails", inventory: "The inventory cannot be r
 export function troubles(row) {
   const found = [];
   if (row.empty) found.push(`Empty: no VM is ready, ${row.pending ? `${count(row.pending, "VM")} being made` : "none is being made"}`);
-  if (row.draining) found.push(`Not configured: draining. ${row.draining}`);
+  if (row.draining) found.push(`Draining: ${row.draining}`);
   if (row.moved) found.push(`Moved: ${row.moved}`);
   if (row.flagged) found.push(`Mass guard: ${row.flagged}`);
   for (const { subject, why, tries, until } of row.failing) {

@@ -38,7 +38,7 @@ WAY_OUT = "put the pool back with size: 0"
 NOT_CONFIGURED = "is of a pool that is not configured any more"
 """Why a VM of a drained pool is ended."""
 
-REFUSED = "its pool is not configured any more: its VMs are only ended"
+REFUSED = "its pool is not configured any more, and is drained"
 """Why nothing is done to a VM of a drained pool."""
 
 
@@ -119,7 +119,7 @@ def drained(name: str, old: Memory | None, standing: frozenset[str], settings: S
         gone = f"not configured any more, and neither is {old}, which has its VMs: they are left as they stand"
         return Charge(old.pool, "", old, True, parts, f"{gone}; put that provider back, or {WAY_OUT}")
     pool = attrs.evolve(old.pool, provider=provider)
-    note = f"not configured any more: its VMs are ended through provider {provider}"
+    note = f"not configured any more: it is drained through provider {provider}"
     if not sure:
         others = frozenset(standing).difference(*(part.vms for part in parts))
         parts = (*parts, Part(pool, "", others))
@@ -246,7 +246,7 @@ def _unremembered(name: str, settings: Settings) -> Charge:
     only = next(iter(settings.providers)) if len(settings.providers) == 1 else ""
     if only and isinstance(settings.providers[only], Dummy):
         pool = attrs.evolve(pool, provider=only)
-        note = f"not configured: its VMs are ended through provider {only}"
+        note = f"not configured: it is drained through provider {only}"
         return Charge(pool, only, memory_of(pool, settings), True, note=note)
     note = f"not configured, and where its VMs stand is not known: they are left as they stand; {WAY_OUT}"
     return Charge(pool, "", None, True, note=note)

@@ -85,8 +85,8 @@ class Api:
         summaries = Summaries(connection, settings, reactor)
         SummaryRoutes(summaries, reactor).mount(app)
         OpenApiRoutes().mount(app)
-        HistoryRoutes(names, Samples(connection), summaries, charts, reactor).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
+        HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor).mount(app)
         CloserRoutes(settings, connection, overviews, past, reactor).mount(app)
         self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
         self.heard = self._feed.heard
