@@ -6,6 +6,7 @@ moved: every process reads that.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
@@ -53,7 +54,12 @@ class Leftovers:
 
 async def leftovers(connection: Commands) -> Leftovers:
     """What the leader says of pools that are not configured, or have moved. Raises StoreAway."""
-    rows, moved = await connection.run(load("leftovers"), (keys.DRAINING, keys.MOVED), tuple(Queue))
+    return leftovers_of(await connection.run(load("leftovers"), (keys.DRAINING, keys.MOVED), tuple(Queue)))
+
+
+def leftovers_of(reply: Sequence[Any]) -> Leftovers:
+    """The same, of what a script says."""
+    rows, moved = reply
     drained = (Drained(pool, note, dict(zip(Queue, counts, strict=True))) for pool, note, counts in rows)
     return Leftovers(tuple(drained), dict(zip(moved[::2], moved[1::2], strict=True)))
 

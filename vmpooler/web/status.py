@@ -21,7 +21,7 @@ from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
-from vmpooler.store.registry import leftovers
+from vmpooler.store.registry import Leftovers
 from vmpooler.web import text
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.left import left_of
@@ -45,7 +45,7 @@ class Counted:
 
     now: float
     counts: reports.Counts
-    left: Mapping[str, Json]
+    left: Leftovers
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
 
 
@@ -78,7 +78,7 @@ class StatusRoutes:
         if members not in counted.written:
             wanted = reports.MEMBERS & members
             report = reports.status(self._pools, counted.counts, counted.now - self._started, wanted)
-            shown = {name: each for name, each in counted.left.items() if name in members}
+            shown = {name: each for name, each in left_of(counted.left).items() if name in members}
             counted.written[members] = text.of(dict(sorted((report | shown).items())))
         return counted.written[members]
 
@@ -90,10 +90,12 @@ class StatusRoutes:
 
     async def total_running(self, request: Request) -> Json:
         """How many VMs are checked out, of pools that are drained too."""
-        drained = (await leftovers(self._connection)).drained
-        others = [each for each in drained if each.pool not in {pool.name for pool in self._pools}]
-        here = await self._sizes(Queue.RUNNING, self._pools)
-        return {"running": sum(here) + sum(each.counts[Queue.RUNNING] for each in others)}
+        self._connection.require()
+        counted = await self._counted.get()
+        configured = {pool.name for pool in self._pools}
+        here = sum(each.running for each in counted.counts.pools)
+        others = (each.counts[Queue.RUNNING] for each in counted.left.drained if each.pool not in configured)
+        return {"running": here + sum(others)}
 
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: how full each pool is."""
@@ -107,8 +109,8 @@ class StatusRoutes:
 
     async def _count(self) -> Counted:
         now = self._clock.seconds()
-        counts = await stats.counts(self._connection, [pool.name for pool in self._pools], now)
-        return Counted(now, counts, left_of(await leftovers(self._connection)))
+        counts, left = await stats.counts_and_leftovers(self._connection, [pool.name for pool in self._pools], now)
+        return Counted(now, counts, left)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """The last hour that Graphite knows; None when it is not asked for."""
