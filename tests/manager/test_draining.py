@@ -1,8 +1,10 @@
 """Pools that have VMs and are not configured any more: they are drained, and nothing of them is lost or silent."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.manager.world import World
@@ -10,8 +12,11 @@ from vmpooler.config import load
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.errors import PoolGone
 from vmpooler.domain.estate import REFUSED
+from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.registry import leftovers
@@ -23,6 +28,25 @@ providers: {dummy: {createvm_max_time: 20, bootvm_max_time: 30, destroyvm_max_ti
 """
 BOTH = HEAD + "pools: [{name: debian, size: 3, timeout: 5}, {name: old, size: 3, timeout: 5}]"
 ONE = HEAD + "pools: [{name: debian, size: 3, timeout: 5}]"
+
+
+class OneFolder(DummyProvider):
+    """A hypervisor that lists the VMs of all pools together, as a vCenter does that has them in one folder."""
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        names = ("debian", "old", "new")
+        found = [await super(OneFolder, self).inventory(attrs.evolve(pool, name=name)) for name in names]
+        return {name: guest for listed in found for name, guest in listed.items()}
+
+
+class OneFolderOfTheOriginal(OneFolder):
+    """The same, where no stamp says for which pool a VM was made."""
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        listed = await super().inventory(pool)
+        stamps = {name: guest.stamp for name, guest in listed.items()}
+        bare = {name: attrs.evolve(stamp, pool="") for name, stamp in stamps.items() if stamp is not None}
+        return {name: attrs.evolve(guest, stamp=bare.get(name)) for name, guest in listed.items()}
 
 
 async def restart(world: World, yaml: str) -> None:
@@ -205,3 +229,52 @@ async def test_a_memory_of_a_newer_version_is_read_as_far_as_it_is_understood(st
         await world.begin()
         await world.advance(minutes=1)
         assert await world.counts("old") == {}
+
+
+@pytest.mark.parametrize("hypervisor", [OneFolder, OneFolderOfTheOriginal])
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_pools_in_one_folder_leave_each_others_vms_alone(
+    store: Connection, hypervisor: type[DummyProvider], foreign: bool
+) -> None:
+    rules = f"vm_lifetime: 2, discovered_grace: 1, destroy_foreign: {str(foreign).lower()}"
+    both = BOTH.replace("vm_lifetime: 2", rules)
+    renamed = both.replace("name: old", "name: new")
+    async with World(store, both, hypervisor) as world:
+        await world.advance(minutes=1)
+        given = await world.checkout(old=3)
+        await world.advance(minutes=5)
+        assert await world.counts() == {"ready": 3}
+        assert await world.counts("old") == {"ready": 3, "running": 3}
+        await restart(world, renamed)
+        await world.advance(minutes=5)
+        assert await world.counts("new") == {"ready": 3}
+        assert await world.counts("old") == {"running": 3}
+        assert await world.queue(Queue.RUNNING, "old") == set(given)
+        assert {"discovered", "flagged"}.isdisjoint(str(event.what) for event in world.events)
+        await world.advance(hours=2)
+        assert await world.counts("old") == {}
+        assert await world.counts("new") == await world.counts() == {"ready": 3}
+        assert len(world.provider.vms()) == 6
+
+
+async def test_a_vm_that_was_noted_as_unknown_in_anothers_folder_keeps_its_record(store: Connection) -> None:
+    async with World(store, BOTH, OneFolder) as world:
+        await world.advance(minutes=1)
+        (vm,) = await world.checkout(old=1)
+        await store.call("SADD", keys.queue(Queue.DISCOVERED, "debian"), vm)  # by an older version
+        await store.call("HSET", keys.since("debian"), vm, "1")
+        await world.advance(minutes=30)
+        assert await world.queue(Queue.DISCOVERED) == set()
+        assert await world.queue(Queue.RUNNING, "old") == {vm}
+        assert await store.call("TTL", keys.record(vm)) == -1
+
+
+async def test_an_orphan_of_a_drained_pool_is_accounted_for_before_that_is_forgotten(store: Connection) -> None:
+    async with World(store, BOTH.replace("vm_lifetime: 2", "vm_lifetime: 2, discovered_grace: 5"), OneFolder) as world:
+        await world.advance(minutes=1)
+        orphan, *_ = sorted(await world.queue(Queue.READY, "old"))
+        await store.call("SREM", keys.queue(Queue.READY, "old"), orphan)
+        await restart(world, ONE.replace("vm_lifetime: 2", "vm_lifetime: 2, discovered_grace: 5"))
+        await world.advance(minutes=2)
+        assert orphan in world.provider.vms()
+        assert [each.pool for each in (await leftovers(store)).drained] == ["old"]

@@ -87,7 +87,8 @@ class PoolRound:
             seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
-        state = state_of(seen, await self._own(inventory, seen), busy | self.unseen())
+        hidden = self.unseen() & {vm.name for vm in seen.vms}
+        state = state_of(seen, await self._own(inventory, seen), busy | hidden)
         self.refused = False
         for action in plan_pool(self.pool, state, self._now(), self.rules):
             await self._perform(action, state)
