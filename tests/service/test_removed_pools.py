@@ -220,31 +220,36 @@ async def test_a_pool_that_moves_keeps_what_stands_at_its_former_place(vcenters:
         configure(service, vsphere(vcenters, port, ("alpha", "west", "pools/alpha"), sections="west"))
         service.stop()
         service.start()
-        await service.full()
+        until(lambda: len(west.names("pools/alpha")) == 2, "the pool is filled at the new place")
         moved = service.request("GET", "/readyz").body["moved"]["alpha"]
         assert moved.startswith("4 of its VMs stood at provider east")
         assert "which is not configured" in moved
         assert service.request("GET", "/status").body["moved"]["alpha"] == moved
         assert await service.queue(Queue.RUNNING, "alpha") == {first, second}
         assert service.request("DELETE", f"/vm/{first}").status == 200
-        third = take(service, "alpha")
-        until(lambda: len(west.names("pools/alpha")) == 1, "a new one is made at the new place")
-        assert third in old
         assert set(east.names("pools/alpha")) == old
-        assert await service.queue(Queue.COMPLETED, "alpha") == {first}
+        assert await service.queue(Queue.COMPLETED, "alpha") == old - {second}
+        assert await service.queue(Queue.READY, "alpha") <= {*west.names("pools/alpha")}
 
         configure(service, vsphere(vcenters, port, ("alpha", "west", "pools/alpha")))
         service.stop()
         service.start()
-        until(lambda: first not in east.names("pools/alpha"), "what was deleted meanwhile is destroyed there")
+        until(lambda: east.names("pools/alpha") == [second], "what was ended meanwhile is destroyed there")
         await service.full()
+        assert await service.queue(Queue.RUNNING, "alpha") == {second}
+
+        configure(service, vsphere(vcenters, port, ("alpha", "west", "pools/other")))
+        service.stop()
+        service.start()
+        await service.full()
+        assert await service.queue(Queue.READY, "alpha") == {*west.names("pools/alpha")}, "ready ones are still given"
+        third = take(service, "alpha")
+        assert third in west.names("pools/alpha")
+        until(lambda: len(west.names("pools/other")) == 1, "and replaced at the new place")
         for vm in (second, third):
             assert service.request("DELETE", f"/vm/{vm}").status == 200
-        until(lambda: len(east.names("pools/alpha")) == 1, "and so is what is deleted now")
-        assert await service.queue(Queue.READY, "alpha") == {*east.names("pools/alpha"), *west.names("pools/alpha")}
-        take(service, "alpha")
-        take(service, "alpha")
-        await service.full()
+        until(lambda: east.names("pools/alpha") == [], "what is deleted is destroyed where it stands")
+        until(lambda: len(west.names("pools/alpha")) == 1, "there too")
         assert "mass guard" not in service.said
         assert "discovered" not in service.said
         assert "Traceback" not in service.said

@@ -14,7 +14,8 @@ another name.
 
 A configured pool whose place has changed has VMs at both. Those of the former place are known by name: they stood in
 the pool's queues when the change was seen. They keep their queues, and each is worked on where it stands. Those whose
-place cannot be reached now are left alone: they are not missing.
+place cannot be reached now are left alone: they are not missing. Where no configured provider has it, the ready ones
+are given no more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -32,6 +32,12 @@ class Moved(Provider):
         """VMs at places that could not be read in the last inventory: nothing is known of them, not even absence."""
 
     @property
+    def stranded(self) -> frozenset[str]:
+        """Those of them whose place no configured provider has."""
+        lost = (former.vms for former in self._formers if former.provider is None)
+        return self.unseen & frozenset().union(*lost)
+
+    @property
     def elsewhere(self) -> frozenset[str]:
         """The VMs of former places that the present one does not list."""
         return frozenset().union(*(former.vms for former in self._formers)) - self._here

@@ -39,7 +39,8 @@ class PoolRound:
     """Everything that a round of a pool needs; :meth:`run` is one round.
 
     ``turns`` is what the rounds of all pools take turns by to look at Redis. ``of_others`` says which VMs stand in the
-    queues of other pools, ``known`` which pools there are, ``unseen`` which VMs the last inventory says nothing of.
+    queues of other pools, ``known`` which pools there are, ``unseen`` which VMs the last inventory says nothing of, and
+    ``stranded`` which of these no provider will tell of.
     ``shared``: VMs of another pool stand in the same folder. ``emptied`` is called after a round of a drained pool that
     found nothing. ``longest``: seconds between two rounds of a pool in which nothing is awaited.
     """
@@ -60,6 +61,7 @@ class PoolRound:
     known: Callable[[], Collection[str]]
     emptied: Callable[[], Awaitable[None]]
     unseen: Callable[[], frozenset[str]] = frozenset
+    stranded: Callable[[], frozenset[str]] = frozenset
     shared: bool = False
     longest: float = ROUND
     refused: bool = False
@@ -88,6 +90,7 @@ class PoolRound:
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         hidden = self.unseen() & {vm.name for vm in seen.vms}
+        await self._withdraw_stranded(seen, busy)
         state = state_of(seen, await self._own(inventory, seen), busy | hidden)
         self.refused = False
         for action in plan_pool(self.pool, state, self._now(), self.rules):
@@ -103,6 +106,15 @@ class PoolRound:
             return await asked.addTimeout(PATIENCE, self.clock)
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
+
+    async def _withdraw_stranded(self, seen: Look, busy: frozenset[str]) -> None:
+        """Give nothing away that stands where no provider looks: whether it still lives is not known. It is destroyed
+        when its provider is back."""
+        stranded = self.stranded() - busy
+        for vm in seen.vms:
+            if vm.name in stranded and vm.queue in (Queue.PENDING, Queue.READY):
+                why = "stands at a former place of its pool that no provider has"
+                await self.queues.complete(self.pool.name, vm.name, vm.queue, why, self._now())
 
     async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
         """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""

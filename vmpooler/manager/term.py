@@ -267,10 +267,11 @@ class Term:
         pool, general = charge.pool, self._settings.general
         provider = drainers[charge.provider] if charge.draining else self._providers[charge.provider]
         unseen: Callable[[], frozenset[str]] = frozenset
+        stranded: Callable[[], frozenset[str]] = frozenset
         if charge.parts:
             formers = [Former(part.pool, drainers.get(part.provider), part.vms) for part in charge.parts]
             moved = self._moved[pool.name] = Moved(provider, formers)
-            provider, unseen = moved, lambda: moved.unseen
+            provider, unseen, stranded = moved, lambda: moved.unseen, lambda: moved.stranded
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._wake_after(pool.name, seconds)  # noqa: E731 - the loop is made below
         work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after, self._assured, self._bearing)
@@ -296,6 +297,7 @@ class Term:
             known=lambda: self._charges,
             emptied=lambda: self._emptied(pool.name),
             unseen=unseen,
+            stranded=stranded,
             shared=bool(self._near[pool.name]),
             longest=longest,
         )
