@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 
@@ -30,6 +31,9 @@ class ProviderCase(Protocol):
 
     def cut_off(self) -> None:
         """The provider's far side is out of reach."""
+
+    def switch_off(self, name: str) -> None:
+        """Somebody else switches a VM off."""
 
     def disks(self, name: str) -> list[int]:
         """The extra disks of a VM in GB, as the provider's far side has them."""
@@ -92,7 +96,7 @@ class ProviderContract:
         guest = await cloned(case)
         assert (guest.powered_on, guest.cloning) == (True, False)
         assert guest.stamp is not None
-        assert (guest.stamp.pool, guest.stamp.name, guest.stamp.owner) == (case.pool.name, "one", "")
+        assert (guest.stamp.pool, guest.stamp.name, guest.stamp.holder) == (case.pool.name, "one", None)
         assert guest.stamp.created > 0
 
     async def test_a_name_that_is_taken_is_not_cloned_again(self, case: ProviderCase) -> None:
@@ -162,13 +166,41 @@ class ProviderContract:
         await case.finish(case.provider.destroy(case.pool, "one"))
         assert dict(await case.provider.inventory(case.pool)) == {}
 
-    async def test_the_owner_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
+    async def test_a_vm_that_is_off_is_switched_on_and_boots_and_one_that_is_on_is_left_as_it_is(
+        self, case: ProviderCase
+    ) -> None:
+        await booted(case)
+        case.switch_off("one")
+
+        async def is_off() -> bool:
+            return not (await case.provider.inventory(case.pool))["one"].powered_on
+
+        async def answers() -> bool:
+            return bool((await case.provider.inventory(case.pool))["one"].address)
+
+        await case.until(is_off)
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        assert (await case.provider.inventory(case.pool))["one"].powered_on
+        await case.until(answers)
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        guest = (await case.provider.inventory(case.pool))["one"]
+        await case.finish(case.provider.probe(case.pool, guest))
+
+    async def test_two_who_switch_a_vm_on_both_succeed(self, case: ProviderCase) -> None:
         await cloned(case)
-        for owner in ("jane", ""):
-            await case.finish(case.provider.stamp_owner(case.pool, "one", owner))
+        case.switch_off("one")
+        first = begin(case.provider.power_on(case.pool, "one"))
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        await case.finish(first)
+
+    async def test_the_holder_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
+        await cloned(case)
+        whole = Holder("jané", "an-id", 1_800_000_000.0, 1_800_003_600.0)
+        for holder in (whole, attrs.evolve(whole, until=None), Holder("jane", since=1.0), Holder("jane"), None):
+            await case.finish(case.provider.stamp(case.pool, "one", holder))
             stamp = (await case.provider.inventory(case.pool))["one"].stamp
             assert stamp is not None
-            assert (stamp.owner, stamp.pool, stamp.name) == (owner, case.pool.name, "one")
+            assert (stamp.holder, stamp.pool, stamp.name) == (holder, case.pool.name, "one")
 
     async def test_a_revert_takes_the_disks_back(self, case: ProviderCase) -> None:
         provider, pool = case.provider, case.pool
@@ -204,7 +236,8 @@ class ProviderContract:
             provider.revert(pool, "never-was", "before"),
             provider.snapshot(pool, "never-was", "before"),
             provider.add_disk(pool, "never-was", 5, "4"),
-            provider.stamp_owner(pool, "never-was", "jane"),
+            provider.stamp(pool, "never-was", None),
+            provider.power_on(pool, "never-was"),
         ):
             with pytest.raises(ProviderError):
                 await case.finish(work)

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -90,10 +90,16 @@ class Service(Books):
     """A service with this configuration in a folder, ``directory`` or one that ends with it.
 
     Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
-    command line; unless they say where to listen, the API is on ``port``.
+    command line; unless they say where to listen, the API is on ``port``. ``environ`` is set in its environment.
     """
 
-    def __init__(self, config: str | None, *options: str, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: str | None,
+        *options: str,
+        directory: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._own = None if directory else Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self.directory = (directory or self._own or Path()).resolve()
         self.directory.mkdir(exist_ok=True)
@@ -102,6 +108,7 @@ class Service(Books):
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._options = options
+        self._environ = environ or {}
         self._api = "--role=manager" not in options
         if config is not None:
             (self.directory / "vmpooler.yaml").write_text(config)
@@ -134,6 +141,7 @@ class Service(Books):
         options = twistd or ("-n", "--pidfile=")
         command = guarded([sys.executable, TWISTD, *options, "vmpooler", *self._options, *listen])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VMPOOLER")}
+        environ |= self._environ
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=environ, stdout=output, stderr=output, preexec_fn=_hear_control_c

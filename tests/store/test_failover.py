@@ -57,7 +57,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
 
 
 def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Failover:
-    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
+    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, clock.seconds, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:
@@ -251,3 +251,21 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     await join(late)
     assert "checkout_id" not in await hash_of(one, keys.record("vm"))
     assert any("to another since" in str(event.get("why")) for event in logged)
+
+
+async def test_a_sign_of_life_that_lies_ahead_is_one_of_now(join: Join, spare_redis: RedisServer) -> None:
+    """Redis's clock was set back: else who is dead would count as the last that lived."""
+    one = await join(process("one"))
+    await one.call("ZADD", keys.PROCESSES, clock.seconds() + 3600, "another")
+    until = clock.seconds() + SOON
+    while float(await one.call("ZSCORE", keys.PROCESSES, "another")) > clock.seconds() + 1:
+        assert clock.seconds() < until
+        await deferLater(clock, 0.1)
+
+
+async def test_a_wait_after_a_fail_over_that_ends_too_late_is_over(join: Join, spare_redis: RedisServer) -> None:
+    one = await join(process("one"))
+    await one.call("SADD", keys.AWAITED, "another")
+    await one.call("SET", keys.BARRIER, clock.seconds() + 3600)
+    await join(process("two"))
+    assert await one.call("EXISTS", keys.BARRIER, keys.AWAITED) == 0

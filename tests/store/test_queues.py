@@ -23,6 +23,7 @@ from tests.store.contents import (
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.queues import Queues
@@ -156,7 +157,7 @@ async def test_complete_moves_from_pending_and_gives_the_clones_place_back(store
 
 async def test_complete_moves_from_running_and_forgets_the_checkout_time(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm", "other")
-    await queues.miss(POOL, "vm", True, NOW)
+    await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
     assert await queues.complete(POOL, "vm", Queue.RUNNING, "why", LATER)
     assert await standing(store) == [Queue.COMPLETED]
     assert (await hash_of(store, keys.active(POOL))).keys() == {"other"}
@@ -259,11 +260,11 @@ async def test_explain_keeps_the_record_of_a_destroyed_vm_no_longer_than_before(
 
 async def test_miss_notes_the_first_time_only_until_the_vm_is_back(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm")
-    assert await queues.miss(POOL, "vm", True, NOW)
-    assert not await queues.miss(POOL, "vm", True, LATER)
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, True, LATER)
     assert await hash_of(store, keys.since(POOL)) == {"vm": "1700000000.000"}
-    assert await queues.miss(POOL, "vm", False, LATER)
-    assert not await queues.miss(POOL, "vm", False, LATER)
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, False, LATER)
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, False, LATER)
     assert await hash_of(store, keys.since(POOL)) == {}
 
 
@@ -279,7 +280,7 @@ async def test_settle_takes_a_vm_out_of_the_other_queues(store: Connection, queu
 
 async def test_settle_leaves_a_vm_alone_that_stands_in_one_queue(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm")
-    await queues.miss(POOL, "vm", True, NOW)
+    await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
     before = await contents(store)
     assert not await queues.settle(POOL, "vm", Queue.RUNNING, (Queue.COMPLETED,), LATER)
     assert await contents(store) == before
@@ -317,8 +318,8 @@ ACTS: dict[str, Act] = {
     "complete": lambda q: q.complete(POOL, "vm", Queue.READY, "why", LATER),
     "forget": lambda q: q.forget(POOL, "vm", 1, LATER),
     "explain": lambda q: q.explain(POOL, "vm", "why", LATER),
-    "miss": lambda q: q.miss(POOL, "vm", True, LATER),
-    "welcome": lambda q: q.miss(POOL, "vm", False, LATER),
+    "miss": lambda q: q.miss(POOL, "vm", Queue.RUNNING, True, LATER),
+    "welcome": lambda q: q.miss(POOL, "vm", Queue.RUNNING, False, LATER),
     "settle": lambda q: q.settle(POOL, "vm", Queue.RUNNING, (Queue.READY,), LATER),
     "mend": lambda q: q.mend(POOL, "vm", Queue.RUNNING, LATER),
     "recover": lambda q: q.recover(POOL, "vm", LATER),
@@ -361,7 +362,7 @@ async def discovered(store: Connection) -> None:
 
 async def missing(store: Connection) -> None:
     await in_running(store)
-    await queues_of(store).miss(POOL, "vm", True, NOW)
+    await queues_of(store).miss(POOL, "vm", Queue.RUNNING, True, NOW)
 
 
 TOLD: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, str]]] = {
@@ -422,7 +423,7 @@ async def test_the_stream_and_a_history_are_bounded(store: Connection) -> None:
     few = queues_of(store, events_max=100)
     await make_running(store, "vm")
     for turn in range(400):
-        assert await few.miss(POOL, "vm", turn % 2 == 0, NOW + turn)
+        assert await few.miss(POOL, "vm", Queue.RUNNING, turn % 2 == 0, NOW + turn)
     assert await store.call("XLEN", keys.EVENTS) < 300
     told = await history(store)
     assert (len(told), told[-1]["when"]) == (200, "1700000399.000")
@@ -478,3 +479,62 @@ async def test_what_works_again_begins_anew(store: Connection, queues: Queues) -
     await queues.fail(POOL, "vm", "why", LATER)
     assert await queues.recover(POOL, "vm", LATER)
     assert await queues.fail(POOL, "vm", "why", LATER) == 1
+
+
+# Looks at a VM that failed.
+
+
+async def test_a_look_that_failed_is_remembered_from_the_first_of_a_row(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER + SECOND_LOOK, first=False)
+    assert (await record(store))["doubt"] == f"{LATER:.3f}"
+    trouble = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])
+    assert (trouble["tries"], trouble["until"]) == (2, LATER + 3 * SECOND_LOOK)
+    assert await standing(store, "vm") == [Queue.READY]
+
+
+async def test_looks_are_never_far_apart_however_often_they_failed(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    now = LATER
+    for _ in range(9):
+        await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
+        now = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"]
+    await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
+    assert json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"] == now + LATER_LOOKS
+
+
+async def test_a_vm_that_has_moved_on_is_not_doubted(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    before = await contents(store)
+    assert not await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    assert await contents(store) == before
+
+
+async def test_what_works_again_ends_the_doubt_and_is_said_once(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    heard = len(await events(store))
+    assert await queues.recover(POOL, "vm", LATER + 9)
+    assert not await queues.recover(POOL, "vm", LATER + 9)
+    assert "doubt" not in await record(store)
+    (event,) = (await events(store))[heard:]
+    assert (event["what"], event["vm"], event["subject"]) == (What.RECOVERED, "vm", "vm")
+    assert (await history(store))[-1] == event
+
+
+async def test_a_wait_that_is_longer_than_any_is_none(store: Connection, queues: Queues) -> None:
+    ahead = NOW + 3600
+    assert await queues.fail(POOL, "vm", "why", ahead) == 1
+    assert await queues.fail(POOL, "vm", "why", NOW) == 2, "as if the first had been over"
+    assert await queues.fail(POOL, "vm", "why", NOW + 0.5) == pytest.approx(1.5)
+
+
+async def test_miss_notes_now_where_a_moment_lies_ahead(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW + 3600)
+    told = len(await events(store))
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
+    assert await hash_of(store, keys.since(POOL)) == {"vm": "1700000000.000"}
+    assert len(await events(store)) == told
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW - 1)

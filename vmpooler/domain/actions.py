@@ -2,6 +2,7 @@
 
 import attrs
 
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 
@@ -22,15 +23,41 @@ class Release:
 
 @attrs.frozen
 class Probe:
-    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it."""
+    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it, unless
+    ``since`` is None: then it was the first look after its time was up."""
 
     vm: str
     last: bool = False
+    since: float | None = None
 
 
 @attrs.frozen
 class Check:
-    """See whether a ready VM still answers; complete it when not."""
+    """See whether a ready VM still answers, under its name. ``since``: when a look at it failed first, without one that
+    succeeded since; it is completed when this one fails too."""
+
+    vm: str
+    since: float | None = None
+
+
+@attrs.frozen
+class PowerOn:
+    """Have the provider switch a pending VM on; complete it when that fails."""
+
+    vm: str
+
+
+@attrs.frozen
+class StaysOff:
+    """Complete a pending VM that is off again, and slow down the clones of its pool."""
+
+    vm: str
+    why: str
+
+
+@attrs.frozen
+class Recover:
+    """Stop noting that a look at a VM failed: it is in use."""
 
     vm: str
 
@@ -69,22 +96,34 @@ class Explain:
 
 
 @attrs.frozen
-class Miss:
-    """Note that a running VM is missing from the inventory."""
+class Reclaim:
+    """Move a VM from ``queue`` to running: ``holder`` has it, as the stamp or the record says (``why``)."""
 
     vm: str
+    queue: Queue
+    holder: Holder
+    why: str
+
+
+@attrs.frozen
+class Miss:
+    """Note that a VM is missing from the inventory. A ready one is not given to anybody meanwhile."""
+
+    vm: str
+    queue: Queue
 
 
 @attrs.frozen
 class Welcome:
-    """Note that a running VM that was missing is back."""
+    """Note that a VM that was missing is back."""
 
     vm: str
+    queue: Queue
 
 
 @attrs.frozen
 class Seek:
-    """Look for a running VM by name, wherever it may be; complete it when it is nowhere."""
+    """Search the provider for a running VM that is missing, and note where it is. Its absence ends nothing."""
 
     vm: str
 
@@ -107,11 +146,11 @@ class Settle:
 
 
 @attrs.frozen
-class StampOwner:
-    """Have the provider write on a VM who has it."""
+class WriteStamp:
+    """Have the provider write on a VM who has it. None: nobody; the VM then goes back to ready."""
 
     vm: str
-    owner: str
+    holder: Holder | None
 
 
 @attrs.frozen
@@ -150,6 +189,19 @@ class NoteEmpty:
 
 
 @attrs.frozen
+class NoteMissing:
+    """Note that too many VMs of a pool are missing at once for their absence to be believed, or (empty ``why``) that
+    this is over."""
+
+    why: str
+
+
+@attrs.frozen
+class Verify:
+    """Note that all VMs of a pool were compared with the provider: they may be given again."""
+
+
+@attrs.frozen
 class Withdraw:
     """Leave the line for a clone."""
 
@@ -158,7 +210,11 @@ VmAction = (
     Release
     | Probe
     | Check
+    | PowerOn
+    | StaysOff
+    | Recover
     | Complete
+    | Reclaim
     | Destroy
     | Discover
     | Explain
@@ -167,7 +223,7 @@ VmAction = (
     | Seek
     | Mend
     | Settle
-    | StampOwner
+    | WriteStamp
     | RunTask
 )
-Action = VmAction | Clone | DropTask | Flag | Unflag | NoteEmpty | Withdraw
+Action = VmAction | Clone | DropTask | Flag | Unflag | NoteEmpty | NoteMissing | Verify | Withdraw

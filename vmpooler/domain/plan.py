@@ -1,5 +1,6 @@
 """What should happen to a pool now: first each VM is judged, then VMs are counted."""
 
+import math
 from collections.abc import Collection, Mapping
 
 import attrs
@@ -13,18 +14,23 @@ from vmpooler.domain.actions import (
     DropTask,
     Flag,
     NoteEmpty,
+    NoteMissing,
+    Reclaim,
     Release,
     RunTask,
-    StampOwner,
+    StaysOff,
     Unflag,
+    Verify,
     VmAction,
     Withdraw,
+    WriteStamp,
 )
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import first_of_each
-from vmpooler.domain.verdict import Case, fate
+from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
 ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
@@ -45,26 +51,34 @@ class Rules:
 def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
     """What should happen now: at most one action for each VM, then what concerns the pool as a whole.
 
-    A VM that this process has work in flight for is left to that work.
+    A VM that this process has work in flight for is left to that work, unless somebody has it whom Redis does not
+    know.
     """
     unknown = unknown_vms(state)
     guarded = is_guarded(unknown, state)
-    fates = {
-        vm.name: fate(_case(vm, pool, state, now, rules, guarded)) for vm in state.vms if vm.name not in state.busy
-    }
+    missing = missing_vms(state, now, rules.grace)
+    distrusts = is_distrusted(missing, state)
+    judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
+    fates = {vm: action for vm, action in judged.items() if vm not in state.busy or isinstance(action, Reclaim)}
     fates |= trims(pool, state, fates, NOT_CONFIGURED if rules.draining else "")
     fates |= {} if rules.draining else due_tasks(state, fates, now)
+    fates |= witnesses(state, fates, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
     todo: list[Action] = [action for action in fates.values() if action is not None]
+    verified = [] if state.verified else [Verify()]
+    notes = [*_flags(unknown, guarded, state), *_distrust(missing, distrusts, state, rules), *verified]
     hopeless = _refused(state) if rules.draining else _hopeless(state)
-    return [*todo, *lost, *new, *hopeless, *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
+    return [*todo, *lost, *new, *hopeless, *notes, *_filling(pool, state, fates, now)]
 
 
-def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
+def _case(
+    vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool = False, distrusts: bool = False
+) -> Case:
     guest = state.inventory.get(vm.name)
-    ours = is_stamped(guest, vm.name, pool.name) or rules.destroy_foreign
+    stamped = is_stamped(guest, vm.name, pool.name)
+    ours = stamped or rules.destroy_foreign
     return Case(
         vm=vm,
         guest=guest,
@@ -74,6 +88,9 @@ def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarde
         grace=rules.grace,
         check_every=rules.check_every,
         may_complete_unknown=ours and (not guarded or vm.name in state.confirmed),
+        ours=stamped,
+        verified=state.verified,
+        distrusts=distrusts,
     )
 
 
@@ -108,9 +125,39 @@ def is_guarded(unknown: frozenset[str], state: PoolState) -> bool:
     return strange > 0 and (state.flagged or strange == total or strange > max(5, total / 5))
 
 
+def missing_vms(state: PoolState, now: float, grace: float) -> frozenset[str]:
+    """The VMs that should be in the inventory and are not: nobody works on them, they were not ordered a moment ago,
+    and they are not missing for longer than the grace, which is no news."""
+    made = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_expected(vm, now, grace)}
+    return frozenset(made - state.inventory.keys() - state.busy - state.cloning)
+
+
+def _is_expected(vm: Vm, now: float, grace: float) -> bool:
+    if vm.queue is Queue.PENDING:
+        return vm.ordered is not None and now - vm.ordered >= CLONE_SETTLES
+    return vm.since is None or now - vm.since < grace
+
+
+def is_distrusted(missing: frozenset[str], state: PoolState) -> bool:
+    """The mass guard for missing VMs: whether so many are missing at once that the inventory, not the VMs, must be at
+    fault. All of two or more count as many."""
+    total = len(missing) + sum(vm.queue in ALIVE and vm.name in state.inventory for vm in state.vms)
+    return len(missing) > max(5, total / 5) or 1 < len(missing) == total
+
+
+def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules: Rules) -> list[Action]:
+    """Note once that the missing VMs are kept, and once that this is over."""
+    if distrusts == state.distrusts:
+        return []
+    if not distrusts:
+        return [NoteMissing("")]
+    patience = f"none is replaced before {rules.grace / 60:g} minutes"
+    return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
+
+
 def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: str = "") -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
-    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -126,16 +173,34 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: 
     return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
 
 
+def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
+    """The ready VMs that are looked at early, the stalest first: whether they answer says whether the network is at
+    fault for those that do not. See Note [When a look that failed is believed]."""
+    idle = {vm for vm, action in fates.items() if action is None}
+    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and not waits(vm.retry_at, now)]
+    since = math.floor(state.witnesses_since)  # as records have moments
+    stale = [vm for vm in ready if _looked_at(vm) < since]
+    return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
+
+
+def _looked_at(vm: Vm) -> float:
+    return vm.checked or vm.ready or vm.ordered or 0.0
+
+
 def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """What clients asked for and can be done now: in order for each VM, and after what is more urgent for it."""
-    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | StampOwner)}
+    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
-    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and task.retry_at <= now}
+    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and not waits(task.retry_at, now)}
 
 
 def _is_made(state: PoolState, vm: str) -> bool:
     return vm in state.inventory and not state.inventory[vm].cloning and vm not in state.cloning
+
+
+def _is_off(vm: Vm, state: PoolState) -> bool:
+    return vm.name not in state.inventory or not state.inventory[vm.name].powered_on
 
 
 def _hopeless(state: PoolState) -> list[Action]:
@@ -158,15 +223,15 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)
     notes: list[Action] = [NoteEmpty(empty)] if empty != state.empty else []
     wanted = pool.size - len(ready) - len(pending)
     if state.clone_failures:
-        tried = any(vm.name in state.cloning for vm in pending)
+        tried = any(vm.name in state.cloning or (state.power_fails and _is_off(vm, state)) for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
-    if wanted > 0 and now >= state.clones_after:
+    if wanted > 0 and not waits(state.clones_after, now):
         return [*notes, Clone(wanted)]
     return [*notes, Withdraw()] if state.waiting else notes

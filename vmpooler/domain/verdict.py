@@ -1,5 +1,7 @@
 """What should happen to one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
 
+from typing import Any
+
 import attrs
 
 from vmpooler.domain.actions import (
@@ -9,26 +11,41 @@ from vmpooler.domain.actions import (
     Explain,
     Mend,
     Miss,
+    PowerOn,
     Probe,
+    Reclaim,
+    Recover,
     Release,
     Seek,
     Settle,
-    StampOwner,
+    StaysOff,
     VmAction,
     Welcome,
+    WriteStamp,
 )
+from vmpooler.domain.answers import ROW_ENDS
+from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
+from vmpooler.domain.pace import AGREE, waits
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
-"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory."""
+"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory; and after its end,
+or after it was switched on, in which a VM may still be off: a vCenter switches it on in a task of its own."""
+
+
+MOMENTS = ("ordered", "ready", "checked", "checkout", "since")
+"""The moments of a VM that are over when they are written."""
 
 
 @attrs.frozen
 class Case:
-    """One VM, everything that bears on it, and the moment."""
+    """One VM, everything that bears on it, and the moment.
+
+    ``ours``: the guest bears a stamp of its own, of this pool. ``verified`` and ``distrusts`` are those of the pool.
+    """
 
     vm: Vm
     guest: Guest | None
@@ -38,6 +55,9 @@ class Case:
     grace: float = 600.0
     check_every: float = 900.0
     may_complete_unknown: bool = False
+    ours: bool = False
+    verified: bool = True
+    distrusts: bool = False
 
     def older(self, moment: float | None, seconds: float) -> bool:
         """Whether ``moment`` is at least so many seconds ago."""
@@ -45,16 +65,44 @@ class Case:
 
 
 def fate(case: Case) -> VmAction | None:
-    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
+    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again; a look that
+    failed keeps nothing waiting but the next look."""
     action = _judged(case)
-    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
-    return None if waits else action
+    looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
+    held_up = looks if case.vm.doubted is not None else looks | orders
+    return None if isinstance(action, held_up) and waits(case.vm.retry_at, case.now) else action
+
+
+def in_doubt_since(vm: Vm, now: float) -> float | None:
+    """When a look at a VM failed first, without one that succeeded since; None where none did, or where the row of
+    looks was broken off. See Note [When a look that failed is believed]."""
+    if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
+        return None
+    well = max(filter(None, (vm.ordered, vm.ready, vm.checked)), default=0.0)
+    return vm.doubted if vm.doubted > well else None
+
+
+def is_misnamed(guest: Guest, name: str) -> bool:
+    """Whether a guest reports a host name that is not its VM's; one that reports none may yet do."""
+    return bool(guest.hostname) and not is_called(guest.hostname, name)
+
+
+def believed(vm: Vm, now: float) -> Vm:
+    """The VM without its moments that lie ahead. Only a clock that was set back leaves such; each counts as unknown, so
+    that what counts from it begins anew now, and ends."""
+    latest = now + AGREE
+    ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
+    unknown: dict[str, Any] = dict.fromkeys(ahead)
+    return attrs.evolve(vm, **unknown) if unknown else vm
 
 
 def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
+    if found := claim(vm, case.guest, case.ours, case.verified):
+        return Reclaim(vm.name, vm.queue, found.holder, found.why)
+    case = attrs.evolve(case, vm=believed(vm, case.now))  # not before: a checkout that lies ahead is a checkout
     if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:
@@ -81,10 +129,15 @@ def _pending(case: Case) -> VmAction | None:
     if vm.ordered is None:
         return Mend(vm.name, vm.queue)
     late = case.older(vm.ordered, case.pool.timeout * 60)
-    if guest is None and case.older(vm.ordered, CLONE_SETTLES):
+    if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
-        return Probe(vm.name, last=late)
+        return Probe(vm.name, last=late, since=in_doubt_since(vm, case.now) if late else None)
+    if guest and not (late or guest.powered_on or guest.cloning or case.cloning):
+        if vm.powered is None and case.older(vm.ordered + vm.clone_seconds, CLONE_SETTLES):
+            return PowerOn(vm.name)
+        if case.older(vm.powered, CLONE_SETTLES):
+            return StaysOff(vm.name, f"is switched off again after it was switched on{_whereabouts(guest, case.now)}")
     if late:
         seen = f"{_pending_trouble(guest)}{_whereabouts(guest, case.now)}"
         return Complete(vm.name, vm.queue, f"marked as 'failed' after {case.pool.timeout:g} minutes: {seen}")
@@ -114,41 +167,61 @@ def _ready(case: Case) -> VmAction | None:
     fresh = vm.ready if vm.ready is not None else vm.ordered
     if fresh is None:
         return Mend(vm.name, vm.queue)
-    why = None
     if guest is None:
-        why = "is missing from the inventory"
-    elif pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
+        return _missing_ready(case)
+    if vm.since is not None:
+        return Welcome(vm.name, vm.queue)
+    why = None
+    if pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
         why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
     elif not guest.powered_on:
         why = "appears to be powered off"
-    elif guest.hostname and not is_called(guest.hostname, vm.name):
-        why = f"has mismatched hostname '{guest.hostname}'"
     if why:
         return Complete(vm.name, vm.queue, why)
     checked = vm.checked if vm.checked is not None else fresh
-    return Check(vm.name) if case.older(checked, case.check_every) else _stamp(case)
+    since = in_doubt_since(vm, case.now)
+    due = since is not None or is_misnamed(guest, vm.name) or case.older(checked, case.check_every)
+    return Check(vm.name, since) if due else None
+
+
+def _missing_ready(case: Case) -> VmAction | None:
+    """Replace a ready VM that is missing. Where too many are missing at once, the provider may be wrong: they are not
+    given, and are replaced once they have been missing for the grace without a break."""
+    vm = case.vm
+    if not case.distrusts:
+        return Complete(vm.name, vm.queue, "is missing from the inventory")
+    if vm.since is None:
+        return Miss(vm.name, vm.queue)
+    if case.older(vm.since, case.grace):
+        return Complete(vm.name, vm.queue, f"has been missing for {case.grace / 60:g} minutes")
+    return None
 
 
 def _running(case: Case) -> VmAction | None:
     vm, guest = case.vm, case.guest
+    if vm.unclaimed:
+        if guest is None:
+            return Complete(vm.name, vm.queue, "its client never got it, and it is missing from the inventory")
+        return WriteStamp(vm.name, None)
     if vm.checkout is None:
         return Mend(vm.name, vm.queue)
     if vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
         return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours", vm.terms)
     if guest is None:
         if vm.since is None:
-            return Miss(vm.name)
+            return Miss(vm.name, vm.queue)
         return Seek(vm.name) if case.older(vm.since, case.grace) else None
     if vm.since is not None:
-        return Welcome(vm.name)
+        return Welcome(vm.name, vm.queue)
     return _stamp(case)
 
 
 def _stamp(case: Case) -> VmAction | None:
-    """The provider's note of who has a VM follows Redis's."""
-    vm, guest = case.vm, case.guest
-    behind = guest is not None and guest.stamp is not None and guest.stamp.owner != vm.owner
-    return StampOwner(vm.name, vm.owner) if behind else None
+    """Have the stamp follow the record. A stamp on a quarantined VM is the last witness, and stays."""
+    vm, stamp, holder = case.vm, case.guest.stamp if case.guest else None, recorded(case.vm)
+    if case.ours and stamp is not None and holder is not None and stamp.holder != holder:
+        return WriteStamp(vm.name, holder)
+    return Recover(vm.name) if vm.doubted is not None else None
 
 
 def _discovered(case: Case) -> VmAction | None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from twisted.internet.interfaces import IReactorTime
-
 from vmpooler.domain import history
 from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import AGREE
 from vmpooler.store import stats
 from vmpooler.store.commands import Commands
 from vmpooler.store.past import Past
@@ -29,24 +28,27 @@ class Sampler:
     """Takes samples of pools; their list may change between two. ``run`` is the round of a loop, at any time: it takes
     what is due, and not twice."""
 
-    def __init__(self, pools: Sequence[str], connection: Commands, past: Past, clock: IReactorTime, told: Told) -> None:
+    def __init__(
+        self, pools: Sequence[str], connection: Commands, past: Past, wall: Callable[[], float], told: Told
+    ) -> None:
         self._pools = pools
         self._connection = connection
         self._samples = Samples(connection)
         self._past = past
-        self._clock = clock
+        self._wall = wall
         self._told = told
 
     async def run(self) -> float:
         """Take the sample of the minute that is over, unless it was taken; the seconds until the next is due."""
-        now = self._clock.seconds()
+        now = self._wall()
         minute = int(now // MINUTE) - 1
         taken = await self._samples.taken()
-        if taken is None or taken.when < (minute + 1) * MINUTE:
+        # A sample that lies ahead was taken before a clock was set back: until then there would be none.
+        if taken is None or not (minute + 1) * MINUTE <= taken.when <= now + AGREE:
             await self._take(minute, taken, now)
             if (minute + 1) % GROUP == 0:
                 await self._sum_up(minute // GROUP)
-        return (minute + 2) * MINUTE + LATE - self._clock.seconds()
+        return (minute + 2) * MINUTE + LATE - self._wall()
 
     async def _take(self, minute: int, taken: Taken | None, now: float) -> None:
         checkouts, event = await self._checkouts(minute, taken)

@@ -58,6 +58,7 @@ class Manager:
         lease: Callable[[], Lease],
         providers: Providers,
         clock: IReactorTime,
+        wall: Callable[[], float],
         choice: Choice,
         sampled: Told = lambda rows, when: None,
         look: float = LOOK,
@@ -69,6 +70,7 @@ class Manager:
         self._drainers = drainers
         self._more: list[Provider] = []
         self._clock = clock
+        self._wall = wall
         self._choice = choice
         self._sampled = sampled
         self._look = look
@@ -86,7 +88,8 @@ class Manager:
 
     def state(self) -> dict[str, Any]:
         """How this manager stands, and its providers: ok, or why they cannot be used now."""
-        providers = {name: provider.trouble() or "ok" for name, provider in self._providers.items()}
+        suspected = self._term.trouble if self._term is not None else lambda _: ""
+        providers = {name: each.trouble() or suspected(name) or "ok" for name, each in self._providers.items()}
         return {"manager": "leading" if self.leads else "standing by", "providers": providers}
 
     async def start(self) -> None:
@@ -147,7 +150,8 @@ class Manager:
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
         store, assured = self._lease.fence(self._keeper.wake), self._lease.assured
-        begun = (self._settings, store, assured, self._providers, self._clock, self._choice, self._sampled)
+        clocks = self._clock, self._wall
+        begun = (self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
         term = Term(*begun, self._drainers_for(self._lease))
         await term.begin()
         self._term = term

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, Provider, ProviderError
 from vmpooler.settings import Pool
 
@@ -107,10 +107,15 @@ class Moved(Provider):
         provider, its = self._of(pool, guest.name)
         await provider.probe(its, guest)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
+    async def power_on(self, pool: Pool, name: str) -> None:
+        """Switch a VM on where it stands."""
+        provider, its = self._of(pool, name)
+        await provider.power_on(its, name)
+
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
         """Write on a VM who has it."""
         provider, its = self._of(pool, name)
-        await provider.stamp_owner(its, name, owner)
+        await provider.stamp(its, name, holder)
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a disk to a VM where it stands."""

@@ -12,8 +12,9 @@ from vmpooler.domain import actions as act
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue
 from vmpooler.domain.names import Choice, vm_name
-from vmpooler.domain.pace import EAGER, ROUND, pause
+from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
+from vmpooler.domain.verdict import in_doubt_since
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
@@ -30,7 +31,7 @@ LOOKS = 8
 """How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
 work in flight would wait for all."""
 
-Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner | act.RunTask
+Lasting = act.Probe | act.Check | act.PowerOn | act.StaysOff | act.Destroy | act.Seek | act.WriteStamp | act.RunTask
 """The actions that take their time."""
 
 
@@ -52,6 +53,7 @@ class PoolRound:
     tasks: WorkInFlight
     work: Work
     clock: IReactorTime
+    wall: Callable[[], float]
     choice: Choice
     prefix: str
     lifetime: float
@@ -68,6 +70,8 @@ class PoolRound:
     """Whether the pool wants a clone and must wait for its turn."""
     strangers: frozenset[str] = frozenset()
     """The pools that nobody manages and that VMs in this pool's folder were made for, as last logged."""
+    unreadable: tuple[str, ...] = ()
+    """What the last round could not read."""
 
     log = Logger()
 
@@ -91,14 +95,27 @@ class PoolRound:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         hidden = self.unseen() & {vm.name for vm in seen.vms}
         await self._withdraw_stranded(seen, busy)
+        self._say_unreadable(seen)
         state = state_of(seen, await self._own(inventory, seen), busy | hidden)
+        state = self._with_witnesses(state)
+        await self._tell_answers(seen)
         self.refused = False
-        for action in plan_pool(self.pool, state, self._now(), self.rules):
-            await self._perform(action, state)
+        plan = plan_pool(self.pool, state, self._now(), self.rules)
+        for action in plan:
+            await self._perform(action, seen, state)
         if self.rules.draining and not (state.vms or state.inventory or state.busy or state.tasks):
             await self.emptied()
         due = pause(state, self._now(), longest=self.longest)
+        if any(isinstance(action, act.Discover) for action in plan):
+            return min(SOONEST, due)  # whether somebody has such a VM is decided at once
         return min(EAGER, due) if self.refused else due
+
+    def _say_unreadable(self, seen: Look) -> None:
+        """Log once what another version wrote and this one cannot read. It stays as it is."""
+        for text in seen.unreadable:
+            if text not in self.unreadable:
+                self.log.warn("[!] [{pool}] cannot be read, and is left alone: {text}", pool=self.pool.name, text=text)
+        self.unreadable = seen.unreadable
 
     async def _inventory(self) -> Mapping[str, Guest]:
         asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))
@@ -136,7 +153,23 @@ class PoolRound:
             self.log.warn(text, pool=self.pool.name, owners=", ".join(sorted(owners)))
         self.strangers = frozenset(owners)
 
-    async def _perform(self, action: act.Action, state: PoolState) -> None:  # noqa: C901 - one arm for each action
+    def _with_witnesses(self, state: PoolState) -> PoolState:
+        """The state, and what the guests of all pools of the provider say of it."""
+        now, answers = self._now(), self.work.answers
+        doubts = {vm.name: in_doubt_since(vm, now) for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY)}
+        answers.restate(self.pool.name, {vm: since for vm, since in doubts.items() if since is not None})
+        witnesses, since = answers.wanted(now)
+        return attrs.evolve(state, witnesses=witnesses, witnesses_since=since)
+
+    async def _tell_answers(self, seen: Look) -> None:
+        """Note that the guests of the provider are not believed to be dead, and when that is over; once each."""
+        why = self.work.answers.guards(self.pool.name, self._now())
+        if why and keys.ANSWERS not in seen.troubles:
+            await self.queues.fail(self.pool.name, keys.ANSWERS, why, self._now())
+        elif not why and keys.ANSWERS in seen.troubles:
+            await self.queues.recover(self.pool.name, keys.ANSWERS, self._now())
+
+    async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - an arm each
         pool, now = self.pool.name, self._now()
         match action:
             case act.Clone(count):
@@ -149,10 +182,16 @@ class PoolRound:
                 await self.queues.discover(pool, vm, stamped, now)
             case act.Explain(vm, why):
                 await self.queues.explain(pool, vm, why, now)
-            case act.Miss(vm):
-                await self.queues.miss(pool, vm, True, now)
-            case act.Welcome(vm):
-                await self.queues.miss(pool, vm, False, now)
+            case act.Reclaim(vm, queue, holder, why):
+                await self.queues.reclaim(pool, vm, queue, holder, why, now)
+            case act.Miss(vm, queue):
+                await self.queues.miss(pool, vm, queue, True, now)
+            case act.Welcome(vm, queue):
+                await self.queues.miss(pool, vm, queue, False, now)
+                if any(each.troubled for each in state.vms if each.name == vm):
+                    await self.queues.recover(pool, vm, now)
+            case act.Recover(vm):
+                await self.queues.recover(pool, vm, now)
             case act.Mend(vm, queue):
                 await self.queues.mend(pool, vm, queue, now)
             case act.Settle(vm, queue, others):
@@ -161,6 +200,10 @@ class PoolRound:
                 await self.queues.flag(pool, why, now)
             case act.Unflag():
                 await self.queues.flag(pool, "", now)
+            case act.NoteMissing(why):
+                await (self.queues.fail(pool, keys.MISSING, why, now) if why else self._believe(now))
+            case act.Verify():
+                await self.queues.verify(pool, seen.doubted)
             case act.NoteEmpty():
                 await self.queues.note_empty(pool, now)
             case act.Withdraw():
@@ -170,20 +213,29 @@ class PoolRound:
             case _:
                 self._begin(action, state)
 
+    async def _believe(self, now: float) -> None:
+        """The inventory is believed again."""
+        await self.queues.recover(self.pool.name, keys.MISSING, now)
+
     def _begin(self, action: Lasting, state: PoolState) -> None:
         """Begin what takes its time."""
         vm = next(vm for vm in state.vms if vm.name == action.vm)
         match action:
-            case act.Probe(_, last):
-                self.tasks.start(vm.name, self.work.probe(vm, state.inventory[vm.name], last))
-            case act.Check():
-                self.tasks.start(vm.name, self.work.check(vm, state.inventory[vm.name]))
+            case act.Probe(_, last, since):
+                work = self.work.probe(vm, state.inventory[vm.name], last, since, state.power_fails)
+                self.tasks.start(vm.name, work)
+            case act.Check(_, since):
+                self.tasks.start(vm.name, self.work.check(vm, state.inventory[vm.name], since))
+            case act.PowerOn():
+                self.tasks.start(vm.name, self.work.power_on(vm))
+            case act.StaysOff(_, why):
+                self.tasks.start(vm.name, self.work.stays_off(vm, why))
             case act.Destroy():
                 self.tasks.start(vm.name, self.work.destroy(vm))
             case act.Seek():
                 self.tasks.start(vm.name, self.work.seek(vm))
-            case act.StampOwner(_, owner):
-                self.tasks.start(vm.name, self.work.stamp_owner(vm, owner))
+            case act.WriteStamp(_, holder):
+                self.tasks.start(vm.name, self.work.stamp(vm, holder))
             case act.RunTask(_, task):
                 self.tasks.start(vm.name, self.work.run_task(task))
 
@@ -204,22 +256,25 @@ class PoolRound:
                     return
 
     def _now(self) -> float:
-        return self.clock.seconds()
+        return self.wall()
 
 
 def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
     """What a look at both sides saw, as the planner wants it."""
-    clones = seen.troubles.get(keys.CLONES, Trouble())
+    growing = [seen.troubles.get(subject, Trouble()) for subject in (keys.CLONES, keys.POWER)]
     return PoolState(
         vms=seen.vms,
         inventory=inventory,
         busy=busy,
         cloning=frozenset(seen.cloning),
-        clone_failures=clones.tries,
-        clones_after=clones.until,
+        clone_failures=max(trouble.tries for trouble in growing),
+        clones_after=max(trouble.until for trouble in growing),
+        power_fails=keys.POWER in seen.troubles,
         confirmed=seen.confirmed,
         flagged=seen.flagged,
         empty=seen.empty,
         waiting=seen.waiting,
         tasks=seen.tasks,
+        verified=seen.verified,
+        distrusts=keys.MISSING in seen.troubles,
     )

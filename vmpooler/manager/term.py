@@ -1,18 +1,21 @@
 """One term of the manager that leads: the loops of all pools, and what wakes them."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from vmpooler.domain import estate
+from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER, longest_pause
+from vmpooler.domain.pace import EAGER, SECOND_LOOK, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
@@ -29,7 +32,10 @@ from vmpooler.store.queues import Queues
 from vmpooler.store.registry import Registry, leftovers
 from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
+NEIGHBOURS = 10
+"""How many pools of a provider are woken at once to see whether their guests answer, when one did not."""
+
+BY_OTHERS = frozenset({What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED})
 """The events that may come from another process and give a pool something to do."""
 
 NOTABLE = 1.25
@@ -70,6 +76,7 @@ class Term:
         assured: Callable[[], Awaitable[None]],
         providers: Mapping[str, Provider],
         clock: IReactorTime,
+        wall: Callable[[], float],
         choice: Choice,
         sampled: Told,
         drainers: DrainersOf,
@@ -79,10 +86,14 @@ class Term:
         self._assured = assured
         self._providers = providers
         self._clock = clock
+        self._wall = wall
         self._choice = choice
         self._drainers = drainers
         self._bearing = bearing_of(settings)
         self._told, self._told_at = self._bearing.held, 0.0
+        grace = settings.general.discovered_grace * 60
+        self._answers = {name: Answers(grace) for name in providers}
+        self._neighbours = {name: _Ring() for name in providers}
         self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
         self._requests = Tasks(store, settings, choice, "manager")
         self._registry = Registry(store)
@@ -90,7 +101,7 @@ class Term:
         past = Past(store, settings.general.events_max)
         self._names = [pool.name for pool in settings.pools]
         """The pools that there are: those configured, then those that are drained."""
-        self._sampler = Loop("history", Sampler(self._names, store, past, clock, sampled).run, clock)
+        self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
         self._remainder = Loop("former places", self._look_again, clock)
         self._searched = False
         self._over = False
@@ -227,7 +238,7 @@ class Term:
         stuck = [name for name in self._charges if name not in self._pools]
         for name in stuck:
             for task in (await look(self._store, name, self._settings.general.vm_lifetime)).tasks:
-                await self._requests.fail(name, task, estate.REFUSED, self._clock.seconds(), final=True)
+                await self._requests.fail(name, task, estate.REFUSED, self._wall(), final=True)
             await self._emptied(name)
         return LOOK_AGAIN if stuck or self._moved else NOTHING_LEFT
 
@@ -248,6 +259,9 @@ class Term:
         if not await self._registry.forget(name):
             return
         self.log.info("[*] [{pool}] has no VM left and is not configured: it is forgotten", pool=name)
+        for ring in self._neighbours.values():
+            if name in ring.pools:
+                ring.pools.remove(name)
         if (loop := self._pools.pop(name, None)) is not None:
             Deferred.fromCoroutine(loop.stop())  # which ends after this round
         for known in (self._charges, self._rounds, self._moved):
@@ -257,7 +271,7 @@ class Term:
 
     async def _adopt(self) -> float:
         """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
-        for pool in await self._requests.adopt(list(self._charges), self._clock.seconds()):
+        for pool in await self._requests.adopt(list(self._charges), self._wall()):
             self.wake(pool)
             if pool not in self._pools:
                 self._remainder.wake()
@@ -272,9 +286,23 @@ class Term:
             formers = [Former(part.pool, drainers.get(part.provider), part.vms) for part in charge.parts]
             moved = self._moved[pool.name] = Moved(provider, formers)
             provider, unseen, stranded = moved, lambda: moved.unseen, lambda: moved.stranded
+        self._answers.setdefault(pool.provider, Answers(general.discovered_grace * 60))
+        self._neighbours.setdefault(pool.provider, _Ring()).pools.append(pool.name)
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._wake_after(pool.name, seconds)  # noqa: E731 - the loop is made below
-        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after, self._assured, self._bearing)
+        work = Work(
+            pool,
+            provider,
+            self._queues,
+            self._requests,
+            self._clock,
+            self._wall,
+            wake_after,
+            self._assured,
+            self._bearing,
+            self._answers[pool.provider],
+            lambda: self._ask_neighbours(pool.provider),
+        )
         self._rounds[pool.name] = PoolRound(
             pool=pool,
             provider=provider,
@@ -283,6 +311,7 @@ class Term:
             tasks=tasks,
             work=work,
             clock=self._clock,
+            wall=self._wall,
             choice=self._choice,
             prefix=general.prefix,
             lifetime=general.vm_lifetime,
@@ -315,12 +344,38 @@ class Term:
             if each.refused:
                 self.wake(name)
 
+    def trouble(self, provider: str) -> str:
+        """Why VMs of a provider are kept though their guests do not answer; empty where none are."""
+        return self._answers[provider].trouble(self._clock.seconds())
+
+    def _ask_neighbours(self, provider: str) -> None:
+        """Have other pools of a provider, some at a time, look whether their guests answer."""
+        now, ring = self._clock.seconds(), self._neighbours[provider]
+        if abs(now - ring.asked) >= SECOND_LOOK / 2:
+            ring.asked = now
+            for name in ring.turn(NEIGHBOURS):
+                self.wake(name)
+
     def _tell_limit(self) -> None:
         """Write down how many clones are borne at once, where that has changed much; not all the time."""
         now, held = self._clock.seconds(), self._bearing.held
         if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + NEWS:
             self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
             self._told, self._told_at = held, now
+
+
+@attrs.define
+class _Ring:
+    """The pools of a provider, and when some of them were last asked."""
+
+    pools: list[str] = attrs.field(factory=list)
+    asked: float = -math.inf
+
+    def turn(self, count: int) -> list[str]:
+        """The next of them."""
+        first, rest = self.pools[:count], self.pools[count:]
+        self.pools = [*rest, *first]
+        return first
 
 
 def bearing_of(settings: Settings) -> Bearing:

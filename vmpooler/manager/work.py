@@ -10,16 +10,21 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
 from vmpooler.domain.tasks import Kind, Task, gigabytes
+from vmpooler.domain.verdict import is_misnamed
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
+
+UNNAMED = "-"
+"""How a record names a checkout without an id, of which the holder was written on the VM. See stamp.lua."""
 
 
 @attrs.frozen
@@ -27,7 +32,8 @@ class Work:
     """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
 
     ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
-    before every order to the provider. ``bearing`` is told of every clone.
+    before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose failure
+    may complete it. ``unsure`` is called when such a look failed, so that other guests are looked at too.
     """
 
     pool: Pool
@@ -35,9 +41,12 @@ class Work:
     queues: Queues
     requests: Tasks
     clock: IReactorTime
+    wall: Callable[[], float]
     wake_after: Callable[[float], None]
     assured: Callable[[], Awaitable[None]]
     bearing: Bearing
+    answers: Answers
+    unsure: Callable[[], None] = lambda: None
 
     async def clone(self, name: str) -> None:
         """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
@@ -47,11 +56,10 @@ class Work:
             await self._make(name)
         except (ProviderError, DeferTimeout) as error:
             why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
-            await self.queues.fail(pool, keys.CLONES, why, self.clock.seconds())
-            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.clock.seconds())
+            await self.queues.fail(pool, keys.CLONES, why, self.wall())
+            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.wall())
         else:
-            now = self.clock.seconds()
-            await self.queues.end_clone(pool, name, now - start, now)
+            await self.queues.end_clone(pool, name, self.clock.seconds() - start, self.wall())
 
     async def _make(self, name: str) -> None:
         """Have the provider make a VM, and note how that is borne."""
@@ -66,35 +74,79 @@ class Work:
         finally:
             self.bearing.end(clone, self.clock.seconds(), done=done)
 
-    async def probe(self, vm: Vm, guest: Guest, last: bool) -> None:
-        """Make a pending VM ready if it answers."""
-        pool = self.pool
+    async def probe(self, vm: Vm, guest: Guest, last: bool, since: float | None, power_fails: bool) -> None:
+        """Make a pending VM ready if it answers; complete one whose time is up when it has not since ``since``."""
         try:
-            await self.provider.probe(pool, guest)
+            await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
             if not last:
                 self.wake_after(UNANSWERED)
                 return
-            why = f"marked as 'failed' after {pool.timeout:g} minutes: {error}"
-            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.clock.seconds())
+            why = f"marked as 'failed' after {self.pool.timeout:g} minutes: {error}"
+            await self._unanswered(vm, Queue.PENDING, since, why)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
+            now = self.wall()
+            self.answers.answered(self.pool.name, vm.name, now)
             seconds = None if vm.ordered is None else now - vm.ordered
-            await self.queues.promote(pool.name, vm.name, guest.address, seconds, now)
+            await self.queues.promote(self.pool.name, vm.name, guest.address, seconds, now)
+            await self._worked(vm)
+            if power_fails:
+                await self.queues.recover(self.pool.name, keys.POWER, now)
 
-    async def check(self, vm: Vm, guest: Guest) -> None:
-        """Complete a ready VM that does not answer."""
+    async def check(self, vm: Vm, guest: Guest, since: float | None) -> None:
+        """Complete a ready VM that does not answer, or not under its name, and has not since ``since``."""
+        self.answers.ask(vm.name)
         try:
+            if is_misnamed(guest, vm.name):
+                await self._unanswered(vm, Queue.READY, since, f"has mismatched hostname '{guest.hostname}'")
+                return
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
-            why = f"is unreachable: {error}"
-            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.clock.seconds())
+            await self._unanswered(vm, Queue.READY, since, f"is unreachable: {error}")
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            await self.queues.check(vm.name, self.clock.seconds())
+            self.answers.answered(self.pool.name, vm.name, self.wall())
+            await self.queues.check(vm.name, self.wall())
+            await self._worked(vm)
+        finally:
+            self.answers.drop(vm.name)
+
+    async def _unanswered(self, vm: Vm, queue: Queue, since: float | None, why: str) -> None:
+        """Complete a VM of which a look failed not for the first time, if that is believed; else look again later. See
+        Note [When a look that failed is believed]."""
+        pool, now = self.pool.name, self.wall()
+        self.answers.failed(pool, vm.name, now if since is None else since)
+        if since is not None and self.answers.believes(since, now):
+            await self.queues.complete(pool, vm.name, queue, why, now)
+        else:
+            await self.queues.doubt(pool, vm.name, queue, why, now, first=since is None)
+            self.unsure()
+
+    async def power_on(self, vm: Vm) -> None:
+        """Switch a pending VM on, once; complete it when that fails. A provider that is away is asked again."""
+        await self.assured()
+        await self.queues.note_power(vm.name, self.wall())
+        try:
+            await self.provider.power_on(self.pool, vm.name)
+        except ProviderError as error:
+            if self.provider.trouble():
+                await self.queues.note_power(vm.name, None)
+                await self._provider_failed(vm, error)
+            else:
+                await self.stays_off(vm, f"was off after its clone and could not be switched on: {error}")
+        else:
+            why = "it was off after its clone, and is switched on"
+            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
+
+    async def stays_off(self, vm: Vm, why: str) -> None:
+        """Complete a pending VM that cannot be switched on. A hypervisor that has nothing left for it has nothing for
+        the next one either: the clones of the pool wait, ever longer, until a VM is ready."""
+        pool, now = self.pool.name, self.wall()
+        await self.queues.fail(pool, keys.POWER, why, now)
+        await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
     async def destroy(self, vm: Vm) -> None:
         """Destroy a completed VM and forget it."""
@@ -105,27 +157,24 @@ class Work:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
-            await self.queues.forget(self.pool.name, vm.name, now - start, now)
+            await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
 
     async def seek(self, vm: Vm) -> None:
-        """Complete a running VM that the provider has nowhere. One that it has elsewhere is sought ever more rarely."""
+        """Search for a running VM that is missing, and note where it is; ever more rarely. Its absence ends nothing,
+        for its client may have it."""
         try:
             guest = await self.provider.find(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
-            if guest is None:
-                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, "is nowhere to be found", now)
-            else:
-                await self.queues.fail(self.pool.name, vm.name, "is not where the pool's VMs are", now)
+            why = "the provider does not have it" if guest is None else "is not where the pool's VMs are"
+            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
 
     async def run_task(self, task: Task) -> None:
         """Do what a client asked for."""
         pool, provider = self.pool, self.provider
         if task.kind is Kind.DISK and not gigabytes(task.argument):
-            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
+            await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
             return
         await self.assured()
         try:
@@ -137,17 +186,30 @@ class Work:
                 case Kind.REVERT:
                     await provider.revert(pool, task.vm, task.argument)
         except ProviderError as error:
-            await self.requests.fail(pool.name, task, str(error), self.clock.seconds())
+            await self.requests.fail(pool.name, task, str(error), self.wall())
         else:
-            await self.requests.finish(pool.name, task, self.clock.seconds())
+            await self.requests.finish(pool.name, task, self.wall())
 
-    async def stamp_owner(self, vm: Vm, owner: str) -> None:
-        """Have the provider note who has a VM."""
+    async def stamp(self, vm: Vm, holder: Holder | None) -> None:
+        """Have the provider write on a VM who has it; with None that nobody has, and put it back into ready."""
+        pool, now = self.pool.name, self.wall()
+        is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
+        if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
+            return  # its client never got it, or is done with it
         await self.assured()
         try:
-            await self.provider.stamp_owner(self.pool, vm.name, owner)
+            await self.provider.stamp(self.pool, vm.name, holder)
         except ProviderError as error:
             await self._provider_failed(vm, error)
+        else:
+            await self._worked(vm)
+            if holder is None:
+                await self.queues.put_back(pool, vm.name, self.wall())
+
+    async def _worked(self, vm: Vm) -> None:
+        """End the trouble of a VM, where it was in any."""
+        if vm.troubled or vm.doubted is not None:
+            await self.queues.recover(self.pool.name, vm.name, self.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
-        await self.queues.fail(self.pool.name, vm.name, str(error), self.clock.seconds())
+        await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())

@@ -10,15 +10,25 @@ from vmpooler.settings import Dummy, Pool, Settings, Vsphere
 
 MayOrder = Callable[[], bool]
 
+Wall = Callable[[], float]
+"""The moment, in seconds since the epoch."""
 
-def providers_of(settings: Settings, reactor: Any, may_order: MayOrder = lambda: True) -> dict[str, Provider]:
+
+def providers_of(
+    settings: Settings, reactor: Any, wall: Wall, may_order: MayOrder = lambda: True
+) -> dict[str, Provider]:
     """By name those that the configured pools use, not started. They order nothing while ``may_order`` says no."""
     names = dict.fromkeys(pool.provider for pool in settings.pools)
-    return {name: _made(settings, name, _of(settings.pools, name), reactor, may_order) for name in names}
+    return {name: _made(settings, name, _of(settings.pools, name), reactor, wall, may_order) for name in names}
 
 
 def drainers_of(
-    settings: Settings, reactor: Any, may_order: MayOrder, made: Mapping[str, Provider], pools: Sequence[Pool]
+    settings: Settings,
+    reactor: Any,
+    wall: Wall,
+    may_order: MayOrder,
+    made: Mapping[str, Provider],
+    pools: Sequence[Pool],
 ) -> dict[str, Provider]:
     """By name the providers of pools that are not configured, or not at that place any more: those that are ``made``
     where they serve that place too, else new ones, not started."""
@@ -28,7 +38,7 @@ def drainers_of(
         section = settings.providers[name]
         watched = {_folder(section, pool) for pool in _of(settings.pools, name)}
         serves = isinstance(section, Dummy) or watched.issuperset(_folder(section, pool) for pool in mine)
-        found[name] = made[name] if name in made and serves else _made(settings, name, mine, reactor, may_order)
+        found[name] = made[name] if name in made and serves else _made(settings, name, mine, reactor, wall, may_order)
     return found
 
 
@@ -41,11 +51,13 @@ def _folder(section: Dummy | Vsphere, pool: Pool) -> tuple[str, str]:
     return pool.datacenter or datacenter, pool.folder.strip("/")
 
 
-def _made(settings: Settings, name: str, pools: Sequence[Pool], reactor: Any, may_order: MayOrder) -> Provider:
+def _made(
+    settings: Settings, name: str, pools: Sequence[Pool], reactor: Any, wall: Wall, may_order: MayOrder
+) -> Provider:
     section, chance = settings.providers[name], random.Random()  # noqa: S311 - not for secrecy
     if isinstance(section, Dummy):
-        return DummyProvider(section, reactor, chance, reactor, may_order)
+        return DummyProvider(section, reactor, wall, chance, reactor, may_order)
     # pyVmomi takes a sixth of a start, which only those who have a vCenter need
     from vmpooler.providers.vsphere import VsphereProvider
 
-    return VsphereProvider(section, settings.general, pools, reactor, chance, may_order)
+    return VsphereProvider(section, settings.general, pools, reactor, wall, chance, may_order)

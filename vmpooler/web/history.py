@@ -44,6 +44,7 @@ class HistoryRoutes:
         charts: Charts,
         leftovers: Callable[[], Awaitable[Leftovers]],
         clock: IReactorTime,
+        wall: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._leftovers = leftovers
@@ -51,6 +52,7 @@ class HistoryRoutes:
         self._summaries = summaries
         self._charts = charts
         self._clock = clock
+        self._wall = wall
         self._one_at_a_time = DeferredLock()
         self._minute = 0
         self._answers: dict[tuple[str, str | None], bytes] = {}
@@ -77,7 +79,7 @@ class HistoryRoutes:
         return answer
 
     async def _answer(self, name: str, wanted: Range, pools: Sequence[str], pool: str | None) -> bytes:
-        now = self._clock.seconds()
+        now = self._wall()
         minute = int((now - LATE) // history.MINUTES.seconds)
         if minute != self._minute:
             self._minute = minute

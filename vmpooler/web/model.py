@@ -31,6 +31,7 @@ class Model:
         pools: Sequence[Pool],
         overviews: Overviews,
         clock: IReactorTime,
+        wall: Callable[[], float],
         pace: Pace,
         first: Callable[[], Awaitable[None]],
         changed: Callable[[Mapping[str, Any]], None],
@@ -46,6 +47,7 @@ class Model:
         self._left = Leftovers()
         self._overviews = overviews
         self._clock = clock
+        self._wall = wall
         self._pace = pace
         self._first, self._changed, self._known, self._lost = first, changed, known, lost
         self._touched: set[str] = set()
@@ -88,7 +90,7 @@ class Model:
             if not self.ready:
                 await self._first()
             others = whole and await self._look_for_others()
-            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched], now)
+            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched])
         except CancelledError:
             raise
         except StoreAway:
@@ -118,7 +120,8 @@ class Model:
         self.rows = {name: row for name, row in self.rows.items() if name in pools}
         return changed
 
-    async def _look(self, pools: Collection[str], now: float) -> None:
+    async def _look(self, pools: Collection[str]) -> None:
+        now = self._wall()
         seen = await self._overviews.look(list(pools), now)
         notes = self._left.notes
         rows = {

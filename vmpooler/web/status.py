@@ -8,7 +8,7 @@ and programs change shows when that time is over; what a request to this process
 so is the answer: at once where that is known, else when that time is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -41,9 +41,10 @@ WHOLE = reports.MEMBERS | LEFT
 
 @attrs.frozen(eq=False)
 class Counted:
-    """All pools, counted at ``now``, and what was written of that, by the members that were wanted."""
+    """All pools, counted when the process had run for ``uptime`` seconds, and what was written of that, by the members
+    that were wanted."""
 
-    now: float
+    uptime: float
     counts: reports.Counts
     left: Leftovers
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
@@ -52,11 +53,19 @@ class Counted:
 class StatusRoutes:
     """``/status`` and its like, for people and clients."""
 
-    def __init__(self, pools: Sequence[Pool], connection: Connection, charts: Charts, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        connection: Connection,
+        charts: Charts,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+    ) -> None:
         self._pools = pools
         self._connection = connection
         self._charts = charts
         self._clock = clock
+        self._wall = wall
         self._started = clock.seconds()
         self._counted = Recent(self._count, FRESH, clock)
 
@@ -77,7 +86,7 @@ class StatusRoutes:
         members = WHOLE if view is None else WHOLE & set(view.split(","))
         if members not in counted.written:
             wanted = reports.MEMBERS & members
-            report = reports.status(self._pools, counted.counts, counted.now - self._started, wanted)
+            report = reports.status(self._pools, counted.counts, counted.uptime, wanted)
             shown = {name: each for name, each in left_of(counted.left).items() if name in members}
             counted.written[members] = text.of(dict(sorted((report | shown).items())))
         return counted.written[members]
@@ -108,9 +117,10 @@ class StatusRoutes:
         return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
 
     async def _count(self) -> Counted:
-        now = self._clock.seconds()
-        counts, left = await stats.counts_and_leftovers(self._connection, [pool.name for pool in self._pools], now)
-        return Counted(now, counts, left)
+        uptime = self._clock.seconds() - self._started
+        names = [pool.name for pool in self._pools]
+        counts, left = await stats.counts_and_leftovers(self._connection, names, self._wall())
+        return Counted(uptime, counts, left)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """The last hour that Graphite knows; None when it is not asked for."""
