@@ -1,4 +1,4 @@
--- uses: prelude, line, ahead
+-- uses: prelude, ahead, line
 -- Order a clone: the VM is pending from now on. Never beyond the pool's size, never beyond the limit of clones under
 -- way, and in turn: a pool that is refused joins a line, and free clones are kept for those before it in the line. A pool
 -- that clients wait for is before those that merely refill.

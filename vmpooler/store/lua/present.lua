@@ -1,4 +1,4 @@
--- uses: prelude, held, quarantine, ahead
+-- uses: prelude, ahead, held, quarantine
 -- A sign of life. After a fail-over it also says that this process has said again what it had promised; when the wait for
 -- the others is over, every VM that one who did not come may have given away is put out of everybody's reach.
 --   KEYS[4] processes, [5] those awaited, [6] until when, [7] the mark for VMs that come to light, [8] clones under way;
