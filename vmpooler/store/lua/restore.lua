@@ -16,6 +16,7 @@ if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.ca
 redis.call('SADD', KEYS[4], vm)
 redis.call('HSET', KEYS[6], vm, ARGV[6])
 redis.call('HDEL', KEYS[2], 'quarantined')
+redis.call('PERSIST', KEYS[2])
 redis.call('HSET', KEYS[2], 'checkout', ARGV[6], 'checkout_id', ARGV[7], 'template', pool, 'pool', pool)
 if ARGV[8] ~= '' then
   local user = redis.call('HGET', TOKEN .. ARGV[8], 'user') or ''
