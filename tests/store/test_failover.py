@@ -7,11 +7,22 @@ import attrs
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent
 
 from tests.redis_server import RedisServer
-from tests.store.contents import NOW, checkouts_of, events, hash_of, make_ready, members, queues_of, settings, standing
+from tests.store.contents import (
+    NOW,
+    checkouts_of,
+    events,
+    hash_of,
+    make_completed,
+    make_ready,
+    members,
+    queues_of,
+    settings,
+    standing,
+)
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Given, Wanted
@@ -23,6 +34,8 @@ from vmpooler.store import failover, keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.promises import KEPT
+from vmpooler.store.scripts import Script
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 
@@ -235,13 +248,15 @@ async def test_a_process_lives_on_in_redis_for_as_long_as_it_lives(join: Join, s
         await deferLater(clock, 0.1)
 
 
-async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
+async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told_and_the_others_are_restored(
     join: Join, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
     late = process("late")
     one, other = await join(process("one", SHORT)), await join(late)
     await make_ready(one, "vm")
     await forget_what_follows(one)
+    await check_out(other)
+    await make_ready(other, "next")
     await check_out(other)
     spare_redis.kill()
     await other.close()
@@ -251,3 +266,108 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     await join(late)
     assert "checkout_id" not in await hash_of(one, keys.record("vm"))
     assert any("to another since" in str(event.get("why")) for event in logged)
+    assert (await hash_of(one, keys.record("next")))["checkout_id"] == "first"
+
+
+class Passing:
+    """What a process sends to Redis while it is connected. What is in ``failing`` fails as if Redis went away."""
+
+    def __init__(self, store: Connection, process: Failover) -> None:
+        self._store, self._process = store, process
+        self.failing: set[str] = set()
+
+    async def call(self, *command: Any) -> Any:
+        self._fail(str(command[0]))
+        return await self._store.call(*command)
+
+    async def run(self, script: Script, touched: Any, args: Any) -> Any:
+        self._fail(script.name)
+        reply = await self._store.run(script, touched, args)
+        self._process.ran(script, touched, args, reply)
+        return reply
+
+    def _fail(self, what: str) -> None:
+        if what in self.failing:
+            raise StoreAway("Redis is away")
+
+
+def connected(store: Connection, process: Failover) -> tuple[Passing, Any]:
+    """The same line, as itself and as everybody wants to have it."""
+    line = Passing(store, process)
+    return line, line
+
+
+async def test_a_redis_that_goes_away_while_promises_are_said_again_hears_them_the_next_time(
+    store: Connection,
+) -> None:
+    one = process("one")
+    line, connection = connected(store, one)
+    await make_ready(connection, "vm")
+    await check_out(connection)
+    await store.call("FLUSHALL")
+    await make_ready(store, "vm")
+    line.failing = {"restore"}
+    with pytest.raises(StoreAway):
+        await one.arrive(connection, lambda _: None)
+    assert await standing(store) == [Queue.READY]
+    line.failing.clear()
+    await one.arrive(connection, lambda _: None)
+    assert await standing(store) == [Queue.RUNNING]
+
+
+async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Connection) -> None:
+    time = Clock()
+    one = Failover(attrs.evolve(settings(), pools=POOLS), "one", time)
+    line, connection = connected(store, one)
+    line.failing = {"present"}
+    one.start(connection)
+    time.advance(failover.BEAT)
+    assert await store.call("ZCARD", keys.PROCESSES) == 0
+    line.failing.clear()
+    time.advance(failover.BEAT)
+    while not await store.call("ZCARD", keys.PROCESSES):
+        await deferLater(clock, 0.01)
+    await one.leave()
+    assert await store.call("ZCARD", keys.PROCESSES) == 0
+
+
+async def test_what_was_promised_long_ago_is_not_said_again(store: Connection) -> None:
+    time = Clock()
+    one = Failover(attrs.evolve(settings(), pools=POOLS), "one", time)
+    _, connection = connected(store, one)
+    for vm in ("old", "new"):
+        await make_ready(connection, vm)
+        await check_out(connection)
+        time.advance(KEPT + 1 if vm == "old" else 0)
+    await store.call("FLUSHALL")
+    await make_ready(store, "old", "new")
+    await one.arrive(connection, lambda _: None)
+    assert await members(store, Queue.RUNNING) == {"new"}
+
+
+async def test_a_vm_that_was_destroyed_meanwhile_is_not_brought_back(store: Connection) -> None:
+    late = process("late")
+    _, connection = connected(store, late)
+    await make_ready(connection, "vm")
+    await check_out(connection)
+    await store.call("FLUSHALL")
+    await make_completed(store, "vm")
+    await queues_of(store).forget("debian", "vm", 1, NOW)
+    await late.arrive(connection, lambda _: None)
+    assert await standing(store) == []
+    assert "checkout" not in await hash_of(store, keys.record("vm"))
+
+
+async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(store: Connection) -> None:
+    late = process("late")
+    _, connection = connected(store, late)
+    await make_ready(connection, "vm")
+    await check_out(connection)
+    await store.call("FLUSHALL")
+    await store.call("HSET", keys.record("vm"), "template", "debian")
+    assert await queues_of(store).discover("debian", "vm", False, NOW)
+    assert await queues_of(store).explain("debian", "vm", "it is gone", NOW)
+    assert await store.call("TTL", keys.record("vm")) > 0
+    await late.arrive(connection, lambda _: None)
+    assert await standing(store) == [Queue.RUNNING]
+    assert await store.call("TTL", keys.record("vm")) == -1
