@@ -3,6 +3,7 @@ the tests."""
 
 from __future__ import annotations
 
+import resource
 import shutil
 import signal
 import socket
@@ -51,6 +52,15 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def limit(self, more: int | None = 0) -> None:
+        """Let its files become no larger than the append-only file is and ``more`` bytes, as a quota does; None ends
+        that."""
+        assert self._process is not None
+        size = resource.RLIM_INFINITY
+        if more is not None:
+            size = max(file.stat().st_size for file in self._home.rglob("*.aof")) + more
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def remove(self) -> None:
         """Leave nothing behind."""

@@ -89,10 +89,12 @@ class Vmpooler(Service):
         self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
-        failover = Failover(settings, _process(self._role), reactor) if settings.redis.sentinels else None
-        self._connection = Connection(settings.redis, reactor, failover=failover)
+        failover = Failover(settings, _process(self._role), reactor, alone=self._embedded is not None)
+        disk = f"the disk of {settings.general.state_directory}" if self._embedded is not None else "its disk"
+        self._connection = Connection(settings.redis, reactor, failover=failover, disk=disk)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
+        self._events.listen(failover.heard)
         self._workers: Workers | None = None
         if options.workers:
             self._workers = Workers(options, settings.general.listen, log_file, reactor, self._open)

@@ -30,6 +30,9 @@ MOST = 50_000
 
 BY = "failover"
 
+CHECKOUT = "checkout "
+"""How the names of those promises begin that a VM is a client's."""
+
 Again = Callable[[Caller], Awaitable[object]]
 """Keeps a promise over whatever it is given. It finds out first whether Redis knows it, and then changes nothing."""
 
@@ -68,9 +71,9 @@ class Promises:
             for name, again in found(ran):
                 self._keep(name, again)
 
-    def all(self) -> list[Again]:
-        """How to keep each of them, in their order."""
-        return [again for _, again in self._kept.values()]
+    def all(self) -> dict[str, Again]:
+        """How to keep each of them, by their names, in their order."""
+        return {name: again for name, (_, again) in self._kept.items()}
 
     def _keep(self, name: str, again: Again) -> None:
         now = self._clock.seconds()
@@ -148,7 +151,7 @@ def _token(script: str, ran: Ran) -> Named:
 
 
 def _checkout(checkout_id: str, vm: str) -> str:
-    return f"checkout {checkout_id} {vm}"
+    return f"{CHECKOUT}{checkout_id} {vm}"
 
 
 KINDS: Mapping[str, Callable[[Ran], Named]] = {
