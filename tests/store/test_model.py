@@ -18,7 +18,7 @@ from tests.store.direct import Direct
 from tests.store.model.books import pool_of
 from tests.store.walks.choices import PROCESSES
 from tests.store.walks.failovers import Failovers
-from vmpooler.domain.admission import FREE
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -98,7 +98,7 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     go(tour.backup_is_made)
     vm, other = tour.model.standing(Queue.RUNNING, "debian")
     go(tour.client_changes, vm, Change(5, {"team": "a", "third": "b"}), FREE)
-    go(tour.client_changes, vm, Change(None, {"job:x": "c"}), FREE)
+    go(tour.client_changes, vm, Change(7, {"job:x": "c"}), FREE)
     for kind, ends in ((Kind.SNAPSHOT, "done"), (Kind.REVERT, "fails"), (Kind.DISK, "given up"), (Kind.DISK, "done")):
         go(tour.client_asks, vm, kind, "1", FREE, ends)
     go(tour.client_of_the_original_asks, other, Kind.DISK, "20")
@@ -107,7 +107,8 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     for missing in (True, True, False):
         go(tour.vm_is_missing_or_back, vm, missing)
     go(tour.clock_is_mended, vm, Queue.RUNNING)
-    go(tour.vm_in_one_queue_is_settled, vm, Queue.RUNNING)
+    for queue in (Queue.RUNNING, Queue.READY):
+        go(tour.vm_in_one_queue_is_settled, vm, queue)
     go(tour.vm_is_given_back, vm, False, "why")
     go(tour.vm_is_given_back, vm, True, "why")
     go(tour.lifetime_is_over, other, True)
@@ -154,7 +155,7 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     for step in (tour.manager_wants_to_lead, tour.manager_acts_behind_the_fence):
         go(step, "b")
     go(tour.manager_leads_no_more, "a")
-    go(tour.redis_fails_over, "one", 3, False)
+    go(tour.redis_fails_over, "three", 3, True)
     assert tour.seen >= TRANSITIONS, "a script is part of no walk, and not named as one that needs none"
     assert tour.seen >= {*What} - {What.SETTLED}, "a VM in two queues cannot be said in the model"
 
@@ -168,31 +169,40 @@ def test_whatever_a_redis_forgot_is_said_again_and_the_rest_is_out_of_reach(tour
     go(tour.vm_is_finished_with, tour.one("fedora", Queue.READY), Queue.READY, "why")
     go(tour.client_is_done, given[1], FREE)
     go(tour.token_is_deleted, "t-bob", "bob", True)
+    go(tour.client_changes, given[0], Change(7, {"third": "b"}), Admission("t-ann", Need.ALWAYS, own=True))
+    go(tour.token_is_deleted, "t-ann", "ann", True)
     promised = range(len(tour.kept))
     for which in promised:
         go(tour.promise_is_kept, which)
     go(tour.process_falls_silent, "two")
-    go(tour.process_arrives, "one", True, False)
-    go(tour.process_arrives, "one", False, False)
+    go(tour.process_arrives, "one", True)
+    go(tour.process_beats, "one")
+    go(tour.process_beats, "three")
     tour.kept.reverse()
     go(tour.backup_is_put_back)
-    assert not tour.model.silent
     for who in PROCESSES:
-        go(tour.process_arrives, who, False, False)
-    go(tour.in_use, 2, {}, None)
+        go(tour.process_beats, who)
+        go(tour.process_arrives, who, False)
+    go(tour.in_use, 3, {}, None)
+    go(tour.token_is_deleted, "t-ann", "ann", True)
     go(tour.clone_begins, "debian4", 6)
+    go(tour.process_beats, "two")
+    go(tour.process_ends, "two")
     for who in ("one", "three"):
-        go(tour.process_arrives, who, True, False)
+        go(tour.process_arrives, who, True)
     go(tour.process_falls_silent, "three")
-    go(tour.process_ends, "three")
     for which in promised:
         go(tour.promise_is_kept, which)
+    go(tour.vm_is_destroyed, tour.one("", Queue.COMPLETED))
+    gone = tour.model.events[-1]["vm"]
+    go(tour.process_arrives, "one", True)
     go(tour.wait_is_over)
-    go(tour.process_arrives, "one", False, False)
+    go(tour.process_beats, "one")
     assert tour.model.uncertain
     go(tour.vm_is_discovered, "fedora5", True)
     go(tour.vm_is_discovered, "fedora4", False)
     go(tour.vm_is_discovered, "fedora4", True)
+    go(tour.vm_is_discovered, gone, True)
     go(tour.client_is_done, tour.one("centos"), FREE)
     go(tour.nothing_is_uncertain_any_more)
     go(tour.vm_is_discovered, "centos5", True)

@@ -59,9 +59,12 @@ class Books:
     intake: dict[Kind, set[str]] = attrs.field(factory=lambda: {kind: set() for kind in Kind})
     number: int = 0
     books: dict[str, Task] = attrs.field(factory=dict)
+    serial: int = 0
+    ids: list[int] = attrs.field(factory=list)
     primary: str = ""
-    silent: dict[str, float] = attrs.field(factory=dict)
+    signs: dict[str, int] = attrs.field(factory=dict)
     awaited: set[str] = attrs.field(factory=set)
+    vouched: set[str] = attrs.field(factory=set)
     barrier: str = ""
     uncertain: str = ""
     epoch: int = 0
@@ -99,6 +102,8 @@ class Books:
         """One event, and with a VM an entry in its history."""
         fields = {"what": str(what), "pool": pool, "vm": vm, "when": self.moment, "by": by, **more}
         self.events.append({**fields, "why": why} if why else fields)
+        self.serial += 1
+        self.ids.append(self.serial)
         if vm:
             self.histories.setdefault(vm, []).append(self.events[-1])
             lasting = vm in self.records and keys.record(vm) not in self.fading
@@ -167,7 +172,8 @@ class Books:
         found |= {keys.TASKS_CLONE: str(len(self.cloning)) if self.counted else ""}
         found |= {keys.CLONING: {vm: pool_of(vm) for vm in self.cloning}, keys.LASTBOOT: self.lastboot}
         found |= {keys.LINE: self.line, keys.LINE_ASKED: self.asked, keys.FLAGGED: self.flagged, **self.days}
-        found |= {keys.WANTED: self.wanted, keys.PROCESSES: {*self.silent}, keys.AWAITED: self.awaited}
+        found |= {keys.WANTED: self.wanted, keys.PROCESSES: self.signs}
+        found |= {keys.AWAITED: self.awaited, keys.VOUCHED: self.vouched}
         found |= {keys.PRIMARY: self.primary, keys.BARRIER: self.barrier, keys.UNCERTAIN: self.uncertain}
         found |= {keys.LEASE: self.lease, keys.EPOCH: f"{self.epoch} {self.leads}".strip() if self.epoch else ""}
         for name in self.names:

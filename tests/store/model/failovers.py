@@ -19,39 +19,95 @@ from vmpooler.store.failover import DEAD, FORGOTTEN
 BY = "failover"
 
 
+def losses(mark: str) -> int:
+    """How many there were by a mark, the run id of a Redis with their number."""
+    return int(mark.split()[1]) if mark else 0
+
+
+@attrs.define
+class Known:
+    """What a process knows of Redis: the mark, when (Redis's clock) it gave its last sign of life, who lived then, and
+    the last event, by its number among all that ever were."""
+
+    mark: str = ""
+    time: int = 0
+    alive: set[str] = attrs.field(factory=set)
+    last: int = 0
+
+
 @attrs.define
 class Failovers(Clients, Requests):
-    """Arrivals and signs of life, and promises that are said again.
+    """Arrivals and signs of life, and promises that are said again; and the lease.
 
-    ``silent``: the processes, and about how many seconds ago each showed a sign of life by Redis's clock, which no
-    walk turns. ``barrier`` is "waits" while processes are waited for, "over" when they were for long enough.
+    ``signs`` are the processes and when (Redis's clock, which no walk turns) each gave its last sign of life. ``ids``
+    are the numbers of the events. ``barrier`` is "waits" while processes are waited for, "over" when they were for long
+    enough.
     """
 
-    def arrive(self, redis: str) -> None:
-        """A process has come to a Redis."""
-        known, self.primary = self.primary, redis
-        if known in ("", redis) or not self.silent:
-            return
-        last = min(self.silent.values())
-        self.awaited |= {who for who, seconds in self.silent.items() if seconds <= last + DEAD}
-        self.barrier = "waits"
-        self.silent = {}
+    def lacks(self, known: Known) -> bool:
+        """Whether the last event that a process knows is missing. What is older than all events was trimmed."""
+        return bool(known.last) and known.last not in self.ids and (not self.ids or known.last > self.ids[0])
 
-    def present(self, who: str, may_lose: bool) -> set[str]:
-        """A sign of life; who is waited for."""
-        self.silent = {other: age for other, age in self.silent.items() if age < FORGOTTEN} | {who: 0}
+    def unsigned(self, who: str, known: Known) -> bool:
+        """Whether the last sign of life that a process gave is missing."""
+        if not known.time or self.signs.get(who, 0) >= known.time:
+            return False
+        return max(self.signs.values(), default=0) - known.time < FORGOTTEN
+
+    def arrive(self, who: str, known: Known, run_id: str, elsewhere: bool) -> None:
+        """A process has come to a Redis; ``elsewhere``: another server may have taken over."""
+        same = self.primary.startswith(f"{run_id} ")
+        less = self.lacks(known) or losses(self.primary) < losses(known.mark)
+        less = less or (self.primary == known.mark and self.unsigned(who, known))
+        if less or not same:
+            self._lost(known, run_id, same, less, elsewhere)
+        if known.mark != self.primary:
+            known.mark, known.time = self.primary, 0
+        known.last = self.ids[-1] if self.ids else 0
+
+    def _lost(self, known: Known, run_id: str, same: bool, less: bool, elsewhere: bool) -> None:
+        new = self.primary == known.mark == ""
+        under_way = same and losses(self.primary) > losses(known.mark) and bool(self.barrier)
+        awaited: set[str] = set()
+        if not under_way:
+            self.primary = f"{run_id} {max(losses(self.primary), losses(known.mark)) + 1}"
+        if new:
+            return
+        if not under_way:
+            last = max([*self.signs.values(), known.time])
+            awaited = {each for each, when in self.signs.items() if when >= last - DEAD}
+            self.signs = {}
+        awaited |= known.alive - self.signs.keys()
+        self.awaited |= awaited
+        self.vouched |= awaited if less or elsewhere else set()
+        if self.awaited and not under_way:
+            self.barrier = "waits"
+
+    def sign(self, who: str, known: Known, time: int, put_away: float, may_lose: bool) -> set[str] | None:
+        """A sign of life; who is waited for, or None where the process must arrive anew. ``put_away`` is when VMs are,
+        if they are."""
+        if self.lacks(known) or self.unsigned(who, known) or self.primary != known.mark:
+            return None
+        self.signs = {each: when for each, when in self.signs.items() if when > time - FORGOTTEN} | {who: time}
         self.awaited.discard(who)
-        if self.barrier == "waits" and self.awaited:
-            return {*self.awaited}
-        missing, self.awaited = (self.awaited, set()) if self.barrier else (set(), self.awaited)
-        self.barrier = ""
-        if missing and may_lose:
-            self.uncertain = f"a fail-over may have lost its checkout, by {', '.join(sorted(missing))}"
-            for pool in self.names:
+        self.vouched.discard(who)
+        missing = {*self.awaited} if self.barrier == "waits" else set()
+        if self.barrier and not missing:
+            if (lost := self.awaited & self.vouched) and may_lose:
+                self._put_away(lost, put_away)
+            self.awaited, self.vouched, self.barrier = set(), set(), ""
+        known.time, known.alive = time, {*self.signs}
+        known.last = self.ids[-1] if self.ids else 0
+        return missing
+
+    def _put_away(self, lost: set[str], when: float) -> None:
+        why = f"a fail-over or a restart of Redis may have lost its checkout, by {', '.join(sorted(lost))}"
+        self.uncertain = why
+        with self.at(when):
+            for pool in sorted(self.names):
                 for vm in [*self.standing(Queue.PENDING, pool), *self.standing(Queue.READY, pool)]:
                     if vm not in self.cloning:
-                        self.quarantine(vm, self.uncertain, BY)
-        return set()
+                        self.quarantine(vm, why, BY)
 
     # What clients were told of, said again. Redis may know it.
 

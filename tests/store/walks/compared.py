@@ -79,8 +79,8 @@ def _as_model(key: str, kind: str, value: Any) -> Any:
 
 
 def _of_a_line(key: str, scores: dict[str, float]) -> Any:
-    """Of some the order counts, and of others who is there: their scores are of Redis's clock."""
-    return {keys.LINE: [*scores], keys.PROCESSES: {*scores}}.get(key, scores)
+    """Of some the order counts, and of others the scores."""
+    return [*scores] if key == keys.LINE else scores
 
 
 def _pairs(flat: list[str]) -> list[tuple[str, str]]:
@@ -108,6 +108,7 @@ class Compared(RuleBasedStateMachine):
         self.books = Tokens(store, POOLS)
         self.tasks: dict[str, Task] = {}
         self.asked = 0
+        self.put_away = 0.0
         self.promised: list[Again] = []
         self.kept: list[tuple[Again, Callable[[Model], object]]] = []
         self.heard = 0
@@ -119,9 +120,11 @@ class Compared(RuleBasedStateMachine):
 
     def _ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
         self.seen.add(script.name)
+        if script.name == "put_away":
+            self.put_away = float(args[0])
         promises = Promises(Clock())
         promises.ran(script, touched, args, reply)
-        self.promised += promises.all()
+        self.promised += promises.all().values()
 
     def promise(self, *kept: Callable[[Model], object]) -> None:
         """Remember what the last step promised, if it promised something, and how the model keeps it."""

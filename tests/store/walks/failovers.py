@@ -12,12 +12,13 @@ from twisted.internet.task import Clock
 
 from tests.store.direct import Direct, at_once
 from tests.store.model import Model
+from tests.store.model.failovers import Known, losses
 from tests.store.walks.choices import CATALOGUE, POOLS, PROCESSES, processes
 from tests.store.walks.clients import Clients
 from tests.store.walks.compared import OVER, outcome
 from vmpooler.settings import Redis
 from vmpooler.store import keys
-from vmpooler.store.failover import Failover
+from vmpooler.store.failover import BEAT, Failover
 from vmpooler.store.lease import Lease
 from vmpooler.store.queues import Queues
 
@@ -33,6 +34,26 @@ redis.call('FLUSHDB')
 redis.call('SELECT', ARGV[1])
 for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end
 """
+
+
+CONNECTED = {
+    "one": Redis(),
+    "two": Redis(wait_replicas=1),
+    "three": Redis(sentinels=("a", "b"), sentinel_master="pooler"),
+}
+"""How each process is connected."""
+
+
+@attrs.frozen
+class Process:
+    """A process: what it does about fail-overs, its clock and settings, and what it should know of Redis. ``cut`` is
+    why it cut its wires."""
+
+    failover: Failover
+    clock: Clock
+    redis: Redis
+    known: Known = attrs.field(factory=Known)
+    cut: list[str] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -51,12 +72,15 @@ class Failovers(Clients):
         super().__init__(store, seen)
         self.redis = re.findall(r"run_id:(\w+)", at_once(store.call("INFO", "server")))[0]
         self.leases = {name: Lease(store, Clock(), name, holds=LONG) for name in ("a", "b")}
+        self.processes: dict[str, Process] = {}
+        for who in PROCESSES:
+            self.process_begins(who)
         self.backup_is_made()
 
     @initialize()
     def processes_arrive(self) -> None:
         for who in PROCESSES:
-            self.process_arrives(who, elsewhere=False, waits=False)
+            self.process_arrives(who, elsewhere=False)
 
     @rule()
     def backup_is_made(self) -> None:
@@ -66,7 +90,7 @@ class Failovers(Clients):
     @rule()
     def backup_is_put_back(self) -> None:
         at_once(self.store.call("EVAL", COPY, 0, 1, 0))
-        self.model = attrs.evolve(copy.deepcopy(self.backup.model), now=self.now)
+        self.model = attrs.evolve(copy.deepcopy(self.backup.model), now=self.now, serial=self.model.serial)
         self.heard, self.last = self.backup.heard, self.backup.last
 
     @rule(which=st.integers(0, 19))
@@ -81,41 +105,70 @@ class Failovers(Clients):
         self.same(keep(), lambda: said(self.model))
         self.promised = []
 
-    @rule(who=processes, kept=st.integers(0, 3), waits=st.booleans())
-    def redis_fails_over(self, who: str, kept: int, waits: bool) -> None:
+    @rule(who=processes, kept=st.integers(0, 3), elsewhere=st.booleans())
+    def redis_fails_over(self, who: str, kept: int, elsewhere: bool) -> None:
         """To one that lacks what came since the backup; some was promised by ``who``, and nobody else comes."""
         self.backup_is_put_back()
-        self.process_arrives(who, elsewhere=True, waits=waits)
+        self.process_arrives(who, elsewhere)
         for which in range(min(kept, len(self.kept))):
             self.promise_is_kept(len(self.kept) - 1 - which)
         self.wait_is_over()
-        self.process_arrives(who, elsewhere=False, waits=waits)
+        self.process_beats(who)
 
-    @rule(who=processes, elsewhere=st.booleans(), waits=st.booleans())
-    def process_arrives(self, who: str, elsewhere: bool, waits: bool) -> None:
-        """At the Redis of before, or at another; with ``waits`` replicas confirm what clients are told."""
+    @rule(who=processes)
+    def process_begins(self, who: str) -> None:
+        """Anew: it knows nothing of Redis."""
+        clock = Clock()
+        clock.rightNow = self.now
+        settings = attrs.evolve(self.operator, pools=CATALOGUE.pools, redis=CONNECTED[who])
+        each = Process(Failover(settings, who, clock, LONG), clock, CONNECTED[who])
+        each.failover.start(self.store, each.cut.append)
+        self.processes[who] = each
+
+    @rule(who=processes, elsewhere=st.booleans())
+    def process_arrives(self, who: str, elsewhere: bool) -> None:
+        """At the Redis of before, or at another."""
         if elsewhere and self.model.primary:
-            at_once(self.store.call("SET", keys.PRIMARY, "another"))
-            self.model.primary = "another"
-        told: list[str] = []
-        arrived = _until_it_waits(self.process(who, int(waits)).arrive(self.store, told.append))
-        self.model.arrive(self.redis)
-        missing = self.model.present(who, may_lose=not waits)
+            self.model.primary = f"another {losses(self.model.primary)}"
+            at_once(self.store.call("SET", keys.PRIMARY, self.model.primary))
+        each, told = self.processes[who], list[str]()
+        arrived = _until_it_waits(each.failover.arrive(self.store, told.append))
+        self.model.arrive(who, each.known, self.redis, bool(each.redis.sentinels))
+        missing = self._signed(who)
+        assert missing is not None, "it has just come"
         assert arrived is not bool(missing)
-        assert told == ([f"after a fail-over {', '.join(sorted(missing))} is waited for"] if missing else [])
+        assert told == ([f"it may have lost something: {', '.join(sorted(missing))} is waited for"] if missing else [])
+
+    @rule(who=processes)
+    def process_beats(self, who: str) -> None:
+        each = self.processes[who]
+        if not each.known.mark:
+            return
+        each.cut.clear()
+        each.clock.advance(BEAT)
+        each.clock.advance(0)
+        assert each.cut == ([] if self._signed(who) is not None else ["it may have lost something"])
+
+    def _signed(self, who: str) -> set[str] | None:
+        each = self.processes[who]
+        may_lose = not each.redis.wait_replicas
+        return self.model.sign(who, each.known, each.failover._knows.time, self.put_away, may_lose)
 
     @rule(who=processes)
     def process_falls_silent(self, who: str) -> None:
-        if who in self.model.silent:
+        """For a while, until now: what it knows is as old as what Redis does."""
+        each = self.processes[who]
+        if who in self.model.signs and each.known.time:
             at_once(self.store.call("ZINCRBY", keys.PROCESSES, -SILENCE, who))
-            self.model.silent[who] += SILENCE
+            self.model.signs[who] -= SILENCE
+            each.known.time -= SILENCE
+            each.failover._knows.time -= SILENCE
 
     @rule(who=processes)
     def process_ends(self, who: str) -> None:
-        process = self.process(who, 0)
-        process.start(self.store)
-        at_once(process.leave())
-        self.model.silent.pop(who, None)
+        at_once(self.processes[who].failover.leave())
+        self.model.signs.pop(who, None)
+        self.process_begins(who)
 
     @rule()
     def wait_is_over(self) -> None:
@@ -127,14 +180,6 @@ class Failovers(Clients):
     def nothing_is_uncertain_any_more(self) -> None:
         at_once(self.store.call("DEL", keys.UNCERTAIN))
         self.model.uncertain = ""
-
-    def process(self, who: str, wait_replicas: int) -> Failover:
-        """That process, begun now."""
-        assert who in PROCESSES
-        clock = Clock()
-        clock.rightNow = self.now
-        settings = attrs.evolve(self.operator, pools=CATALOGUE.pools, redis=Redis(wait_replicas=wait_replicas))
-        return Failover(settings, who, clock, LONG)
 
     @rule(name=st.sampled_from("ab"))
     def manager_wants_to_lead(self, name: str) -> None:
