@@ -188,6 +188,7 @@ def test_whatever_a_redis_forgot_is_said_again_and_the_rest_is_out_of_reach(tour
     go(tour.clone_begins, "debian4", 6)
     go(tour.process_beats, "two")
     go(tour.process_ends, "two")
+    go(tour.pool_is_compared_with_the_provider, "debian")
     for who in ("one", "three"):
         go(tour.process_arrives, who, True)
     go(tour.process_falls_silent, "three")

@@ -65,6 +65,7 @@ class Books:
     signs: dict[str, int] = attrs.field(factory=dict)
     awaited: set[str] = attrs.field(factory=set)
     vouched: set[str] = attrs.field(factory=set)
+    verified: set[str] = attrs.field(factory=set)
     barrier: str = ""
     uncertain: str = ""
     epoch: int = 0
@@ -173,7 +174,7 @@ class Books:
         found |= {keys.CLONING: {vm: pool_of(vm) for vm in self.cloning}, keys.LASTBOOT: self.lastboot}
         found |= {keys.LINE: self.line, keys.LINE_ASKED: self.asked, keys.FLAGGED: self.flagged, **self.days}
         found |= {keys.WANTED: self.wanted, keys.PROCESSES: self.signs}
-        found |= {keys.AWAITED: self.awaited, keys.VOUCHED: self.vouched}
+        found |= {keys.AWAITED: self.awaited, keys.VOUCHED: self.vouched, keys.VERIFIED: self.verified}
         found |= {keys.PRIMARY: self.primary, keys.BARRIER: self.barrier, keys.UNCERTAIN: self.uncertain}
         found |= {keys.LEASE: self.lease, keys.EPOCH: f"{self.epoch} {self.leads}".strip() if self.epoch else ""}
         for name in self.names:

@@ -69,6 +69,7 @@ class Failovers(Clients, Requests):
         new = self.primary == known.mark == ""
         under_way = same and losses(self.primary) > losses(known.mark) and bool(self.barrier)
         awaited: set[str] = set()
+        self.verified = set()
         if not under_way:
             self.primary = f"{run_id} {max(losses(self.primary), losses(known.mark)) + 1}"
         if new:

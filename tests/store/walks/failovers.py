@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from tests.store.direct import Direct, at_once
 from tests.store.model import Model
 from tests.store.model.failovers import Known, losses
-from tests.store.walks.choices import CATALOGUE, POOLS, PROCESSES, processes
+from tests.store.walks.choices import CATALOGUE, POOLS, PROCESSES, pools, processes
 from tests.store.walks.clients import Clients
 from tests.store.walks.compared import OVER, outcome
 from vmpooler.settings import Redis
@@ -169,6 +169,11 @@ class Failovers(Clients):
         at_once(self.processes[who].failover.leave())
         self.model.signs.pop(who, None)
         self.process_begins(who)
+
+    @rule(pool=pools)
+    def pool_is_compared_with_the_provider(self, pool: str) -> None:
+        at_once(self.store.call("SADD", keys.VERIFIED, pool))
+        self.model.verified.add(pool)
 
     @rule()
     def wait_is_over(self) -> None:
