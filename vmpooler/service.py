@@ -103,6 +103,7 @@ class Vmpooler(Service):
         self._managing: Managing | None = None
         if self._role != "api":
             self._managing = Managing(settings, self._connection, self._events, self._embedded is not None, reactor)
+            failover.when_lost(self._managing.look_again)
         state = self._managing.state if self._managing is not None else dict
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:

@@ -23,7 +23,7 @@ from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
+BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED, What.RESTORED, What.QUARANTINED})
 """The events that may come from another process and give a pool something to do."""
 
 NOTABLE = 1.25
@@ -97,6 +97,11 @@ class Term:
         """Run a pool's round at once."""
         if pool in self._pools:
             self._pools[pool].wake()
+
+    def wake_all(self) -> None:
+        """Run the rounds of all pools at once."""
+        for loop in self._pools.values():
+            loop.wake()
 
     def heard(self, event: Event) -> None:
         """Something happened: a listener of the event stream."""

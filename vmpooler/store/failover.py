@@ -152,9 +152,11 @@ class Failover:
         self._clock = clock
         self._promises = Promises(clock)
         self._knows = Knowledge()
-        self._owed: dict[str, bool] = {}
+        self._owed: dict[str, bool] = {}  # promise -> whether it was logged that it met a fault
+        self._news = False
         self._turn = DeferredLock()
         self._caller: Caller | None = None
+        self._when_lost: list[Callable[[], None]] = []
         self._cut: Callable[[str], None] = lambda why: None
         self._beating = LoopingCall(lambda: Deferred.fromCoroutine(self._beat()))
         self._beating.clock = clock
@@ -182,17 +184,26 @@ class Failover:
         """An event is in Redis: if Redis lacks it later, it has lost something."""
         self._knows.saw(event.id)
 
+    def when_lost(self, listener: Callable[[], None]) -> None:
+        """Have ``listener`` called when Redis may have lost something and can be used again."""
+        self._when_lost.append(listener)
+
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
         """Return when everybody may use a wire to this Redis. Raises StoreAway, or StoreFault."""
         async with self._turn:
-            await self._come(wire)
+            self._news |= await self._come(wire)
             await self._say_again(wire)
         while missing := await self._present(wire):
             tell(f"{LOST}: {', '.join(sorted(missing))} is waited for")
             await deferLater(self._clock, MOMENT)
+        if self._news:
+            self._news = False
+            for listener in self._when_lost:
+                self._clock.callLater(0, listener)  # when the wire can be used
 
-    async def _come(self, wire: Caller) -> None:
-        """See whether this Redis may have lost something; then all that was promised is owed."""
+    async def _come(self, wire: Caller) -> bool:
+        """See whether this Redis may have lost something; then all that was promised is owed. Whether a loss was noted
+        since this process came to Redis before."""
         knows = self._knows
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
@@ -206,10 +217,12 @@ class Failover:
             self.log.warn("[!] this Redis lacks what was written last")
         elif loss:
             self.log.warn("[!] this Redis is another than before, or was started anew: it may lack what came last")
-        if mark != knows.mark:
-            self._owed = dict.fromkeys(self._promises.all(), False)
-            knows.mark, knows.time = mark, 0
         knows.newest(newest)
+        if mark == knows.mark:
+            return False
+        self._owed = dict.fromkeys(self._promises.all(), False)
+        before, knows.mark, knows.time = knows.mark, mark, 0
+        return bool(before)
 
     async def _say_again(self, caller: Caller) -> None:
         """Keep what is owed. What meets a fault stays so, and is told once; the rest does not wait for it."""
