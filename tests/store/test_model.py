@@ -155,7 +155,8 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     for step in (tour.manager_wants_to_lead, tour.manager_acts_behind_the_fence):
         go(step, "b")
     go(tour.manager_leads_no_more, "a")
-    go(tour.redis_fails_over, "three", 3, True)
+    go(tour.process_beats, "one")
+    go(tour.redis_fails_over, "one", 3, False)
     assert tour.seen >= TRANSITIONS, "a script is part of no walk, and not named as one that needs none"
     assert tour.seen >= {*What} - {What.SETTLED}, "a VM in two queues cannot be said in the model"
 

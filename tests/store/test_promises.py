@@ -98,7 +98,7 @@ async def test_a_promise_that_cannot_be_kept_is_not_the_last_that_is_said_again(
     await make_ready(store, "other")
     await process.comes()
     assert (await hash_of(store, keys.record("one")))["checkout_id"] == "another's"
-    assert (await hash_of(store, keys.record("other")))["checkout_id"] == "first other"
+    assert (await hash_of(store, keys.record("other"))).get("checkout_id") == "first other"
 
 
 async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Connection, process: Process) -> None:

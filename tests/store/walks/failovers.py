@@ -16,6 +16,7 @@ from tests.store.model.failovers import Known, losses
 from tests.store.walks.choices import CATALOGUE, POOLS, PROCESSES, pools, processes
 from tests.store.walks.clients import Clients
 from tests.store.walks.compared import OVER, outcome
+from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store import keys
 from vmpooler.store.failover import BEAT, Failover
@@ -223,5 +224,7 @@ def _until_it_waits(work: Coroutine[Any, Any, None]) -> bool:
         work.send(None)
     except StopIteration:
         return True
+    except StoreAway as away:
+        raise AssertionError(f"it has come, and is sent away: {away}") from away
     work.close()
     return False
