@@ -9,22 +9,29 @@ from twisted.internet.task import Clock, deferLater
 from tests.store.contents import (
     NOW,
     checkouts_of,
+    contents,
     hash_of,
     make_completed,
     make_ready,
+    make_running,
     members,
     queues_of,
     settings,
     standing,
 )
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.store import failover, keys
+from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
 from vmpooler.store.promises import KEPT
 from vmpooler.store.scripts import Script
+from vmpooler.store.tasks import Tasks
 
 
 class Process(Failover):
@@ -99,6 +106,26 @@ async def test_a_promise_that_cannot_be_kept_is_not_the_last_that_is_said_again(
     await process.comes()
     assert (await hash_of(store, keys.record("one")))["checkout_id"] == "another's"
     assert (await hash_of(store, keys.record("other"))).get("checkout_id") == "first other"
+
+
+async def test_what_one_client_did_is_not_redone_to_a_vm_that_another_got_since(
+    store: Connection, process: Process
+) -> None:
+    for vm in ("deleted", "changed"):
+        await process.gives(vm)
+        if vm == "changed":
+            await Changes(process.connection, settings()).make(vm, Change(1, {}), FREE, NOW + 1)
+            tasks = Tasks(process.connection, settings(), lambda some: some[0], "api")
+            await tasks.request(vm, Kind.DISK, "8", FREE, NOW + 1)
+        else:
+            await checkouts_of(process.connection).complete("debian", vm, FREE, NOW + 1)
+    await store.call("FLUSHALL")
+    await make_running(store, "deleted", "changed", now=NOW + 10)
+    before = await contents(store)
+    await process.comes()
+    after = await contents(store)
+    assert {key: after[key] for key in before} == before
+    assert not any(key.startswith("vmpooler__tasks__") for key in after.keys() - before.keys())
 
 
 async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Connection, process: Process) -> None:

@@ -7,6 +7,7 @@ import attrs
 from tests.store.model.books import pool_of
 from tests.store.model.clients import Clients
 from tests.store.model.requests import Requests
+from vmpooler.domain import times
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
 from vmpooler.domain.errors import GivenTwice, NotLeading, VmpoolerError
@@ -134,22 +135,33 @@ class Failovers(Clients, Requests):
             self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
         self.tell(What.RESTORED, vm, pool, user or BY, checkout_id=id)
 
+    def same_client(self, vm: str) -> None:
+        """Nothing is redone to a VM that another client got since."""
+        record = self.records.get(vm, {})
+        given = times.moment(record.get("checkout", ""))
+        if given is not None and given > self.now and "quarantined" not in record:
+            raise GivenTwice
+
     def complete_again(self, vm: str, why: str, by: str) -> None:
         """The end of a VM, wherever it stands now."""
+        self.same_client(vm)
         for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
             self.complete(vm, queue, why, FREE, by)
 
     def change_again(self, vm: str, change: Change) -> None:
         """A change, of which nobody needs to show a token any more."""
         told = {"what": str(What.CHANGED), "why": str(change), "when": self.moment}
-        known = any(told.items() <= entry.items() for entry in self.histories.get(vm, []))
-        if not known and vm in self.records:
+        if any(told.items() <= entry.items() for entry in self.histories.get(vm, [])):
+            return
+        self.same_client(vm)
+        if vm in self.records:
             self.change(vm, change, FREE)
 
     def request_again(self, vm: str, kind: Kind, argument: str, unlike: str) -> None:
         """A request, whether or not Redis still knows the snapshot that it names."""
         if any(told.get("task", "").endswith(f"-{unlike}") for told in self.histories.get(vm, [])):
             return
+        self.same_client(vm)
         if "pool" in self.records.get(vm, {}):
             self.put(vm, kind, argument, unlike, "api")
 
