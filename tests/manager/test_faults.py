@@ -37,6 +37,7 @@ class Failing(DummyProvider):
 
     fails: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
+    hung: tuple[Deferred[None], ...] = ()
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         await self._come_to("inventory", pool)
@@ -57,13 +58,19 @@ class Failing(DummyProvider):
     async def _come_to(self, what: str, pool: Pool) -> None:
         either = {what, f"{what} {pool.name}"}
         if either & self.hangs:
-            await Deferred()
+            self.hung += (Deferred(),)
+            await self.hung[-1]
         if either & self.fails:
             raise ProviderError("the connection was lost")
 
 
 def failing(world: World, *what: str, hangs: bool = False) -> None:
+    """Have this fail, or hang, and nothing else; what hung until now fails."""
     assert isinstance(world.provider, Failing)
+    hung, world.provider.hung = world.provider.hung, ()
+    for each in hung:
+        if not each.called:
+            each.errback(ProviderError("the connection was lost"))
     world.provider.fails, world.provider.hangs = frozenset(), frozenset()
     if hangs:
         world.provider.hangs = frozenset(what)
@@ -162,8 +169,9 @@ async def test_an_inventory_that_never_comes_ends_the_round_and_the_next_may_hav
         failing(world, "inventory", hangs=True)
         (vm,) = await world.checkout(debian=1)
         await world.advance(PATIENCE + 1)
-        assert any("did not answer" in event.why for event in world.events if event.what == "failed")
-        failing(world)
+        noticed = any("did not answer" in event.why for event in world.events if event.what == "failed")
+        failing(world)  # the last look must end, also where that was not noticed
+        assert noticed
         await world.advance(minutes=2)
         assert await world.counts() == {"ready": 3, "running": 1}
         assert vm in await world.queue(Queue.RUNNING)

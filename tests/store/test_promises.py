@@ -25,7 +25,7 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
-from vmpooler.store import failover, keys
+from vmpooler.store import failover, guard, keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
@@ -163,6 +163,16 @@ async def test_a_vm_that_was_destroyed_meanwhile_is_not_brought_back(store: Conn
     await process.comes()
     assert await standing(store) == []
     assert "checkout" not in await hash_of(store, keys.record("vm"))
+
+
+async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process: Process) -> None:
+    await process.gives("vm")
+    await store.call("FLUSHALL")
+    assert await queues_of(store).discover("debian", "vm", True, NOW)
+    assert await guard.confirm(store, "debian") == ["vm"]
+    await process.comes()
+    assert await standing(store) == [Queue.RUNNING]
+    assert await store.call("EXISTS", keys.confirmed("debian")) == 0
 
 
 async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(store: Connection, process: Process) -> None:

@@ -102,7 +102,7 @@ async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
     text, checkout_id, token, hours = (ran.args[place] for place in (5, 8, 10, 11))
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
-    books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
+    books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
     head = (keys.EVENTS, keys.record(vm), keys.history(vm))
     args = (now, kept, BY, pool, vm, text, checkout_id, token, hours)
     if await over.run(load("restore"), (*head, *stands, *books, *others), args) == -1:

@@ -124,6 +124,7 @@ class Failovers(Clients, Requests):
         pool = pool_of(vm)
         self.since.pop(vm, None)
         self.cloning.discard(vm)
+        self.confirmed.discard(vm)
         self.queues[vm] = Queue.RUNNING
         self.active[vm] = self.text
         record.pop("quarantined", None)
