@@ -16,7 +16,6 @@ from vmpooler.domain.actions import (
     Flag,
     NoteEmpty,
     Release,
-    RunTask,
     Settle,
     Unflag,
     VmAction,
@@ -25,7 +24,6 @@ from vmpooler.domain.actions import (
 from vmpooler.domain.guest import Guest, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.plan import Rules, plan_pool
-from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
 
 NOW = 1_700_000_000.0
@@ -371,14 +369,3 @@ def test_nothing_is_cloned_before_its_time_or_twice_where_clones_fail(state: Poo
         if isinstance(action, Clone):
             assert state.clones_after <= NOW
             assert action.count == 1 or not state.clone_failures
-
-
-def test_a_task_that_failed_waits_until_it_is_due_and_those_behind_it_wait_too() -> None:
-    failed = Task("1", Kind.DISK, "vm", "8", tries=1, retry_at=NOW + 1)
-    state = PoolState(
-        vms=(Vm("vm", Queue.RUNNING, checkout=NOW, lifetime=3600.0),),
-        inventory={"vm": guest("vm")},
-        tasks=(failed, Task("2", Kind.SNAPSHOT, "vm", "after")),
-    )
-    assert not any(isinstance(each, RunTask) for each in plan_pool(POOL, state, NOW, Rules()))
-    assert RunTask("vm", failed) in plan_pool(POOL, state, NOW + 1, Rules())
