@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
@@ -85,6 +86,9 @@ class OneWire(Caller):
 
 class Arrival(Protocol):
     """What a process does about a Redis that may have lost something."""
+
+    writes: bool
+    """Whether Redis writes each change to a file before it answers."""
 
     def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
         """Begin to show signs of life over ``caller``. ``cut`` ends all wires, for a reason; they are made anew."""
@@ -198,7 +202,7 @@ class Connection(Caller):
             await self._confirmed(wire)
         else:
             reply = await super().run(script, keys, args)
-        if script.name in LASTING and self._failover is not None:
+        if script.name in LASTING and self._failover is not None and self._failover.writes:
             await self._written()
         if self._failover is not None:
             self._failover.ran(script, keys, args, reply)
@@ -238,21 +242,29 @@ class Connection(Caller):
         self._unwritten.append(written)
         if not self._asking:
             self._asking = True
-            Deferred.fromCoroutine(self._ask_whether_written())
+            self._reactor.callLater(0, self._ask_whether_written)  # once for all whose answers came together
         return written
 
-    async def _ask_whether_written(self) -> None:
-        while self._unwritten:
+    def _ask_whether_written(self) -> None:
+        self._asking = bool(self._unwritten)
+        if self._asking:
             waiting, self._unwritten = self._unwritten, []
             try:
-                await self.call("PING")
-            except VmpoolerError as error:
-                for each in waiting:
-                    each.errback(StoreAway(f"whether it was done is not certain: {error}", sent=True))
-            else:
-                for each in waiting:
-                    each.callback(None)
-        self._asking = False
+                asked = self._least_busy().execute_command("PING")
+            except StoreAway as error:
+                asked = fail(error)
+            asked.addCallbacks(self._is_written, self._is_not_written, (waiting,), {}, (waiting,))
+            asked.addCallback(lambda _: self._ask_whether_written())
+
+    def _is_written(self, _: object, waiting: Sequence[Deferred[None]]) -> None:
+        for each in waiting:
+            each.callback(None)
+
+    def _is_not_written(self, failure: Failure, waiting: Sequence[Deferred[None]]) -> None:
+        error = failure.value
+        why = self._meaning(told(error), "PING") if isinstance(error, ServerError) else error
+        for each in waiting:
+            each.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
 
     async def _confirmed(self, wire: OneWire) -> None:
         """Return when enough replicas have what was written on this wire. Raises StoreAway."""

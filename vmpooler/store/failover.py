@@ -80,9 +80,6 @@ MOMENT = 0.1
 COMES_TO_LIGHT = 900
 """Seconds in which VMs that stand in no queue may be in use."""
 
-APART = 100
-"""Milliseconds between two events that are remembered as witnesses."""
-
 WITNESSES = 100
 """Events that are remembered."""
 
@@ -112,6 +109,7 @@ class Knowledge:
     """The id of the event that it saw last; empty for none."""
 
     _before: deque[str] = attrs.field(factory=lambda: deque(maxlen=WITNESSES))
+    _tenth: str = ""
 
     @property
     def events(self) -> list[str]:
@@ -120,18 +118,17 @@ class Knowledge:
 
     def saw(self, id: str) -> None:
         """An event happened. Those before count, too: the last may be of after a loss."""
-        if self.last and not (self._before and _milliseconds(self.last) < _milliseconds(self._before[-1]) + APART):
-            self._before.append(self.last)
+        tenth = id.partition("-")[0][:-2]  # of milliseconds
+        if tenth != self._tenth:
+            self._tenth = tenth
+            if self.last:
+                self._before.append(self.last)
         self.last = id
 
     def newest(self, id: str) -> None:
         """Redis has all that this process has seen, and this is the newest event, '' for none."""
         self._before.clear()
         self.last = id
-
-
-def _milliseconds(id: str) -> int:
-    return int(id.partition("-")[0])
 
 
 class Failover:
@@ -154,6 +151,8 @@ class Failover:
         self._knows = Knowledge()
         self._owed: dict[str, bool] = {}  # promise -> whether it was logged that it met a fault
         self._news = False
+        self.writes = True
+        """Whether Redis writes each change to a file: whether an answer means that it could."""
         self._turn = DeferredLock()
         self._caller: Caller | None = None
         self._when_lost: list[Callable[[], None]] = []
@@ -211,8 +210,10 @@ class Failover:
         args = (found[1] if found else "", DEAD, self._longest, knows.mark, *flags, knows.time, self._who, FORGOTTEN)
         events = knows.events
         witnesses: tuple[Value, ...] = (len(events), *events, *knows.alive)
+        persistence = await wire.call("INFO", "persistence")
         mark, loss, newest = await wire.run(load("arrive"), (*waited, keys.VERIFIED, keys.EVENTS), (*args, *witnesses))
         self._alone = False
+        self.writes = "aof_enabled:1" in persistence
         if loss == "lacks":
             self.log.warn("[!] this Redis lacks what was written last")
         elif loss:
