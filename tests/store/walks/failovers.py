@@ -93,6 +93,7 @@ class Failovers(Clients):
         at_once(self.store.call("EVAL", COPY, 0, 1, 0))
         self.model = attrs.evolve(copy.deepcopy(self.backup.model), now=self.now, serial=self.model.serial)
         self.heard, self.last = self.backup.heard, self.backup.last
+        self.tasks = dict(self.model.books)  # ids of requests are given anew from there
 
     @rule(which=st.integers(0, 19))
     def promise_is_kept(self, which: int) -> None:
