@@ -63,6 +63,7 @@ async def test_a_pool_that_is_removed_is_drained_and_then_forgotten(store: Conne
         await world.advance(minutes=1)
         assert await world.counts("old") == {"ready": 3, "running": 2}
         await restart(world, ONE)
+        await store.call("SADD", keys.VERIFIED, "old")
         (drained,) = (await leftovers(store)).drained
         assert drained.pool == "old"
         assert "not configured any more" in drained.note
@@ -83,6 +84,7 @@ async def test_a_pool_that_is_removed_is_drained_and_then_forgotten(store: Conne
         assert [key for key in left if "x__quarters" not in key] == []
         for hash in (keys.POOLS, keys.LASTBOOT, keys.DRAINING, keys.FLAGGED):
             assert not await store.call("HEXISTS", hash, "old")
+        assert not await store.call("SISMEMBER", keys.VERIFIED, "old")
 
 
 async def test_a_drained_pool_that_comes_back_fills_again(store: Connection) -> None:

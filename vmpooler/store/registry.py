@@ -111,7 +111,7 @@ class Registry:
         hashes = (keys.POOLS, keys.DRAINING, keys.MOVED, keys.FLAGGED, keys.LASTBOOT)
         lines = (keys.LINE, keys.LINE_ASKED, keys.WANTED)
         queues = tuple(keys.queue(queue, pool) for queue in Queue)
-        touched = (*queues, *hashes, *lines, *books, keys.BOOKED + pool, keys.empty(pool))
+        touched = (*queues, *hashes, *lines, keys.VERIFIED, *books, keys.BOOKED + pool, keys.empty(pool))
         return bool(await self._connection.run(load("forget_pool"), touched, (pool,)))
 
     async def find(self, cursor: str) -> tuple[str, list[str]]:
