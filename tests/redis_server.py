@@ -3,12 +3,14 @@ the tests."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from vmpooler.embedded.program import guarded, installed
@@ -16,11 +18,15 @@ from vmpooler.settings import Redis
 
 
 class RedisServer:
-    """A redis-server to be started, killed, frozen and started again, in a folder of its own or in ``home``."""
+    """A redis-server to be started, killed, frozen and started again, in a folder of its own or in ``home``.
 
-    def __init__(self, *options: str, home: Path | None = None) -> None:
+    ``environ`` is what its environment has besides.
+    """
+
+    def __init__(self, *options: str, home: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._home = home or Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self._options = options
+        self._environ = dict(environ or {})
         self.socket = str(self._home / "redis.sock")
         self.settings = Redis(socket=self.socket)
         self._program = next(iter(installed())).path
@@ -31,7 +37,8 @@ class RedisServer:
         options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
         options += self._options
         with (self._home / "log").open("ab") as log:
-            self._process = subprocess.Popen(guarded([self._program, *options, *more]), stdout=log, stderr=log)
+            command, environ = guarded([self._program, *options, *more]), {**os.environ, **self._environ}
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
         until = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < until, (self._home / "log").read_text()

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -90,10 +90,18 @@ class Service(Books):
     """A service with this configuration in a folder, ``directory`` or one that ends with it.
 
     Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
-    command line; unless they say where to listen, the API is on ``port``.
+    command line; unless they say where to listen, the API is on ``port``. ``twistd`` is the program, of this virtual
+    environment or of another; ``environ`` is what its environment has besides.
     """
 
-    def __init__(self, config: str | None, *options: str, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: str | None,
+        *options: str,
+        directory: Path | None = None,
+        twistd: Path = TWISTD,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._own = None if directory else Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self.directory = (directory or self._own or Path()).resolve()
         self.directory.mkdir(exist_ok=True)
@@ -102,6 +110,7 @@ class Service(Books):
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._options = options
+        self._twistd, self._environ = twistd, dict(environ or {})
         self._api = "--role=manager" not in options
         if config is not None:
             (self.directory / "vmpooler.yaml").write_text(config)
@@ -132,8 +141,10 @@ class Service(Books):
         """Run twistd in the foreground, or as ``twistd`` says, and wait for nothing."""
         listen = () if any("listen" in each or "port" in each for each in self._options) else (f"--port={self.port}",)
         options = twistd or ("-n", "--pidfile=")
-        command = guarded([sys.executable, TWISTD, *options, "vmpooler", *self._options, *listen])
+        python = sys.executable if self._twistd == TWISTD else self._twistd.with_name("python")
+        command = guarded([python, self._twistd, *options, "vmpooler", *self._options, *listen])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VMPOOLER")}
+        environ |= self._environ
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.directory, env=environ, stdout=output, stderr=output, preexec_fn=_hear_control_c
