@@ -59,7 +59,7 @@ def play(case: Case, twistd: Path) -> Row:
     try:
         with World(twistd) as world:
             outcome, facts = Outcome.OK, case.play(world)
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is what the case came to, and the others go on
+    except Exception as error:  # whatever went wrong is what the case came to
         # An assertion is a statement of the case; anything else is shown with its type.
         facts = str(error) if isinstance(error, AssertionError) and str(error) else f"{type(error).__name__}: {error}"
         outcome = Outcome.FAILED
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.cases", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", action="append", help="this case, or all of a kind: 1a, 4; repeatable")
+    parser.add_argument("--only", metavar="NAME", action="append", help="this case or kind, as 1a or 4; repeatable")
     parser.add_argument("--list", action="store_true", help="name the cases, and play none")
     parser.add_argument("--jobs", type=int, default=2, help="how many are played at once (default: 2)")
     parser.add_argument(

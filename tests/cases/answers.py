@@ -17,8 +17,8 @@ PAGE = b'<?xml version="1.0"?><html><head><title>Sign in</title></head><body><p>
 
 
 class PageProxy(ThreadingHTTPServer):
-    """Passes requests on to a vCenter. Once :meth:`arm` was called, it answers the first ``method`` after a login with a
-    page instead."""
+    """Passes requests on to a vCenter. Once :meth:`arm` was called, the first call of that method after a login is
+    answered with a page instead."""
 
     daemon_threads = True
 
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: PageProxy
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server asks for
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.server.takes(body):
             self._answer(200, {"Content-Type": "text/xml"}, PAGE)

@@ -115,7 +115,7 @@ def an_old_backup_of_one(world: World) -> str:
     return f"V0 and V1 kept, {given} other was given"
 
 
-@case("1b", "the host of a VM in use leaves the vCenter for longer than the grace", "completed, then destroyed", "vcsim")
+@case("1b", "the host of a VM in use leaves for longer than the grace", "completed, then destroyed", "vcsim")
 def a_host_that_leaves(world: World) -> str:
     port = probe_port()
     world.listener(port)

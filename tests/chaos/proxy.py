@@ -49,9 +49,7 @@ class Route:
                 there, back = await asyncio.open_connection(HOST, self._target)
                 ends.append(back)
                 self._ends.update(ends)
-                await asyncio.gather(
-                    self._pass_on(reader, back, self._there), self._pass_on(there, writer, self._back)
-                )
+                await asyncio.gather(self._pass_on(reader, back, self._there), self._pass_on(there, writer, self._back))
         except OSError:
             pass
         finally:
