@@ -16,7 +16,7 @@ from benchmarks.redis import Redis
 from benchmarks.row import Row
 from benchmarks.scale import Scale
 from tests.service.process import until
-from vmpooler.domain.guest import Stamp
+from vmpooler.domain.guest import Holder, Stamp
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.pace import ROUND
 from vmpooler.providers.dummy.memory import Memory
@@ -163,7 +163,7 @@ def imaginary(pools: int, then: float) -> Iterator[Vm]:
     for number in range(pools):
         for at in range(READY + RUNNING):
             name, pool = stock.vm(number, at), stock.pool(number)
-            stamp = Stamp(pool, name, then, NOBODY if at >= READY else "")
+            stamp = Stamp(pool, name, then, Holder(NOBODY, since=float(int(then))) if at >= READY else None)
             id = number * (READY + RUNNING) + at + 1
             yield Vm(name=name, pool=pool, number=id, hostname=name, cloned=then, booted=then, stamp=stamp)
 

@@ -4,6 +4,7 @@ import argparse
 import os
 import random
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ async def _template_deltas(reactor: Any, settings: Settings, asked: argparse.Nam
     names = [asked.provider] if asked.provider else list(vcenters)
     if len(names) != 1 or names[0] not in vcenters:
         sys.exit(f"vmpooler: --provider must be one of: {', '.join(vcenters) or '(there is no vCenter)'}")
-    provider = VsphereProvider(vcenters[names[0]], settings.general, [], reactor, random.Random())  # noqa: S311 - jitter, no secret
+    provider = VsphereProvider(vcenters[names[0]], settings.general, [], reactor, time.time, random.Random())  # noqa: S311 - jitter, no secret
     try:
         await provider.start()
         done = await provider.prepare_templates(asked.folder)

@@ -3,7 +3,7 @@
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,13 @@ class Managing:
     """A manager with everything that it needs. ``alone``: no other can be at this Redis."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, events: EventStream, alone: bool, reactor: Any
+        self,
+        settings: Settings,
+        connection: Connection,
+        events: EventStream,
+        alone: bool,
+        reactor: Any,
+        wall: Callable[[], float],
     ) -> None:
         self._events = events
         self._graphite = Graphite(settings.graphite, reactor) if settings.graphite else None
@@ -35,8 +41,9 @@ class Managing:
             settings,
             events,
             lambda: Lease(connection, reactor, f"{process}-{random_name(secrets.choice, 6)}", alone=alone),
-            partial(providers_of, settings, reactor),
+            partial(providers_of, settings, reactor, wall),
             reactor,
+            wall,
             secrets.choice,
             self._metrics(settings),
         )

@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -33,6 +34,7 @@ from vmpooler.settings import Settings
 from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.health import health_site
@@ -56,12 +58,21 @@ def makeService(options: Options) -> IService:
     if options["check-config"]:
         raise SystemExit(check(options))
     try:
+        count_steadily(reactor)
         loaded, _ = configuration(options, os.environ, Path.cwd())
         return Vmpooler(loaded.settings, options, reactor, loaded.warnings)
     except ConfigError as error:
         raise SystemExit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes)) from None
     except StartError as error:
         raise SystemExit(f"vmpooler: {error}") from None
+
+
+def count_steadily(reactor: Any) -> None:
+    """Have the reactor's timers, and all intervals, go by a clock that nobody sets. Twisted's own is the host's: a step
+    back of an hour delays every timer by an hour. Where there is such a clock, it also counts while the host sleeps.
+    To be called before there is a timer."""
+    sleepless = getattr(time, "CLOCK_BOOTTIME", None)
+    reactor.seconds = time.monotonic if sleepless is None else partial(time.clock_gettime, sleepless)
 
 
 def _log_name(options: Options, settings: Settings) -> str:
@@ -89,8 +100,9 @@ class Vmpooler(Service):
         self._embedded = _embedded_redis(settings, self._role, reactor)
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
-        failover = Failover(settings, _process(self._role), reactor) if settings.redis.sentinels else None
-        self._connection = Connection(settings.redis, reactor, failover=failover)
+        self._wall = wall = RedisTime(reactor)
+        failover = Failover(settings, _process(self._role), reactor, wall) if settings.redis.sentinels else None
+        self._connection = Connection(settings.redis, reactor, failover=failover, time=wall)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
         self._workers: Workers | None = None
@@ -100,11 +112,12 @@ class Vmpooler(Service):
         self._health = Port(settings.general.health_listen, "--health-listen", reactor)
         self._managing: Managing | None = None
         if self._role != "api":
-            self._managing = Managing(settings, self._connection, self._events, self._embedded is not None, reactor)
+            alone = self._embedded is not None
+            self._managing = Managing(settings, self._connection, self._events, alone, reactor, wall)
         state = self._managing.state if self._managing is not None else dict
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:
-            self._api = Api(settings, self._connection, reactor, secrets.choice, role=self._role, state=state)
+            self._api = Api(settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=state)
             self._events.listen(self._api.heard)
         self._starting: Deferred[None] | None = None
 
@@ -122,7 +135,7 @@ class Vmpooler(Service):
                 allow_files(clients + SPARE_FILES)
                 self._port.take(self._api.site() if self._api is not None else Factory())
             if self._managing is not None and self._api is None and self._settings.general.health_listen:
-                self._health.take(health_site(self._connection, self._managing.state, self._reactor))
+                self._health.take(health_site(self._connection, self._managing.state, self._reactor, self._wall))
         except StartError as error:
             raise _Refused(f"vmpooler: {error}") from None
 

@@ -58,7 +58,7 @@ def examples() -> Iterator[tuple[str, str | None]]:
 
 
 def test_it_has_every_route_and_no_other() -> None:
-    api = Api(Settings(), Connection(Redis(), reactor), reactor)
+    api = Api(Settings(), Connection(Redis(), reactor), reactor, float)
     routes: Any = api.site().resource._routes._klein._app.url_map
     served = {f"{method} {rule.rule}" for rule in routes.iter_rules() for method in rule.methods - {"HEAD"}}
     served.add("GET /api/v1/events")  # a resource of its own, in front of the routes

@@ -14,14 +14,19 @@ from vmpooler.domain.actions import (
     Discover,
     Explain,
     Flag,
+    Miss,
     NoteEmpty,
+    NoteMissing,
+    Reclaim,
     Release,
     Settle,
     Unflag,
+    Verify,
     VmAction,
     Withdraw,
 )
-from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.evidence import BY_STAMP, recorded
+from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.plan import Rules, plan_pool
 from vmpooler.settings import Pool
@@ -57,8 +62,13 @@ def named(prefix: str, count: int) -> list[str]:
 
 def pool_of(*vms: Vm, also: tuple[Guest, ...] = (), **more: Any) -> PoolState:
     """A pool whose VMs are all in the inventory, and up."""
-    here = {vm.name: guest(vm.name) for vm in vms} | {each.name: each for each in also}
+    here = {vm.name: guest(vm.name, stamp=Stamp("debian", vm.name, NOW, holder_of(vm))) for vm in vms}
+    here |= {each.name: each for each in also}
     return PoolState(vms=vms, **{"inventory": here, **more})
+
+
+def holder_of(vm: Vm) -> Holder | None:
+    return recorded(vm) if vm.queue is Queue.RUNNING else None
 
 
 def planned(state: PoolState, size: int = 3, now: float = NOW, **rules: Any) -> list[Action]:
@@ -67,6 +77,46 @@ def planned(state: PoolState, size: int = 3, now: float = NOW, **rules: Any) -> 
 
 def completed(plan: list[Action]) -> list[str]:
     return [action.vm for action in plan if isinstance(action, Complete)]
+
+
+# Missing.
+
+
+def test_many_missing_vms_at_once_are_noted_and_kept_and_a_few_are_replaced() -> None:
+    ten = [ready(name) for name in named("vm", 10)]
+    some = {vm.name: guest(vm.name) for vm in ten[5:]}
+    assert len(completed(planned(PoolState(vms=(*ten,), inventory=some), size=10))) == 5
+    few = {vm.name: guest(vm.name) for vm in ten[6:]}
+    plan = planned(PoolState(vms=(*ten,), inventory=few), size=10)
+    assert completed(plan) == []
+    assert [action for action in plan if isinstance(action, Miss)] == [Miss(vm.name, Queue.READY) for vm in ten[:6]]
+    why = "6 VMs are missing from the inventory at once; none is replaced before 10 minutes"
+    assert NoteMissing(why) in plan
+    assert not [
+        action
+        for action in planned(PoolState(vms=(*ten,), inventory=few, distrusts=True), size=10)
+        if isinstance(action, NoteMissing)
+    ]
+    assert NoteMissing("") in planned(PoolState(vms=(*ten,), inventory=some, distrusts=True), size=10)
+
+
+def test_a_whole_pool_that_is_missing_is_kept_and_a_pool_of_one_is_replaced() -> None:
+    assert completed(planned(PoolState(vms=(ready("a"), ready("b"))), size=2)) == []
+    assert completed(planned(PoolState(vms=(ready("a"),)), size=1)) == ["a"]
+
+
+def test_vms_that_are_missing_for_long_make_no_others_suspect() -> None:
+    lost = [attrs.evolve(running(name), since=NOW - 601) for name in named("lost", 9)]
+    assert completed(planned(PoolState(vms=(*lost, ready("a"))), size=1)) == ["a"]
+
+
+def test_a_pool_that_is_not_verified_is_compared_at_once_busy_vms_too() -> None:
+    taken = guest("a", stamp=Stamp("debian", "a", NOW, Holder("ann", "id", NOW, NOW + 60)))
+    state = PoolState(vms=(ready("a"),), inventory={"a": taken}, busy=frozenset({"a"}), verified=False)
+    plan = planned(state, size=1)
+    assert plan[0] == Reclaim("a", Queue.READY, Holder("ann", "id", NOW, NOW + 60), BY_STAMP)
+    assert Verify() in plan
+    assert Verify() not in planned(attrs.evolve(state, verified=True), size=1)
 
 
 # Filling.
@@ -266,12 +316,18 @@ VMS = st.builds(
     since=MOMENTS,
     retry_at=st.sampled_from([0.0, NOW + 5]),
     also=st.one_of(st.just(()), st.just(()), ALSO),
+    checkout_id=st.sampled_from(["", "id"]),
+    ended=st.booleans(),
+    unclaimed=st.booleans(),
+    quarantined=st.booleans(),
 )
 
 
 @st.composite
 def guests(draw: st.DrawFn, name: str) -> Guest:
-    stamp = draw(st.none() | st.just(Stamp("debian", name, NOW)) | st.just(Stamp("debian", "another", NOW)))
+    holder = draw(st.none() | st.none() | st.sampled_from([Holder("ann"), Holder("ann", "id", NOW, NOW + 60)]))
+    stamps = [Stamp("debian", name, NOW, holder), Stamp("debian", "another", NOW, holder)]
+    stamp = draw(st.none() | st.sampled_from(stamps))
     hostname = draw(st.sampled_from(["", name, "other"]))
     return Guest(name, draw(st.booleans()), draw(st.booleans()), hostname, stamp=stamp)
 
@@ -291,6 +347,8 @@ def states(draw: st.DrawFn) -> PoolState:
         flagged=draw(st.booleans()),
         empty=draw(st.booleans()),
         waiting=draw(st.booleans()),
+        verified=draw(st.booleans()),
+        distrusts=draw(st.booleans()),
     )
 
 
@@ -299,9 +357,24 @@ SIZES = st.integers(0, 6)
 
 @given(states(), SIZES)
 def test_every_vm_gets_at_most_one_action_and_a_busy_one_none(state: PoolState, size: int) -> None:
-    touched = [action.vm for action in planned(state, size) if isinstance(action, VmAction)]
+    actions = [action for action in planned(state, size) if isinstance(action, VmAction)]
+    touched = [action.vm for action in actions]
     assert len(touched) == len(set(touched))
-    assert state.busy.isdisjoint(touched)
+    assert state.busy.isdisjoint(action.vm for action in actions if not isinstance(action, Reclaim))
+
+
+@given(states(), SIZES)
+def test_a_vm_that_somebody_has_by_any_witness_is_neither_completed_nor_kept_ready(state: PoolState, size: int) -> None:
+    plan = planned(state, size)
+    reclaimed = {action.vm for action in plan if isinstance(action, Reclaim)}
+    assert reclaimed.isdisjoint(completed(plan))
+    for vm in state.vms:
+        if vm.also or vm.queue in (Queue.RUNNING, Queue.COMPLETED):
+            continue
+        stamp = state.inventory[vm.name].stamp if vm.name in state.inventory else None
+        holder = stamp.holder if stamp and stamp.name == vm.name else None
+        if (holder and not vm.ended) or (vm.checkout is not None and not vm.ended and not vm.quarantined):
+            assert vm.name in reclaimed
 
 
 @given(states(), SIZES)
@@ -336,7 +409,7 @@ def test_an_unknown_vm_is_completed_only_when_all_the_rules_allow_it(
 @given(states(), SIZES)
 def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, size: int) -> None:
     plan = planned(state, size)
-    gone = set(completed(plan))
+    gone = {*completed(plan), *(action.vm for action in plan if isinstance(action, Reclaim))}
     filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
     ordered = sum(action.count for action in plan if isinstance(action, Clone))
     assert ordered == 0 or (ordered > 0 and len(filling) + ordered <= size)
@@ -345,7 +418,7 @@ def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, si
 @given(states(), SIZES)
 def test_trimming_never_goes_below_the_size(state: PoolState, size: int) -> None:
     plan = planned(state, size)
-    gone = set(completed(plan))
+    gone = {*completed(plan), *(action.vm for action in plan if isinstance(action, Reclaim))}
     filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
     if any(isinstance(action, Complete) and "more than the pool's size" in action.why for action in plan):
         assert len(filling) >= size
@@ -358,6 +431,9 @@ def test_a_running_vm_is_completed_at_the_end_of_its_lifetime_and_for_nothing_el
     for name in completed(planned(state, size)):
         vm = vms[name]
         if vm.queue is Queue.RUNNING:
+            if vm.unclaimed:
+                assert vm.name not in state.inventory
+                continue
             assert vm.checkout is not None
             assert vm.lifetime is not None
             assert NOW - vm.checkout >= vm.lifetime * 3600

@@ -13,15 +13,18 @@ from vmpooler.domain.actions import (
     Mend,
     Miss,
     Probe,
+    Reclaim,
     Release,
     Seek,
     Settle,
-    StampOwner,
     VmAction,
     Welcome,
+    WriteStamp,
 )
-from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
+from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
@@ -29,6 +32,7 @@ NOW = 1_700_000_000.0
 MINUTE, HOUR = 60.0, 3600.0
 POOL = Pool(name="debian", size=5, timeout=15, ready_ttl=60)
 UP = Guest("vm", hostname="vm", address="10.0.0.1", stamp=Stamp("debian", "vm", NOW))
+OF_A_CASE = ("may_complete_unknown", "verified", "distrusts")
 CLONING = Guest("vm", cloning=True, powered_on=False)
 
 PENDING, READY, RUNNING = Queue.PENDING, Queue.READY, Queue.RUNNING
@@ -38,7 +42,15 @@ COMPLETED, DISCOVERED = Queue.COMPLETED, Queue.DISCOVERED
 def judged(
     queue: Queue, guest: Guest | None = UP, pool: Pool = POOL, case: Any = None, **known: Any
 ) -> VmAction | None:
-    return fate(Case(Vm("vm", queue, **known), guest, pool, NOW, **(case or {})))
+    """``known`` is of the VM, or of its case."""
+    bears = {name: known.pop(name) for name in OF_A_CASE if name in known}
+    bears = {"ours": is_stamped(guest, "vm", pool.name), **bears, **(case or {})}
+    return fate(Case(Vm("vm", queue, **known), guest, pool, NOW, **bears))
+
+
+def stamped(holder: Holder | None) -> Guest:
+    """The VM, up, with this holder in its stamp."""
+    return attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, holder))
 
 
 def why(action: VmAction | None) -> str:
@@ -167,9 +179,71 @@ def test_a_ready_vm_without_any_moment_gets_one() -> None:
     assert judged(READY) == Mend("vm", READY)
 
 
-def test_a_vm_that_was_given_back_is_stamped_as_nobodys() -> None:
-    returned = attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, owner="ann"))
-    assert judged(READY, returned, ready=NOW) == StampOwner("vm", "")
+@pytest.mark.parametrize("queue", [PENDING, READY, DISCOVERED])
+@pytest.mark.parametrize("holder", [Holder("ann", "id", NOW, NOW + HOUR), Holder("ann")])
+def test_a_vm_whose_stamp_names_a_holder_runs_for_it_wherever_redis_has_it(queue: Queue, holder: Holder) -> None:
+    known: dict[str, Any] = {"ordered": 0.0, "ready": 0.0, "since": 0.0}
+    assert judged(queue, stamped(holder), **known) == Reclaim("vm", queue, holder, BY_STAMP)
+
+
+def test_a_stamp_of_another_vm_or_pool_is_no_evidence() -> None:
+    holder = Holder("ann", "id", NOW, NOW + HOUR)
+    for stamp in (Stamp("debian", "another", NOW, holder), Stamp("centos", "vm", NOW, holder)):
+        assert judged(READY, attrs.evolve(UP, stamp=stamp), ready=NOW) is None
+
+
+@pytest.mark.parametrize("queue", [PENDING, READY, DISCOVERED])
+def test_a_vm_whose_record_has_a_checkout_without_an_end_runs_again(queue: Queue) -> None:
+    known: dict[str, Any] = {"ordered": 0.0, "ready": 0.0, "since": 0.0, "checkout": NOW - HOUR, "owner": "ann"}
+    holder = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
+    assert judged(queue, lifetime=2.0, checkout_id="id", **known) == Reclaim("vm", queue, holder, BY_RECORD)
+
+
+def test_a_checkout_that_has_ended_is_no_evidence() -> None:
+    known: dict[str, Any] = {"since": NOW - HOUR, "checkout": NOW - HOUR, "checkout_id": "id", "ended": True}
+    for stamp in (Holder("ann", "id", NOW - HOUR, NOW + HOUR), Holder("ann")):
+        assert isinstance(judged(DISCOVERED, stamped(stamp), may_complete_unknown=True, **known), Complete)
+    later = Holder("bob", "later", NOW - MINUTE, NOW + HOUR)
+    assert judged(DISCOVERED, stamped(later), **known) == Reclaim("vm", DISCOVERED, later, BY_STAMP)
+
+
+def test_a_completed_vm_is_destroyed_though_its_stamp_still_names_its_client() -> None:
+    assert judged(COMPLETED, stamped(Holder("ann", "id", NOW, NOW + HOUR)), checkout=NOW) == Destroy("vm")
+
+
+def test_of_two_checkouts_the_later_one_has_a_vm_while_redis_may_be_an_old_one() -> None:
+    taken: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 2.0, "checkout_id": "old", "owner": "ann"}
+    later, earlier = Holder("bob", "new", NOW, NOW + HOUR), Holder("bob", "new", NOW - 2 * HOUR, NOW + HOUR)
+    mine = Holder("ann", "old", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(later), verified=False, **taken) == Reclaim("vm", RUNNING, later, BY_STAMP)
+    assert judged(RUNNING, stamped(later), **taken) == WriteStamp("vm", mine)
+    assert judged(RUNNING, stamped(earlier), verified=False, **taken) == WriteStamp("vm", mine)
+
+
+@pytest.mark.parametrize("until", [None, NOW + 9 * HOUR])
+def test_a_later_end_that_only_the_stamp_knows_holds_while_redis_may_be_an_old_one(until: float | None) -> None:
+    taken: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 2.0, "checkout_id": "id", "owner": "ann"}
+    longer, shorter = Holder("ann", "id", NOW - HOUR, until), Holder("ann", "id", NOW - HOUR, NOW)
+    mine = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(longer), verified=False, **taken) == Reclaim("vm", RUNNING, longer, LONGER)
+    assert judged(RUNNING, stamped(longer), **taken) == WriteStamp("vm", mine)
+    assert judged(RUNNING, stamped(shorter), verified=False, **taken) == WriteStamp("vm", mine)
+
+
+def test_a_vm_that_no_client_got_is_cleared_of_its_stamp_before_it_is_ready_again() -> None:
+    assert judged(RUNNING, stamped(Holder("ann", "id", NOW, NOW + HOUR)), unclaimed=True) == WriteStamp("vm", None)
+    assert judged(RUNNING, UP, unclaimed=True) == WriteStamp("vm", None)
+    assert isinstance(judged(RUNNING, None, unclaimed=True), Complete)
+
+
+def test_a_missing_ready_vm_is_replaced_at_once_unless_many_are_missing() -> None:
+    assert judged(READY, None, ready=NOW) == Complete("vm", READY, "is missing from the inventory")
+    assert judged(READY, None, ready=NOW, distrusts=True) == Miss("vm", READY)
+    assert judged(READY, None, ready=NOW, distrusts=True, since=NOW - 10 * MINUTE + 1) is None
+    gone = judged(READY, None, ready=NOW, distrusts=True, since=NOW - 10 * MINUTE)
+    assert gone == Complete("vm", READY, "has been missing for 10 minutes")
+    assert judged(READY, ready=NOW, since=NOW) == Welcome("vm", READY)
+    assert judged(PENDING, None, ordered=NOW - MINUTE, distrusts=True) is None
 
 
 # Running.
@@ -184,37 +258,40 @@ def test_a_running_vm_ends_with_its_lifetime_whatever_its_guest_does(guest: Gues
 
 
 def test_a_running_vm_without_a_lifetime_never_ends() -> None:
-    assert judged(RUNNING, checkout=0.0) is None
+    assert judged(RUNNING, stamped(Holder("", since=0.0)), checkout=0.0) is None
 
 
 def test_a_running_vm_does_not_go_stale() -> None:
-    assert judged(RUNNING, checkout=NOW, ready=0.0) is None
+    assert judged(RUNNING, stamped(Holder("", since=NOW)), checkout=NOW, ready=0.0) is None
 
 
 def test_a_running_vm_without_a_time_of_checkout_gets_one() -> None:
     assert judged(RUNNING, lifetime=1.0) == Mend("vm", RUNNING)
 
 
-@pytest.mark.parametrize("guest", [attrs.evolve(UP, powered_on=False), attrs.evolve(UP, hostname="mine")])
-def test_what_a_client_does_with_its_vm_is_its_own_affair(guest: Guest) -> None:
-    assert judged(RUNNING, guest, checkout=NOW - HOUR, lifetime=2.0) is None
+@pytest.mark.parametrize("meddled", [{"powered_on": False}, {"hostname": "mine"}])
+def test_what_a_client_does_with_its_vm_is_its_own_affair(meddled: Any) -> None:
+    mine = stamped(Holder("", since=NOW - HOUR, until=NOW + HOUR))
+    assert judged(RUNNING, attrs.evolve(mine, **meddled), checkout=NOW - HOUR, lifetime=2.0) is None
 
 
 def test_a_missing_running_vm_is_noted_then_given_its_grace_then_sought_but_not_completed() -> None:
     taken: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 2.0}
-    assert judged(RUNNING, None, **taken) == Miss("vm")
+    assert judged(RUNNING, None, **taken) == Miss("vm", RUNNING)
     assert judged(RUNNING, None, since=NOW - 10 * MINUTE + 1, **taken) is None
     assert judged(RUNNING, None, since=NOW - 10 * MINUTE, **taken) == Seek("vm")
 
 
 def test_a_running_vm_that_is_back_starts_anew() -> None:
-    assert judged(RUNNING, checkout=NOW, since=NOW - HOUR) == Welcome("vm")
+    assert judged(RUNNING, checkout=NOW, since=NOW - HOUR) == Welcome("vm", RUNNING)
 
 
 def test_a_running_vm_is_stamped_with_its_owner_once() -> None:
-    assert judged(RUNNING, checkout=NOW, owner="ann") == StampOwner("vm", "ann")
-    done = attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, owner="ann"))
-    assert judged(RUNNING, done, checkout=NOW, owner="ann") is None
+    mine = Holder("ann", "id", NOW, NOW + HOUR)
+    taken: dict[str, Any] = {"checkout": NOW, "owner": "ann", "checkout_id": "id", "lifetime": 1.0}
+    assert judged(RUNNING, **taken) == WriteStamp("vm", mine)
+    assert judged(RUNNING, stamped(mine), **taken) is None
+    assert judged(RUNNING, quarantined=True, **taken) is None
 
 
 def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
@@ -229,7 +306,7 @@ def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
     [
         (PENDING, UP, {"ordered": NOW}, Probe("vm")),
         (READY, UP, {"ready": NOW, "checked": 0.0}, Check("vm")),
-        (RUNNING, UP, {"checkout": NOW, "owner": "ann"}, StampOwner("vm", "ann")),
+        (RUNNING, UP, {"checkout": NOW, "owner": "ann"}, WriteStamp("vm", Holder("ann", "", NOW))),
         (RUNNING, None, {"checkout": NOW, "since": NOW - HOUR}, Seek("vm")),
         (COMPLETED, UP, {}, Destroy("vm")),
     ],

@@ -40,6 +40,7 @@ class Process:
             lambda: Lease(line, self.clock, name, holds=world.holds, alone=world.alone),
             lambda _: {"dummy": cast(Provider, Face(world, self))},
             self.clock,
+            self.clock.seconds,
             world.chance.choice,
         )
 

@@ -1,6 +1,6 @@
 """What a look shows and what it does not: VMs that are elsewhere, that come and go meanwhile, that will not go."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, cast
 
@@ -34,8 +34,8 @@ class Slow(DummyProvider):
 
     seconds = 20.0
 
-    def __init__(self, settings: Dummy, clock: IReactorTime, chance: Random) -> None:
-        super().__init__(settings, clock, chance)
+    def __init__(self, settings: Dummy, clock: IReactorTime, wall: Callable[[], float], chance: Random) -> None:
+        super().__init__(settings, clock, wall, chance)
         self.clock = clock
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:

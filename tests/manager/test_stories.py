@@ -3,6 +3,7 @@
 import pytest
 
 from tests.manager.world import World
+from vmpooler.domain import times
 from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -296,6 +297,11 @@ async def test_who_has_a_vm_is_written_on_it(store: Connection) -> None:
         (vm,) = await world.checkout(debian=1, token="tokentokentoken")
         await world.advance(seconds=1)
         stamp = world.provider.vms()[vm].guest(world.clock.seconds()).stamp
+        record = await world.vms.record(vm)
         assert stamp is not None
-        assert stamp.owner == "jo"
+        assert stamp.holder is not None
+        assert (stamp.holder.owner, stamp.holder.checkout_id) == ("jo", record["checkout_id"])
+        since = times.moment(record["checkout"])
+        assert since is not None
+        assert (stamp.holder.since, stamp.holder.until) == (since, since + 12 * 3600)
         assert "tokentokentoken" not in repr(world.events)

@@ -88,7 +88,7 @@ class World:
         self.catalogue = Catalogue(self.settings.pools)
         dummy = self.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
-        self.provider = hypervisor(dummy, self.clock, self.chance)
+        self.provider = hypervisor(dummy, self.clock, self.clock.seconds, self.chance)
         self.holds = holds or YEARS
         self.alone = holds is None
         self._ends = 0.0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 
@@ -92,7 +93,7 @@ class ProviderContract:
         guest = await cloned(case)
         assert (guest.powered_on, guest.cloning) == (True, False)
         assert guest.stamp is not None
-        assert (guest.stamp.pool, guest.stamp.name, guest.stamp.owner) == (case.pool.name, "one", "")
+        assert (guest.stamp.pool, guest.stamp.name, guest.stamp.holder) == (case.pool.name, "one", None)
         assert guest.stamp.created > 0
 
     async def test_a_name_that_is_taken_is_not_cloned_again(self, case: ProviderCase) -> None:
@@ -162,13 +163,14 @@ class ProviderContract:
         await case.finish(case.provider.destroy(case.pool, "one"))
         assert dict(await case.provider.inventory(case.pool)) == {}
 
-    async def test_the_owner_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
+    async def test_the_holder_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
         await cloned(case)
-        for owner in ("jane", ""):
-            await case.finish(case.provider.stamp_owner(case.pool, "one", owner))
+        whole = Holder("jané", "an-id", 1_800_000_000.0, 1_800_003_600.0)
+        for holder in (whole, attrs.evolve(whole, until=None), Holder("jane", since=1.0), Holder("jane"), None):
+            await case.finish(case.provider.stamp(case.pool, "one", holder))
             stamp = (await case.provider.inventory(case.pool))["one"].stamp
             assert stamp is not None
-            assert (stamp.owner, stamp.pool, stamp.name) == (owner, case.pool.name, "one")
+            assert (stamp.holder, stamp.pool, stamp.name) == (holder, case.pool.name, "one")
 
     async def test_a_revert_takes_the_disks_back(self, case: ProviderCase) -> None:
         provider, pool = case.provider, case.pool
@@ -204,7 +206,7 @@ class ProviderContract:
             provider.revert(pool, "never-was", "before"),
             provider.snapshot(pool, "never-was", "before"),
             provider.add_disk(pool, "never-was", 5, "4"),
-            provider.stamp_owner(pool, "never-was", "jane"),
+            provider.stamp(pool, "never-was", None),
         ):
             with pytest.raises(ProviderError):
                 await case.finish(work)

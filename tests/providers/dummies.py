@@ -24,7 +24,7 @@ class DummyCase:
         self.clock = Clock()
         self.clock.rightNow = now
         self.settings = Dummy(**settings)
-        self.dummy = DummyProvider(self.settings, self.clock, random.Random(1))
+        self.dummy = DummyProvider(self.settings, self.clock, self.clock.seconds, random.Random(1))
         self.provider: Provider = self.dummy
         self.pool = Pool(name="alpha", size=5)
         self.other_pool = Pool(name="beta", size=5)

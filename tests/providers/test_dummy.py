@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import LogEvent
 
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import NoAnswer, ProviderError
 from vmpooler.providers.dummy.vm import Vm
 
@@ -225,7 +226,7 @@ async def test_a_foreign_vm_is_never_stamped() -> None:
     case = await started()
     case.dummy.plant("alpha", "foreign", stamped=False)
     with pytest.raises(ProviderError):
-        await case.provider.stamp_owner(case.pool, "foreign", "jane")
+        await case.provider.stamp(case.pool, "foreign", Holder("jane"))
     assert (await case.provider.inventory(case.pool))["foreign"].stamp is None
 
 

@@ -14,6 +14,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 from twisted.logger import LogEvent
 
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.providers.dummy.memory import Memory
@@ -32,7 +33,7 @@ async def test_after_a_crash_everything_is_as_it_was(file: Path) -> None:
     await booted(case)
     await case.finish(case.provider.add_disk(case.pool, "one", 5, "1"))
     await case.finish(case.provider.snapshot(case.pool, "one", "before"))
-    await case.finish(case.provider.stamp_owner(case.pool, "one", "jané"))
+    await case.finish(case.provider.stamp(case.pool, "one", Holder("jané", "id", 1.0, 2.0)))
     case.dummy.plant("beta", "foreign", stamped=False)
     case.clock.advance(0)
     heir = await started(case.clock.seconds(), filename=str(file))
@@ -80,7 +81,7 @@ async def test_a_stop_writes_what_the_next_turn_would_have(file: Path) -> None:
 async def test_who_may_not_order_leaves_the_file_to_another_and_writes_when_it_may_again(file: Path) -> None:
     may_order = [True]
     old = DummyCase(filename=str(file))
-    dummy = DummyProvider(old.settings, old.clock, random.Random(1), may_order=may_order.pop)
+    dummy = DummyProvider(old.settings, old.clock, old.clock.seconds, random.Random(1), may_order=may_order.pop)
     await dummy.start()
     dummy.plant("alpha", "one", stamped=True)
     may_order += [False]

@@ -136,7 +136,7 @@ async def test_a_caller_who_gives_up_while_the_resolver_hangs_is_let_go(deaf_res
 
 
 async def test_the_dummy_probes_its_guests_addresses_for_real_when_told() -> None:
-    dummy = DummyProvider(Dummy(tcp_probe=True), reactor, random.Random(1), reactor)
+    dummy = DummyProvider(Dummy(tcp_probe=True), reactor, reactor.seconds, random.Random(1), reactor)
     await dummy.start()
     port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.1.0.2")
     pool = Pool(name="alpha", size=1, probe_port=port.getHost().port)

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from tests.simulation.judge import Judge
 from tests.simulation.process import Process, Sent
 from tests.simulation.stage import Stage
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
@@ -166,8 +166,8 @@ class Front:
     async def probe(self, pool: Pool, guest: Guest) -> None:
         await self._order("probe", pool, guest)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        await self._order("stamp_owner", pool, name, owner)
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        await self._order("stamp", pool, name, holder)
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         await self._order("add_disk", pool, name, size, id)

@@ -51,7 +51,7 @@ class Schedule:
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
-        self.provider = DummyProvider(dummy, self.hypervisor_clock, Random(seed + 1))
+        self.provider = DummyProvider(dummy, self.hypervisor_clock, self.hypervisor_clock.seconds, Random(seed + 1))
         self.judge = Judge(stage, self.provider)
         self.hypervisor = Hypervisor(stage, self.provider, self.judge)
         self.book = Book(stage, redis, self.judge)

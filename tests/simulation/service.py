@@ -43,6 +43,7 @@ class ManagerProcess(Process):
             lease,
             lambda may_order: {"dummy": Front(self, hypervisor, may_order)},
             self.clock,
+            self.clock.seconds,
             stage.choice,
             look=LOOK,
         )
@@ -59,9 +60,9 @@ class ApiProcess(Process):
 
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
         super().__init__(stage, book, name, line)
-        api = Api(
-            stage.settings, self.connection, self.clock, stage.choice, resolve=_unknown, role="api", app=routes(name)
-        )
+        clocks = self.clock, self.clock.seconds
+        unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "app": routes(name)}
+        api = Api(stage.settings, self.connection, *clocks, stage.choice, **unlike)
         self.site = api.site(1000)
 
 

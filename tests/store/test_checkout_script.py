@@ -285,7 +285,7 @@ async def test_a_vm_whose_client_is_gone_is_as_if_it_had_never_been_given(
     await known_token(store)
     ready = await hash_of(store, keys.record("vm"))
     await checkouts_of(store, vm_lifetime_auth=48).checkout(one(), "id1", TOKEN, LATER)
-    await queues_of(store).miss(POOL, "vm", True, LATER)
+    await queues_of(store).miss(POOL, "vm", Queue.RUNNING, True, LATER)
     assert await checkouts.give_back(POOL, "vm", "id1", "its client hung up", LATER)
     assert await standing(store) == [Queue.READY]
     assert await hash_of(store, keys.record("vm")) == ready

@@ -57,7 +57,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
 
 
 def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Failover:
-    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
+    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, clock.seconds, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:

@@ -23,6 +23,7 @@ from tests.store.test_scripts import NAMES
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NotLeading
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.history import MINUTES
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
@@ -67,12 +68,16 @@ CHANGES: dict[str, Deed] = {
     "forget": lambda me: me.queues.forget(POOL, "completed", 1, NOW),
     "look": lambda me: look(me.store, POOL, 24),
     "mend": lambda me: me.queues.mend(POOL, "ready", Queue.READY, NOW + 1),
-    "miss": lambda me: me.queues.miss(POOL, "running", True, NOW),
+    "miss": lambda me: me.queues.miss(POOL, "running", Queue.RUNNING, True, NOW),
     "promote": lambda me: me.queues.promote(POOL, "pending", "", 1, NOW),
+    "put_back": lambda me: me.queues.put_back(POOL, "unclaimed", NOW),
+    "reclaim": lambda me: me.queues.reclaim(POOL, "ready", Queue.READY, Holder("ann", "id", NOW, NOW), "why", NOW),
     "recount": lambda me: me.queues.recount([]),
     "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),
     "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, Taken(NOW, "1-0")),
     "settle": lambda me: me.queues.settle(POOL, "twice", Queue.RUNNING, [Queue.PENDING], NOW),
+    "stamp": lambda me: me.queues.stamp(POOL, "running", "id", NOW),
+    "verify": lambda me: me.queues.verify(POOL, "this Redis"),
 }
 """What a manager changes, by script: each as it would change something in what :func:`everything` makes."""
 
@@ -91,7 +96,7 @@ CLIENTS = {
         "drop_token",
         "hurry",
         "keep_sums",
-        "move",
+        "give_back",
         "overview",
         "rate",
     ),
@@ -111,6 +116,9 @@ async def everything(store: Connection) -> None:
     await make_completed(store, "completed")
     await make_running(store, "running", "twice", "of-the-original")
     await store.call("SADD", keys.queue(Queue.PENDING, POOL), "twice")
+    await make_running(store, "unclaimed")
+    await store.call("HSET", keys.record("unclaimed"), "unclaimed", "why")
+    await store.call("SET", keys.DOUBTED, "this Redis")
     await store.call("DEL", keys.BOOKED + POOL)
     await store.call("HSET", keys.record("of-the-original"), "token:token", "secret")
     await make_ready(store, "ready")

@@ -49,7 +49,7 @@ class Chaos:
             lambda: q.forget(pool, vm, 1, now),
             lambda: q.discover(pool, vm, True, now),
             lambda: q.explain(pool, vm, "why", now),
-            lambda: q.miss(pool, vm, self.chance.random() < 0.5, now),
+            lambda: q.miss(pool, vm, Queue.RUNNING, self.chance.random() < 0.5, now),
             lambda: q.settle(pool, vm, queue, [each for each in Queue if each is not queue], now),
             lambda: q.mend(pool, vm, queue, now),
             lambda: self.take(pool),

@@ -64,7 +64,7 @@ async def whole_lives(store: Connection) -> None:
     await queues.forget("debian", "gone", 1, NOW)
     await queues.fail("debian", "stuck", "why", NOW)
     await make_running(store, "lost")
-    await queues.miss("debian", "lost", True, NOW)
+    await queues.miss("debian", "lost", Queue.RUNNING, True, NOW)
     await make_ready(store, "given", "back")
     await store.call("HSET", keys.token("t"), "user", "ann")
     for checkout_id in ("id1", "id2"):
@@ -97,14 +97,15 @@ async def whole_lives(store: Connection) -> None:
 
 async def fail_overs(store: Connection) -> None:
     """One that somebody did not survive, and one that is not over."""
-    process = Failover(settings(), "one", clock)
+    process = Failover(settings(), "one", clock, clock.seconds)
     for past in ("-inf", "+inf"):
         await process.arrive(store, print)
         await store.call("SET", keys.PRIMARY, "another than before")
         await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
-        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
         await store.run(load("arrive"), known, ("this", 10, past))
     await store.call("ZADD", keys.PROCESSES, 1, "one")
+    assert await queues_of(store).verify("debian", "this")
 
 
 def documented() -> list[str]:

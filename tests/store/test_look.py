@@ -64,7 +64,7 @@ async def test_a_running_vm_of_nobody_known_has_an_owner_nevertheless(store: Con
 
 async def test_a_missing_vm_is_seen_with_the_time_since(store: Connection) -> None:
     await stands(store, Queue.RUNNING)
-    await queues_of(store).miss(POOL, "vm", True, NOW + 0.25)
+    await queues_of(store).miss(POOL, "vm", Queue.RUNNING, True, NOW + 0.25)
     assert (await only(store)).since == NOW + 0.25
 
 

@@ -156,7 +156,7 @@ async def test_complete_moves_from_pending_and_gives_the_clones_place_back(store
 
 async def test_complete_moves_from_running_and_forgets_the_checkout_time(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm", "other")
-    await queues.miss(POOL, "vm", True, NOW)
+    await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
     assert await queues.complete(POOL, "vm", Queue.RUNNING, "why", LATER)
     assert await standing(store) == [Queue.COMPLETED]
     assert (await hash_of(store, keys.active(POOL))).keys() == {"other"}
@@ -259,11 +259,11 @@ async def test_explain_keeps_the_record_of_a_destroyed_vm_no_longer_than_before(
 
 async def test_miss_notes_the_first_time_only_until_the_vm_is_back(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm")
-    assert await queues.miss(POOL, "vm", True, NOW)
-    assert not await queues.miss(POOL, "vm", True, LATER)
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, True, LATER)
     assert await hash_of(store, keys.since(POOL)) == {"vm": "1700000000.000"}
-    assert await queues.miss(POOL, "vm", False, LATER)
-    assert not await queues.miss(POOL, "vm", False, LATER)
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, False, LATER)
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, False, LATER)
     assert await hash_of(store, keys.since(POOL)) == {}
 
 
@@ -279,7 +279,7 @@ async def test_settle_takes_a_vm_out_of_the_other_queues(store: Connection, queu
 
 async def test_settle_leaves_a_vm_alone_that_stands_in_one_queue(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm")
-    await queues.miss(POOL, "vm", True, NOW)
+    await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
     before = await contents(store)
     assert not await queues.settle(POOL, "vm", Queue.RUNNING, (Queue.COMPLETED,), LATER)
     assert await contents(store) == before
@@ -317,8 +317,8 @@ ACTS: dict[str, Act] = {
     "complete": lambda q: q.complete(POOL, "vm", Queue.READY, "why", LATER),
     "forget": lambda q: q.forget(POOL, "vm", 1, LATER),
     "explain": lambda q: q.explain(POOL, "vm", "why", LATER),
-    "miss": lambda q: q.miss(POOL, "vm", True, LATER),
-    "welcome": lambda q: q.miss(POOL, "vm", False, LATER),
+    "miss": lambda q: q.miss(POOL, "vm", Queue.RUNNING, True, LATER),
+    "welcome": lambda q: q.miss(POOL, "vm", Queue.RUNNING, False, LATER),
     "settle": lambda q: q.settle(POOL, "vm", Queue.RUNNING, (Queue.READY,), LATER),
     "mend": lambda q: q.mend(POOL, "vm", Queue.RUNNING, LATER),
     "recover": lambda q: q.recover(POOL, "vm", LATER),
@@ -361,7 +361,7 @@ async def discovered(store: Connection) -> None:
 
 async def missing(store: Connection) -> None:
     await in_running(store)
-    await queues_of(store).miss(POOL, "vm", True, NOW)
+    await queues_of(store).miss(POOL, "vm", Queue.RUNNING, True, NOW)
 
 
 TOLD: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, str]]] = {
@@ -422,7 +422,7 @@ async def test_the_stream_and_a_history_are_bounded(store: Connection) -> None:
     few = queues_of(store, events_max=100)
     await make_running(store, "vm")
     for turn in range(400):
-        assert await few.miss(POOL, "vm", turn % 2 == 0, NOW + turn)
+        assert await few.miss(POOL, "vm", Queue.RUNNING, turn % 2 == 0, NOW + turn)
     assert await store.call("XLEN", keys.EVENTS) < 300
     told = await history(store)
     assert (len(told), told[-1]["when"]) == (200, "1700000399.000")

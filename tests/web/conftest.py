@@ -105,7 +105,8 @@ async def serve(store: Connection, hot: bool) -> AsyncIterator[Serve]:
         authenticator: Authenticator | None = None,
         hot: bool = hot,
     ) -> Served:
-        api = Api(settings, connection, reactor, resolve=nowhere, authenticator=authenticator, app=JsonApp(hot))
+        wall, app = reactor.seconds, JsonApp(hot)
+        api = Api(settings, connection, reactor, wall, resolve=nowhere, authenticator=authenticator, app=app)
         port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)

@@ -69,4 +69,5 @@ class Slow(Resource):
 
 def quiet_api(clock: Clock, settings: Settings = PLAIN) -> Api:
     """An API whose Redis is away."""
-    return Api(settings, Connection(Redis(socket="/nowhere"), clock, quiet=True), clock, resolve=nowhere)
+    connection = Connection(Redis(socket="/nowhere"), clock, quiet=True)
+    return Api(settings, connection, clock, clock.seconds, resolve=nowhere)

@@ -92,7 +92,7 @@ async def test_what_a_checkout_took_is_found_however_much_has_happened_since(ser
 
 async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:
     clock, under_way = Clock(), UnderWay()
-    Returns(Checkouts(store, PLAIN), clock, under_way).later("some-id", now(), "lost")
+    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", now(), "lost")
     assert not await under_way.idle(0.01, reactor)
     for _ in range(int(LATE) * 2 + 3):
         clock.advance(0.5)

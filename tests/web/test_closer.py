@@ -23,7 +23,7 @@ async def test_a_pool_is_told_with_its_settings_its_vms_by_queue_and_its_events(
     await queues.begin_clone(POOLS[1].name, "other", 10, now - 5)
     given = (await served.ask("POST", f"/vm/{DEBIAN}", headers={"X-AUTH-TOKEN": SECRET})).json[DEBIAN]["hostname"]
     await served.store.call("HSET", keys.record(given), "tag:project", "<script>alert(1)</script>", "lifetime", "2")
-    await queues.miss(DEBIAN, given, True, now)
+    await queues.miss(DEBIAN, given, Queue.RUNNING, True, now)
     answer = await served.ask("GET", f"/dashboard/pools/{DEBIAN}")
     found = answer.json
     assert found["pool"]["name"] == found["settings"]["name"] == DEBIAN

@@ -72,7 +72,7 @@ async def build(store: Connection) -> AsyncIterator[Build]:
         reading.start()
         await reading.wait_ready(10)
         stream = EventStream(reading, reactor)
-        api = Api(settings, connection, reactor, pace=pace)
+        api = Api(settings, connection, reactor, reactor.seconds, pace=pace)
         stream.listen(api.heard)
         stream.start()
         listening: Any = reactor

@@ -39,7 +39,7 @@ async def test_an_api_is_ready_when_redis_is_and_tells_whether_a_manager_leads(s
 async def asking(connection: Connection) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
     """What the port of a manager alone answers."""
     listener: Any = reactor
-    port = listener.listenTCP(0, health_site(connection, lambda: STATE, reactor), interface="127.0.0.1")
+    port = listener.listenTCP(0, health_site(connection, lambda: STATE, reactor, float), interface="127.0.0.1")
     try:
         yield lambda path: said(port.getHost().port, f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
     finally:

@@ -158,7 +158,7 @@ def test_of_too_many_connections_the_oldest_that_wait_for_their_clients_are_clos
 
 def test_who_waits_for_an_answer_is_not_cut_off_for_others_nor_for_the_time_it_takes() -> None:
     clock = Clock()
-    site = Site(Slow(), clock, Limits(), most=2)
+    site = Site(Slow(), clock, clock.seconds, Limits(), most=2)
     served, idle = Peer(site), Peer(site)
     served.say(request(b"/vm", method=GET))
     latest = Peer(site)

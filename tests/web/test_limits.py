@@ -78,7 +78,7 @@ def addresses(count: int) -> list[IAddress]:
 
 @pytest.mark.parametrize("many", [[HOME] * 3, addresses(3)], ids=["one address", "one /64"])
 def test_of_too_many_connections_of_an_address_the_oldest_that_wait_are_closed(many: list[IAddress]) -> None:
-    site = Site(Slow(), Clock(), Limits(connections_per_address=2))
+    site = Site(Slow(), Clock(), float, Limits(connections_per_address=2))
     working, waiting = Peer(site, many[0]), Peer(site, many[1])
     working.say(request(b"/vm", method=GET))
     others = [Peer(site, OTHER), Peer(site, IPv6Address("TCP", "2001:db8:0:1::1", 40000))]
@@ -100,7 +100,7 @@ def test_of_too_many_connections_of_an_address_the_oldest_that_wait_are_closed(m
     ids=["by default", "a proxy", "a proxy on this machine"],
 )
 def test_thousands_of_connections_of_one_address_are_nothing_special(limits: Limits, address: IAddress) -> None:
-    site = Site(Resource(), Clock(), limits)
+    site = Site(Resource(), Clock(), float, limits)
     assert not [peer for peer in [Peer(site, address) for _ in range(3000)] if peer.cut_off]
 
 

@@ -57,7 +57,7 @@ def service(store: Connection, limits: Limits = LIMITS, auth: bool = True, proce
     clock = Clock()
     clock.advance(START)
     settings = Settings(pools=POOLS, limits=limits, auth=Auth(provider="dummy") if auth else None)
-    sites = [Api(settings, store, clock, resolve=nowhere).site() for _ in range(processes)]
+    sites = [Api(settings, store, clock, clock.seconds, resolve=nowhere).site() for _ in range(processes)]
     return Service(sites, store, clock)
 
 

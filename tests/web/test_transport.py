@@ -217,7 +217,8 @@ def test_nothing_that_a_client_sends_is_an_internal_error(
     method: str, path: list[str], headers: list[str], body: bytes
 ) -> None:
     clock = Clock()
-    api = Api(PLAIN, Connection(Redis(socket="/nowhere"), clock, quiet=True), clock, resolve=nowhere)
+    connection = Connection(Redis(socket="/nowhere"), clock, quiet=True)
+    api = Api(PLAIN, connection, clock, clock.seconds, resolve=nowhere)
     channel: Any = api.site().buildProtocol(None)
     transport = StringTransport()
     channel.makeConnection(transport)

@@ -2,6 +2,7 @@
 
 import attrs
 
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 
@@ -69,22 +70,34 @@ class Explain:
 
 
 @attrs.frozen
-class Miss:
-    """Note that a running VM is missing from the inventory."""
+class Reclaim:
+    """Move a VM from ``queue`` to running: ``holder`` has it, as the stamp or the record says (``why``)."""
 
     vm: str
+    queue: Queue
+    holder: Holder
+    why: str
+
+
+@attrs.frozen
+class Miss:
+    """Note that a VM is missing from the inventory. A ready one is not given to anybody meanwhile."""
+
+    vm: str
+    queue: Queue
 
 
 @attrs.frozen
 class Welcome:
-    """Note that a running VM that was missing is back."""
+    """Note that a VM that was missing is back."""
 
     vm: str
+    queue: Queue
 
 
 @attrs.frozen
 class Seek:
-    """Look for a running VM by name, wherever it may be; complete it when it is nowhere."""
+    """Search the provider for a running VM that is missing, and note where it is. Its absence ends nothing."""
 
     vm: str
 
@@ -107,11 +120,11 @@ class Settle:
 
 
 @attrs.frozen
-class StampOwner:
-    """Have the provider write on a VM who has it."""
+class WriteStamp:
+    """Have the provider write on a VM who has it. None: nobody; the VM then goes back to ready."""
 
     vm: str
-    owner: str
+    holder: Holder | None
 
 
 @attrs.frozen
@@ -150,6 +163,19 @@ class NoteEmpty:
 
 
 @attrs.frozen
+class NoteMissing:
+    """Note that too many VMs of a pool are missing at once for their absence to be believed, or (empty ``why``) that
+    this is over."""
+
+    why: str
+
+
+@attrs.frozen
+class Verify:
+    """Note that all VMs of a pool were compared with the provider: they may be given again."""
+
+
+@attrs.frozen
 class Withdraw:
     """Leave the line for a clone."""
 
@@ -159,6 +185,7 @@ VmAction = (
     | Probe
     | Check
     | Complete
+    | Reclaim
     | Destroy
     | Discover
     | Explain
@@ -167,7 +194,7 @@ VmAction = (
     | Seek
     | Mend
     | Settle
-    | StampOwner
+    | WriteStamp
     | RunTask
 )
-Action = VmAction | Clone | DropTask | Flag | Unflag | NoteEmpty | Withdraw
+Action = VmAction | Clone | DropTask | Flag | Unflag | NoteEmpty | NoteMissing | Verify | Withdraw

@@ -14,8 +14,10 @@ class What(StrEnum):
     CLONED = "cloned"  # it is done, after ``seconds``
     READY = "ready"  # pending -> ready, ``seconds`` after its order
     CHECKOUT = "checkout"  # ready -> running; by: the user, as far as known
+    UNCLAIMED = "unclaimed"  # its client never got it: why; it goes back to ready when its stamp is clear
     RETURNED = "returned"  # running -> ready: why its client never got it
-    RESTORED = "restored"  # any queue -> running: a fail-over had lost its checkout; by: the user, as far as known
+    RESTORED = "restored"  # any queue -> running: Redis had lost its checkout: how that is known, if by the VM's stamp
+    # or record; by: the user, as far as known
     QUARANTINED = (
         "quarantined"  # ready, pending or none -> running: why a client may have it though Redis does not know
     )
@@ -23,7 +25,7 @@ class What(StrEnum):
     DESTROYED = "destroyed"  # gone, after ``seconds``
     DISCOVERED = "discovered"  # in the inventory, in no queue
     EXPLAINED = "explained"  # discovered no more: why
-    MISSING = "missing"  # a running VM is not in the inventory
+    MISSING = "missing"  # a ready or running VM is not in the inventory
     FOUND = "found"  # it is back
     SETTLED = "settled"  # it stood in several queues: which it left
     CHANGED = "changed"  # its lifetime or tags were set: to what

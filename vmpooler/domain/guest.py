@@ -6,17 +6,32 @@ import attrs
 
 
 @attrs.frozen
+class Holder:
+    """Who has a VM: the second record of a checkout, beside the one in Redis.
+
+    ``checkout_id`` is empty where it is not known: in the stamps of early versions, and for checkouts of the Ruby
+    vmpooler. ``since`` and ``until`` are in whole seconds since the epoch. ``until`` is None for a VM without an end;
+    it is not known either where ``since`` is None.
+    """
+
+    owner: str
+    checkout_id: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+@attrs.frozen
 class Stamp:
     """What a provider wrote on a VM that it made, so that state can be read back from the hypervisor.
 
-    ``pool`` is empty in a stamp of the original's, ``owner`` until the VM is checked out. ``created`` is in seconds
-    since the epoch.
+    ``pool`` is empty in a stamp of the Ruby vmpooler, ``holder`` is None while nobody has the VM. ``created`` is in
+    seconds since the epoch.
     """
 
     pool: str
     name: str
     created: float
-    owner: str = ""
+    holder: Holder | None = None
 
 
 @attrs.frozen

@@ -1,5 +1,6 @@
 """How long a checked-out VM lives."""
 
+import math
 import re
 
 
@@ -10,6 +11,16 @@ def hours(stored: str, default: float) -> float:
         return default
     number = re.match(r"\s*[+-]?\d{1,15}", stored, re.ASCII)
     return float(number[0]) if number else 0.0
+
+
+def given(stored: str, default: float) -> float:
+    """The hours that a VM without a lifetime of its own was given at its checkout: later changes of the settings are
+    for later checkouts. ``default`` where the record does not say."""
+    try:
+        hours = float(stored)
+    except ValueError:
+        return default
+    return hours if math.isfinite(hours) else default
 
 
 def limit(stored: str, default: float) -> float | None:

@@ -32,9 +32,13 @@ class Vm:
     """A VM as Redis has it. Moments are in seconds since the epoch, None where they are not known.
 
     ``ordered`` is when its clone was, ``checked`` when it was last found well as a ready VM. ``lifetime`` is in
-    hours, None for never. ``since`` is when it was first found missing (a running VM) or unknown (a discovered one)
-    without a break. ``retry_at`` is when what failed at the provider may be tried again. ``also`` names the queues it
-    must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the record has them.
+    hours, None for never. ``since`` is when it was first found missing (a ready or running VM) or unknown (a discovered
+    one) without a break. ``retry_at`` is when what failed at the provider may be tried again. ``also`` names the queues
+    it must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the record has them.
+
+    ``checkout_id`` is the id of its last checkout. ``ended``: that checkout has ended, for the VM was completed.
+    ``unclaimed``: its client never got it; the VM goes back to ready once its stamp is clear. ``stamping`` is the
+    checkout whose holder was, or is being, written on the VM. ``quarantined``: nobody knows who has it.
     """
 
     name: str
@@ -49,6 +53,11 @@ class Vm:
     retry_at: float = 0
     also: tuple[Queue, ...] = ()
     terms: tuple[str, str] = ("", "")
+    checkout_id: str = ""
+    ended: bool = False
+    unclaimed: bool = False
+    stamping: str = ""
+    quarantined: bool = False
 
 
 @attrs.frozen
@@ -58,7 +67,8 @@ class PoolState:
     ``busy``: VMs that this process has work in flight for. ``cloning``: VMs of this pool whose clone Redis counts as
     under way. ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again.
     ``confirmed``: unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
-    ``tasks``: what clients asked to be done to its VMs.
+    ``tasks``: what clients asked to be done to its VMs. ``verified``: the VMs were compared with the provider since
+    this Redis came; while they were not, none is given. ``distrusts``: it is noted that too many VMs are missing.
     """
 
     vms: tuple[Vm, ...] = ()
@@ -72,3 +82,5 @@ class PoolState:
     empty: bool = False
     waiting: bool = False
     tasks: tuple[Task, ...] = ()
+    verified: bool = True
+    distrusts: bool = False

@@ -12,7 +12,7 @@ from vmpooler.settings import Pool
 FAILING_MOST = 5
 """Of so many things that keep failing a row tells."""
 
-SUBJECTS = {":clone": "clone", ":inventory": "inventory"}
+SUBJECTS = {":clone": "clone", ":inventory": "inventory", ":missing": "missing VMs"}
 """What else than a VM can fail, in words."""
 
 

@@ -13,17 +13,20 @@ from vmpooler.domain.actions import (
     DropTask,
     Flag,
     NoteEmpty,
+    NoteMissing,
+    Reclaim,
     Release,
     RunTask,
-    StampOwner,
     Unflag,
+    Verify,
     VmAction,
     Withdraw,
+    WriteStamp,
 )
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.tasks import first_of_each
-from vmpooler.domain.verdict import Case, fate
+from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
 ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
@@ -42,25 +45,32 @@ class Rules:
 def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
     """What should happen now: at most one action for each VM, then what concerns the pool as a whole.
 
-    A VM that this process has work in flight for is left to that work.
+    A VM that this process has work in flight for is left to that work, unless somebody has it whom Redis does not
+    know.
     """
     unknown = unknown_vms(state)
     guarded = is_guarded(unknown, state)
-    fates = {
-        vm.name: fate(_case(vm, pool, state, now, rules, guarded)) for vm in state.vms if vm.name not in state.busy
-    }
+    missing = missing_vms(state, now, rules.grace)
+    distrusts = is_distrusted(missing, state)
+    judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
+    fates = {vm: action for vm, action in judged.items() if vm not in state.busy or isinstance(action, Reclaim)}
     fates |= trims(pool, state, fates)
     fates |= due_tasks(state, fates, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
     todo: list[Action] = [action for action in fates.values() if action is not None]
-    return [*todo, *lost, *new, *_hopeless(state), *_flags(unknown, guarded, state), *_filling(pool, state, fates, now)]
+    verified = [] if state.verified else [Verify()]
+    notes = [*_flags(unknown, guarded, state), *_distrust(missing, distrusts, state, rules), *verified]
+    return [*todo, *lost, *new, *_hopeless(state), *notes, *_filling(pool, state, fates, now)]
 
 
-def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool) -> Case:
+def _case(
+    vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarded: bool = False, distrusts: bool = False
+) -> Case:
     guest = state.inventory.get(vm.name)
-    ours = is_stamped(guest, vm.name, pool.name) or rules.destroy_foreign
+    stamped = is_stamped(guest, vm.name, pool.name)
+    ours = stamped or rules.destroy_foreign
     return Case(
         vm=vm,
         guest=guest,
@@ -70,6 +80,9 @@ def _case(vm: Vm, pool: Pool, state: PoolState, now: float, rules: Rules, guarde
         grace=rules.grace,
         check_every=rules.check_every,
         may_complete_unknown=ours and (not guarded or vm.name in state.confirmed),
+        ours=stamped,
+        verified=state.verified,
+        distrusts=distrusts,
     )
 
 
@@ -96,9 +109,39 @@ def is_guarded(unknown: frozenset[str], state: PoolState) -> bool:
     return strange > 0 and (state.flagged or strange == total or strange > max(5, total / 5))
 
 
+def missing_vms(state: PoolState, now: float, grace: float) -> frozenset[str]:
+    """The VMs that should be in the inventory and are not: nobody works on them, they were not ordered a moment ago,
+    and they are not missing for longer than the grace, which is no news."""
+    made = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_expected(vm, now, grace)}
+    return frozenset(made - state.inventory.keys() - state.busy - state.cloning)
+
+
+def _is_expected(vm: Vm, now: float, grace: float) -> bool:
+    if vm.queue is Queue.PENDING:
+        return vm.ordered is not None and now - vm.ordered >= CLONE_SETTLES
+    return vm.since is None or now - vm.since < grace
+
+
+def is_distrusted(missing: frozenset[str], state: PoolState) -> bool:
+    """The mass guard for missing VMs: whether so many are missing at once that the inventory, not the VMs, must be at
+    fault. All of two or more count as many."""
+    total = len(missing) + sum(vm.queue in ALIVE and vm.name in state.inventory for vm in state.vms)
+    return len(missing) > max(5, total / 5) or 1 < len(missing) == total
+
+
+def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules: Rules) -> list[Action]:
+    """Note once that the missing VMs are kept, and once that this is over."""
+    if distrusts == state.distrusts:
+        return []
+    if not distrusts:
+        return [NoteMissing("")]
+    patience = f"none is replaced before {rules.grace / 60:g} minutes"
+    return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
+
+
 def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
-    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | Reclaim)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -116,7 +159,7 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> di
 
 def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """What clients asked for and can be done now: in order for each VM, and after what is more urgent for it."""
-    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | StampOwner)}
+    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
     return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and task.retry_at <= now}
@@ -141,7 +184,7 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete)]
+    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | Reclaim)]
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)

@@ -103,12 +103,12 @@ def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, 
 
 def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
     """What a VM's record tells; ``default_lifetime`` is in hours. Source: API-CONTRACT 3, GET /vm/:hostname, and 8."""
-    stored = record.get("lifetime", "")
+    stored, default = record.get("lifetime", ""), lifetime.given(record.get("lifetime_default", ""), default_lifetime)
     report: dict[str, Any] = {
         "template": record.get("template", record.get("pool")),
         # Clients divide by it: a part of an hour counts as one.
-        "lifetime": math.ceil(lifetime.hours(stored, default_lifetime)),
-        **_running(record, lifetime.limit(stored, default_lifetime), now),
+        "lifetime": math.ceil(lifetime.hours(stored, default)),
+        **_running(record, lifetime.limit(stored, default), now),
         "state": _state(record),
     }
     if tags := _named(record, "tag:"):

@@ -10,13 +10,15 @@ from vmpooler.domain.actions import (
     Mend,
     Miss,
     Probe,
+    Reclaim,
     Release,
     Seek,
     Settle,
-    StampOwner,
     VmAction,
     Welcome,
+    WriteStamp,
 )
+from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
@@ -28,7 +30,10 @@ CLONE_SETTLES = 30.0
 
 @attrs.frozen
 class Case:
-    """One VM, everything that bears on it, and the moment."""
+    """One VM, everything that bears on it, and the moment.
+
+    ``ours``: the guest bears a stamp of its own, of this pool. ``verified`` and ``distrusts`` are those of the pool.
+    """
 
     vm: Vm
     guest: Guest | None
@@ -38,6 +43,9 @@ class Case:
     grace: float = 600.0
     check_every: float = 900.0
     may_complete_unknown: bool = False
+    ours: bool = False
+    verified: bool = True
+    distrusts: bool = False
 
     def older(self, moment: float | None, seconds: float) -> bool:
         """Whether ``moment`` is at least so many seconds ago."""
@@ -47,7 +55,7 @@ class Case:
 def fate(case: Case) -> VmAction | None:
     """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
     action = _judged(case)
-    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | StampOwner | Destroy)
+    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | WriteStamp | Destroy)
     return None if waits else action
 
 
@@ -55,6 +63,8 @@ def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
+    if found := claim(vm, case.guest, case.ours, case.verified):
+        return Reclaim(vm.name, vm.queue, found.holder, found.why)
     if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:
@@ -81,7 +91,7 @@ def _pending(case: Case) -> VmAction | None:
     if vm.ordered is None:
         return Mend(vm.name, vm.queue)
     late = case.older(vm.ordered, case.pool.timeout * 60)
-    if guest is None and case.older(vm.ordered, CLONE_SETTLES):
+    if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
         return Probe(vm.name, last=late)
@@ -114,10 +124,12 @@ def _ready(case: Case) -> VmAction | None:
     fresh = vm.ready if vm.ready is not None else vm.ordered
     if fresh is None:
         return Mend(vm.name, vm.queue)
-    why = None
     if guest is None:
-        why = "is missing from the inventory"
-    elif pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
+        return _missing_ready(case)
+    if vm.since is not None:
+        return Welcome(vm.name, vm.queue)
+    why = None
+    if pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
         why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
     elif not guest.powered_on:
         why = "appears to be powered off"
@@ -126,29 +138,46 @@ def _ready(case: Case) -> VmAction | None:
     if why:
         return Complete(vm.name, vm.queue, why)
     checked = vm.checked if vm.checked is not None else fresh
-    return Check(vm.name) if case.older(checked, case.check_every) else _stamp(case)
+    return Check(vm.name) if case.older(checked, case.check_every) else None
+
+
+def _missing_ready(case: Case) -> VmAction | None:
+    """Replace a ready VM that is missing. Where too many are missing at once, the provider may be wrong: they are not
+    given, and are replaced once they have been missing for the grace without a break."""
+    vm = case.vm
+    if not case.distrusts:
+        return Complete(vm.name, vm.queue, "is missing from the inventory")
+    if vm.since is None:
+        return Miss(vm.name, vm.queue)
+    if case.older(vm.since, case.grace):
+        return Complete(vm.name, vm.queue, f"has been missing for {case.grace / 60:g} minutes")
+    return None
 
 
 def _running(case: Case) -> VmAction | None:
     vm, guest = case.vm, case.guest
+    if vm.unclaimed:
+        if guest is None:
+            return Complete(vm.name, vm.queue, "its client never got it, and it is missing from the inventory")
+        return WriteStamp(vm.name, None)
     if vm.checkout is None:
         return Mend(vm.name, vm.queue)
     if vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
         return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours", vm.terms)
     if guest is None:
         if vm.since is None:
-            return Miss(vm.name)
+            return Miss(vm.name, vm.queue)
         return Seek(vm.name) if case.older(vm.since, case.grace) else None
     if vm.since is not None:
-        return Welcome(vm.name)
+        return Welcome(vm.name, vm.queue)
     return _stamp(case)
 
 
 def _stamp(case: Case) -> VmAction | None:
-    """The provider's note of who has a VM follows Redis's."""
-    vm, guest = case.vm, case.guest
-    behind = guest is not None and guest.stamp is not None and guest.stamp.owner != vm.owner
-    return StampOwner(vm.name, vm.owner) if behind else None
+    """Have the stamp follow the record. A stamp on a quarantined VM is the last witness, and stays."""
+    stamp, holder = case.guest.stamp if case.guest else None, recorded(case.vm)
+    behind = case.ours and stamp is not None and holder is not None and stamp.holder != holder
+    return WriteStamp(case.vm.name, holder) if behind else None
 
 
 def _discovered(case: Case) -> VmAction | None:

@@ -49,7 +49,8 @@ def entered(vm: Vm) -> float | None:
 
 def record(known: Mapping[str, str], queue: Queue | None, default_lifetime: float, now: float) -> dict[str, Any]:
     """What the record of a VM tells; ``default_lifetime`` is in hours."""
-    limit = lifetime.limit(known.get("lifetime", ""), default_lifetime)
+    default = lifetime.given(known.get("lifetime_default", ""), default_lifetime)
+    limit = lifetime.limit(known.get("lifetime", ""), default)
     ends = _ends(moment(known.get("checkout", "")), limit) if queue is Queue.RUNNING else None
     return {
         "pool": known.get("pool") or known.get("template"),
@@ -82,7 +83,7 @@ def _vm(vm: Vm, tags: Tags, now: float) -> dict[str, Any]:
         "owner": vm.owner or None,
         "tags": tags.get(vm.name, {}),
         "remaining": None if ends is None else round(ends - now, 1),
-        "missing": running and vm.since is not None,
+        "missing": vm.queue in (Queue.READY, Queue.RUNNING) and vm.since is not None,
     }
 
 

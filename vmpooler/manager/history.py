@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from twisted.internet.interfaces import IReactorTime
-
 from vmpooler.domain import history
 from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
@@ -28,24 +26,26 @@ checked out in the last minute."""
 class Sampler:
     """Takes samples of pools. ``run`` is the round of a loop, at any time: it takes what is due, and not twice."""
 
-    def __init__(self, pools: Sequence[str], connection: Commands, past: Past, clock: IReactorTime, told: Told) -> None:
+    def __init__(
+        self, pools: Sequence[str], connection: Commands, past: Past, wall: Callable[[], float], told: Told
+    ) -> None:
         self._pools = pools
         self._connection = connection
         self._samples = Samples(connection)
         self._past = past
-        self._clock = clock
+        self._wall = wall
         self._told = told
 
     async def run(self) -> float:
         """Take the sample of the minute that is over, unless it was taken; the seconds until the next is due."""
-        now = self._clock.seconds()
+        now = self._wall()
         minute = int(now // MINUTE) - 1
         taken = await self._samples.taken()
         if taken is None or taken.when < (minute + 1) * MINUTE:
             await self._take(minute, taken, now)
             if (minute + 1) % GROUP == 0:
                 await self._sum_up(minute // GROUP)
-        return (minute + 2) * MINUTE + LATE - self._clock.seconds()
+        return (minute + 2) * MINUTE + LATE - self._wall()
 
     async def _take(self, minute: int, taken: Taken | None, now: float) -> None:
         checkouts, event = await self._checkouts(minute, taken)

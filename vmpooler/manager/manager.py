@@ -48,6 +48,7 @@ class Manager:
         lease: Callable[[], Lease],
         providers: Providers,
         clock: IReactorTime,
+        wall: Callable[[], float],
         choice: Choice,
         sampled: Told = lambda rows, when: None,
         look: float = LOOK,
@@ -56,6 +57,7 @@ class Manager:
         self._new_lease = lease
         self._new_providers = providers
         self._clock = clock
+        self._wall = wall
         self._choice = choice
         self._sampled = sampled
         self._look = look
@@ -134,7 +136,8 @@ class Manager:
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
         store, assured = self._lease.fence(self._keeper.wake), self._lease.assured
-        term = Term(self._settings, store, assured, self._providers, self._clock, self._choice, self._sampled)
+        clocks = self._clock, self._wall
+        term = Term(self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
         await term.begin()
         self._term = term
         self._told = ""

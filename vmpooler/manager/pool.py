@@ -1,6 +1,6 @@
 """One pool's round: look, plan, perform."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -12,7 +12,7 @@ from vmpooler.domain import actions as act
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState
 from vmpooler.domain.names import Choice, vm_name
-from vmpooler.domain.pace import EAGER, ROUND, pause
+from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, plan_pool
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
@@ -30,7 +30,7 @@ LOOKS = 8
 """How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
 work in flight would wait for all."""
 
-Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.StampOwner | act.RunTask
+Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.WriteStamp | act.RunTask
 """The actions that take their time."""
 
 
@@ -49,6 +49,7 @@ class PoolRound:
     tasks: WorkInFlight
     work: Work
     clock: IReactorTime
+    wall: Callable[[], float]
     choice: Choice
     prefix: str
     lifetime: float
@@ -57,6 +58,8 @@ class PoolRound:
     longest: float = ROUND
     refused: bool = False
     """Whether the pool wants a clone and must wait for its turn."""
+    unreadable: tuple[str, ...] = ()
+    """What the last round could not read."""
 
     log = Logger()
 
@@ -78,12 +81,23 @@ class PoolRound:
             seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
+        self._say_unreadable(seen)
         state = state_of(seen, inventory, busy)
         self.refused = False
-        for action in plan_pool(self.pool, state, self._now(), self.rules):
-            await self._perform(action, state)
+        plan = plan_pool(self.pool, state, self._now(), self.rules)
+        for action in plan:
+            await self._perform(action, seen, state)
         due = pause(state, self._now(), longest=self.longest)
+        if any(isinstance(action, act.Discover) for action in plan):
+            return min(SOONEST, due)  # whether somebody has such a VM is decided at once
         return min(EAGER, due) if self.refused else due
+
+    def _say_unreadable(self, seen: Look) -> None:
+        """Log once what another version wrote and this one cannot read. It stays as it is."""
+        for text in seen.unreadable:
+            if text not in self.unreadable:
+                self.log.warn("[!] [{pool}] cannot be read, and is left alone: {text}", pool=self.pool.name, text=text)
+        self.unreadable = seen.unreadable
 
     async def _inventory(self) -> Mapping[str, Guest]:
         asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))
@@ -92,7 +106,7 @@ class PoolRound:
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
-    async def _perform(self, action: act.Action, state: PoolState) -> None:  # noqa: C901 - one arm for each action
+    async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - one arm for each action
         pool, now = self.pool.name, self._now()
         match action:
             case act.Clone(count):
@@ -105,10 +119,12 @@ class PoolRound:
                 await self.queues.discover(pool, vm, stamped, now)
             case act.Explain(vm, why):
                 await self.queues.explain(pool, vm, why, now)
-            case act.Miss(vm):
-                await self.queues.miss(pool, vm, True, now)
-            case act.Welcome(vm):
-                await self.queues.miss(pool, vm, False, now)
+            case act.Reclaim(vm, queue, holder, why):
+                await self.queues.reclaim(pool, vm, queue, holder, why, now)
+            case act.Miss(vm, queue):
+                await self.queues.miss(pool, vm, queue, True, now)
+            case act.Welcome(vm, queue):
+                await self.queues.miss(pool, vm, queue, False, now)
             case act.Mend(vm, queue):
                 await self.queues.mend(pool, vm, queue, now)
             case act.Settle(vm, queue, others):
@@ -117,6 +133,10 @@ class PoolRound:
                 await self.queues.flag(pool, why, now)
             case act.Unflag():
                 await self.queues.flag(pool, "", now)
+            case act.NoteMissing(why):
+                await (self.queues.fail(pool, keys.MISSING, why, now) if why else self._believe(now))
+            case act.Verify():
+                await self.queues.verify(pool, seen.doubted)
             case act.NoteEmpty():
                 await self.queues.note_empty(pool, now)
             case act.Withdraw():
@@ -125,6 +145,10 @@ class PoolRound:
                 await self.work.requests.fail(pool, task, why, now, final=True)
             case _:
                 self._begin(action, state)
+
+    async def _believe(self, now: float) -> None:
+        """The inventory is believed again."""
+        await self.queues.recover(self.pool.name, keys.MISSING, now)
 
     def _begin(self, action: Lasting, state: PoolState) -> None:
         """Begin what takes its time."""
@@ -138,8 +162,8 @@ class PoolRound:
                 self.tasks.start(vm.name, self.work.destroy(vm))
             case act.Seek():
                 self.tasks.start(vm.name, self.work.seek(vm))
-            case act.StampOwner(_, owner):
-                self.tasks.start(vm.name, self.work.stamp_owner(vm, owner))
+            case act.WriteStamp(_, holder):
+                self.tasks.start(vm.name, self.work.stamp(vm, holder))
             case act.RunTask(_, task):
                 self.tasks.start(vm.name, self.work.run_task(task))
 
@@ -160,7 +184,7 @@ class PoolRound:
                     return
 
     def _now(self) -> float:
-        return self.clock.seconds()
+        return self.wall()
 
 
 def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
@@ -178,4 +202,6 @@ def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -
         empty=seen.empty,
         waiting=seen.waiting,
         tasks=seen.tasks,
+        verified=seen.verified,
+        distrusts=keys.MISSING in seen.troubles,
     )

@@ -23,7 +23,7 @@ from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.RETURNED, What.COMPLETED})
+BY_OTHERS = frozenset({What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED})
 """The events that may come from another process and give a pool something to do."""
 
 NOTABLE = 1.25
@@ -49,6 +49,7 @@ class Term:
         assured: Callable[[], Awaitable[None]],
         providers: Mapping[str, Provider],
         clock: IReactorTime,
+        wall: Callable[[], float],
         choice: Choice,
         sampled: Told,
     ) -> None:
@@ -57,6 +58,7 @@ class Term:
         self._assured = assured
         self._providers = providers
         self._clock = clock
+        self._wall = wall
         self._choice = choice
         self._bearing = bearing_of(settings)
         self._told, self._told_at = self._bearing.held, 0.0
@@ -65,7 +67,7 @@ class Term:
         self._intake = Loop("intake", self._adopt, clock)
         past = Past(store, settings.general.events_max)
         names = [pool.name for pool in settings.pools]
-        self._sampler = Loop("history", Sampler(names, store, past, clock, sampled).run, clock)
+        self._sampler = Loop("history", Sampler(names, store, past, wall, sampled).run, clock)
         self._pools: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
         self._turns = DeferredSemaphore(LOOKS)
@@ -111,7 +113,7 @@ class Term:
 
     async def _adopt(self) -> float:
         """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
-        for pool in await self._requests.adopt(list(self._pools), self._clock.seconds()):
+        for pool in await self._requests.adopt(list(self._pools), self._wall()):
             self.wake(pool)
         return EAGER
 
@@ -119,7 +121,17 @@ class Term:
         general, provider = self._settings.general, self._providers[pool.provider]
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._pools[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
-        work = Work(pool, provider, self._queues, self._requests, self._clock, wake_after, self._assured, self._bearing)
+        work = Work(
+            pool,
+            provider,
+            self._queues,
+            self._requests,
+            self._clock,
+            self._wall,
+            wake_after,
+            self._assured,
+            self._bearing,
+        )
         self._rounds[pool.name] = PoolRound(
             pool=pool,
             provider=provider,
@@ -128,6 +140,7 @@ class Term:
             tasks=tasks,
             work=work,
             clock=self._clock,
+            wall=self._wall,
             choice=self._choice,
             prefix=general.prefix,
             lifetime=general.vm_lifetime,

@@ -11,7 +11,7 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.bearing import Bearing
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
 from vmpooler.domain.tasks import Kind, Task, gigabytes
@@ -20,6 +20,9 @@ from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
+
+UNNAMED = "-"
+"""How a record names a checkout without an id, of which the holder was written on the VM. See stamp.lua."""
 
 
 @attrs.frozen
@@ -35,6 +38,7 @@ class Work:
     queues: Queues
     requests: Tasks
     clock: IReactorTime
+    wall: Callable[[], float]
     wake_after: Callable[[float], None]
     assured: Callable[[], Awaitable[None]]
     bearing: Bearing
@@ -47,11 +51,10 @@ class Work:
             await self._make(name)
         except (ProviderError, DeferTimeout) as error:
             why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
-            await self.queues.fail(pool, keys.CLONES, why, self.clock.seconds())
-            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.clock.seconds())
+            await self.queues.fail(pool, keys.CLONES, why, self.wall())
+            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.wall())
         else:
-            now = self.clock.seconds()
-            await self.queues.end_clone(pool, name, now - start, now)
+            await self.queues.end_clone(pool, name, self.clock.seconds() - start, self.wall())
 
     async def _make(self, name: str) -> None:
         """Have the provider make a VM, and note how that is borne."""
@@ -76,11 +79,11 @@ class Work:
                 self.wake_after(UNANSWERED)
                 return
             why = f"marked as 'failed' after {pool.timeout:g} minutes: {error}"
-            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.clock.seconds())
+            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.wall())
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
+            now = self.wall()
             seconds = None if vm.ordered is None else now - vm.ordered
             await self.queues.promote(pool.name, vm.name, guest.address, seconds, now)
 
@@ -90,11 +93,11 @@ class Work:
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
             why = f"is unreachable: {error}"
-            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.clock.seconds())
+            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.wall())
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            await self.queues.check(vm.name, self.clock.seconds())
+            await self.queues.check(vm.name, self.wall())
 
     async def destroy(self, vm: Vm) -> None:
         """Destroy a completed VM and forget it."""
@@ -105,27 +108,24 @@ class Work:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
-            await self.queues.forget(self.pool.name, vm.name, now - start, now)
+            await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
 
     async def seek(self, vm: Vm) -> None:
-        """Complete a running VM that the provider has nowhere. One that it has elsewhere is sought ever more rarely."""
+        """Search for a running VM that is missing, and note where it is; ever more rarely. Its absence ends nothing,
+        for its client may have it."""
         try:
             guest = await self.provider.find(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.clock.seconds()
-            if guest is None:
-                await self.queues.complete(self.pool.name, vm.name, Queue.RUNNING, "is nowhere to be found", now)
-            else:
-                await self.queues.fail(self.pool.name, vm.name, "is not where the pool's VMs are", now)
+            why = "the provider does not have it" if guest is None else "is not where the pool's VMs are"
+            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
 
     async def run_task(self, task: Task) -> None:
         """Do what a client asked for."""
         pool, provider = self.pool, self.provider
         if task.kind is Kind.DISK and not gigabytes(task.argument):
-            await self.requests.fail(pool.name, task, "this is no number of GB", self.clock.seconds(), final=True)
+            await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
             return
         await self.assured()
         try:
@@ -137,17 +137,24 @@ class Work:
                 case Kind.REVERT:
                     await provider.revert(pool, task.vm, task.argument)
         except ProviderError as error:
-            await self.requests.fail(pool.name, task, str(error), self.clock.seconds())
+            await self.requests.fail(pool.name, task, str(error), self.wall())
         else:
-            await self.requests.finish(pool.name, task, self.clock.seconds())
+            await self.requests.finish(pool.name, task, self.wall())
 
-    async def stamp_owner(self, vm: Vm, owner: str) -> None:
-        """Have the provider note who has a VM."""
+    async def stamp(self, vm: Vm, holder: Holder | None) -> None:
+        """Have the provider write on a VM who has it; with None that nobody has, and put it back into ready."""
+        pool, now = self.pool.name, self.wall()
+        is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
+        if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
+            return  # its client never got it, or is done with it
         await self.assured()
         try:
-            await self.provider.stamp_owner(self.pool, vm.name, owner)
+            await self.provider.stamp(self.pool, vm.name, holder)
         except ProviderError as error:
             await self._provider_failed(vm, error)
+        else:
+            if holder is None:
+                await self.queues.put_back(pool, vm.name, self.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
-        await self.queues.fail(self.pool.name, vm.name, str(error), self.clock.seconds())
+        await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from vmpooler.domain.errors import VmpoolerError
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.settings import Pool
 
 Listener = Callable[[str], None]
@@ -59,8 +59,9 @@ class Provider(Protocol):
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Return when the guest answers on the pool's ``probe_port``; raise NoAnswer when it does not, in 5 s."""
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        """Write on the VM who has it; empty for nobody."""
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        """Write on the VM who has it, None for nobody; done when the inventory shows it. Raises on a VM without our
+        stamp."""
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach one more disk of ``size`` GB. That of the same ``id`` which is already there counts as attached."""

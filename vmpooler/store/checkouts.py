@@ -9,7 +9,7 @@ import attrs
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import PoolEmpty, TokenNeeded
+from vmpooler.domain.errors import PoolEmpty, StoreAway, TokenNeeded
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
@@ -22,7 +22,7 @@ from vmpooler.store.transition import Transitions
 
 BY = "api"
 
-OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime")
+OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime", "lifetime_default")
 """The fields of a record that a checkout writes; a VM that is given back loses them."""
 
 SKEW = 60.0
@@ -58,12 +58,13 @@ class Checkouts:
         self._transitions = Transitions(connection, settings.general.events_max, BY)
         hours = settings.general.vm_lifetime_auth
         self._lifetime = str(hours) if hours > 0 else ""
+        self._default_lifetime = settings.general.vm_lifetime
 
     async def checkout(self, wanted: Sequence[Wanted], checkout_id: str, token: str | None, now: float) -> list[Given]:
         """Every VM wanted, recorded as its owner's; or none, and an unchanged store.
 
         ``token`` is None where none was sent or none is needed. Raises TokenNeeded for one that is unknown, PoolEmpty
-        when too few VMs are ready.
+        when too few VMs are ready, StoreAway when they may not be given before they were compared with their provider.
         """
         asked = _asked(tuple(wanted))
         head = (f"{now:.3f}", self._transitions.kept, NOBODY, "", "")
@@ -71,8 +72,8 @@ class Checkouts:
         owner = (int(token is not None), token or "", self._lifetime if token is not None else "")
         reply = await self._connection.run(
             load("checkout"),
-            (keys.EVENTS, keys.token(token or ""), keys.history(""), *asked.places),
-            (*head, *known, *owner, len(asked.pools), *asked.pools, *asked.entries),
+            (keys.EVENTS, keys.token(token or ""), keys.DOUBTED, *asked.places, keys.VERIFIED),
+            (*head, *known, *owner, self._default_lifetime, len(asked.pools), *asked.pools, *asked.entries),
         )
         match reply:
             case ["ok", *rows]:
@@ -82,6 +83,11 @@ class Checkouts:
                 ]
             case ["token"]:
                 raise TokenNeeded("this token is not known")
+            case ["doubted", entry]:
+                raise StoreAway(
+                    f"Redis was restarted or restored: the VMs for {wanted[entry - 1].name} are not given before the "
+                    "manager has compared them with their provider"
+                )
             case _:
                 raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
 
@@ -104,10 +110,11 @@ class Checkouts:
         return taken
 
     async def give_back(self, pool: str, vm: str, checkout_id: str, why: str, now: float) -> bool:
-        """running -> ready: the client of this checkout never got the VM. False when it is no longer that client's."""
+        """running -> ready: the client of this checkout never got the VM. Where its stamp may name that client, the
+        manager clears the stamp first. False when it is no longer that client's."""
         places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
-        args = (What.RETURNED, why, "checkout_id", checkout_id, json.dumps(OF_A_CHECKOUT))
-        return bool(await self._transitions.run("move", pool, vm, now, places, args))
+        args = (why, checkout_id, json.dumps(OF_A_CHECKOUT))
+        return bool(await self._transitions.run("give_back", pool, vm, now, places, args))
 
     async def complete(self, pool: str, vm: str, admission: Admission, now: float) -> None:
         """running -> completed, because its client says so.
@@ -131,6 +138,6 @@ def _asked(wanted: tuple[Wanted, ...]) -> Asked:
 
 
 @cache
-def _place(pool: str) -> tuple[str, str, str]:
+def _place(pool: str) -> tuple[str, str, str, str]:
     """The keys of a pool; of those configured, and kept, since any number of wishes may share them."""
-    return keys.queue(Queue.READY, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool)
+    return keys.queue(Queue.READY, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool), keys.since(pool)

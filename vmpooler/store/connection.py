@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.endpoint import endpoint_of
+from vmpooler.store.redis_time import RedisTime
 from vmpooler.store.scripts import LASTING, Script
 from vmpooler.store.sentinel import Sentinels
 from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
@@ -103,7 +104,8 @@ class Connection(Caller):
 
     Each command takes the least busy wire, so two commands have an order only when the first is awaited.
     ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
-    is what this process does about fail-overs.
+    is what this process does about fail-overs. ``time`` is measured on every wire before others may use it, and
+    regularly.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Connection(Caller):
         reply_timeout: float = 5.0,
         quiet: bool = False,
         failover: Arrival | None = None,
+        time: RedisTime | None = None,
     ) -> None:
         self.address = settings.socket or f"{settings.server}:{settings.port}"
         self.last_error = ""
@@ -123,6 +126,7 @@ class Connection(Caller):
         self._quiet = quiet
         self._closed = False
         self._failover = failover
+        self._time = time
         self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome)
         self._sentinels: Sentinels | None = None
         if settings.sentinels:
@@ -135,6 +139,8 @@ class Connection(Caller):
         if self._sentinels is not None:
             self._sentinels.start()
         self._wires.connect(self._endpoint)
+        if self._time is not None:
+            self._time.start(self)
         if self._failover is not None:
             self._failover.start(self)
 
@@ -142,6 +148,8 @@ class Connection(Caller):
         """Hang up for good; what is under way fails with StoreAway."""
         if self._failover is not None:
             await self._failover.leave()
+        if self._time is not None:
+            self._time.stop()
         self._closed = True
         self.last_error = "the connection is closed"
         await self._wires.close()
@@ -201,6 +209,8 @@ class Connection(Caller):
         """Where sentinels say who is the primary, it must be one; and what is to be done first is done."""
         if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
             raise StoreAway("it is a replica")
+        if self._time is not None:
+            await self._time.measure(OneWire(wire))
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
 

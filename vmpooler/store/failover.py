@@ -67,13 +67,17 @@ class Failover:
 
     log = Logger()
 
-    def __init__(self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST) -> None:
+    def __init__(
+        self, settings: Settings, who: str, clock: IReactorTime, wall: Callable[[], float], longest: float = LONGEST
+    ) -> None:
         self._pools = [pool.name for pool in settings.pools]
         self._kept = settings.general.events_max
+        self._lifetime = settings.general.vm_lifetime
         self._may_lose = settings.redis.wait_replicas == 0
         self._who = who
         self._longest = longest
         self._clock = clock
+        self._wall = wall
         self._promises = Promises(clock)
         self._known_to = ""
         self._turn = DeferredLock()
@@ -104,7 +108,7 @@ class Failover:
         """Return when everybody may use a wire to this Redis. Raises StoreAway, or StoreFault."""
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         redis = found[1] if found else ""
-        touched = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER)
+        touched = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
         if await wire.run(load("arrive"), touched, (redis, DEAD, self._longest)):
             self.log.warn("[!] this Redis is another than before, or was started anew: it may lack what came last")
         async with self._turn:
@@ -137,11 +141,11 @@ class Failover:
 
     async def _present(self, caller: Caller) -> list[str]:
         """Show that this process lives, and is here; those that are waited for."""
-        now = self._clock.seconds()
+        now = self._wall()
         shared = (keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.UNCERTAIN, keys.CLONING)
         queues = [keys.queue(queue, pool) for pool in self._pools for queue in (Queue.PENDING, Queue.READY)]
         may_lose = "1" if self._may_lose else ""
-        args = (times.text(now), self._who, FORGOTTEN, COMES_TO_LIGHT, may_lose)
+        args = (times.text(now), self._who, FORGOTTEN, COMES_TO_LIGHT, may_lose, self._lifetime)
         transitions = Transitions(caller, self._kept, "failover")
         missing: list[str] = await transitions.run("present", "", "", now, (*shared, *queues), (*args, *self._pools))
         return missing

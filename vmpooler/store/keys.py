@@ -35,6 +35,8 @@ PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that process
 PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign of life (epoch, Redis's clock)
 AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a fail-over and have not come since
 BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
+DOUBTED = "vmpooler__x__doubted"  # string: the run id of a Redis that may lack writes: only verified pools give VMs
+VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since that Redis came
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
 
 
@@ -119,7 +121,7 @@ def quarters(chunk: int, pool: str) -> str:
 
 
 def since(pool: str) -> str:
-    """Hash: VM -> since when (epoch) it has been missing or unknown without a break."""
+    """Hash: VM -> since when (epoch) it has been missing or unknown without a break. Ready ones are not given."""
     return f"vmpooler__x__since__{pool}"
 
 
@@ -136,3 +138,4 @@ def confirmed(pool: str) -> str:
 # What else than a VM can keep failing; no VM has such a name.
 CLONES = ":clone"
 INVENTORY = ":inventory"
+MISSING = ":missing"

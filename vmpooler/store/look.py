@@ -1,24 +1,26 @@
 """One look at what Redis has of a pool."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import attrs
 
 from vmpooler.domain import lifetime
 from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
-from vmpooler.domain.tasks import Kind, Task
+from vmpooler.domain.tasks import Task
 from vmpooler.domain.times import moment
 from vmpooler.store import keys
 from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
+from vmpooler.store.stored import number, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
 """The queues in the order of look.lua's reply."""
 
 Row = Sequence[str]
+
+NOTHING_MORE = ("",) * 6
+"""What a row lacks where nothing of it is known."""
 
 
 @attrs.frozen
@@ -32,7 +34,9 @@ class Trouble:
 
 @attrs.frozen
 class Look:
-    """What Redis has of a pool. ``cloning``: its VMs whose clone is under way."""
+    """What Redis has of a pool. ``cloning``: its VMs whose clone is under way. ``unreadable``: troubles and tasks that
+    another version wrote in a form that this one cannot read. ``doubted``: the run id of a Redis that may lack writes,
+    empty for none; ``verified``: the pool was compared with the provider since that Redis came."""
 
     vms: tuple[Vm, ...]
     troubles: Mapping[str, Trouble]
@@ -42,16 +46,21 @@ class Look:
     empty: bool
     waiting: bool
     tasks: tuple[Task, ...]
+    unreadable: tuple[str, ...] = ()
+    doubted: str = ""
+    verified: bool = True
 
 
 async def look(connection: Commands, pool: str, default_lifetime: float) -> Look:
     """Look at a pool; ``default_lifetime`` (hours) is that of a VM whose record has none of its own."""
     queues = (keys.queue(queue, pool) for queue in ORDER)
     own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))
-    shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool))
-    reply = await connection.run(load("look"), (*queues, *own, *shared), (pool, keys.RECORD))
-    troubles, confirmed, cloning, flagged, empty, waiting, tasks = reply[5:]
-    known = {subject: Trouble(**json.loads(text)) for subject, text in _pairs(troubles).items()}
+    shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool), keys.DOUBTED, keys.VERIFIED)
+    reply = await connection.run(load("look"), (*queues, *own, *shared), (pool, keys.RECORD, keys.HISTORY))
+    troubles, confirmed, cloning, flagged, empty, waiting, tasks, doubted, verified = reply[5:]
+    found = {subject: read(text, Trouble) for subject, text in _pairs(troubles).items()}
+    known = {subject: trouble for subject, trouble in found.items() if trouble is not None}
+    asked = [(text, read(text, Task)) for text in tasks]
     return Look(
         vms=_vms(reply[:5], known, default_lifetime),
         troubles=known,
@@ -60,7 +69,10 @@ async def look(connection: Commands, pool: str, default_lifetime: float) -> Look
         flagged=bool(flagged),
         empty=bool(empty),
         waiting=bool(waiting),
-        tasks=tuple(task_of(json.loads(text)) for text in tasks),
+        tasks=tuple(task for _, task in asked if task is not None),
+        unreadable=(*sorted(found.keys() - known.keys()), *(text for text, task in asked if task is None)),
+        doubted=doubted,
+        verified=not doubted or bool(verified),
     )
 
 
@@ -75,28 +87,37 @@ def _vms(queues: Sequence[Sequence[Row]], troubles: Mapping[str, Trouble], defau
 
 def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], default: float) -> Vm:
     queue, *others = sorted((queue for queue, _ in places), key=PRECEDENCE.index)
-    name, clone, ready, check, checkout, life, user, active, since = places[0][1]
+    name, clone, ready, check, checkout, life, user, active, since, *more = places[0][1]
+    checkout_id, given, ended, unclaimed, stamping, quarantined = more or NOTHING_MORE
     trouble = troubles.get(name)
+    held = queue is Queue.RUNNING or (bool(checkout) and not ended)
     return Vm(
         name=name,
         queue=queue,
         ordered=moment(clone),
         ready=moment(ready),
         checked=moment(check),
-        checkout=began if (began := moment(checkout)) is not None else moment(active),
-        lifetime=lifetime.limit(life, default),
-        owner=(user or NOBODY) if queue is Queue.RUNNING else "",
-        since=float(since) if since else None,
+        checkout=_checkout(checkout, active),
+        lifetime=lifetime.limit(life, lifetime.given(given, default)),
+        owner=(user or NOBODY) if held else "",
+        since=number(since),
         retry_at=trouble.until if trouble else 0,
         also=tuple(others),
         terms=(checkout, life),
+        checkout_id=checkout_id,
+        ended=bool(ended),
+        unclaimed=bool(unclaimed),
+        stamping=stamping,
+        quarantined=bool(quarantined),
     )
+
+
+def _checkout(stored: str, active: str) -> float | None:
+    """When a VM was checked out, by its record, else by its history (``@`` and an epoch), else by the list of those in
+    use."""
+    found = number(stored[1:]) if stored.startswith("@") else moment(stored)
+    return found if found is not None else moment(active)
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(list(pairwise(flat))[::2])
-
-
-def task_of(known: Mapping[str, Any]) -> Task:
-    """A task as it stands in the books of a pool."""
-    return Task(**{**known, "kind": Kind(known["kind"])})

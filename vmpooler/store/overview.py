@@ -1,6 +1,5 @@
 """How the pools stand, read for people who watch."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,9 @@ from vmpooler.domain.overview import Failing, Standing, Today, mean
 from vmpooler.domain.summary import Figures
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
+from vmpooler.store.look import Trouble
 from vmpooler.store.scripts import load
+from vmpooler.store.stored import number, read
 
 QUEUES = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
@@ -50,12 +51,12 @@ class Overviews:
         rows, cloning, sampled, *sizes = reply
         under_way = Counter(cloning)
         found = {pool: _standing(row, under_way[pool]) for pool, row in zip(pools, rows, strict=True)}
-        managed = float(sampled.partition(" ")[0]) if sampled else None
+        managed = number(sampled.partition(" ")[0])
         return Overview(found, await self._figures(day, (day, *sizes), now), managed)
 
     async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:
         """The day's figures; their means may be some seconds old while there are new ones all the time."""
-        fresh = day == self._today_of and now < self._read_at + FIGURES_EVERY
+        fresh = day == self._today_of and 0 <= now - self._read_at < FIGURES_EVERY
         if of != self._of and not fresh:
             clones, boots = [await self._mean(key(day)) for key in (keys.clone_times, keys.boot_times)]
             self._of, self._read_at = of, now
@@ -78,5 +79,6 @@ def _keys(pool: str) -> list[str]:
 def _standing(row: Sequence[Any], cloning: int) -> Standing:
     ready, pending, running, completed, troubles, flagged, last_boot = row
     pairs = zip(troubles[::2], troubles[1::2], strict=True)
-    failing = tuple(Failing(subject, **json.loads(text)) for subject, text in pairs)
+    known = ((subject, read(text, Trouble)) for subject, text in pairs)
+    failing = tuple(Failing(subject, each.tries, each.until, each.why) for subject, each in known if each is not None)
     return Standing(ready, pending, running, completed, cloning, failing, flagged, last_boot)

@@ -62,8 +62,8 @@ class Promises:
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
         """A script ran; this may be a promise, or the end of one."""
         ran = Ran(touched, args, reply)
-        if script.name == "move" and ran.reply == 1 and ran.args[5] == What.RETURNED:
-            self._kept.pop(_checkout(ran.args[8], ran.vm), None)
+        if script.name == "give_back" and ran.reply:
+            self._kept.pop(_checkout(ran.args[6], ran.vm), None)
         elif found := KINDS.get(script.name):
             for name, again in found(ran):
                 self._keep(name, again)
@@ -87,7 +87,7 @@ Named = Iterator[tuple[str, Again]]
 def _checkouts(ran: Ran) -> Named:
     status, *rows = ran.reply
     if status == "ok":
-        pools = ran.args[13:]
+        pools = ran.args[14:]
         for pool, vm in zip(rows[1::3], rows[2::3], strict=True):
             yield _checkout(ran.args[8], vm), partial(_restore, ran, pools[pool - 1], vm)
 
@@ -95,12 +95,12 @@ def _checkouts(ran: Ran) -> Named:
 async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
     """Any queue -> running, for the client that it was given to."""
     now, kept, *_ = ran.args
-    text, checkout_id, token, hours = (ran.args[place] for place in (5, 8, 10, 11))
+    text, checkout_id, token, hours, default = (ran.args[place] for place in (5, 8, 10, 11, 12))
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
     books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
     head = (keys.EVENTS, keys.record(vm), keys.history(vm))
-    args = (now, kept, BY, pool, vm, text, checkout_id, token, hours)
+    args = (now, kept, BY, pool, vm, text, checkout_id, token, hours, default)
     if await over.run(load("restore"), (*head, *stands, *books, *others), args) == -1:
         raise GivenTwice(f"{vm} was given to a client before a fail-over, and to another since")
 

@@ -9,7 +9,9 @@ from typing import Literal, cast
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
-from vmpooler.domain.model import Queue
+from vmpooler.domain.evidence import BY_RECORD, HOUR
+from vmpooler.domain.guest import Holder
+from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
@@ -39,6 +41,7 @@ class Queues:
         self._limit = limit or (lambda: settings.general.task_limit)
         self._data_ttl = int(settings.redis.data_ttl * 3600)
         self._daily_ttl = settings.general.daily_retention * DAY
+        self._lifetime = settings.general.vm_lifetime
         self._transitions = Transitions(connection, settings.general.events_max, by)
 
     async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
@@ -77,16 +80,42 @@ class Queues:
         """none -> discovered; or running, soon after a fail-over that may have lost its checkout."""
         others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
         more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others, keys.UNCERTAIN)
-        return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now)))
+        return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now), self._lifetime))
 
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
         """discovered -> none."""
         more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), keys.confirmed(pool))
         return await self._did("explain", pool, vm, now, more, (why, self._data_ttl))
 
-    async def miss(self, pool: str, vm: str, missing: bool, now: float) -> bool:
-        """Note that a running VM is missing, or back."""
-        more = (keys.queue(Queue.RUNNING, pool), keys.since(pool))
+    async def reclaim(self, pool: str, vm: str, queue: Queue, holder: Holder, why: str, now: float) -> bool:
+        """``queue`` -> running, for its holder; quarantined where it is not known when the holder got it."""
+        more = (keys.queue(queue, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool), keys.since(pool))
+        books = (keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
+        text, hours = "", str(self._lifetime)
+        if holder.since is not None:
+            text = times.text(holder.since)
+            hours = "" if why == BY_RECORD else _hours(holder.since, holder.until)
+        user = "" if holder.owner == NOBODY else holder.owner
+        args = (times.text(now), why, text, holder.checkout_id, user, hours)
+        return await self._did("reclaim", pool, vm, now, (*more, *books), args)
+
+    async def stamp(self, pool: str, vm: str, checkout_id: str, now: float) -> bool:
+        """Note that the holder of this checkout is about to be written on its VM."""
+        return await self._did("stamp", pool, vm, now, (keys.queue(Queue.RUNNING, pool),), (checkout_id,))
+
+    async def put_back(self, pool: str, vm: str, now: float) -> bool:
+        """running -> ready: the stamp of a VM whose client never got it is clear."""
+        queues = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool))
+        return await self._did("put_back", pool, vm, now, (*queues, keys.since(pool)), ())
+
+    async def verify(self, pool: str, doubted: str) -> bool:
+        """Note that the VMs of a pool were compared with its provider; ``doubted`` is the Redis that was looked at."""
+        done = await self._connection.run(load("verify"), (keys.DOUBTED, keys.VERIFIED), (pool, doubted))
+        return bool(done)
+
+    async def miss(self, pool: str, vm: str, queue: Queue, missing: bool, now: float) -> bool:
+        """Note that a VM is missing, or back."""
+        more = (keys.queue(queue, pool), keys.since(pool), keys.trouble(pool))
         return await self._did("miss", pool, vm, now, more, (int(missing),))
 
     async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
@@ -154,6 +183,11 @@ async def complete(
     args = (times.text(now), *shown(admission), queue, why, *(terms or ()))
     answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
     return answer
+
+
+def _hours(since: float, until: float | None) -> str:
+    """The hours from a checkout to its end; 0 for a VM without an end."""
+    return "0" if until is None else repr((until - since) / HOUR)
 
 
 def _seconds(seconds: float | None) -> str:

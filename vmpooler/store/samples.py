@@ -15,6 +15,7 @@ from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
 from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
+from vmpooler.store.stored import number
 from vmpooler.store.wire import Value
 
 SPARE = 3600
@@ -38,10 +39,9 @@ class Samples:
     async def taken(self) -> Taken | None:
         """When the last was taken; None for never."""
         text: str | None = await self._connection.call("GET", keys.SAMPLED)
-        if not text:
-            return None
-        when, _, event = text.partition(" ")
-        return Taken(float(when), event)
+        when, _, event = (text or "").partition(" ")
+        moment = number(when)
+        return None if moment is None else Taken(moment, event)
 
     async def write(self, grain: Grain, number: int, samples: Mapping[str, bytes], taken: Taken | None = None) -> None:
         """Write one sample of each pool."""

@@ -1,6 +1,5 @@
 """What is known of one VM."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
 from vmpooler.store.connection import Caller
 from vmpooler.store.scripts import load
+from vmpooler.store.stored import members
 
 
 class Vms:
@@ -24,7 +24,8 @@ class Vms:
 
     async def history(self, vm: str) -> list[Mapping[str, Any]]:
         """The events of a VM, the oldest first."""
-        return [json.loads(entry) for entry in await self._connection.call("LRANGE", keys.history(vm), 0, -1)]
+        entries = [members(entry) for entry in await self._connection.call("LRANGE", keys.history(vm), 0, -1)]
+        return [entry for entry in entries if entry is not None]
 
     async def timeline(self, vm: str) -> list[Event]:
         """The same as events, which have no id; those of kinds that this version lacks are left out."""

@@ -1,6 +1,7 @@
 """The API put together: what is mounted where."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from twisted.web.resource import Resource
@@ -46,7 +47,8 @@ from vmpooler.web.vm import VmRoutes
 class Api:
     """The HTTP API over a connection to Redis.
 
-    ``choice`` takes a character by chance, for the ids of checkouts. ``resolve`` asks for the address of a host.
+    ``wall`` is the moment (epoch) by Redis's clock. ``choice`` takes a character by chance, for the ids of checkouts.
+    ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
     ``role`` is told to people, and ``state`` what to say of a manager here. ``heard`` is to be told the event stream.
     ``app`` takes the routes; a new one if None.
@@ -57,6 +59,7 @@ class Api:
         settings: Settings,
         connection: Connection,
         reactor: Any,
+        wall: Callable[[], float],
         choice: Choice = secrets.choice,
         resolve: Resolve | None = None,
         authenticator: Authenticator | None = None,
@@ -66,42 +69,44 @@ class Api:
         state: State = dict,
     ) -> None:
         self._reactor = reactor
+        self._wall = wall
         self._settings = settings
         app = app or JsonApp()
         self._under_way = app.under_way
-        self._desk = Desk(settings, connection, self._under_way, reactor, choice)
+        self._desk = Desk(settings, connection, self._under_way, reactor, wall, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        VmRoutes(settings, self._desk, Vms(connection), lookup, reactor).mount(app)
+        VmRoutes(settings, self._desk, Vms(connection), lookup, wall).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
-        TaskRoutes(self._desk, tasks, reactor, choice).mount(app)
-        ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), reactor).mount(app)
+        TaskRoutes(self._desk, tasks, wall, choice).mount(app)
+        ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), wall).mount(app)
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only
-        TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, reactor, choice).mount(app)
+        TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, wall, choice).mount(app)
         names = [pool.name for pool in settings.pools]
         charts = Charts(settings.graphs, names, reactor)
-        StatusRoutes(settings.pools, connection, charts, reactor).mount(app)
+        StatusRoutes(settings.pools, connection, charts, reactor, wall).mount(app)
         HealthRoutes(connection, state).mount(app)
         summaries = Summaries(connection, settings, reactor)
-        SummaryRoutes(summaries, reactor).mount(app)
+        SummaryRoutes(summaries, reactor, wall).mount(app)
         OpenApiRoutes().mount(app)
-        HistoryRoutes(names, Samples(connection), summaries, charts, reactor).mount(app)
+        HistoryRoutes(names, Samples(connection), summaries, charts, reactor, wall).mount(app)
         past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
-        CloserRoutes(settings, connection, overviews, past, reactor).mount(app)
-        self._feed = Feed(settings.pools, overviews, past, reactor, pace, about(settings, role, reactor.seconds()))
+        CloserRoutes(settings, connection, overviews, past, wall).mount(app)
+        said = about(settings, role, wall())
+        self._feed = Feed(settings.pools, overviews, past, reactor, wall, pace, said)
         self.heard = self._feed.heard
         events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
         self._root = Root(app.resource(), events, Files(), self._under_way, settings.limits.requests)
         self._entrance: Resource = self._root
         if settings.limits.rate:
             rates, tokens = Rates(connection, settings.limits), settings.auth is not None
-            self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, reactor)
+            self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, wall)
 
     def site(self, most: int | None = None) -> Site:
         """What a port listens with, for so many connections at the most; by default as many as there is room for."""
         limits, listeners = self._settings.limits, self._settings.general.event_clients
         most = room(limits.connections, listeners) if most is None else most
-        return Site(self._entrance, self._reactor, limits, most)
+        return Site(self._entrance, self._reactor, self._wall, limits, most)
 
     async def drained(self, seconds: float) -> bool:
         """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be

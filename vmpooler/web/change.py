@@ -1,6 +1,6 @@
 """What clients set of their VMs: lifetimes and tags."""
 
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable
 
 from vmpooler.domain.admission import Need
 from vmpooler.domain.change import Change, Rules, change_of
@@ -17,11 +17,11 @@ from vmpooler.web.text import Json
 class ChangeRoutes:
     """PUT below ``/vm``."""
 
-    def __init__(self, rules: Rules, desk: Desk, changes: Changes, clock: IReactorTime) -> None:
+    def __init__(self, rules: Rules, desk: Desk, changes: Changes, wall: Callable[[], float]) -> None:
         self._rules = rules
         self._desk = desk
         self._changes = changes
-        self._clock = clock
+        self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
@@ -46,4 +46,4 @@ class ChangeRoutes:
 
     async def _make(self, request: Request, host: str, change: Change, lifetime: bool) -> None:
         need = Need.ALWAYS if lifetime else Need.NEVER
-        await self._changes.make(short(host), change, self._desk.admission(request, need), self._clock.seconds())
+        await self._changes.make(short(host), change, self._desk.admission(request, need), self._wall())

@@ -1,6 +1,6 @@
 """``/dashboard/pools/{name}`` and ``/dashboard/vms/{name}``: for people who look closer."""
 
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable
 
 from vmpooler.domain import overview, views
 from vmpooler.domain.errors import NoSuchVm, UnknownPools
@@ -25,7 +25,7 @@ class CloserRoutes:
     """The routes of a pool and of a VM in full."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, overviews: Overviews, past: Past, clock: IReactorTime
+        self, settings: Settings, connection: Connection, overviews: Overviews, past: Past, wall: Callable[[], float]
     ) -> None:
         self._pools = {pool.name: pool for pool in settings.pools}
         self._lifetime = settings.general.vm_lifetime
@@ -33,7 +33,7 @@ class CloserRoutes:
         self._overviews = overviews
         self._past = past
         self._vms = Vms(connection)
-        self._clock = clock
+        self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
@@ -44,7 +44,7 @@ class CloserRoutes:
         """A pool: its settings, its VMs by queue, its last events."""
         if name not in self._pools:
             raise UnknownPools(name)
-        now, pool = self._clock.seconds(), self._pools[name]
+        now, pool = self._wall(), self._pools[name]
         seen = await self._overviews.look([name], now)
         found = views.by_queue((await look(self._connection, name, self._lifetime)).vms)
         shown = [vm.name for vms in found.values() for vm in vms[: views.SHOWN_MOST] if vm.queue is Queue.RUNNING]
@@ -56,7 +56,7 @@ class CloserRoutes:
 
     async def vm(self, request: Request, host: str) -> Json:
         """A VM: its record, and its whole life."""
-        now, vm = self._clock.seconds(), short(host)
+        now, vm = self._wall(), short(host)
         record, timeline = await self._vms.record(vm), await self._vms.timeline(vm)
         if not record and not timeline:
             raise NoSuchVm(f"{vm} is not known")

@@ -1,5 +1,6 @@
 """Where VMs are handed out, and taken back."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
@@ -28,19 +29,26 @@ class Desk:
     """Checks VMs out and finishes with them."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, under_way: UnderWay, clock: IReactorTime, choice: Choice
+        self,
+        settings: Settings,
+        connection: Connection,
+        under_way: UnderWay,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+        choice: Choice,
     ) -> None:
         self._checkouts = Checkouts(connection, settings)
-        self._returns = Returns(self._checkouts, clock, under_way)
+        self._returns = Returns(self._checkouts, clock, wall, under_way)
         self._auth = settings.auth
         self._clock = clock
+        self._wall = wall
         self._series = random_name(choice, SERIES)
         self._numbers = count(1)
         self._hurried: dict[str, float] = {}
 
     async def check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
-        checkout_id, now = f"{self._series}{next(self._numbers):012}", self._clock.seconds()
+        checkout_id, now = f"{self._series}{next(self._numbers):012}", self._wall()
         token = None if self._auth is None else request.token
         try:
             given = await self._checkouts.checkout(wanted, checkout_id, token, now)
@@ -49,7 +57,7 @@ class Desk:
                 self._returns.later(checkout_id, now, "its client was told that Redis is away")
             raise
         except PoolEmpty:
-            await self._hurry(wanted, now)
+            await self._hurry(wanted)
             raise
         if request.gone:
             await self._returns.now(given, checkout_id, now, "its client hung up")
@@ -57,7 +65,7 @@ class Desk:
 
     async def complete(self, request: Request, pool: str, vm: str) -> None:
         """The client of this request is done with a VM."""
-        await self._checkouts.complete(pool, vm, self.admission(request), self._clock.seconds())
+        await self._checkouts.complete(pool, vm, self.admission(request), self._wall())
 
     def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
         """What the client of this request must show to change a VM: nothing, where no auth is configured."""
@@ -70,10 +78,11 @@ class Desk:
         """Give nothing back any more."""
         self._returns.stop()
 
-    async def _hurry(self, wanted: list[Wanted], now: float) -> None:
+    async def _hurry(self, wanted: list[Wanted]) -> None:
         """Have the pools that are empty come first when a clone is to be had. To say so now and then is enough."""
+        now = self._clock.seconds()
         pools = sorted({pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + AGAIN})
         if pools:
             self._hurried |= dict.fromkeys(pools, now)
             with suppress(StoreAway):
-                await self._checkouts.hurry(pools, now)
+                await self._checkouts.hurry(pools, self._wall())

@@ -51,6 +51,7 @@ class Feed:
         overviews: Overviews,
         past: Past,
         clock: IReactorTime,
+        wall: Callable[[], float],
         pace: Pace,
         about: Mapping[str, Any],
     ) -> None:
@@ -62,7 +63,7 @@ class Feed:
         self._pace = pace
         self._journal = Journal()
         self._missed = Missed(self._journal, past, clock)
-        self._model = Model(pools, overviews, clock, pace, self._fill, self._changed, self._known, self._tell_all)
+        self._model = Model(pools, overviews, clock, wall, pace, self._fill, self._changed, self._known, self._tell_all)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False

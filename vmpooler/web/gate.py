@@ -1,9 +1,9 @@
 """Lets in who does not ask too often."""
 
+from collections.abc import Callable
 from math import ceil
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -29,7 +29,7 @@ class Gate(Resource):
     log = Logger()
 
     def __init__(
-        self, root: Root, rates: Rates, limits: Limits, tokens: bool, under_way: UnderWay, clock: IReactorTime
+        self, root: Root, rates: Rates, limits: Limits, tokens: bool, under_way: UnderWay, wall: Callable[[], float]
     ) -> None:
         super().__init__()
         self._root = root
@@ -38,7 +38,7 @@ class Gate(Resource):
         self._rule = f"{limits.rate} requests may be made in {limits.rate_time:g} seconds"
         self._tokens = tokens
         self._under_way = under_way
-        self._clock = clock
+        self._wall = wall
 
     def render(self, request: Request) -> bytes | int:
         """Answer, or let the root do so, as soon as it is known which."""
@@ -67,7 +67,7 @@ class Gate(Resource):
         """Whole seconds until this may be asked; 0 for now."""
         token = request.token if self._tokens else None
         try:
-            return ceil(await self._rates.wait(token or "", self._origins.of(request), self._clock.seconds()))
+            return ceil(await self._rates.wait(token or "", self._origins.of(request), self._wall()))
         except StoreAway:
             return 0
         except Exception:

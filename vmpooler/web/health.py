@@ -45,11 +45,11 @@ class HealthRoutes:
         return {"ok": True, "leader": leader, **self._state()}
 
 
-def health_site(connection: Commands, state: State, reactor: Any) -> Site:
+def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
     """What the port of a manager alone listens with."""
     app = JsonApp()
     HealthRoutes(connection, state).mount(app)
-    return Site(_Paths(app.resource()), reactor, Limits(), MOST)
+    return Site(_Paths(app.resource()), reactor, wall, Limits(), MOST)
 
 
 class _Paths(Resource):

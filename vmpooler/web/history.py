@@ -1,7 +1,7 @@
 """``/dashboard/history``: what charts are drawn of."""
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
@@ -35,13 +35,20 @@ class HistoryRoutes:
     """The route of the history. An answer is put together once for all who ask for it within a minute."""
 
     def __init__(
-        self, pools: Sequence[str], samples: Samples, summaries: Summaries, charts: Charts, clock: IReactorTime
+        self,
+        pools: Sequence[str],
+        samples: Samples,
+        summaries: Summaries,
+        charts: Charts,
+        clock: IReactorTime,
+        wall: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._samples = samples
         self._summaries = summaries
         self._charts = charts
         self._clock = clock
+        self._wall = wall
         self._one_at_a_time = DeferredLock()
         self._minute = 0
         self._answers: dict[tuple[str, str | None], bytes] = {}
@@ -66,7 +73,7 @@ class HistoryRoutes:
         return answer
 
     async def _answer(self, name: str, wanted: Range, pool: str | None) -> bytes:
-        now = self._clock.seconds()
+        now = self._wall()
         minute = int((now - LATE) // history.MINUTES.seconds)
         if minute != self._minute:
             self._minute = minute

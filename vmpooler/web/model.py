@@ -30,6 +30,7 @@ class Model:
         pools: Sequence[Pool],
         overviews: Overviews,
         clock: IReactorTime,
+        wall: Callable[[], float],
         pace: Pace,
         first: Callable[[], Awaitable[None]],
         changed: Callable[[Mapping[str, Any]], None],
@@ -44,6 +45,7 @@ class Model:
         self._pools = {pool.name: pool for pool in pools}
         self._overviews = overviews
         self._clock = clock
+        self._wall = wall
         self._pace = pace
         self._first, self._changed, self._known, self._lost = first, changed, known, lost
         self._touched: set[str] = set()
@@ -85,7 +87,7 @@ class Model:
         try:
             if not self.ready:
                 await self._first()
-            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched], now)
+            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched])
         except CancelledError:
             raise
         except StoreAway:
@@ -105,7 +107,8 @@ class Model:
         self._lost()
         return False
 
-    async def _look(self, pools: Collection[str], now: float) -> None:
+    async def _look(self, pools: Collection[str]) -> None:
+        now = self._wall()
         seen = await self._overviews.look(list(pools), now)
         rows = {pool: overview.row(self._pools[pool], standing) for pool, standing in seen.pools.items()}
         figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}

@@ -118,7 +118,7 @@ class Request(server.Request):
         self.finish()
 
     def _date(self) -> bytes:
-        return _date(int(self.channel.site.reactor.seconds()))
+        return _date(int(self.channel.site.wall()))
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has hung up."""

@@ -10,7 +10,7 @@ Not covered: this process dies in between, or a client's machine vanishes withou
 wire. Such a VM lives out its lifetime.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import attrs
@@ -45,9 +45,12 @@ class Returns:
 
     log = Logger()
 
-    def __init__(self, checkouts: Checkouts, clock: IReactorTime, under_way: UnderWay) -> None:
+    def __init__(
+        self, checkouts: Checkouts, clock: IReactorTime, wall: Callable[[], float], under_way: UnderWay
+    ) -> None:
         self._checkouts = checkouts
         self._clock = clock
+        self._wall = wall
         self._under_way = under_way
         self._owed: dict[str, Debt] = {}
         self._settling: Deferred[None] | None = None
@@ -56,7 +59,7 @@ class Returns:
         """Give these back; later, if Redis is away."""
         try:
             for each in given:
-                await self._checkouts.give_back(each.pool, each.vm, checkout_id, why, self._clock.seconds())
+                await self._checkouts.give_back(each.pool, each.vm, checkout_id, why, self._wall())
         except StoreAway:
             self.later(checkout_id, since, why)
 
@@ -93,7 +96,9 @@ class Returns:
         taken = await self._checkouts.taken_by(owed, min(debt.since for debt in owed.values()))
         now = self._clock.seconds()
         for each in taken:
-            await self._checkouts.give_back(each.pool, each.vm, each.checkout_id, owed[each.checkout_id].why, now)
+            await self._checkouts.give_back(
+                each.pool, each.vm, each.checkout_id, owed[each.checkout_id].why, self._wall()
+            )
         found = {each.checkout_id for each in taken}
         for checkout_id, debt in owed.items():
             debt.answered = debt.answered or now

@@ -1,6 +1,7 @@
 """Connections of clients: none keeps the service from the others."""
 
 import resource
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
@@ -109,14 +110,18 @@ class Site(server.Site):
     """What a port listens with.
 
     It writes no access log: the log tells what happened to VMs, and no tokens. Of more than ``most`` connections, or
-    more of one address than it may have, the oldest that has not sent all of a request is closed.
+    more of one address than it may have, the oldest that has not sent all of a request is closed. ``wall`` is the
+    moment (epoch) that answers say they are of.
     """
 
     noisy = False
     protocol: Any = Channel
 
-    def __init__(self, root: IResource, reactor: Any, limits: Limits, most: int | None = None) -> None:
+    def __init__(
+        self, root: IResource, reactor: Any, wall: Callable[[], float], limits: Limits, most: int | None = None
+    ) -> None:
         super().__init__(root, requestFactory=Request, timeout=limits.request_time, reactor=reactor)
+        self.wall = wall
         self.limits = limits
         self._most = limits.connections if most is None else most
         self._each = limits.connections_per_address

@@ -8,7 +8,7 @@ and programs change shows when that time is over; what a request to this process
 so is the answer: at once where that is known, else when that time is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -33,9 +33,10 @@ FRESH = 0.25
 
 @attrs.frozen(eq=False)
 class Counted:
-    """All pools, counted at ``now``, and what was written of that, by the members that were wanted."""
+    """All pools, counted when the process had run for ``uptime`` seconds, and what was written of that, by the members
+    that were wanted."""
 
-    now: float
+    uptime: float
     counts: reports.Counts
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
 
@@ -43,11 +44,19 @@ class Counted:
 class StatusRoutes:
     """``/status`` and its like, for people and clients."""
 
-    def __init__(self, pools: Sequence[Pool], connection: Connection, charts: Charts, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        connection: Connection,
+        charts: Charts,
+        clock: IReactorTime,
+        wall: Callable[[], float],
+    ) -> None:
         self._pools = pools
         self._connection = connection
         self._charts = charts
         self._clock = clock
+        self._wall = wall
         self._started = clock.seconds()
         self._counted = Recent(self._count, FRESH, clock)
 
@@ -67,7 +76,7 @@ class StatusRoutes:
         view = request.query("view")
         members = reports.MEMBERS if view is None else reports.MEMBERS & set(view.split(","))
         if members not in counted.written:
-            report = reports.status(self._pools, counted.counts, counted.now - self._started, members)
+            report = reports.status(self._pools, counted.counts, counted.uptime, members)
             counted.written[members] = text.of(report)
         return counted.written[members]
 
@@ -92,8 +101,9 @@ class StatusRoutes:
         return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
 
     async def _count(self) -> Counted:
-        now = self._clock.seconds()
-        return Counted(now, await stats.counts(self._connection, [pool.name for pool in self._pools], now))
+        uptime = self._clock.seconds() - self._started
+        counts = await stats.counts(self._connection, [pool.name for pool in self._pools], self._wall())
+        return Counted(uptime, counts)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """The last hour that Graphite knows; None when it is not asked for."""

@@ -1,6 +1,6 @@
 """What happened on which day."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -17,9 +17,10 @@ from vmpooler.web.request import Request
 class SummaryRoutes:
     """The routes under ``/summary``."""
 
-    def __init__(self, summaries: Summaries, clock: IReactorTime) -> None:
+    def __init__(self, summaries: Summaries, clock: IReactorTime, wall: Callable[[], float]) -> None:
         self._summaries = summaries
         self._clock = clock
+        self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
@@ -38,7 +39,7 @@ class SummaryRoutes:
         return await self._report(request, [route], key)
 
     async def _report(self, request: Request, routes: Sequence[str], key: str | None = None) -> bytes:
-        now = self._clock.seconds()
+        now = self._wall()
         days = summary.days(request.query("from"), request.query("to"), times.day(now))
         whole = summary.Summary(routes, key)
         for day, sums in zip(days, await self._summaries.sums(days, routes, now), strict=True):

@@ -1,6 +1,6 @@
 """What clients ask to be done to their VMs: extra disks, snapshots, reverts. Accepted here, done by a manager."""
 
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable
 
 from vmpooler.domain.admission import Need
 from vmpooler.domain.errors import NoSuchVm
@@ -21,10 +21,10 @@ SNAPSHOT_LENGTH = 32
 class TaskRoutes:
     """The routes below ``/vm/<host>`` whose work takes its time."""
 
-    def __init__(self, desk: Desk, tasks: Tasks, clock: IReactorTime, choice: Choice) -> None:
+    def __init__(self, desk: Desk, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
         self._desk = desk
         self._tasks = tasks
-        self._clock = clock
+        self._wall = wall
         self._choice = choice
 
     def mount(self, app: JsonApp) -> None:
@@ -55,6 +55,6 @@ class TaskRoutes:
         vm, admission = short(host), self._desk.admission(request, Need.ALWAYS)
         if not vm or ":" in vm:
             argument = None
-        await self._tasks.request(vm, kind, argument, admission, self._clock.seconds())
+        await self._tasks.request(vm, kind, argument, admission, self._wall())
         if argument is None:
             raise NoSuchVm(f"{kind} makes no sense of {vm}")

@@ -1,8 +1,7 @@
 """Tokens, as users make, list and delete them."""
 
+from collections.abc import Callable
 from typing import Any
-
-from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.auth import Authenticator
 from vmpooler.domain.errors import NoSuchToken, PasswordNeeded
@@ -24,12 +23,17 @@ class TokenRoutes:
     """
 
     def __init__(
-        self, authenticator: Authenticator | None, tokens: Tokens, own: bool, clock: IReactorTime, choice: Choice
+        self,
+        authenticator: Authenticator | None,
+        tokens: Tokens,
+        own: bool,
+        wall: Callable[[], float],
+        choice: Choice,
     ) -> None:
         self._authenticator = authenticator
         self._tokens = tokens
         self._own = own
-        self._clock = clock
+        self._wall = wall
         self._choice = choice
 
     def mount(self, app: JsonApp) -> None:
@@ -49,7 +53,7 @@ class TokenRoutes:
     async def create(self, request: Request) -> Json:
         """A new token for the user."""
         user, name = await self._user(request), random_name(self._choice, LENGTH)
-        await self._tokens.add(name, user, self._clock.seconds())
+        await self._tokens.add(name, user, self._wall())
         return {"ok": True, "token": name}
 
     async def show(self, request: Request, token: str) -> Json:

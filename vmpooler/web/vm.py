@@ -1,8 +1,6 @@
 """VMs: which pools there are, checkout, what is known of a VM, and its end."""
 
-from collections.abc import Mapping
-
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable, Mapping
 
 from vmpooler.domain import reports
 from vmpooler.domain.checkout import Catalogue, counts_of_body, counts_of_path
@@ -21,14 +19,14 @@ from vmpooler.web.text import Json
 class VmRoutes:
     """The routes under ``/vm``."""
 
-    def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, clock: IReactorTime) -> None:
+    def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, wall: Callable[[], float]) -> None:
         self._general = settings.general
         self._catalogue = Catalogue(settings.pools)
         self._names = text.of([pool.name for pool in self._catalogue.pools])
         self._desk = desk
         self._vms = vms
         self._lookup = lookup
-        self._clock = clock
+        self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
@@ -54,7 +52,7 @@ class VmRoutes:
         """All that is known of a VM."""
         vm = short(host)
         record = await self._record(vm)
-        report = reports.vm(record, self._general.vm_lifetime, self._clock.seconds())
+        report = reports.vm(record, self._general.vm_lifetime, self._wall())
         report["ip"] = record.get("ip") or await self._lookup.address(vm)
         return {"ok": True, vm: report | self._domain()}
 

@@ -54,7 +54,8 @@ class VsphereCase:
     def another(self, **changes: Any) -> VsphereProvider:
         """A provider of the same pools."""
         settings = attrs.evolve(self.settings, **changes)
-        return VsphereProvider(settings, self.general, [self.pool, self.other_pool], clock, random.Random(1))
+        pools = [self.pool, self.other_pool]
+        return VsphereProvider(settings, self.general, pools, clock, clock.seconds, random.Random(1))
 
     async def start(self) -> None:
         """Start the provider, and let guests that are up answer."""

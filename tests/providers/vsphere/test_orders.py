@@ -26,7 +26,7 @@ class Permission:
 def another(case: VsphereCase, may_order: Permission) -> VsphereProvider:
     """A second provider on the same vCenter."""
     pools = [case.pool, case.other_pool]
-    return VsphereProvider(case.settings, case.general, pools, clock, random.Random(2), may_order)
+    return VsphereProvider(case.settings, case.general, pools, clock, clock.seconds, random.Random(2), may_order)
 
 
 async def test_without_permission_it_sees_everything_and_orders_nothing(case: VsphereCase) -> None:

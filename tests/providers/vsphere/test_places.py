@@ -1,5 +1,6 @@
 """Where clones go, and what an error says is at fault."""
 
+import json
 from typing import Any
 
 import attrs
@@ -8,6 +9,7 @@ from pyVmomi import vim
 
 from tests.providers.vsphere.case import TEMPLATE, VsphereCase
 from tests.vcsim.simulator import Simulator
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs, stamp
 from vmpooler.providers.vsphere.placement import Host, Load, choose
@@ -55,13 +57,18 @@ def test_a_server_is_a_name_and_maybe_a_port() -> None:
 
 def test_a_stamp_is_read_back_and_another_s_annotation_is_none() -> None:
     text = stamp.stamped("alpha", "one", 1_700_000_000, "templates/debian")
-    read = stamp.stamp_in(stamp.owned(text, "jane"))
+    read = stamp.stamp_in(stamp.held(text, holder := Holder("jane", "an-id", 1_800_000_000.0, None)))
     assert read is not None
-    assert (read.pool, read.name, read.created, read.owner) == ("alpha", "one", 1_700_000_000, "jane")
+    assert (read.pool, read.name, read.created, read.holder) == ("alpha", "one", 1_700_000_000, holder)
     original = '{"name": "two", "created_by": "pooler", "base_template": "x/y", "creation_timestamp": "long ago"}'
     read = stamp.stamp_in(original)
     assert read is not None
     assert (read.pool, read.name, read.created) == ("", "two", 0)
+    assert read.holder is None
+    for odd in ("soon", 1e300, True, [1]):
+        read = stamp.stamp_in(json.dumps({**json.loads(original), "owner": "jane", "checkout": odd, "end": odd}))
+        assert read is not None
+        assert read.holder == Holder("jane")
     for text in ("", "a note", "[1]", '{"name": "one"}'):
         assert stamp.stamp_in(text) is None
 

@@ -32,6 +32,7 @@ class Books:
     names: tuple[str, ...]
     limit: int
     lifetime: str
+    default_lifetime: str
     tries: int
     queues: dict[str, Queue] = attrs.field(factory=dict)
     records: dict[str, Fields] = attrs.field(factory=dict)

@@ -28,7 +28,8 @@ class Clients(Manager):
         return all(sum(each.count for each in few) <= self.ready_in(each.pools for each in few) for few in some)
 
     def ready_in(self, pools: Iterable[Sequence[str]]) -> int:
-        return sum(len(self.standing(Queue.READY, pool)) for pool in set(chain.from_iterable(pools)))
+        ready = (vm for pool in set(chain.from_iterable(pools)) for vm in self.standing(Queue.READY, pool))
+        return sum(vm not in self.since for vm in ready)
 
     def refuse(self, wanted: Sequence[Wanted], token: str | None) -> None:
         """Raise what a checkout should."""
@@ -46,8 +47,10 @@ class Clients(Manager):
         for name, pool, vm in map(attrs.astuple, given):
             assert pool == pool_of(vm)
             assert pool in pools[name]
+            assert vm not in self.since, f"{vm} is missing"
             assert self.leave(vm, Queue.READY, Queue.RUNNING), f"{vm} was not ready"
             self.write(vm, checkout=self.text, checkout_id=id, template=pool, pool=pool)
+            self.write(vm, lifetime_default=self.default_lifetime)
             if token is not None:
                 self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
             self.active[vm] = self.text
@@ -55,11 +58,14 @@ class Clients(Manager):
 
     def give_back(self, vm: str, id: str, why: str) -> bool:
         mine = self.records.get(vm, {}).get("checkout_id") == id
-        if not mine or not self.leave(vm, Queue.RUNNING, Queue.READY):
+        stamped = "stamping" in self.records.get(vm, {})
+        if not mine or not self.leave(vm, Queue.RUNNING, Queue.RUNNING if stamped else Queue.READY):
             return False
         for field in OF_A_CHECKOUT:
             self.records[vm].pop(field, None)
-        self.tell(What.RETURNED, vm, pool_of(vm), "api", why)
+        if stamped:
+            self.write(vm, unclaimed=why)
+        self.tell(What.UNCLAIMED if stamped else What.RETURNED, vm, pool_of(vm), "api", why)
         return True
 
     def delete(self, vm: str, admission: Admission) -> None:

@@ -8,7 +8,9 @@ from tests.store.model.books import Books, pool_of
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.events import What
-from vmpooler.domain.model import Queue
+from vmpooler.domain.evidence import BY_RECORD
+from vmpooler.domain.guest import Holder
+from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.store import keys
 from vmpooler.store.queues import PASSED_OVER
 
@@ -84,6 +86,8 @@ class Manager(Books):
             return False
         self.leave(vm, queue, Queue.COMPLETED)
         self.cloning.discard(vm)
+        if queue is Queue.RUNNING:
+            self.write(vm, completed=self.text)
         self.tell(What.COMPLETED, vm, pool_of(vm), who, why, queue=queue)
         return True
 
@@ -120,13 +124,64 @@ class Manager(Books):
         self.tell(What.EXPLAINED, vm, pool_of(vm), why=why)
         return True
 
-    def miss(self, vm: str, missing: bool) -> bool:
-        if self.queues.get(vm) is not Queue.RUNNING or missing is (vm in self.since):
+    def reclaim(self, vm: str, queue: Queue, holder: Holder, why: str) -> bool:
+        """Somebody has a VM that does not stand in running."""
+        if not self.leave(vm, queue, Queue.RUNNING):
+            return False
+        pool, record = pool_of(vm), self.records.setdefault(vm, {})
+        self.cloning.discard(vm)
+        self.confirmed.discard(vm)
+        self.fading.discard(keys.record(vm))
+        dropped = ["unclaimed", "quarantined", "completed", "destroy"]
+        if record.get("checkout_id", holder.checkout_id) != holder.checkout_id:
+            dropped += ["token:token", "token:user", "lifetime"]
+        for field in dropped:
+            record.pop(field, None)
+        if holder.since is None:
+            record.pop("lifetime", None)
+            self.active[vm] = self.text
+            self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
+            self.write(vm, lifetime_default=self.default_lifetime)
+            self.tell(What.QUARANTINED, vm, pool, why=why)
+            return True
+        self.active[vm] = times.text(holder.since)
+        self.write(vm, checkout=times.text(holder.since), template=pool, pool=pool)
+        if holder.checkout_id:
+            self.write(vm, checkout_id=holder.checkout_id, stamping=holder.checkout_id)
+        named = holder.owner != NOBODY
+        if named:
+            self.write(vm, **{"token:user": holder.owner})
+        if why != BY_RECORD:
+            record.pop("lifetime", None)
+            self.write(vm, lifetime_default="0" if holder.until is None else repr((holder.until - holder.since) / 3600))
+        who = holder.owner if named else "manager"
+        self.tell(What.RESTORED, vm, pool, who, why, checkout_id=holder.checkout_id)
+        return True
+
+    def stamp(self, vm: str, id: str) -> bool:
+        record = self.records.get(vm, {})
+        if self.queues.get(vm) is not Queue.RUNNING or "unclaimed" in record or record.get("checkout_id", "") != id:
+            return False
+        self.write(vm, stamping=id or "-")
+        return True
+
+    def put_back(self, vm: str) -> bool:
+        why = self.records.get(vm, {}).get("unclaimed")
+        if why is None or not self.leave(vm, Queue.RUNNING, Queue.READY):
+            return False
+        self.records[vm].pop("unclaimed")
+        self.records[vm].pop("stamping", None)
+        self.tell(What.RETURNED, vm, pool_of(vm), why=why)
+        return True
+
+    def miss(self, vm: str, queue: Queue, missing: bool) -> bool:
+        if self.queues.get(vm) is not queue or missing is (vm in self.since):
             return False
         if missing:
             self.since[vm] = self.moment
         else:
             del self.since[vm]
+            self.troubles.pop((pool_of(vm), vm), None)
         self.tell(What.MISSING if missing else What.FOUND, vm, pool_of(vm))
         return True
 

@@ -4,10 +4,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.store.contents import NOW
 from vmpooler.domain.admission import Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Catalogue
-from vmpooler.domain.model import Queue
+from vmpooler.domain.guest import Holder
+from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.settings import Pool
 from vmpooler.store import keys
@@ -38,6 +40,13 @@ changes = st.builds(
     tags=st.dictionaries(st.sampled_from(["team", "job:x"]), st.sampled_from(["a", "b", "ü 1.50"]), max_size=2),
 )
 wishes = st.dictionaries(st.sampled_from([*POOLS, "linux", "rpm"]), st.sampled_from([1, 1, 2, 0]), max_size=3)
+holders = st.builds(
+    Holder,
+    owner=st.sampled_from(["ann", NOBODY]),
+    checkout_id=st.sampled_from(["", "of-a-stamp"]),
+    since=st.none() | st.just(NOW),
+    until=st.none() | st.sampled_from([NOW + 1800, NOW + 7200]),
+)
 arguments = st.sampled_from(["1", "20"])
 
 

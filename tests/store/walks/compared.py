@@ -29,6 +29,8 @@ PLACES: dict[What, Queue | None] = {
     What.READY: Queue.READY,
     What.CHECKOUT: Queue.RUNNING,
     What.RETURNED: Queue.READY,
+    What.RESTORED: Queue.RUNNING,
+    What.QUARANTINED: Queue.RUNNING,
     What.COMPLETED: Queue.COMPLETED,
     What.DESTROYED: None,
     What.DISCOVERED: Queue.DISCOVERED,
@@ -79,7 +81,14 @@ class Compared(RuleBasedStateMachine):
         self.store, self.seen = store, seen
         at_once(store.call("FLUSHALL"))
         operator = settings_of(task_limit=LIMIT, vm_lifetime_auth=LIFETIME, task_tries=TRIES)
-        self.model = Model(now=NOW, names=POOLS, limit=LIMIT, lifetime=str(LIFETIME), tries=TRIES)
+        self.model = Model(
+            now=NOW,
+            names=POOLS,
+            limit=LIMIT,
+            lifetime=str(LIFETIME),
+            default_lifetime=str(operator.general.vm_lifetime),
+            tries=TRIES,
+        )
         self.queues = Queues(store, operator)
         self.checkouts = Checkouts(store, operator)
         self.changes = Changes(store, operator)

@@ -8,8 +8,11 @@ from hypothesis.stateful import rule
 
 from tests.store.direct import at_once
 from tests.store.model.books import pool_of
+from tests.store.walks import choices
 from tests.store.walks.choices import NAMES, POOLS, pools, seconds, standing, subjects, unknown, whys
 from tests.store.walks.compared import Compared
+from vmpooler.domain.evidence import BY_RECORD, BY_STAMP
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.store import guard, keys
@@ -63,9 +66,32 @@ class Managers(Compared):
         self.same(guard.confirm(self.store, pool), lambda: self.model.standing(Queue.DISCOVERED, pool))
         self.model.confirmed |= {*self.model.standing(Queue.DISCOVERED, pool)}
 
-    @rule(vm=standing(Queue.RUNNING), missing=st.booleans())
-    def vm_is_missing_or_back(self, vm: str, missing: bool) -> None:
-        self.same(self.queues.miss(pool_of(vm), vm, missing, self.now), lambda: self.model.miss(vm, missing))
+    @rule(vm=standing(Queue.RUNNING, Queue.READY), guess=st.none() | st.sampled_from(Queue), missing=st.booleans())
+    def vm_is_missing_or_back(self, vm: str, guess: Queue | None, missing: bool) -> None:
+        queue = guess or self.model.queues.get(vm, Queue.READY)
+        if queue in (Queue.READY, Queue.RUNNING):
+            done = self.queues.miss(pool_of(vm), vm, queue, missing, self.now)
+            self.same(done, lambda: self.model.miss(vm, queue, missing))
+
+    @rule(
+        vm=standing(*Queue),
+        guess=st.none() | st.sampled_from(Queue),
+        holder=choices.holders,
+        why=st.sampled_from([BY_STAMP, BY_RECORD]),
+    )
+    def somebody_has_a_vm(self, vm: str, guess: Queue | None, holder: Holder, why: str) -> None:
+        queue = guess or self.model.queues.get(vm, Queue.READY)
+        done = self.queues.reclaim(pool_of(vm), vm, queue, holder, why, self.now)
+        self.same(done, lambda: self.model.reclaim(vm, queue, holder, why))
+
+    @rule(vm=standing(Queue.RUNNING), mine=st.booleans())
+    def holder_is_stamped(self, vm: str, mine: bool) -> None:
+        id = self.model.records.get(vm, {}).get("checkout_id", "") if mine else "another"
+        self.same(self.queues.stamp(pool_of(vm), vm, id, self.now), lambda: self.model.stamp(vm, id))
+
+    @rule(vm=standing(Queue.RUNNING))
+    def stamp_is_cleared(self, vm: str) -> None:
+        self.same(self.queues.put_back(pool_of(vm), vm, self.now), lambda: self.model.put_back(vm))
 
     @rule(vm=standing(*Queue), queue=st.sampled_from(Queue))
     def vm_in_one_queue_is_settled(self, vm: str, queue: Queue) -> None:

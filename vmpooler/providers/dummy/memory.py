@@ -15,7 +15,8 @@ from vmpooler.providers.dummy.vm import Vm
 MARK = "simulated hypervisor of vmpooler, version"
 VERSION = 1
 
-_converter = cattrs.Converter(forbid_extra_keys=True)
+_converter = cattrs.Converter()
+"""Members that this version does not know are ignored: a newer one may have written them."""
 
 
 class Memory:

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
-from vmpooler.domain.guest import Guest, Stamp
+from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.fate import Fate
 from vmpooler.providers.dummy.memory import Memory
@@ -22,23 +22,24 @@ from vmpooler.settings import Dummy, Pool
 class DummyProvider:
     """A provider of imaginary VMs.
 
-    ``clock`` tells seconds since the epoch. What was ordered is recorded at once with the moment when it is done: it
-    goes on when the caller cancels, when the provider stops (callers then get ProviderError) and, with a ``filename``,
-    when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The file is not written unless ``may_order``
-    says so: what is ordered by a process that may not order has never been.
+    ``wall`` is the moment (epoch) at its start; from then on it counts by ``clock``. What was ordered is recorded at
+    once with the moment when it is done: it goes on when the caller cancels, when the provider stops (callers then get
+    ProviderError) and, with a ``filename``, when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The
+    file is not written unless ``may_order`` says so: what is ordered by a process that may not order has never been.
     """
 
     def __init__(
         self,
         settings: Dummy,
         clock: IReactorTime,
+        wall: Callable[[], float],
         chance: random.Random,
         reactor: IReactorTime | None = None,
         may_order: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._fate = Fate(settings, chance)
-        self._world = World(clock, Memory(Path(settings.filename), may_order) if settings.filename else None)
+        self._world = World(clock, wall, Memory(Path(settings.filename), may_order) if settings.filename else None)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None
@@ -110,13 +111,13 @@ class DummyProvider:
                 raise ProviderError("tcp_probe: needs the reactor")
             await reach(self._reactor, vm.address, pool.probe_port)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        """Write the owner on a VM. Raises ProviderError on one without our stamp."""
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        """Write the holder on a VM. Raises ProviderError on one without our stamp."""
         self._check()
         vm = self._existing(name)
         if vm.stamp is None:
             raise ProviderError(f"{name} was not made by this service")
-        self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, owner=owner)))
+        self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, holder=holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach one more disk of ``size`` GB, unless that of this ``id`` is there already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -22,11 +22,17 @@ AGAIN = 0.1
 
 
 class World:
-    """The VMs by name. ``clock.seconds()`` is in seconds since the epoch; without a ``memory`` they end with it."""
+    """The VMs by name; without a ``memory`` they end with it.
 
-    def __init__(self, clock: IReactorTime, memory: Memory | None) -> None:
+    The hypervisor has a clock of its own, as any has: it stands at ``wall`` (epoch) when it is opened, or where its
+    memory ends if that is later, and then counts by ``clock``.
+    """
+
+    def __init__(self, clock: IReactorTime, wall: Callable[[], float], memory: Memory | None) -> None:
         self.listeners: list[Listener] = []
         self._clock = clock
+        self._wall = wall
+        self._offset = wall() - clock.seconds()
         self._memory = memory
         self._vms: dict[str, Vm] = {}
         self._of_pool: defaultdict[str, dict[str, Vm]] = defaultdict(dict)
@@ -42,12 +48,15 @@ class World:
 
     def open(self) -> None:
         """Go on where the memory ends. Raises ProviderError when it cannot be read and written."""
+        self._offset = self._wall() - self._clock.seconds()
         if self._memory:
             self._vms.clear()
             self._of_pool.clear()
             for vm in self._memory.read():
                 self._put(vm)
             self._memory.write()
+        orders = (vm.stamp.created for vm in self._vms.values() if vm.stamp)
+        self._offset += max(0.0, max(orders, default=0.0) - self.now)
         self._numbers = max((vm.number for vm in self._vms.values()), default=0)
         for vm in list(self._vms.values()):
             self._arm(vm, (moment for moment in vm.moments if moment > self.now))
@@ -66,7 +75,7 @@ class World:
     @property
     def now(self) -> float:
         """The moment, in seconds since the epoch."""
-        return self._clock.seconds()
+        return self._clock.seconds() + self._offset
 
     def vms(self) -> list[Vm]:
         """Every VM that exists now."""

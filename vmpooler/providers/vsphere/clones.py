@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -57,7 +57,14 @@ class Clones:
     """Makes VMs. ``slots``: how many at once; ``deltas``: what makes templates ready for linked clones first."""
 
     def __init__(
-        self, watch: Watch, calls: Calls, targets: Targets, deltas: Deltas | None, slots: int, reactor: Any
+        self,
+        watch: Watch,
+        calls: Calls,
+        targets: Targets,
+        deltas: Deltas | None,
+        slots: int,
+        reactor: Any,
+        wall: Callable[[], float],
     ) -> None:
         self._deltas = deltas
         self._watch = watch
@@ -65,6 +72,7 @@ class Clones:
         self._targets = targets
         self._slots = DeferredSemaphore(slots)
         self._reactor = reactor
+        self._wall = wall
         self._orders: dict[str, Order] = {}
 
     def order(self, name: str) -> Order | None:
@@ -120,7 +128,7 @@ class Clones:
             raise Refused(f"the clone of {pool.template}: the connection was lost before")
         spec = specs.clone(
             name=name,
-            annotation=stamped(pool.name, name, self._reactor.seconds(), pool.template),
+            annotation=stamped(pool.name, name, self._wall(), pool.template),
             linked=pool.create_linked_clone,
             pool=target.pool,
             host=target.host,

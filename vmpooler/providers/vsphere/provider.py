@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.guest import Guest
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
 from vmpooler.providers.vsphere import places
@@ -47,6 +47,7 @@ class VsphereProvider:
         general: General,
         pools: Iterable[Pool],
         reactor: Any,
+        wall: Callable[[], float],
         chance: random.Random,
         may_order: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -62,7 +63,7 @@ class VsphereProvider:
         self._targets = targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
         self._deltas = Deltas(self._calls)
         deltas = self._deltas if general.create_template_delta_disks else None
-        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor)
+        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor, wall)
         self._vms = Vms(self._watch, self._calls, self._clones, settings.max_changes)
         self._destructions = Destructions(
             self._watch, self._calls, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
@@ -138,10 +139,10 @@ class VsphereProvider:
             raise NoAnswer(f"{guest.name} has not reported its {self._settings.probe}")
         await reach(self._reactor, host, pool.probe_port)
 
-    async def stamp_owner(self, pool: Pool, name: str, owner: str) -> None:
-        """Write the owner into the annotation."""
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        """Write the holder into the annotation."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, owner)))
+        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a thin disk in a file of its own, named by ``id``."""

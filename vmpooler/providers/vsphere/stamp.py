@@ -1,13 +1,16 @@
-"""What is written on a VM: the original's annotation, and in it the pool and the owner."""
+"""What is written on a VM: the annotation of the Ruby vmpooler, and in it the pool and who has the VM."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
 
-from vmpooler.domain.guest import Stamp
+from vmpooler.domain.guest import Holder, Stamp
 
 FORMAT = "%Y-%m-%d %H:%M:%S UTC"
+
+END_OF_TIME = 253402300799.0
+"""The last second of the year 9999."""
 
 OPTION = "vmpooler.name"
 """The option of a VM's configuration that has its name: it stays when somebody edits the annotation."""
@@ -17,7 +20,7 @@ def annotation(stamp: Stamp, template: str) -> str:
     """The stamp as text."""
     made = datetime.fromtimestamp(stamp.created, UTC).strftime(FORMAT)
     told = {"name": stamp.name, "created_by": "vmpooler", "base_template": template, "creation_timestamp": made}
-    return json.dumps({**told, "pool": stamp.pool, "owner": stamp.owner}, indent=1)
+    return json.dumps({**told, "pool": stamp.pool, **_members(stamp.holder)}, indent=1)
 
 
 def stamp_in(text: str) -> Stamp | None:
@@ -25,13 +28,13 @@ def stamp_in(text: str) -> Stamp | None:
     told = _told(text)
     if "name" not in told or "base_template" not in told:
         return None
-    pool, name, owner = (str(told.get(key, "")) for key in ("pool", "name", "owner"))
-    return Stamp(pool=pool, name=name, created=_seconds(told), owner=owner)
+    pool, name = (str(told.get(key, "")) for key in ("pool", "name"))
+    return Stamp(pool=pool, name=name, created=_seconds(told), holder=_holder(told))
 
 
-def owned(text: str, owner: str) -> str:
-    """The annotation with another owner; all else in it stays."""
-    return json.dumps({**_told(text), "owner": owner}, indent=1)
+def held(text: str, holder: Holder | None) -> str:
+    """The annotation with another holder; all else in it stays."""
+    return json.dumps({**_told(text), **_members(holder)}, indent=1)
 
 
 def stamped(pool: str, name: str, now: float, template: str) -> str:
@@ -42,6 +45,26 @@ def stamped(pool: str, name: str, now: float, template: str) -> str:
 def is_ours(stamp: Stamp | None, name: str) -> bool:
     """Whether a VM of that name bears a stamp of its own, not one copied from the VM that it was cloned from."""
     return stamp is not None and stamp.name == name
+
+
+def _members(holder: Holder | None) -> dict[str, object]:
+    """The holder as members of the annotation."""
+    if holder is None:
+        return {"owner": "", "checkout_id": "", "checkout": None, "end": None}
+    whole = {"checkout": holder.since, "end": holder.until}
+    return {"owner": holder.owner, "checkout_id": holder.checkout_id, **whole}
+
+
+def _holder(told: dict[str, object]) -> Holder | None:
+    """Who has the VM, as the annotation says; None for nobody. Whatever is no moment is not known."""
+    owner, checkout_id = (str(told.get(key) or "") for key in ("owner", "checkout_id"))
+    since, until = (_moment(told.get(key)) for key in ("checkout", "end"))
+    return Holder(owner, checkout_id, since, until) if owner or checkout_id or since is not None else None
+
+
+def _moment(told: object) -> float | None:
+    known = isinstance(told, int | float) and not isinstance(told, bool) and abs(told) < END_OF_TIME
+    return float(told) if known and isinstance(told, int | float) else None
 
 
 def _told(text: str) -> dict[str, object]:

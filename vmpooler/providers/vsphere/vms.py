@@ -8,6 +8,7 @@ from typing import Any
 from pyVmomi import vim
 from twisted.internet.defer import DeferredSemaphore
 
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations, specs
 from vmpooler.providers.vsphere.calls import Calls
@@ -16,7 +17,7 @@ from vmpooler.providers.vsphere.faults import Failed
 from vmpooler.providers.vsphere.news import Vm
 from vmpooler.providers.vsphere.places import Place
 from vmpooler.providers.vsphere.session import Ref
-from vmpooler.providers.vsphere.stamp import is_ours, owned
+from vmpooler.providers.vsphere.stamp import held, is_ours
 from vmpooler.providers.vsphere.watch import Watch
 
 SEEN = 30.0
@@ -46,17 +47,17 @@ class Vms:
             raise ProviderError(f"there is no VM called {name}")
         return vm
 
-    async def stamp(self, place: Place, name: str, owner: str) -> None:
-        """Write the owner into the annotation, and return when it is seen there."""
+    async def stamp(self, place: Place, name: str, holder: Holder | None) -> None:
+        """Write the holder into the annotation, and return when it is seen there."""
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
             raise ProviderError(f"{name} was not made by this service")
-        spec = vim.vm.ConfigSpec(annotation=owned(vm.annotation, owner))
-        await self.change(f"the owner of {name}", lambda: vm.ref.ReconfigVM_Task(spec))
+        spec = vim.vm.ConfigSpec(annotation=held(vm.annotation, holder))
+        await self.change(f"the stamp of {name}", lambda: vm.ref.ReconfigVM_Task(spec))
 
         def is_seen() -> bool:
             now = self._watch.vm(name)
-            return now is None or (now.guest.stamp is not None and now.guest.stamp.owner == owner)
+            return now is None or (now.guest.stamp is not None and now.guest.stamp.holder == holder)
 
         await self._watch.until(is_seen, SEEN)
 

@@ -19,6 +19,12 @@ local function emit(what, why, more, of, record, history)
   else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end
 end
 
+-- The members of a JSON object; none of what is no object. Another version may have written it.
+local function decoded(text)
+  local known, found = pcall(cjson.decode, text or '')
+  return known and type(found) == 'table' and found or {}
+end
+
 -- Notes something in a day's hash, which is forgotten ``seconds`` after the last note; never when that is '0'.
 local function note_daily(hash, field, value, seconds)
   redis.call('HSET', hash, field, value)

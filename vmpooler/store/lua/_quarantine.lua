@@ -1,9 +1,11 @@
--- Puts a VM that a client may have out of everybody's reach: it runs, for nobody, until its lifetime ends.
-local function quarantine(pool, vm, why, now_text)
+-- Quarantines a VM that may be in use: it stays running, unassigned, for so many hours from now.
+local function quarantine(pool, vm, why, now_text, hours)
   redis.call('SADD', RUNNING .. pool, vm)
   redis.call('HSET', ACTIVE .. pool, vm, now_text)
   redis.call('PERSIST', RECORD .. vm)
-  redis.call('HSET', RECORD .. vm, 'checkout', now_text, 'quarantined', why, 'template', pool, 'pool', pool)
+  redis.call('HDEL', RECORD .. vm, 'lifetime')
+  redis.call('HSET', RECORD .. vm, 'checkout', now_text, 'quarantined', why, 'template', pool, 'pool', pool,
+    'lifetime_default', hours)
   book(pool, vm)
   emit('quarantined', why, nil, {pool = pool, vm = vm}, RECORD .. vm, HISTORY .. vm)
 end

@@ -1,30 +1,36 @@
 -- uses: prelude, held
 -- Check VMs out, all or none.
---   KEYS[2] the token, or '' ; [3] unused; then for each pool: its ready queue, its running queue, its checkout times
+--   KEYS[2] the token, or '' ; [3] the Redis that may lack writes; then for each pool: its ready queue, its running queue,
+--   its checkout times, since when its VMs are missing; last the verified pools
 --   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories, [9] this checkout's id,
 --   [10] '1' when a token was sent, [11] the token, [12] hours of a VM that is checked out with a token, or '' ,
---   [13] how many pools there are, then their names; then what is wanted, for each entry: how many VMs, '1' when the entry
+--   [13] hours of any other, [14] how many pools there are, then their names; then what is wanted, for each entry: how many VMs, '1' when the entry
 --   has the name of its first pool, which then goes before the others, how many pools may serve it, and these by their
 --   numbers here from 1
--- Returns {'ok', number of the wanted entry, number of its pool, VM, ...}, {'token'} or {'empty', number of the entry}.
+-- Returns {'ok', number of the wanted entry, number of its pool, VM, ...}, {'token'}, {'empty', number of the entry}, or
+-- {'doubted', number of the entry} where only pools that are not verified could serve it.
 local user = ''
 if ARGV[10] == '1' then
   if redis.call('EXISTS', KEYS[2]) == 0 then return {'token'} end
   user = redis.call('HGET', KEYS[2], 'user') or ''
 end
-local names, wanted, at = {unpack(ARGV, 14, 13 + ARGV[13])}, {}, 14 + ARGV[13]
+local names, wanted, at = {unpack(ARGV, 15, 14 + ARGV[14])}, {}, 15 + ARGV[14]
 while ARGV[at] do
   local pools = {}
   for n = 1, ARGV[at + 2] do pools[n] = tonumber(ARGV[at + 2 + n]) end
   wanted[#wanted + 1] = {count = tonumber(ARGV[at]), headed = ARGV[at + 1] == '1', pools = pools}
   at = at + 3 + #pools
 end
-local function ready_key(p) return KEYS[1 + 3 * p] end
+local function ready_key(p) return KEYS[4 * p] end
 
 -- Which pool gives how many to which entry. An entry that finds its pools used up takes from another entry, which then
 -- takes from elsewhere: so nobody is refused while enough VMs are ready.
-local free, share = {}, {}
-for p = 1, #names do free[p] = redis.call('SCARD', ready_key(p)) end
+local most, free, share, doubted = {}, {}, {}, {}
+local doubts = redis.call('EXISTS', KEYS[3]) == 1
+for p = 1, #names do
+  doubted[p] = doubts and redis.call('SISMEMBER', KEYS[#KEYS], names[p]) == 0
+  most[p] = doubted[p] and 0 or redis.call('SCARD', ready_key(p))
+end
 local function order(i)
   local pools = {unpack(wanted[i].pools)}
   local head = wanted[i].headed and table.remove(pools, 1) or nil
@@ -50,14 +56,29 @@ local function take(i, tried)
   end
   return false
 end
-for i = 1, #wanted do
-  share[i] = {}
-  local all = 0
-  for _, p in ipairs(wanted[i].pools) do all = all + free[p] end
-  if wanted[i].count > all then return {'empty', i} end
+local function refused(i)
+  for _, p in ipairs(wanted[i].pools) do
+    if doubted[p] and redis.call('SCARD', ready_key(p)) > 0 then return {'doubted', i} end
+  end
+  return {'empty', i}
 end
-for i = 1, #wanted do
-  for _ = 1, wanted[i].count do if not take(i, {}) then return {'empty', i} end end
+local function divide()
+  for p = 1, #names do free[p] = most[p] end
+  for i = 1, #wanted do
+    share[i] = {}
+    local all = 0
+    for _, p in ipairs(wanted[i].pools) do all = all + free[p] end
+    if wanted[i].count > all then return refused(i) end
+  end
+  for i = 1, #wanted do
+    for _ = 1, wanted[i].count do if not take(i, {}) then return refused(i) end end
+  end
+end
+
+-- Whether nobody has a VM by any witness in Redis, and it is not missing. What is not clear is left to the next round.
+local function clear(p, name)
+  return redis.call('HEXISTS', ARGV[7] .. name, 'checkout') == 0 and redis.call('SISMEMBER', KEYS[1 + 4 * p], name) == 0
+    and redis.call('HEXISTS', KEYS[3 + 4 * p], name) == 0
 end
 
 -- The first names that a scan of a pool shows: no chance, and no more work than VMs are asked for. It begins at a place
@@ -70,21 +91,38 @@ local function some(p, count)
     local page = redis.call('SSCAN', key, cursor, 'COUNT', count)
     cursor = page[1]
     for _, name in ipairs(page[2]) do
-      if not seen[name] and #found < count then seen[name] = true; found[#found + 1] = name end
+      if not seen[name] and #found < count then
+        seen[name] = true
+        if clear(p, name) then found[#found + 1] = name end
+      end
     end
     if cursor == '0' then ends = ends + 1 end
   until #found >= count or ends == 2
   return found
 end
+-- Names for every share. A pool with fewer clear VMs than its queue says counts for what it has, and all is divided anew.
+local found, short = {}, true
+while short do
+  local no = divide()
+  if no then return no end
+  short = false
+  for p = 1, #names do
+    local count = 0
+    for i = 1, #wanted do count = count + (share[i][p] or 0) end
+    found[p] = count > 0 and some(p, count) or {}
+    if #found[p] < count then most[p], short = #found[p], true end
+  end
+end
 local reply = {'ok'}
 for i = 1, #wanted do
   for _, p in ipairs(wanted[i].pools) do
-    local count = share[i][p] or 0
-    for _, name in ipairs(count > 0 and some(p, count) or {}) do
+    for _ = 1, share[i][p] or 0 do
+      local name = table.remove(found[p])
       local record = ARGV[7] .. name
-      redis.call('SMOVE', ready_key(p), KEYS[2 + 3 * p], name)
-      redis.call('HSET', KEYS[3 + 3 * p], name, ARGV[6])
-      redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[9], 'template', names[p], 'pool', names[p])
+      redis.call('SMOVE', ready_key(p), KEYS[1 + 4 * p], name)
+      redis.call('HSET', KEYS[2 + 4 * p], name, ARGV[6])
+      redis.call('HSET', record, 'checkout', ARGV[6], 'checkout_id', ARGV[9], 'template', names[p], 'pool', names[p],
+        'lifetime_default', ARGV[13])
       if ARGV[10] == '1' then
         redis.call('HSET', record, 'token:token', ARGV[11], 'token:user', user)
         if ARGV[12] ~= '' then redis.call('HSET', record, 'lifetime', ARGV[12]) end

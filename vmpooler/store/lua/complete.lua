@@ -14,5 +14,6 @@ redis.call('HDEL', KEYS[7], vm)
 redis.call('HDEL', KEYS[10], vm)
 if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
 unbook(pool, vm)
+if ARGV[9] == 'running' then redis.call('HSET', KEYS[2], 'completed', ARGV[6]) end
 emit('completed', ARGV[10], {'queue', ARGV[9]})
 return 1

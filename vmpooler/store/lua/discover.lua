@@ -2,12 +2,12 @@
 -- Note a VM that is in the inventory and in no queue.
 --   KEYS[4] discovered, [5] since when unexplained, [6..9] the other queues, [10] the mark of a
 --   fail-over that may have lost checkouts
---   ARGV[6] 1 when it carries a stamp of ours, else 0; [7] now as text
+--   ARGV[6] 1 when it carries a stamp of ours, else 0; [7] now as text, [8] hours to live of one that may be in use
 -- Returns 1, or 0 when it does stand in a queue.
 for i = 6, 9 do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 0 end end
 local why = ARGV[6] == '1' and redis.call('GET', KEYS[10])
 if why and redis.call('SISMEMBER', KEYS[4], vm) == 0 then
-  quarantine(pool, vm, why, ARGV[7])
+  quarantine(pool, vm, why, ARGV[7], ARGV[8])
   return 1
 end
 if redis.call('SADD', KEYS[4], vm) == 0 then return 0 end

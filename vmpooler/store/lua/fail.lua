@@ -3,8 +3,8 @@
 --   KEYS[4] the pool's troubles
 --   ARGV[6] what failed: a VM, ':clone' or ':inventory'; [7] why, [8] the first wait in seconds, [9] the longest
 -- Returns the seconds to wait, as text.
-local before = redis.call('HGET', KEYS[4], ARGV[6])
-local trouble = before and cjson.decode(before) or {tries = 0, ['until'] = 0}
+local trouble = decoded(redis.call('HGET', KEYS[4], ARGV[6]))
+trouble.tries, trouble['until'] = tonumber(trouble.tries) or 0, tonumber(trouble['until']) or 0
 if trouble['until'] > tonumber(now) then return tostring(trouble['until'] - tonumber(now)) end
 trouble.tries = trouble.tries + 1
 local wait = math.min(tonumber(ARGV[9]), tonumber(ARGV[8]) * 2 ^ math.min(trouble.tries - 1, 30))

@@ -6,9 +6,10 @@
 -- Returns the seconds to wait, as text; '' when it is given up, or was not to be done any more.
 local known = redis.call('HGET', KEYS[4], ARGV[6])
 if not known then return '' end
-local task = cjson.decode(known)
-task.tries = task.tries + 1
-local more = {'task', task.id, 'kind', task.kind, 'argument', task.argument, 'tries', tostring(task.tries)}
+local task = decoded(known)
+task.id, task.tries = ARGV[6], (tonumber(task.tries) or 0) + 1
+local more = {'task', task.id, 'tries', tostring(task.tries)}
+for _, name in ipairs({'kind', 'argument'}) do more[#more + 1] = name; more[#more + 1] = tostring(task[name] or '') end
 if task.tries >= tonumber(ARGV[10]) then
   redis.call('HDEL', KEYS[4], ARGV[6])
   if redis.call('EXISTS', KEYS[2]) == 1 then

@@ -3,20 +3,45 @@
 -- another program did that.
 --   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when unexplained,
 --   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line,
---   [14] what clients asked for
---   ARGV[1] pool, [2] the prefix of records
+--   [14] what clients asked for, [15] the Redis that may lack writes, [16] verified pools
+--   ARGV[1] pool, [2] the prefix of records, [3] the prefix of histories
 -- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since
--- ('' where unknown); then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
--- whether it is flagged, marked empty, in line (1 or 0); what clients asked for (JSON, ...).
+-- ('' where unknown), and where any of these is known: checkout_id, lifetime_default, ended ('1' or ''), unclaimed,
+-- stamping, quarantined; then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
+-- whether it is flagged, marked empty, in line (1 or 0); what clients asked for (JSON, ...); the Redis that is doubted
+-- ('' none), and whether the pool is verified there (1 or 0).
+
+-- The last checkout that a history has, if nothing has ended it: when, its id, by whom. For a VM whose record is gone.
+local function open_checkout(name)
+  local found = nil
+  for _, text in ipairs(redis.call('LRANGE', ARGV[3] .. name, 0, -1)) do
+    local known, event = pcall(cjson.decode, text)
+    if known and type(event) == 'table' then
+      if event.what == 'checkout' or event.what == 'restored' then found = event
+      elseif event.what == 'returned' or event.what == 'completed' or event.what == 'destroyed' then found = nil end
+    end
+  end
+  return found
+end
+
 local reply = {}
 for queue = 1, 5 do
   local vms = {}
   for i, name in ipairs(redis.call('SMEMBERS', KEYS[queue])) do
-    local vm = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user')
-    vm[7] = redis.call('HGET', KEYS[6], name)
-    vm[8] = redis.call('HGET', KEYS[7], name)
-    for field = 1, 8 do vm[field] = vm[field] or '' end
-    table.insert(vm, 1, name)
+    local known = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user',
+      'checkout_id', 'lifetime_default', 'completed', 'destroy', 'unclaimed', 'stamping', 'quarantined')
+    local vm = {name, unpack(known, 1, 6)}
+    for field = 2, 7 do vm[field] = vm[field] or '' end
+    vm[8] = redis.call('HGET', KEYS[6], name) or ''
+    vm[9] = redis.call('HGET', KEYS[7], name) or ''
+    local event = queue == 5 and vm[5] == '' and not (known[9] or known[10]) and open_checkout(name)
+    if event then
+      vm[5], vm[7], known[7] = '@' .. (event.when or 0), event.by == 'api' and '' or event.by or '', event.checkout_id
+    end
+    if known[7] or known[8] or known[9] or known[10] or known[11] or known[12] or known[13] then
+      local more = {known[7], known[8], (known[9] or known[10]) and '1', known[11], known[12], known[13]}
+      for field = 1, 6 do vm[9 + field] = more[field] or '' end
+    end
     vms[i] = vm
   end
   reply[queue] = vms
@@ -28,5 +53,7 @@ reply[9] = redis.call('HEXISTS', KEYS[11], ARGV[1])
 reply[10] = redis.call('EXISTS', KEYS[12])
 reply[11] = redis.call('ZSCORE', KEYS[13], ARGV[1]) and 1 or 0
 reply[12] = redis.call('HVALS', KEYS[14])
+reply[13] = redis.call('GET', KEYS[15]) or ''
+reply[14] = redis.call('SISMEMBER', KEYS[16], ARGV[1])
 rebook(ARGV[1])
 return reply

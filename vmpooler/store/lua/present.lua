@@ -4,7 +4,8 @@
 --   KEYS[4] processes, [5] those awaited, [6] until when, [7] the mark for VMs that come to light, [8] clones under way;
 --   then for each pool its pending and its ready queue
 --   ARGV[6] now as text, [7] who this is, [8] seconds after which a silent process is forgotten, [9] seconds that the mark
---   stays, [10] '1' when a checkout that was answered may be lost, else '', [11..] the pools
+--   stays, [10] '1' when a checkout that was answered may be lost, else '', [11] hours to live of what is
+--   quarantined, [12..] the pools
 -- Returns the processes that are waited for.
 local time = tonumber(redis.call('TIME')[1])
 redis.call('ZADD', KEYS[4], time, ARGV[7])
@@ -19,14 +20,14 @@ if #missing == 0 or ARGV[10] == '' then return {} end
 table.sort(missing)
 local why = 'a fail-over may have lost its checkout, by ' .. table.concat(missing, ', ')
 redis.call('SET', KEYS[7], why, 'EX', ARGV[9])
-for i = 11, #ARGV do
-  for queue = 2 * i - 13, 2 * i - 12 do
+for i = 12, #ARGV do
+  for queue = 2 * i - 15, 2 * i - 14 do
     local vms = redis.call('SMEMBERS', KEYS[queue])
     table.sort(vms)
     for _, each in ipairs(vms) do
       if redis.call('HEXISTS', KEYS[8], each) == 0 then
         redis.call('SREM', KEYS[queue], each)
-        quarantine(ARGV[i], each, why, ARGV[6])
+        quarantine(ARGV[i], each, why, ARGV[6], ARGV[11])
       end
     end
   end

@@ -2,12 +2,21 @@
 -- Put a VM back where its checkout had brought it, if Redis has lost that.
 --   KEYS[4] running, [5] completed, [6] checkout times, [7] since when unexplained, [8] clones under way, [9] their number,
 --   [10..] the other queues
---   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] hours to live or ''
+--   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] hours to live or '', [10] hours
+--   to live of a VM without these
 -- Returns 1; 0 when that is known here, or its end is; -1 when another client has it.
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
-  if string.find(entry, ARGV[7], 1, true) then return 0 end
+  if string.find(entry, ARGV[7], 1, true) then
+    -- A stamp brings a checkout back without its token.
+    local mine = redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] and redis.call('SISMEMBER', KEYS[4], vm) == 1
+    if mine and ARGV[8] ~= '' and redis.call('HSETNX', KEYS[2], 'token:token', ARGV[8]) == 1 then
+      book(pool, vm, ARGV[8])
+    end
+    return 0
+  end
 end
-if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], 'destroy') == 1 then return 0 end
+if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], 'destroy') == 1
+  or redis.call('HGET', KEYS[2], 'completed') and redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] then return 0 end
 local runs = redis.call('SISMEMBER', KEYS[4], vm) == 1
 if runs and redis.call('HEXISTS', KEYS[2], 'quarantined') == 0 then return -1 end
 for i = 10, #KEYS do redis.call('SREM', KEYS[i], vm) end
@@ -15,8 +24,9 @@ redis.call('HDEL', KEYS[7], vm)
 if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
 redis.call('SADD', KEYS[4], vm)
 redis.call('HSET', KEYS[6], vm, ARGV[6])
-redis.call('HDEL', KEYS[2], 'quarantined')
-redis.call('HSET', KEYS[2], 'checkout', ARGV[6], 'checkout_id', ARGV[7], 'template', pool, 'pool', pool)
+redis.call('HDEL', KEYS[2], 'quarantined', 'completed', 'unclaimed')
+redis.call('HSET', KEYS[2], 'checkout', ARGV[6], 'checkout_id', ARGV[7], 'template', pool, 'pool', pool,
+  'lifetime_default', ARGV[10])
 if ARGV[8] ~= '' then
   local user = redis.call('HGET', TOKEN .. ARGV[8], 'user') or ''
   redis.call('HSET', KEYS[2], 'token:token', ARGV[8], 'token:user', user)

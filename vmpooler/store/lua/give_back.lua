@@ -1,0 +1,21 @@
+-- uses: prelude, held
+-- A client never got a VM: it goes back to ready. Where its stamp may name the client, it waits in running until that is
+-- clear; see put_back.lua.
+--   KEYS[4] running, [5] ready, [6] checkout times, [7] since when unexplained
+--   ARGV[6] why, [7] the checkout's id, [8] the fields that a checkout writes (JSON array)
+-- Returns 1; 2 when it waits for its stamp; 0 when it is not that client's any more.
+if redis.call('HGET', KEYS[2], 'checkout_id') ~= ARGV[7] or redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
+redis.call('HDEL', KEYS[6], vm)
+redis.call('HDEL', KEYS[7], vm)
+unbook(pool, vm)
+local stamped = redis.call('HEXISTS', KEYS[2], 'stamping') == 1
+for _, field in ipairs(cjson.decode(ARGV[8])) do redis.call('HDEL', KEYS[2], field) end
+if stamped then
+  book(pool, vm)
+  redis.call('HSET', KEYS[2], 'unclaimed', ARGV[6])
+  emit('unclaimed', ARGV[6])
+  return 2
+end
+redis.call('SMOVE', KEYS[4], KEYS[5], vm)
+emit('returned', ARGV[6])
+return 1

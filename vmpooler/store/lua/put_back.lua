@@ -1,0 +1,11 @@
+-- uses: prelude, held
+-- running -> ready: the stamp of a VM whose client never got it is clear.
+--   KEYS[4] running, [5] ready, [6] since when unexplained
+-- Returns 1, or 0 when it is not such a VM.
+local why = redis.call('HGET', KEYS[2], 'unclaimed')
+if not why or redis.call('SMOVE', KEYS[4], KEYS[5], vm) == 0 then return 0 end
+redis.call('HDEL', KEYS[2], 'unclaimed', 'stamping')
+redis.call('HDEL', KEYS[6], vm)
+unbook(pool, vm)
+emit('returned', why)
+return 1

@@ -1,0 +1,35 @@
+-- uses: prelude, held, quarantine
+-- Somebody has a VM, as its stamp or its record says, and its queue does not: it runs for its holder; where that is not
+-- known whole, it is quarantined. See Note [Two witnesses].
+--   KEYS[4] the queue it stands in, [5] running, [6] checkout times, [7] since when unexplained, [8] clones under way,
+--   [9] their number, [10] confirmed
+--   ARGV[6] now as text, [7] why, [8] when it was checked out as text, '' unknown; [9] the checkout's id or '', [10] the
+--   user or '', [11] hours to live from its checkout, '' as its record says; from now where
+--   the checkout is unknown
+-- Returns 1, or 0 when it does not stand there.
+if redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
+redis.call('SREM', KEYS[4], vm)
+redis.call('HDEL', KEYS[7], vm)
+redis.call('SREM', KEYS[10], vm)
+if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
+local id = redis.call('HGET', KEYS[2], 'checkout_id')
+unbook(pool, vm)
+if id and id ~= ARGV[9] then redis.call('HDEL', KEYS[2], 'token:token', 'token:user', 'lifetime') end
+redis.call('HDEL', KEYS[2], 'unclaimed', 'quarantined', 'completed', 'destroy')
+if ARGV[8] == '' then
+  quarantine(pool, vm, ARGV[7], ARGV[6], ARGV[11])
+  return 1
+end
+redis.call('SADD', KEYS[5], vm)
+redis.call('HSET', KEYS[6], vm, ARGV[8])
+redis.call('PERSIST', KEYS[2])
+redis.call('HSET', KEYS[2], 'checkout', ARGV[8], 'template', pool, 'pool', pool)
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'checkout_id', ARGV[9], 'stamping', ARGV[9]) end
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[2], 'token:user', ARGV[10]); by = ARGV[10] end
+if ARGV[11] ~= '' then
+  redis.call('HDEL', KEYS[2], 'lifetime')
+  redis.call('HSET', KEYS[2], 'lifetime_default', ARGV[11])
+end
+book(pool, vm, redis.call('HGET', KEYS[2], 'token:token'))
+emit('restored', ARGV[7], {'checkout_id', ARGV[9]})
+return 1

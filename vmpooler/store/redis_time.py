@@ -1,0 +1,99 @@
+"""The clock that all processes at one Redis share.
+
+Note [Two clocks]
+
+Timers and intervals go by the reactor's clock, which nobody sets (service.py). Moments that are stored in Redis, shown
+to people, or compared with records go by :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's
+``TIME``. So the clocks of the hosts of the service need not agree, and may be set while it runs. The clock of Redis's
+own host is the one that counts: where that is set, all moments are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import inf
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from vmpooler.domain.errors import StoreAway
+from vmpooler.store.commands import Commands
+
+EVERY = 5.0
+"""Seconds between two measurements."""
+
+DRIFT = 1e-4
+"""Seconds by which two clocks may part within a second: twice of what quartz and NTP's corrections come to."""
+
+NOTABLE = 1.0
+"""Seconds of difference that are logged."""
+
+
+class RedisTime:
+    """The moment (epoch) by Redis's clock, when called. Until the first measurement it goes by ``own``, the clock of
+    this host.
+
+    A measurement is exact to half of its round trip. It is used when it is more exact than what is known by then, which
+    loses DRIFT a second; or when it contradicts that, for then a clock was set.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, own: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._own = own
+        self._offset = own() - clock.seconds()
+        self._error = inf
+        self._measured_at = 0.0
+        self._connection: Commands | None = None
+        self._measuring = LoopingCall(lambda: Deferred.fromCoroutine(self._measure_again()))
+        self._measuring.clock = clock
+
+    def __call__(self) -> float:
+        """The moment."""
+        return self._clock.seconds() + self._offset
+
+    def start(self, connection: Commands) -> None:
+        """Measure over ``connection`` from now on."""
+        self._connection = connection
+        self._measuring.start(EVERY, now=False)
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._measuring.running:
+            self._measuring.stop()
+
+    async def measure(self, connection: Commands) -> None:
+        """Ask Redis for its time, once. Raises StoreAway, or StoreFault."""
+        sent = self._clock.seconds()
+        seconds, microseconds = await connection.call("TIME")
+        self._use(sent, self._clock.seconds(), int(seconds) + int(microseconds) / 1e6)
+
+    def _use(self, sent: float, received: float, told: float) -> None:
+        """Redis said ``told`` at some moment between ``sent`` and ``received``."""
+        offset, error = told - (sent + received) / 2, (received - sent) / 2
+        known = self._error + DRIFT * (received - self._measured_at)
+        contradicted = abs(offset - self._offset) > known + error
+        if error > known and not contradicted:
+            return
+        first, step = self._error == inf, offset - self._offset
+        self._offset, self._error, self._measured_at = offset, error, received
+        if first and abs(self() - self._own()) >= NOTABLE:
+            text = "[!] the clock of this host is {ahead:+.1f} s ahead of Redis's, by which the service goes"
+            self.log.warn(text, ahead=self._own() - self())
+        elif not first and contradicted and abs(step) >= NOTABLE:
+            self.log.warn(
+                "[!] Redis's clock was set by {step:+.1f} s, and the moments of the service with it", step=step
+            )
+
+    async def _measure_again(self) -> None:
+        try:
+            if self._connection is not None:
+                await self.measure(self._connection)
+        except StoreAway:
+            return  # the next measurement comes when Redis is back
+        except Exception:
+            self.log.failure("[!] Redis does not tell its time")
