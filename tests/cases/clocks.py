@@ -8,7 +8,6 @@ from threading import Thread
 from tests.cases.case import case
 from tests.cases.clock import SetClock
 from tests.cases.world import (
-    EMBEDDED,
     POOL,
     World,
     ask,
@@ -25,6 +24,7 @@ from tests.cases.world import (
 from tests.chaos.books import Books
 from tests.chaos.proxy import HOST, Proxy
 from tests.ports import free_port
+from tests.redis_server import RedisServer
 from tests.service.process import Service, until
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -62,23 +62,24 @@ def a_slow_api(world: World) -> str:
 
 @case("4b", "a manager's clock is an hour ahead for 6 s while clones fail", "no clone for an hour", "faketime")
 def a_fast_manager(world: World) -> str:
-    redis = world.redis()
-    return _fast(world, config(on(redis), ONE, hypervisor={"createvm_fail_percent": 100}), config(on(redis), ONE))
+    return _fast(world, world.redis(), world.clock("host"))
 
 
 @case("4b-host", "the same, and the Redis is on its host", "no clone for an hour", "faketime")
 def a_fast_host(world: World) -> str:
-    return _fast(world, config(EMBEDDED, ONE, hypervisor={"createvm_fail_percent": 100}), config(EMBEDDED, ONE))
+    clock = world.clock("host")
+    return _fast(world, world.redis(clock=clock), clock)
 
 
-def _fast(world: World, failing: str, well: str) -> str:
-    clock = world.clock("host", HOUR)
+def _fast(world: World, redis: RedisServer, clock: SetClock) -> str:
+    failing = config(on(redis), ONE, hypervisor={"createvm_fail_percent": 100})
     service = world.service("all", failing, clock=clock)
+    clock.set(HOUR)
     service.start()
     time.sleep(6)
     service.stop()
     clock.set(0)
-    (service.directory / "vmpooler.yaml").write_text(well)
+    (service.directory / "vmpooler.yaml").write_text(config(on(redis), ONE))
     service.start()
     took = comes(lambda: service.ready() == 1, SOON)
     hold(took is not None, f"no VM {SOON:g} s after the clock was right and clones were well")
