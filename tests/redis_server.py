@@ -51,6 +51,12 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def freeze(self) -> None:
         """Let it hang."""
         self._signal(signal.SIGSTOP)

@@ -6,7 +6,6 @@ from http.client import HTTPConnection
 from threading import Thread
 
 from tests.cases.case import case
-from tests.cases.clock import SetClock
 from tests.cases.world import (
     POOL,
     World,
@@ -26,6 +25,7 @@ from tests.chaos.proxy import HOST, Proxy
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
+from tests.set_clock import SetClock
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cases.clock import SetClock
 from tests.chaos.books import Books
 from tests.chaos.undertaker import Undertaker
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import TWISTD, Answer, Service, until
+from tests.set_clock import SetClock
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter

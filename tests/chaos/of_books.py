@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tests.chaos.evidence import Note, entry, told
 from tests.chaos.verdict import Case, Verdict
-from vmpooler.domain.events import What
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.domain.times import moment as of_text
 
 
@@ -64,15 +65,19 @@ def recorded(case: Case, verdict: Verdict) -> None:
         verdict.hold(same, f"{vm}: its record says checked out {since}, its last event {held and held.when}")
         destroyed = bool(case.story.happened(vm, What.DESTROYED))
         verdict.hold(("destroy" in record) == destroyed, f"{vm}: its record and its events differ on its end")
-        disks = [f"+{event.more['argument']}gb" for event in events if event.what is What.DONE]
+        disks = [f"+{event.more['argument']}gb" for event in events if _is_disk(event)]
         verdict.hold(record.get("disk", "") == ":".join(disks), f"{vm}: its record has disks {record.get('disk')}")
+
+
+def _is_disk(event: Event) -> bool:
+    return event.what is What.DONE and event.more["kind"] == Kind.DISK
 
 
 def full_again(case: Case, verdict: Verdict) -> None:
     """Every pool is at size again, in time."""
     settled = case.evidence.settled
     verdict.hold(settled is not None and settled <= case.rules.settles, f"full again after {settled} s")
-    for pool, size in case.rules.sizes.items():
+    for pool, size in case.rules.last.items():
         queues = {queue: len(case.evidence.end.queues[pool, queue]) for queue in (Queue.READY, Queue.PENDING)}
         good = queues[Queue.READY] == size and not queues[Queue.PENDING]
         verdict.hold(good, f"{pool} has {queues[Queue.READY]} of {size} ready, {queues[Queue.PENDING]} pending")

@@ -1,0 +1,35 @@
+"""What may happen in a run: each world has its torments, and says what is held against its evidence.
+
+``ENABLED`` are those that the tests play. A world that is not among them finds what is not repaired yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from tests.chaos.judge import AFTER_LAPSES, CHECKS
+from tests.chaos.stage import EXTRA
+from tests.chaos.torments import CLOCKS, CONFIGURATIONS, LAPSES, TORMENTS, Torment
+from tests.chaos.verdict import Check
+from tests.proof.invariants import Invariant
+
+
+@attrs.frozen
+class World:
+    """``stage`` are options of :class:`tests.chaos.stage.Stage`. ``asked`` is what clients ask for besides."""
+
+    torments: Sequence[Torment]
+    checks: Mapping[Invariant, tuple[Check, ...]] = CHECKS
+    stage: Mapping[str, Any] = attrs.field(factory=dict)
+    asked: Sequence[Mapping[str, int]] = ()
+
+
+WORLDS: Mapping[str, World] = {
+    "machines": World(TORMENTS),
+    "lapses": World(LAPSES, AFTER_LAPSES, {"forgets": True}),
+    "clocks": World(CLOCKS, stage={"clocks_differ": True}),
+    "configurations": World(CONFIGURATIONS, stage={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
+}
+
+ENABLED = ("machines",)
