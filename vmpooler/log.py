@@ -27,14 +27,15 @@ PHRASES = {
     What.CLONED: "[+] {who} cloned in {seconds} seconds",
     What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
     What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
+    What.UNCLAIMED: "[<] {who} goes back to 'ready' queue once its stamp is clear: {why}",
     What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
-    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: a fail-over had lost its checkout",
+    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: {why}",
     What.QUARANTINED: "[!] {who} quarantined, moved to 'running' queue: {why}",
     What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
     What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
     What.DISCOVERED: "[?] {who} has been discovered",
     What.EXPLAINED: "[!] {who} {why}, removed from 'discovered' queue",
-    What.MISSING: "[!] {who} is running but missing from the inventory",
+    What.MISSING: "[!] {who} is missing from the inventory",
     What.FOUND: "[>] {who} is back in the inventory",
     What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
     What.CHANGED: "[+] {who} set: {why}",
@@ -52,14 +53,20 @@ PHRASES = {
 
 TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
 
-SUBJECTS = {":clone": "cloning", ":inventory": "the inventory"}
+SUBJECTS = {
+    ":clone": "cloning",
+    ":inventory": "the inventory",
+    ":missing": "the inventory",
+    ":answers": "probing",
+    ":power": "switching VMs on",
+}
 
 
 def line(event: Event) -> str:
     """What an event says in the log. The marks are the original's: MANAGER-CONTRACT 1.7."""
     more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
     more["seconds"] = more["seconds"] or "?"
-    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the provider")
+    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")
     who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
     text = PHRASES[event.what].format(who=who, pool=event.pool, by=event.by, why=event.why, **more)
     return text.translate(ONE_LINE)

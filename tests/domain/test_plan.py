@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vmpooler.domain.actions import (
     Action,
+    Check,
     Clone,
     Complete,
     Discover,
@@ -20,6 +21,7 @@ from vmpooler.domain.actions import (
     Reclaim,
     Release,
     Settle,
+    StaysOff,
     Unflag,
     Verify,
     VmAction,
@@ -160,6 +162,42 @@ def test_where_clones_fail_one_is_tried_at_a_time() -> None:
     assert planned(failing) == [Clone(1)]
     trial = frozenset("a")
     assert planned(attrs.evolve(failing, vms=(pending("a"),), busy=trial, cloning=trial)) == []
+
+
+def test_where_vms_cannot_be_switched_on_the_next_clone_waits_until_the_last_is_on() -> None:
+    failing = PoolState(clone_failures=1, clones_after=NOW, power_fails=True, empty=True)
+    assert planned(failing) == [Clone(1)]
+    cloned = attrs.evolve(failing, vms=(pending("a"),))
+    assert planned(attrs.evolve(cloned, inventory={"a": guest("a", powered_on=False)})) == []
+    assert planned(cloned) == []
+    on = attrs.evolve(cloned, inventory={"a": guest("a", hostname="")})
+    assert planned(on) == [Clone(1)]
+
+
+def test_a_vm_that_stays_off_is_replaced_at_once() -> None:
+    off = pool_of(pending("a", NOW - 200, powered=NOW - 100), ready("b"), ready("c"))
+    state = attrs.evolve(off, inventory={**off.inventory, "a": guest("a", powered_on=False)})
+    assert planned(state) == [StaysOff("a", "is switched off again after it was switched on"), Clone(1)]
+
+
+# Witnesses.
+
+
+def looked_at(name: str, ago: float, **known: Any) -> Vm:
+    return attrs.evolve(ready(name), checked=NOW - ago, **known)
+
+
+def test_witnesses_are_the_ready_vms_that_were_not_looked_at_for_the_longest_time() -> None:
+    vms = (looked_at("a", 60), looked_at("b", 80), looked_at("c", 2))
+    assert planned(pool_of(*vms, witnesses=1, witnesses_since=NOW - 5.0)) == [Check("b")]
+    assert set(planned(pool_of(*vms, witnesses=3, witnesses_since=NOW - 5.0))) == {Check("a"), Check("b")}
+    assert planned(pool_of(*vms, witnesses=0, witnesses_since=NOW - 5.0)) == []
+
+
+def test_nobody_who_is_busy_in_trouble_or_looked_at_in_the_same_second_is_a_witness() -> None:
+    vms = (looked_at("a", 60), looked_at("b", 60, retry_at=NOW + 1), looked_at("c", 5))
+    state = pool_of(*vms, witnesses=3, witnesses_since=NOW - 4.5, busy=frozenset("a"))
+    assert planned(state) == []
 
 
 def test_a_pool_that_needs_no_clone_any_more_leaves_the_line() -> None:
@@ -343,6 +381,9 @@ def states(draw: st.DrawFn) -> PoolState:
         cloning=draw(st.frozensets(NAMES, max_size=3)),
         clone_failures=draw(st.integers(0, 2)),
         clones_after=draw(st.sampled_from([0.0, NOW, NOW + 5])),
+        power_fails=draw(st.booleans()),
+        witnesses=draw(st.integers(0, 2)),
+        witnesses_since=NOW,
         confirmed=draw(st.frozensets(NAMES, max_size=2)),
         flagged=draw(st.booleans()),
         empty=draw(st.booleans()),

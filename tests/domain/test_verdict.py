@@ -12,18 +12,23 @@ from vmpooler.domain.actions import (
     Explain,
     Mend,
     Miss,
+    PowerOn,
     Probe,
     Reclaim,
+    Recover,
     Release,
     Seek,
     Settle,
+    StaysOff,
     VmAction,
     Welcome,
     WriteStamp,
 )
+from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
@@ -88,9 +93,37 @@ NOT_UP = {
 
 @pytest.mark.parametrize("trouble", NOT_UP)
 def test_a_pending_vm_that_does_not_come_up_fails_when_its_time_is_up_and_not_before(trouble: str) -> None:
-    assert judged(PENDING, NOT_UP[trouble], ordered=NOW - 15 * MINUTE + 1) is None
+    early = judged(PENDING, NOT_UP[trouble], ordered=NOW - 15 * MINUTE + 1)
+    assert early == (PowerOn("vm") if trouble == "it is switched off" else None)
     failed = judged(PENDING, NOT_UP[trouble], ordered=NOW - 15 * MINUTE)
     assert failed == Complete("vm", PENDING, f"marked as 'failed' after 15 minutes: {trouble}")
+
+
+def test_a_pending_vm_whose_time_is_up_fails_by_its_second_look() -> None:
+    since = NOW - SECOND_LOOK
+    known: Any = {"ordered": NOW - HOUR, "doubted": since}
+    assert judged(PENDING, retry_at=NOW + 1, **known) is None
+    assert judged(PENDING, retry_at=NOW, **known) == Probe("vm", last=True, since=since)
+
+
+OFF = attrs.evolve(UP, powered_on=False, hostname="", host="esx-1")
+
+
+def test_a_pending_vm_that_is_off_after_its_clone_is_switched_on_when_that_is_no_part_of_its_clone() -> None:
+    ordered = NOW - 100 - CLONE_SETTLES
+    assert judged(PENDING, OFF, ordered=ordered + 1, clone_seconds=100) is None
+    assert judged(PENDING, OFF, ordered=ordered, clone_seconds=100) == PowerOn("vm")
+    assert judged(PENDING, OFF, ordered=ordered, clone_seconds=100, retry_at=NOW + 1) is None
+    assert judged(PENDING, CLONING, ordered=ordered) is None
+    assert judged(PENDING, UP, ordered=ordered) == Probe("vm")
+
+
+def test_a_pending_vm_that_is_off_again_is_replaced() -> None:
+    known: Any = {"ordered": NOW - 5 * MINUTE, "retry_at": NOW + 1}
+    assert judged(PENDING, OFF, powered=NOW - CLONE_SETTLES + 1, **known) is None
+    off = judged(PENDING, OFF, powered=NOW - CLONE_SETTLES, **known)
+    assert off == StaysOff("vm", "is switched off again after it was switched on (on esx-1)")
+    assert judged(PENDING, UP, ordered=NOW - 5 * MINUTE, powered=NOW - CLONE_SETTLES) == Probe("vm")
 
 
 def test_a_pending_vm_without_a_time_of_order_gets_one_and_so_will_not_stay_for_ever() -> None:
@@ -162,13 +195,52 @@ def test_a_stale_vm_is_stale_also_when_a_check_is_due() -> None:
 NOT_WELL = {
     "is missing from the inventory": None,
     "appears to be powered off": attrs.evolve(UP, powered_on=False),
-    "has mismatched hostname 'other'": attrs.evolve(UP, hostname="other"),
 }
 
 
 @pytest.mark.parametrize("trouble", NOT_WELL)
 def test_a_ready_vm_that_is_visibly_not_well_is_completed(trouble: str) -> None:
     assert judged(READY, NOT_WELL[trouble], ready=NOW - 1) == Complete("vm", READY, trouble)
+
+
+def test_a_ready_vm_that_reports_another_host_name_is_looked_at_at_once() -> None:
+    assert judged(READY, attrs.evolve(UP, hostname="other"), ready=NOW - 1) == Check("vm")
+
+
+def doubted(guest: Guest = UP, since: float = NOW - SECOND_LOOK, **known: Any) -> VmAction | None:
+    return judged(READY, guest, **{"ready": NOW - HOUR + 1, "checked": NOW - MINUTE, "doubted": since, **known})
+
+
+def test_a_ready_vm_that_failed_its_look_gets_a_second_one_some_seconds_later() -> None:
+    assert doubted(retry_at=NOW + 1) is None
+    assert doubted(retry_at=NOW) == Check("vm", since=NOW - SECOND_LOOK)
+    renamed = attrs.evolve(UP, hostname="other")
+    assert doubted(renamed, retry_at=NOW + 1) is None
+    assert doubted(renamed, retry_at=NOW) == Check("vm", since=NOW - SECOND_LOOK)
+
+
+NO_DOUBT: dict[str, dict[str, Any]] = {
+    "a look succeeded since": {"checked": NOW - 5},
+    "it is of the future": {"since": NOW + 100, "retry_at": NOW + 100 + SECOND_LOOK},
+    "its row of looks was broken off": {"retry_at": NOW - ROW_ENDS - 1},
+    "nothing says when the next look is due": {"retry_at": 0},
+}
+
+
+@pytest.mark.parametrize("why", NO_DOUBT)
+def test_a_look_that_failed_is_forgotten_when(why: str) -> None:
+    assert doubted(**{"retry_at": NOW, **NO_DOUBT[why]}) is None
+    stale = attrs.evolve(UP, hostname="other")
+    assert doubted(stale, **{**NO_DOUBT[why], "retry_at": min(NOW, NO_DOUBT[why].get("retry_at", NOW))}) == Check("vm")
+
+
+def test_the_doubt_of_a_vm_that_was_given_meanwhile_ends() -> None:
+    known: Any = {"checkout": NOW - 1, "doubted": NOW - 3, "owner": "jo"}
+    holder = Holder("jo", since=NOW - 1)
+    assert judged(RUNNING, **known) == WriteStamp("vm", holder)
+    assert judged(RUNNING, retry_at=NOW + 5, **known) == WriteStamp("vm", holder), "whatever it was doubted for"
+    assert judged(RUNNING, stamped(holder), **known) == Recover("vm")
+    assert judged(RUNNING, stamped, **{**known, "doubted": None}) is None
 
 
 def test_a_ready_vm_that_reports_no_host_name_is_not_judged_by_it() -> None:

@@ -6,6 +6,7 @@ from tests.manager.world import World
 from vmpooler.domain import times
 from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 
@@ -91,15 +92,20 @@ async def test_a_ready_vm_that_is_no_longer_fresh_is_replaced(store: Connection)
         assert any("reached end of TTL after 60 minutes" in line for line in world.log())
 
 
-async def test_a_ready_vm_that_is_switched_off_or_renamed_is_never_handed_out(store: Connection) -> None:
+async def test_a_ready_vm_that_is_switched_off_is_replaced_at_once_and_one_renamed_by_its_second_look(
+    store: Connection,
+) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
         off, renamed, _ = sorted(await world.queue(Queue.READY))
         world.provider.switch_off(off)
         world.provider.rename(renamed, "another")
         await world.advance(seconds=0.1)
-        assert not {off, renamed} & await world.queue(Queue.READY)
+        assert off not in await world.queue(Queue.READY)
         assert any("appears to be powered off" in line for line in world.log(off))
+        assert renamed in await world.queue(Queue.READY)
+        await world.advance(seconds=SECOND_LOOK)
+        assert renamed not in await world.queue(Queue.READY)
         assert any("has mismatched hostname 'another'" in line for line in world.log(renamed))
         await world.advance(minutes=1)
         assert await world.counts() == {"ready": 3}
@@ -201,27 +207,30 @@ async def test_a_redis_that_lost_its_data_destroys_nothing_until_an_operator_con
         old = set(world.provider.vms())
         assert used in old
         await store.call("DEL", *await store.call("KEYS", "vmpooler__*__debian"))
-        await world.advance(hours=3)
+        await world.advance(hours=1)
         assert old <= set(world.provider.vms())
+        assert await world.queue(Queue.RUNNING) == {used}
         assert await store.call("HEXISTS", keys.FLAGGED, "debian") == 1
         assert any("mass guard" in line for line in world.log())
         await store.call("SADD", keys.confirmed("debian"), *old)
         await world.advance(minutes=15)
-        assert not old & set(world.provider.vms())
+        assert old & set(world.provider.vms()) == {used}
         assert await store.call("HEXISTS", keys.FLAGGED, "debian") == 0
-        assert await world.counts() == {"ready": 3}
+        assert await world.counts() == {"ready": 3, "running": 1}
 
 
-async def test_a_running_vm_that_is_missing_is_kept_for_the_grace_and_then_let_go(store: Connection) -> None:
+async def test_a_running_vm_that_is_missing_is_shown_and_kept_until_its_lifetime_ends(store: Connection) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
-        lost, _ = await world.checkout(debian=2)
+        lost, kept = await world.checkout(debian=2)
         world.provider.vanish(lost)
-        await world.advance(minutes=9)
-        assert lost in await world.queue(Queue.RUNNING)
-        await world.advance(minutes=2)
-        assert lost not in await world.queue(Queue.RUNNING)
-        assert any("is nowhere to be found" in line for line in world.log(lost))
+        await world.advance(hours=1.9)
+        assert await world.queue(Queue.RUNNING) == {lost, kept}
+        assert any("is missing from the inventory" in line for line in world.log(lost))
+        assert any("the provider does not have it" in line for line in world.log(lost))
+        await world.advance(hours=0.2)
+        assert await world.queue(Queue.RUNNING) == set()
+        assert any("reached end of TTL after 2 hours" in line for line in world.log(lost))
 
 
 async def test_a_ready_vm_that_vanished_is_replaced_at_once(store: Connection) -> None:
@@ -303,5 +312,5 @@ async def test_who_has_a_vm_is_written_on_it(store: Connection) -> None:
         assert (stamp.holder.owner, stamp.holder.checkout_id) == ("jo", record["checkout_id"])
         since = times.moment(record["checkout"])
         assert since is not None
-        assert (stamp.holder.since, stamp.holder.until) == (since, since + 12 * 3600)
+        assert (stamp.holder.since, stamp.holder.until) == (since, since + 2 * 3600)
         assert "tokentokentoken" not in repr(world.events)

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock, deferLater
 from tests.manager.process import Process
 from vmpooler.config import load
 from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Catalogue
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
@@ -21,6 +22,7 @@ from vmpooler.log import line
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy
 from vmpooler.store import keys
+from vmpooler.store.changes import Changes
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import Script
@@ -200,6 +202,11 @@ class World:
     async def delete(self, vm: str, pool: str = "debian") -> None:
         """Finish with a VM, as the API does."""
         await self.checkouts.complete(pool, vm, FREE, self.clock.seconds())
+        await self.settle()
+
+    async def lifetime(self, vm: str, hours: int) -> None:
+        """Change how long a VM lives, as the API does."""
+        await Changes(self.store, self.settings).make(vm, Change(hours, {}), FREE, self.clock.seconds())
         await self.settle()
 
     async def ask(self, vm: str, kind: Kind, argument: str) -> None:

@@ -32,6 +32,9 @@ class ProviderCase(Protocol):
     def cut_off(self) -> None:
         """The provider's far side is out of reach."""
 
+    def switch_off(self, name: str) -> None:
+        """Somebody else switches a VM off."""
+
     def disks(self, name: str) -> list[int]:
         """The extra disks of a VM in GB, as the provider's far side has them."""
 
@@ -163,6 +166,33 @@ class ProviderContract:
         await case.finish(case.provider.destroy(case.pool, "one"))
         assert dict(await case.provider.inventory(case.pool)) == {}
 
+    async def test_a_vm_that_is_off_is_switched_on_and_boots_and_one_that_is_on_is_left_as_it_is(
+        self, case: ProviderCase
+    ) -> None:
+        await booted(case)
+        case.switch_off("one")
+
+        async def is_off() -> bool:
+            return not (await case.provider.inventory(case.pool))["one"].powered_on
+
+        async def answers() -> bool:
+            return bool((await case.provider.inventory(case.pool))["one"].address)
+
+        await case.until(is_off)
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        assert (await case.provider.inventory(case.pool))["one"].powered_on
+        await case.until(answers)
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        guest = (await case.provider.inventory(case.pool))["one"]
+        await case.finish(case.provider.probe(case.pool, guest))
+
+    async def test_two_who_switch_a_vm_on_both_succeed(self, case: ProviderCase) -> None:
+        await cloned(case)
+        case.switch_off("one")
+        first = begin(case.provider.power_on(case.pool, "one"))
+        await case.finish(case.provider.power_on(case.pool, "one"))
+        await case.finish(first)
+
     async def test_the_holder_is_read_back_until_there_is_none(self, case: ProviderCase) -> None:
         await cloned(case)
         whole = Holder("jané", "an-id", 1_800_000_000.0, 1_800_003_600.0)
@@ -207,6 +237,7 @@ class ProviderContract:
             provider.snapshot(pool, "never-was", "before"),
             provider.add_disk(pool, "never-was", 5, "4"),
             provider.stamp(pool, "never-was", None),
+            provider.power_on(pool, "never-was"),
         ):
             with pytest.raises(ProviderError):
                 await case.finish(work)

@@ -45,6 +45,9 @@ class DummyCase:
     def cut_off(self) -> None:
         self.dummy.outage("no route to the hypervisor")
 
+    def switch_off(self, name: str) -> None:
+        self.dummy.switch_off(name)
+
     def disks(self, name: str) -> list[int]:
         return [disk.size for disk in self.dummy.vms()[name].disks]
 

@@ -34,10 +34,10 @@ class Ending:
         """Seconds that are still to be waited because of what failed: for the next try, or for a grace."""
         until = [self._stage.time.now]
         for pool in self._stage.settings.pools:
-            for trouble in self._ask("HGETALL", keys.trouble(pool.name))[1::2]:
-                until.append(json.loads(trouble)["until"])
-            for task in self._ask("HGETALL", keys.tasks(pool.name))[1::2]:
-                until.append(json.loads(task)["retry_at"])
+            flat = self._ask("HGETALL", keys.trouble(pool.name))
+            troubles = zip(flat[::2], flat[1::2], strict=True)
+            until += [json.loads(text)["until"] for subject, text in troubles if not self._is_lost(subject)]
+            until += [task["retry_at"] for task in self._tasks(pool.name)]
         return max(until) - self._stage.time.now
 
     def quiet(self) -> bool:
@@ -48,11 +48,21 @@ class Ending:
         standing = [queue for _, queue in self._judge.expected.values()]
         if Queue.PENDING in standing or Queue.COMPLETED in standing or schedule.clients.open:
             return False
-        if any(self._ask("EXISTS", keys.tasks(pool.name)) for pool in self._pools()):
+        if any(self._tasks(pool.name) for pool in self._pools()):
             return False
         if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind) or self._unknown():
             return False
         return self._explained() and not self._unheard_of()
+
+    def _is_lost(self, vm: str) -> bool:
+        """Whether a VM in use has vanished: it stays until its lifetime ends, and what is asked for it waits."""
+        there = vm in self._schedule.provider.vms()
+        return not there and self._judge.expected.get(vm, ("", None))[1] is Queue.RUNNING
+
+    def _tasks(self, pool: str) -> list[dict[str, Any]]:
+        """What clients asked for and can be done."""
+        tasks = [json.loads(text) for text in self._ask("HGETALL", keys.tasks(pool))[1::2]]
+        return [task for task in tasks if not self._is_lost(task["vm"])]
 
     def told(self) -> str:
         """What is not as it should be."""
@@ -78,7 +88,7 @@ class Ending:
             events.setdefault(event.vm, []).append(event)
         for vm, mine in events.items():
             if vm:
-                self._replayed(vm, [event for event in mine if event.what is not What.RECOVERED])  # that is its pool's
+                self._replayed(vm, mine)
 
     def _kept(self, asking: Asking) -> None:
         """What was answered with 2xx has happened, and has not been undone."""
@@ -106,7 +116,7 @@ class Ending:
         vm = self._schedule.provider.vms().get(asking.vm)
         reverted = any(each.kind == "revert" and each.vm == asking.vm for each in self._schedule.clients.askings)
         if end is None or end.what is What.GAVE_UP or vm is None or reverted:
-            return end is not None
+            return end is not None or self._is_lost(asking.vm)
         return asking.kind != "disk" or task in {disk.id for disk in vm.disks}
 
     def _unchanged(self, asking: Asking) -> None:
@@ -177,8 +187,8 @@ def replay(events: list[Event]) -> dict[str, str | None]:
             case What.CHECKOUT:
                 record = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
                 record |= {"checkout": when, "checkout_id": event.more["checkout_id"]}
-            case What.RETURNED:
-                record |= dict.fromkeys(OF_A_CHECKOUT)
+            case What.UNCLAIMED | What.RETURNED | What.COMPLETED:
+                record |= _no_longer_held(event)
             case What.DESTROYED:
                 record |= {"destroy": when}
             case What.DONE:
@@ -186,6 +196,14 @@ def replay(events: list[Event]) -> dict[str, str | None]:
             case What.CHANGED:
                 record |= _changed(event.why)
     return record
+
+
+def _no_longer_held(event: Event) -> dict[str, str | None]:
+    """The fields that tell of the end of a checkout."""
+    if event.what is What.COMPLETED:
+        return {"completed": times.text(event.when)} if event.more["queue"] == Queue.RUNNING else {}
+    unclaimed = event.why if event.what is What.UNCLAIMED else None
+    return dict.fromkeys(OF_A_CHECKOUT) | {"unclaimed": unclaimed}
 
 
 def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:

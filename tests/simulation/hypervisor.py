@@ -163,6 +163,9 @@ class Front:
     async def destroy(self, pool: Pool, name: str) -> None:
         await self._order("destroy", pool, name)
 
+    async def power_on(self, pool: Pool, name: str) -> None:
+        await self._order("power_on", pool, name)
+
     async def probe(self, pool: Pool, guest: Guest) -> None:
         await self._order("probe", pool, guest)
 

@@ -108,7 +108,7 @@ class Judge:
             hours = (general.vm_lifetime_auth if behalf.token else 0) or general.vm_lifetime
             self.held[vm] = Holding(behalf, event.when, hours)
             behalf.taken.append(vm)
-        elif event.what is What.RETURNED and held is not None:
+        elif event.what in (What.UNCLAIMED, What.RETURNED) and held is not None:
             told = f"{vm} was taken back from {held.asking}, which got it"
             self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
             del self.held[vm]
@@ -121,12 +121,13 @@ class Judge:
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
         over = event.when >= held.since + held.hours * 3600 - ROUNDING
-        return deleted or over or event.vm not in self._hypervisor.vms()
+        return deleted or over
 
     def checked_out(self, before: Sight, command: Command, reply: Any, asking: Asking) -> None:
         """A checkout was answered."""
         wanted = self._catalogue.wanted(asking.wanted)
-        ready = {pool: len(before.standing(pool, Queue.READY)) for pool in self._sizes}
+        there = self._hypervisor.vms().keys()  # ready VMs that are missing need not be given
+        ready = {pool: len(there & {*before.standing(pool, Queue.READY)}) for pool in self._sizes}
         if reply[0] == "empty":
             self._tally.hold(NOT_REFUSED, not possible(wanted, ready), lambda: f"{asking} was refused with {ready}")
             asking.too_few = True

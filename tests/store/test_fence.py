@@ -58,6 +58,7 @@ CHANGES: dict[str, Deed] = {
     "command": lambda me: me.queues.check("ready", NOW + 1),
     "complete": lambda me: me.queues.complete(POOL, "ready", Queue.READY, "why", NOW),
     "discover": lambda me: me.queues.discover(POOL, "alien", False, NOW),
+    "doubt": lambda me: me.queues.doubt(POOL, "ready", Queue.READY, "why", NOW, first=True),
     "empty": lambda me: me.queues.note_empty("centos", NOW),
     "end_clone": lambda me: me.queues.end_clone(POOL, "pending", 1, NOW),
     "explain": lambda me: me.queues.explain(POOL, "found", "why", NOW),

@@ -1,11 +1,15 @@
 """What a look at Redis sees of a pool."""
 
+from typing import Any
+
+import attrs
 import pytest
 
 from tests.store.contents import NOW, POOL, make_completed, make_ready, queues_of, settings
 from vmpooler.domain import times
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.domain.reports import PoolCounts
 from vmpooler.store import keys
 from vmpooler.store.checkouts import Checkouts
@@ -44,8 +48,30 @@ async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
     await queues.end_clone(POOL, "vm", 10, NOW + 10)
     await queues.promote(POOL, "vm", "10.0.0.1", 20, NOW + 20)
     await queues.check("vm", NOW + 30)
-    ready = Vm("vm", Queue.READY, ordered=NOW, ready=NOW + 20, checked=NOW + 30, lifetime=HOURS)
+    moments: Any = {"ordered": NOW, "ready": NOW + 20, "checked": NOW + 30}
+    ready = Vm("vm", Queue.READY, lifetime=HOURS, clone_seconds=10, **moments)
     assert await only(store) == ready
+    await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", NOW + 40.25, first=True)
+    doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_LOOK, troubled=True)
+    assert await only(store) == doubtful
+    await queues.recover(POOL, "vm", NOW + 50)
+    assert await only(store) == ready
+
+
+async def test_that_a_vm_was_switched_on_is_seen_until_it_is_taken_back(store: Connection) -> None:
+    queues = queues_of(store)
+    await queues.begin_clone(POOL, "vm", 1, NOW)
+    await queues.note_power("vm", NOW + 40.5)
+    assert (await only(store)).powered == NOW + 40.5
+    await queues.note_power("vm", None)
+    assert (await only(store)).powered is None
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf", "1e9", "1 2", "1" * 400])
+async def test_what_is_no_number_counts_as_not_there(store: Connection, text: str) -> None:
+    await stands(store, Queue.READY, doubt=text, power_on=text, clone_time=text)
+    vm = await only(store)
+    assert (vm.doubted, vm.powered, vm.clone_seconds) == (None, None, 0)
 
 
 async def test_a_running_vm_is_seen_with_its_owner_and_its_own_lifetime(store: Connection) -> None:
@@ -127,7 +153,7 @@ async def test_what_fails_is_seen_and_delays_the_next_try(store: Connection) -> 
     await queues.fail(POOL, keys.CLONES, "no space", NOW)
     look = await seen(store)
     assert look.troubles == {"vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'), ":clone": Trouble(1, NOW + 1, "no space")}
-    assert look.vms[0].retry_at == NOW + 1
+    assert (look.vms[0].retry_at, look.vms[0].troubled) == (NOW + 1, True)
 
 
 async def test_the_marks_of_a_pool_are_seen(store: Connection) -> None:

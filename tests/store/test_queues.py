@@ -23,6 +23,7 @@ from tests.store.contents import (
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.queues import Queues
@@ -478,3 +479,45 @@ async def test_what_works_again_begins_anew(store: Connection, queues: Queues) -
     await queues.fail(POOL, "vm", "why", LATER)
     assert await queues.recover(POOL, "vm", LATER)
     assert await queues.fail(POOL, "vm", "why", LATER) == 1
+
+
+# Looks at a VM that failed.
+
+
+async def test_a_look_that_failed_is_remembered_from_the_first_of_a_row(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER + SECOND_LOOK, first=False)
+    assert (await record(store))["doubt"] == f"{LATER:.3f}"
+    trouble = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])
+    assert (trouble["tries"], trouble["until"]) == (2, LATER + 3 * SECOND_LOOK)
+    assert await standing(store, "vm") == [Queue.READY]
+
+
+async def test_looks_are_never_far_apart_however_often_they_failed(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    now = LATER
+    for _ in range(9):
+        await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
+        now = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"]
+    await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
+    assert json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"] == now + LATER_LOOKS
+
+
+async def test_a_vm_that_has_moved_on_is_not_doubted(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    before = await contents(store)
+    assert not await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    assert await contents(store) == before
+
+
+async def test_what_works_again_ends_the_doubt_and_is_said_once(store: Connection, queues: Queues) -> None:
+    await make_ready(store, "vm")
+    await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
+    heard = len(await events(store))
+    assert await queues.recover(POOL, "vm", LATER + 9)
+    assert not await queues.recover(POOL, "vm", LATER + 9)
+    assert "doubt" not in await record(store)
+    (event,) = (await events(store))[heard:]
+    assert (event["what"], event["vm"], event["subject"]) == (What.RECOVERED, "vm", "vm")
+    assert (await history(store))[-1] == event

@@ -71,6 +71,10 @@ class Vcenter:
         self.ask(vm.PowerOffVM_Task())
         self.ask(vm.Destroy_Task())
 
+    def switch_off(self, path: str) -> None:
+        """Switch a VM off, whoever wants it on."""
+        self.ask(self.find(path).PowerOffVM_Task())
+
     def disks(self, path: str) -> list[int]:
         """The disks of a VM but the first, in GB."""
         devices = self.find(path).config.hardware.device

@@ -5,7 +5,8 @@ import { moment, span, took, when } from "./format.js";
 
 const seconds = ({ more }) => (more.seconds ? took(Number(more.seconds)) : "?");
 const asked = ({ more }) => [more.kind, more.argument].filter(Boolean).join(" ");
-const subject = ({ more }) => ({ clone: "cloning", inventory: "the inventory" })[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
+const SUBJECTS = { clone: "cloning", inventory: "the inventory", missing: "the inventory", answers: "probing", power: "switching VMs on" };
+const subject = ({ more }) => SUBJECTS[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
 const again = ({ more }) => `try ${more.tries ?? "?"}${more.seconds ? `, next in ${span(Number(more.seconds))}` : ""}`;
 
 // For each kind of event its mark, as in the log, how it is painted, and what it says.
@@ -15,13 +16,14 @@ const KINDS = {
   ready: ["+", "good", (event) => `Ready, ${seconds(event)} after its order`],
   checkout: [">", "mark", (event) => `Checked out${user(event)}`],
   returned: ["<", "", (event) => `Back to ready: ${event.why}`],
-  restored: [">", "mark", (event) => `Running again${user(event)}: a fail-over had lost its checkout`],
+  unclaimed: ["<", "", (event) => `Goes back to ready once its stamp is clear: ${event.why}`],
+  restored: [">", "mark", (event) => `Running again${user(event)}: ${event.why}`],
   quarantined: ["!", "bad", (event) => `Quarantined: ${event.why}`],
   completed: ["–", "", (event) => `Completed: ${event.why}`],
   destroyed: ["×", "", (event) => `Destroyed in ${seconds(event)}`],
   discovered: ["?", "low", () => "Discovered: in the inventory, in no queue"],
   explained: ["–", "", (event) => `No longer discovered: ${event.why}`],
-  missing: ["!", "bad", () => "Running, but missing from the inventory"],
+  missing: ["!", "bad", () => "Missing from the inventory"],
   found: ["+", "good", () => "Back in the inventory"],
   settled: ["!", "low", (event) => `Stood in several queues, left ${event.why}`],
   changed: ["+", "", (event) => `Set: ${event.why}`],

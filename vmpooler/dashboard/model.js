@@ -102,7 +102,12 @@ export function level(row) {
 
 export const WORDS = { off: "size 0", empty: "empty", scarce: "very low", low: "low", good: "" };
 
-const SUBJECTS = { clone: "Cloning fails", inventory: "The inventory cannot be read" };
+const SUBJECTS = {
+  clone: "Cloning fails",
+  inventory: "The inventory cannot be read",
+  answers: "Most guests do not answer",
+  power: "VMs cannot be switched on",
+};
 
 /** What is wrong with a pool, each in words; empty when nothing is. */
 export function troubles(row) {

@@ -70,7 +70,7 @@ class Queue {
       const [age, since, owner, left, tags] = cells;
       const time = (seconds) => (seconds === null ? "" : span(seconds + passed));
       say(age, time(vm.age));
-      say(since, time(vm.since));
+      say(since, `${time(vm.since)}${vm.missing && this.name !== "running" ? " (missing)" : ""}`);
       if (this.name !== "running") continue;
       say(owner, vm.missing ? `${vm.owner ?? ""} (missing)` : vm.owner ?? "");
       say(left, vm.remaining === null ? "for ever" : remaining(vm.remaining - passed));

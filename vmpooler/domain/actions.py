@@ -23,15 +23,41 @@ class Release:
 
 @attrs.frozen
 class Probe:
-    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it."""
+    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it, unless
+    ``since`` is None: then it was the first look after its time was up."""
 
     vm: str
     last: bool = False
+    since: float | None = None
 
 
 @attrs.frozen
 class Check:
-    """See whether a ready VM still answers; complete it when not."""
+    """See whether a ready VM still answers, under its name. ``since``: when a look at it failed first, without one that
+    succeeded since; it is completed when this one fails too."""
+
+    vm: str
+    since: float | None = None
+
+
+@attrs.frozen
+class PowerOn:
+    """Have the provider switch a pending VM on; complete it when that fails."""
+
+    vm: str
+
+
+@attrs.frozen
+class StaysOff:
+    """Complete a pending VM that is off again, and slow down the clones of its pool."""
+
+    vm: str
+    why: str
+
+
+@attrs.frozen
+class Recover:
+    """Stop noting that a look at a VM failed: it is in use."""
 
     vm: str
 
@@ -184,6 +210,9 @@ VmAction = (
     Release
     | Probe
     | Check
+    | PowerOn
+    | StaysOff
+    | Recover
     | Complete
     | Reclaim
     | Destroy

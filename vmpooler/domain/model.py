@@ -33,8 +33,11 @@ class Vm:
 
     ``ordered`` is when its clone was, ``checked`` when it was last found well as a ready VM. ``lifetime`` is in
     hours, None for never. ``since`` is when it was first found missing (a ready or running VM) or unknown (a discovered
-    one) without a break. ``retry_at`` is when what failed at the provider may be tried again. ``also`` names the queues
-    it must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the record has them.
+    one) without a break. ``retry_at`` is when what failed at the provider may be tried again, and ``troubled`` whether
+    something failed that has not worked since. ``doubted`` is when the first look at it failed since the last that did
+    not. ``powered`` is when it was switched on because it was off after its clone, which took ``clone_seconds``.
+    ``also`` names the queues it must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the
+    record has them.
 
     ``checkout_id`` is the id of its last checkout. ``ended``: that checkout has ended, for the VM was completed.
     ``unclaimed``: its client never got it; the VM goes back to ready once its stamp is clear. ``stamping`` is the
@@ -51,6 +54,10 @@ class Vm:
     owner: str = ""
     since: float | None = None
     retry_at: float = 0
+    doubted: float | None = None
+    powered: float | None = None
+    clone_seconds: float = 0
+    troubled: bool = False
     also: tuple[Queue, ...] = ()
     terms: tuple[str, str] = ("", "")
     checkout_id: str = ""
@@ -66,6 +73,8 @@ class PoolState:
 
     ``busy``: VMs that this process has work in flight for. ``cloning``: VMs of this pool whose clone Redis counts as
     under way. ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again.
+    ``power_fails``: VMs could not be switched on after their clone, and none has become ready since.
+    ``witnesses``: how many ready VMs should be looked at early, of those that were not since ``witnesses_since``.
     ``confirmed``: unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
     ``tasks``: what clients asked to be done to its VMs. ``verified``: the VMs were compared with the provider since
     this Redis came; while they were not, none is given. ``distrusts``: it is noted that too many VMs are missing.
@@ -77,6 +86,9 @@ class PoolState:
     cloning: frozenset[str] = frozenset()
     clone_failures: int = 0
     clones_after: float = 0
+    power_fails: bool = False
+    witnesses: int = 0
+    witnesses_since: float = 0
     confirmed: frozenset[str] = frozenset()
     flagged: bool = False
     empty: bool = False

@@ -12,7 +12,13 @@ from vmpooler.settings import Pool
 FAILING_MOST = 5
 """Of so many things that keep failing a row tells."""
 
-SUBJECTS = {":clone": "clone", ":inventory": "inventory", ":missing": "missing VMs"}
+SUBJECTS = {
+    ":clone": "clone",
+    ":inventory": "inventory",
+    ":missing": "missing VMs",
+    ":answers": "answers",
+    ":power": "power",
+}
 """What else than a VM can fail, in words."""
 
 

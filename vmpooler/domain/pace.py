@@ -14,6 +14,13 @@ SOONEST = 0.05
 UNANSWERED = 1.0
 """After a guest that has booted did not answer a probe."""
 
+SECOND_LOOK = 8.0
+"""After a look at a VM that failed, before the next from which something may be concluded: longer than a network takes
+to come back from a moment's absence, shorter than anybody would keep a dead VM."""
+
+LATER_LOOKS = 30.0
+"""Between two looks at the most while nothing may be concluded from those that fail."""
+
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 

@@ -1,5 +1,6 @@
 """What should happen to a pool now: first each VM is judged, then VMs are counted."""
 
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -17,6 +18,7 @@ from vmpooler.domain.actions import (
     Reclaim,
     Release,
     RunTask,
+    StaysOff,
     Unflag,
     Verify,
     VmAction,
@@ -56,6 +58,7 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     fates = {vm: action for vm, action in judged.items() if vm not in state.busy or isinstance(action, Reclaim)}
     fates |= trims(pool, state, fates)
     fates |= due_tasks(state, fates, now)
+    fates |= witnesses(state, fates, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
@@ -141,7 +144,7 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
 
 def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
-    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | Reclaim)]
+    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -157,6 +160,20 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> di
     return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
 
 
+def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
+    """The ready VMs that are looked at early, the stalest first: whether they answer says whether the network is at
+    fault for those that do not. See Note [When a look that failed is believed]."""
+    idle = {vm for vm, action in fates.items() if action is None}
+    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and vm.retry_at <= now]
+    since = math.floor(state.witnesses_since)  # as records have moments
+    stale = [vm for vm in ready if _looked_at(vm) < since]
+    return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
+
+
+def _looked_at(vm: Vm) -> float:
+    return vm.checked or vm.ready or vm.ordered or 0.0
+
+
 def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """What clients asked for and can be done now: in order for each VM, and after what is more urgent for it."""
     idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
@@ -167,6 +184,10 @@ def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float
 
 def _is_made(state: PoolState, vm: str) -> bool:
     return vm in state.inventory and not state.inventory[vm].cloning and vm not in state.cloning
+
+
+def _is_off(vm: Vm, state: PoolState) -> bool:
+    return vm.name not in state.inventory or not state.inventory[vm.name].powered_on
 
 
 def _hopeless(state: PoolState) -> list[Action]:
@@ -184,14 +205,14 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | Reclaim)]
+    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)
     notes: list[Action] = [NoteEmpty(empty)] if empty != state.empty else []
     wanted = pool.size - len(ready) - len(pending)
     if state.clone_failures:
-        tried = any(vm.name in state.cloning for vm in pending)
+        tried = any(vm.name in state.cloning or (state.power_fails and _is_off(vm, state)) for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
     if wanted > 0 and now >= state.clones_after:
         return [*notes, Clone(wanted)]

@@ -9,15 +9,19 @@ from vmpooler.domain.actions import (
     Explain,
     Mend,
     Miss,
+    PowerOn,
     Probe,
     Reclaim,
+    Recover,
     Release,
     Seek,
     Settle,
+    StaysOff,
     VmAction,
     Welcome,
     WriteStamp,
 )
+from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
@@ -25,7 +29,8 @@ from vmpooler.domain.names import is_called
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
-"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory."""
+"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory; and after its end,
+or after it was switched on, in which a VM may still be off: a vCenter switches it on in a task of its own."""
 
 
 @attrs.frozen
@@ -53,10 +58,26 @@ class Case:
 
 
 def fate(case: Case) -> VmAction | None:
-    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again."""
+    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again; a look that
+    failed keeps nothing waiting but the next look."""
     action = _judged(case)
-    waits = case.vm.retry_at > case.now and isinstance(action, Probe | Check | Seek | WriteStamp | Destroy)
-    return None if waits else action
+    looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
+    held_up = looks if case.vm.doubted is not None else looks | orders
+    return None if case.vm.retry_at > case.now and isinstance(action, held_up) else action
+
+
+def in_doubt_since(vm: Vm, now: float) -> float | None:
+    """When a look at a VM failed first, without one that succeeded since; None where none did, or where the row of
+    looks was broken off. See Note [When a look that failed is believed]."""
+    if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
+        return None
+    well = max(filter(None, (vm.ordered, vm.ready, vm.checked)), default=0.0)
+    return vm.doubted if vm.doubted > well else None
+
+
+def is_misnamed(guest: Guest, name: str) -> bool:
+    """Whether a guest reports a host name that is not its VM's; one that reports none may yet do."""
+    return bool(guest.hostname) and not is_called(guest.hostname, name)
 
 
 def _judged(case: Case) -> VmAction | None:
@@ -94,7 +115,12 @@ def _pending(case: Case) -> VmAction | None:
     if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
-        return Probe(vm.name, last=late)
+        return Probe(vm.name, last=late, since=in_doubt_since(vm, case.now) if late else None)
+    if guest and not (late or guest.powered_on or guest.cloning or case.cloning):
+        if vm.powered is None and case.older(vm.ordered + vm.clone_seconds, CLONE_SETTLES):
+            return PowerOn(vm.name)
+        if case.older(vm.powered, CLONE_SETTLES):
+            return StaysOff(vm.name, f"is switched off again after it was switched on{_whereabouts(guest, case.now)}")
     if late:
         seen = f"{_pending_trouble(guest)}{_whereabouts(guest, case.now)}"
         return Complete(vm.name, vm.queue, f"marked as 'failed' after {case.pool.timeout:g} minutes: {seen}")
@@ -133,12 +159,12 @@ def _ready(case: Case) -> VmAction | None:
         why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
     elif not guest.powered_on:
         why = "appears to be powered off"
-    elif guest.hostname and not is_called(guest.hostname, vm.name):
-        why = f"has mismatched hostname '{guest.hostname}'"
     if why:
         return Complete(vm.name, vm.queue, why)
     checked = vm.checked if vm.checked is not None else fresh
-    return Check(vm.name) if case.older(checked, case.check_every) else None
+    since = in_doubt_since(vm, case.now)
+    due = since is not None or is_misnamed(guest, vm.name) or case.older(checked, case.check_every)
+    return Check(vm.name, since) if due else None
 
 
 def _missing_ready(case: Case) -> VmAction | None:
@@ -175,9 +201,10 @@ def _running(case: Case) -> VmAction | None:
 
 def _stamp(case: Case) -> VmAction | None:
     """Have the stamp follow the record. A stamp on a quarantined VM is the last witness, and stays."""
-    stamp, holder = case.guest.stamp if case.guest else None, recorded(case.vm)
-    behind = case.ours and stamp is not None and holder is not None and stamp.holder != holder
-    return WriteStamp(case.vm.name, holder) if behind else None
+    vm, stamp, holder = case.vm, case.guest.stamp if case.guest else None, recorded(case.vm)
+    if case.ours and stamp is not None and holder is not None and stamp.holder != holder:
+        return WriteStamp(vm.name, holder)
+    return Recover(vm.name) if vm.doubted is not None else None
 
 
 def _discovered(case: Case) -> VmAction | None:

@@ -75,7 +75,8 @@ class Manager:
 
     def state(self) -> dict[str, Any]:
         """How this manager stands, and its providers: ok, or why they cannot be used now."""
-        providers = {name: provider.trouble() or "ok" for name, provider in self._providers.items()}
+        suspected = self._term.trouble if self._term is not None else lambda _: ""
+        providers = {name: each.trouble() or suspected(name) or "ok" for name, each in self._providers.items()}
         return {"manager": "leading" if self.leads else "standing by", "providers": providers}
 
     async def start(self) -> None:

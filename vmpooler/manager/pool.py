@@ -10,10 +10,11 @@ from twisted.logger import Logger
 
 from vmpooler.domain import actions as act
 from vmpooler.domain.guest import Guest
-from vmpooler.domain.model import PoolState
+from vmpooler.domain.model import PoolState, Queue
 from vmpooler.domain.names import Choice, vm_name
 from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, plan_pool
+from vmpooler.domain.verdict import in_doubt_since
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
@@ -30,7 +31,7 @@ LOOKS = 8
 """How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
 work in flight would wait for all."""
 
-Lasting = act.Probe | act.Check | act.Destroy | act.Seek | act.WriteStamp | act.RunTask
+Lasting = act.Probe | act.Check | act.PowerOn | act.StaysOff | act.Destroy | act.Seek | act.WriteStamp | act.RunTask
 """The actions that take their time."""
 
 
@@ -83,6 +84,8 @@ class PoolRound:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         self._say_unreadable(seen)
         state = state_of(seen, inventory, busy)
+        state = self._with_witnesses(state)
+        await self._tell_answers(seen)
         self.refused = False
         plan = plan_pool(self.pool, state, self._now(), self.rules)
         for action in plan:
@@ -106,7 +109,23 @@ class PoolRound:
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
-    async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - one arm for each action
+    def _with_witnesses(self, state: PoolState) -> PoolState:
+        """The state, and what the guests of all pools of the provider say of it."""
+        now, answers = self._now(), self.work.answers
+        doubts = {vm.name: in_doubt_since(vm, now) for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY)}
+        answers.restate(self.pool.name, {vm: since for vm, since in doubts.items() if since is not None})
+        witnesses, since = answers.wanted(now)
+        return attrs.evolve(state, witnesses=witnesses, witnesses_since=since)
+
+    async def _tell_answers(self, seen: Look) -> None:
+        """Note that the guests of the provider are not believed to be dead, and when that is over; once each."""
+        why = self.work.answers.guards(self.pool.name, self._now())
+        if why and keys.ANSWERS not in seen.troubles:
+            await self.queues.fail(self.pool.name, keys.ANSWERS, why, self._now())
+        elif not why and keys.ANSWERS in seen.troubles:
+            await self.queues.recover(self.pool.name, keys.ANSWERS, self._now())
+
+    async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - an arm each
         pool, now = self.pool.name, self._now()
         match action:
             case act.Clone(count):
@@ -125,6 +144,10 @@ class PoolRound:
                 await self.queues.miss(pool, vm, queue, True, now)
             case act.Welcome(vm, queue):
                 await self.queues.miss(pool, vm, queue, False, now)
+                if any(each.troubled for each in state.vms if each.name == vm):
+                    await self.queues.recover(pool, vm, now)
+            case act.Recover(vm):
+                await self.queues.recover(pool, vm, now)
             case act.Mend(vm, queue):
                 await self.queues.mend(pool, vm, queue, now)
             case act.Settle(vm, queue, others):
@@ -154,10 +177,15 @@ class PoolRound:
         """Begin what takes its time."""
         vm = next(vm for vm in state.vms if vm.name == action.vm)
         match action:
-            case act.Probe(_, last):
-                self.tasks.start(vm.name, self.work.probe(vm, state.inventory[vm.name], last))
-            case act.Check():
-                self.tasks.start(vm.name, self.work.check(vm, state.inventory[vm.name]))
+            case act.Probe(_, last, since):
+                work = self.work.probe(vm, state.inventory[vm.name], last, since, state.power_fails)
+                self.tasks.start(vm.name, work)
+            case act.Check(_, since):
+                self.tasks.start(vm.name, self.work.check(vm, state.inventory[vm.name], since))
+            case act.PowerOn():
+                self.tasks.start(vm.name, self.work.power_on(vm))
+            case act.StaysOff(_, why):
+                self.tasks.start(vm.name, self.work.stays_off(vm, why))
             case act.Destroy():
                 self.tasks.start(vm.name, self.work.destroy(vm))
             case act.Seek():
@@ -189,14 +217,15 @@ class PoolRound:
 
 def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
     """What a look at both sides saw, as the planner wants it."""
-    clones = seen.troubles.get(keys.CLONES, Trouble())
+    growing = [seen.troubles.get(subject, Trouble()) for subject in (keys.CLONES, keys.POWER)]
     return PoolState(
         vms=seen.vms,
         inventory=inventory,
         busy=busy,
         cloning=frozenset(seen.cloning),
-        clone_failures=clones.tries,
-        clones_after=clones.until,
+        clone_failures=max(trouble.tries for trouble in growing),
+        clones_after=max(trouble.until for trouble in growing),
+        power_fails=keys.POWER in seen.troubles,
         confirmed=seen.confirmed,
         flagged=seen.flagged,
         empty=seen.empty,

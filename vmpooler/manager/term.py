@@ -1,15 +1,18 @@
 """One term of the manager that leads: the loops of all pools, and what wakes them."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER, longest_pause
+from vmpooler.domain.pace import EAGER, SECOND_LOOK, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
@@ -22,6 +25,9 @@ from vmpooler.store.commands import Commands
 from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
+
+NEIGHBOURS = 10
+"""How many pools of a provider are woken at once to see whether their guests answer, when one did not."""
 
 BY_OTHERS = frozenset({What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED})
 """The events that may come from another process and give a pool something to do."""
@@ -62,6 +68,9 @@ class Term:
         self._choice = choice
         self._bearing = bearing_of(settings)
         self._told, self._told_at = self._bearing.held, 0.0
+        grace = settings.general.discovered_grace * 60
+        self._answers = {name: Answers(grace) for name in providers}
+        self._neighbours = {name: _Ring() for name in providers}
         self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
         self._requests = Tasks(store, settings, choice, "manager")
         self._intake = Loop("intake", self._adopt, clock)
@@ -119,6 +128,7 @@ class Term:
 
     def _add(self, pool: Pool, longest: float) -> None:
         general, provider = self._settings.general, self._providers[pool.provider]
+        self._neighbours[pool.provider].pools.append(pool.name)
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._pools[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
         work = Work(
@@ -131,6 +141,8 @@ class Term:
             wake_after,
             self._assured,
             self._bearing,
+            self._answers[pool.provider],
+            lambda: self._ask_neighbours(pool.provider),
         )
         self._rounds[pool.name] = PoolRound(
             pool=pool,
@@ -162,12 +174,38 @@ class Term:
             if each.refused:
                 self.wake(name)
 
+    def trouble(self, provider: str) -> str:
+        """Why VMs of a provider are kept though their guests do not answer; empty where none are."""
+        return self._answers[provider].trouble(self._clock.seconds())
+
+    def _ask_neighbours(self, provider: str) -> None:
+        """Have other pools of a provider, some at a time, look whether their guests answer."""
+        now, ring = self._clock.seconds(), self._neighbours[provider]
+        if abs(now - ring.asked) >= SECOND_LOOK / 2:
+            ring.asked = now
+            for name in ring.turn(NEIGHBOURS):
+                self.wake(name)
+
     def _tell_limit(self) -> None:
         """Write down how many clones are borne at once, where that has changed much; not all the time."""
         now, held = self._clock.seconds(), self._bearing.held
         if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + NEWS:
             self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
             self._told, self._told_at = held, now
+
+
+@attrs.define
+class _Ring:
+    """The pools of a provider, and when some of them were last asked."""
+
+    pools: list[str] = attrs.field(factory=list)
+    asked: float = -math.inf
+
+    def turn(self, count: int) -> list[str]:
+        """The next of them."""
+        first, rest = self.pools[:count], self.pools[count:]
+        self.pools = [*rest, *first]
+        return first
 
 
 def bearing_of(settings: Settings) -> Bearing:

@@ -10,11 +10,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
 from vmpooler.domain.tasks import Kind, Task, gigabytes
+from vmpooler.domain.verdict import is_misnamed
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
@@ -30,7 +32,8 @@ class Work:
     """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
 
     ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
-    before every order to the provider. ``bearing`` is told of every clone.
+    before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose failure
+    may complete it. ``unsure`` is called when such a look failed, so that other guests are looked at too.
     """
 
     pool: Pool
@@ -42,6 +45,8 @@ class Work:
     wake_after: Callable[[float], None]
     assured: Callable[[], Awaitable[None]]
     bearing: Bearing
+    answers: Answers
+    unsure: Callable[[], None] = lambda: None
 
     async def clone(self, name: str) -> None:
         """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
@@ -69,35 +74,79 @@ class Work:
         finally:
             self.bearing.end(clone, self.clock.seconds(), done=done)
 
-    async def probe(self, vm: Vm, guest: Guest, last: bool) -> None:
-        """Make a pending VM ready if it answers."""
-        pool = self.pool
+    async def probe(self, vm: Vm, guest: Guest, last: bool, since: float | None, power_fails: bool) -> None:
+        """Make a pending VM ready if it answers; complete one whose time is up when it has not since ``since``."""
         try:
-            await self.provider.probe(pool, guest)
+            await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
             if not last:
                 self.wake_after(UNANSWERED)
                 return
-            why = f"marked as 'failed' after {pool.timeout:g} minutes: {error}"
-            await self.queues.complete(pool.name, vm.name, Queue.PENDING, why, self.wall())
+            why = f"marked as 'failed' after {self.pool.timeout:g} minutes: {error}"
+            await self._unanswered(vm, Queue.PENDING, since, why)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
             now = self.wall()
+            self.answers.answered(self.pool.name, vm.name, now)
             seconds = None if vm.ordered is None else now - vm.ordered
-            await self.queues.promote(pool.name, vm.name, guest.address, seconds, now)
+            await self.queues.promote(self.pool.name, vm.name, guest.address, seconds, now)
+            await self._worked(vm)
+            if power_fails:
+                await self.queues.recover(self.pool.name, keys.POWER, now)
 
-    async def check(self, vm: Vm, guest: Guest) -> None:
-        """Complete a ready VM that does not answer."""
+    async def check(self, vm: Vm, guest: Guest, since: float | None) -> None:
+        """Complete a ready VM that does not answer, or not under its name, and has not since ``since``."""
+        self.answers.ask(vm.name)
         try:
+            if is_misnamed(guest, vm.name):
+                await self._unanswered(vm, Queue.READY, since, f"has mismatched hostname '{guest.hostname}'")
+                return
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
-            why = f"is unreachable: {error}"
-            await self.queues.complete(self.pool.name, vm.name, Queue.READY, why, self.wall())
+            await self._unanswered(vm, Queue.READY, since, f"is unreachable: {error}")
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
+            self.answers.answered(self.pool.name, vm.name, self.wall())
             await self.queues.check(vm.name, self.wall())
+            await self._worked(vm)
+        finally:
+            self.answers.drop(vm.name)
+
+    async def _unanswered(self, vm: Vm, queue: Queue, since: float | None, why: str) -> None:
+        """Complete a VM of which a look failed not for the first time, if that is believed; else look again later. See
+        Note [When a look that failed is believed]."""
+        pool, now = self.pool.name, self.wall()
+        self.answers.failed(pool, vm.name, now if since is None else since)
+        if since is not None and self.answers.believes(since, now):
+            await self.queues.complete(pool, vm.name, queue, why, now)
+        else:
+            await self.queues.doubt(pool, vm.name, queue, why, now, first=since is None)
+            self.unsure()
+
+    async def power_on(self, vm: Vm) -> None:
+        """Switch a pending VM on, once; complete it when that fails. A provider that is away is asked again."""
+        await self.assured()
+        await self.queues.note_power(vm.name, self.wall())
+        try:
+            await self.provider.power_on(self.pool, vm.name)
+        except ProviderError as error:
+            if self.provider.trouble():
+                await self.queues.note_power(vm.name, None)
+                await self._provider_failed(vm, error)
+            else:
+                await self.stays_off(vm, f"was off after its clone and could not be switched on: {error}")
+        else:
+            why = "it was off after its clone, and is switched on"
+            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
+
+    async def stays_off(self, vm: Vm, why: str) -> None:
+        """Complete a pending VM that cannot be switched on. A hypervisor that has nothing left for it has nothing for
+        the next one either: the clones of the pool wait, ever longer, until a VM is ready."""
+        pool, now = self.pool.name, self.wall()
+        await self.queues.fail(pool, keys.POWER, why, now)
+        await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
     async def destroy(self, vm: Vm) -> None:
         """Destroy a completed VM and forget it."""
@@ -153,8 +202,14 @@ class Work:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
+            await self._worked(vm)
             if holder is None:
                 await self.queues.put_back(pool, vm.name, self.wall())
+
+    async def _worked(self, vm: Vm) -> None:
+        """End the trouble of a VM, where it was in any."""
+        if vm.troubled or vm.doubted is not None:
+            await self.queues.recover(self.pool.name, vm.name, self.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
         await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())

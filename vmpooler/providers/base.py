@@ -56,6 +56,10 @@ class Provider(Protocol):
     async def destroy(self, pool: Pool, name: str) -> None:
         """Unmake a VM whatever it is doing. One that is already gone counts as destroyed."""
 
+    async def power_on(self, pool: Pool, name: str) -> None:
+        """Switch a VM on; returns when it is on, which its guest may not be for long. One that is on counts as done.
+        Raises when there is no VM of ours of that name, and with the provider's reason when it stays off."""
+
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Return when the guest answers on the pool's ``probe_port``; raise NoAnswer when it does not, in 5 s."""
 

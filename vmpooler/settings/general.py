@@ -45,7 +45,11 @@ class General:
     ready_ttl: float = setting(
         "Minutes that a ready VM stays fresh before it is replaced; 0 for no limit.", 0, minimum=0
     )
-    vm_checktime: float = setting("Minutes between two checks of a ready VM.", 15, minimum=0.01)
+    vm_checktime: float = setting(
+        "Minutes between two checks of a ready VM; one that fails is followed by another, some seconds later.",
+        15,
+        minimum=0.01,
+    )
     vm_lifetime: float = setting(
         "Hours that a checked-out VM lives, unless its client says otherwise.", 24, minimum=0.01
     )

@@ -139,3 +139,5 @@ def confirmed(pool: str) -> str:
 CLONES = ":clone"
 INVENTORY = ":inventory"
 MISSING = ":missing"
+ANSWERS = ":answers"
+POWER = ":power"

@@ -19,7 +19,7 @@ ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCO
 
 Row = Sequence[str]
 
-NOTHING_MORE = ("",) * 6
+NOTHING_MORE = ("",) * 9
 """What a row lacks where nothing of it is known."""
 
 
@@ -88,7 +88,7 @@ def _vms(queues: Sequence[Sequence[Row]], troubles: Mapping[str, Trouble], defau
 def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], default: float) -> Vm:
     queue, *others = sorted((queue for queue, _ in places), key=PRECEDENCE.index)
     name, clone, ready, check, checkout, life, user, active, since, *more = places[0][1]
-    checkout_id, given, ended, unclaimed, stamping, quarantined = more or NOTHING_MORE
+    checkout_id, given, ended, unclaimed, stamping, quarantined, doubt, power_on, clone_time = more or NOTHING_MORE
     trouble = troubles.get(name)
     held = queue is Queue.RUNNING or (bool(checkout) and not ended)
     return Vm(
@@ -102,6 +102,10 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         owner=(user or NOBODY) if held else "",
         since=number(since),
         retry_at=trouble.until if trouble else 0,
+        doubted=number(doubt),
+        powered=number(power_on),
+        clone_seconds=number(clone_time) or 0.0,
+        troubled=trouble is not None,
         also=tuple(others),
         terms=(checkout, life),
         checkout_id=checkout_id,

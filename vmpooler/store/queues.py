@@ -12,7 +12,7 @@ from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.evidence import BY_RECORD, HOUR
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
+from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST, LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
 from vmpooler.store import keys
@@ -115,7 +115,7 @@ class Queues:
 
     async def miss(self, pool: str, vm: str, queue: Queue, missing: bool, now: float) -> bool:
         """Note that a VM is missing, or back."""
-        more = (keys.queue(queue, pool), keys.since(pool), keys.trouble(pool))
+        more = (keys.queue(queue, pool), keys.since(pool))
         return await self._did("miss", pool, vm, now, more, (int(missing),))
 
     async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
@@ -134,14 +134,23 @@ class Queues:
         await self._connection.call("HSET", keys.record(vm), "check", times.text(now))
 
     async def fail(self, pool: str, subject: str, why: str, now: float) -> float:
-        """Note that ``subject`` (a VM, ``keys.CLONES`` or ``keys.INVENTORY``) failed; the seconds to wait."""
-        vm = "" if subject.startswith(":") else subject
+        """Note that ``subject`` (a VM, or one of those in ``keys``) failed; the seconds to wait."""
         args = (subject, why, BACKOFF_FIRST, BACKOFF_MOST)
-        return float(await self._transitions.run("fail", pool, vm, now, (keys.trouble(pool),), args))
+        return float(await self._transitions.run("fail", pool, _vm(subject), now, (keys.trouble(pool),), args))
+
+    async def doubt(self, pool: str, vm: str, queue: Queue, why: str, now: float, first: bool) -> bool:
+        """Note that a look at a VM failed, the first of a row or a later one, and when the next is due."""
+        more = (keys.queue(queue, pool), keys.trouble(pool))
+        return await self._did("doubt", pool, vm, now, more, (why, int(first), SECOND_LOOK, LATER_LOOKS))
+
+    async def note_power(self, vm: str, now: float | None) -> None:
+        """Note that a VM is switched on; None: it was not, and may be later."""
+        field = (keys.record(vm), "power_on")
+        await self._connection.call(*(("HDEL", *field) if now is None else ("HSET", *field, f"{now:.3f}")))
 
     async def recover(self, pool: str, subject: str, now: float) -> bool:
-        """Note that what failed works again."""
-        return await self._did("recover", pool, "", now, (keys.trouble(pool),), (subject,))
+        """Note that what failed works again; a no-op where nothing had."""
+        return await self._did("recover", pool, _vm(subject), now, (keys.trouble(pool),), (subject,))
 
     async def flag(self, pool: str, why: str, now: float) -> bool:
         """Note that the mass guard holds, or with an empty ``why`` that it does not."""
@@ -188,6 +197,11 @@ async def complete(
 def _hours(since: float, until: float | None) -> str:
     """The hours from a checkout to its end; 0 for a VM without an end."""
     return "0" if until is None else repr((until - since) / HOUR)
+
+
+def _vm(subject: str) -> str:
+    """The VM that a trouble is of; empty for the others."""
+    return "" if subject.startswith(":") else subject
 
 
 def _seconds(seconds: float | None) -> str:

@@ -86,5 +86,8 @@ class VsphereCase:
     def cut_off(self) -> None:
         self.simulator.kill()
 
+    def switch_off(self, name: str) -> None:
+        self.vcenter.switch_off(f"{self.pool.folder}/{name}")
+
     def disks(self, name: str) -> list[int]:
         return self.vcenter.disks(f"{self.pool.folder}/{name}")

@@ -425,3 +425,25 @@ async def test_the_host_of_a_vm_and_when_it_was_switched_on_are_known(case: Vsph
         return guest.host == vm.runtime.host.name and guest.booted is not None and guest.booted > before - 1
 
     await case.until(is_known)
+
+
+async def test_a_vm_that_stays_off_is_an_error_with_the_reason(case: VsphereCase) -> None:
+    await case.provider.clone(case.pool, "one")
+    case.switch_off("one")
+
+    async def is_off() -> bool:
+        return not (await case.provider.inventory(case.pool))["one"].powered_on
+
+    await case.until(is_off)
+    case.simulator.control(fail="PowerOnVM_Task:1:task:InsufficientResourcesFault")
+    with pytest.raises(ProviderError, match="the power-on of one: InsufficientResourcesFault"):
+        await case.provider.power_on(case.pool, "one")
+    await case.provider.power_on(case.pool, "one")
+    assert (await case.provider.inventory(case.pool))["one"].powered_on
+
+
+async def test_a_vm_that_was_not_made_by_this_service_is_not_switched_on(case: VsphereCase) -> None:
+    case.vcenter.make(TEMPLATE, case.pool.folder, "foreign")
+    case.switch_off("foreign")
+    with pytest.raises(ProviderError, match="foreign was not made by this service"):
+        await case.provider.power_on(case.pool, "foreign")

@@ -11,6 +11,7 @@ from vmpooler.domain.events import What
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
+from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.queues import PASSED_OVER
 
@@ -181,7 +182,6 @@ class Manager(Books):
             self.since[vm] = self.moment
         else:
             del self.since[vm]
-            self.troubles.pop((pool_of(vm), vm), None)
         self.tell(What.MISSING if missing else What.FOUND, vm, pool_of(vm))
         return True
 
@@ -198,20 +198,34 @@ class Manager(Books):
         return True
 
     def fail(self, pool: str, subject: str, why: str) -> float:
+        return self._fail(pool, subject, why, 1, 300)
+
+    def doubt(self, vm: str, queue: Queue, why: str, first: bool) -> bool:
+        if vm not in self.standing(queue, pool_of(vm)):
+            return False
+        if first:
+            self.write(vm, doubt=f"{self.now:.3f}")
+        self._fail(pool_of(vm), vm, why, int(SECOND_LOOK), int(LATER_LOOKS))
+        return True
+
+    def _fail(self, pool: str, subject: str, why: str, least: int, most: int) -> float:
         trouble = self.troubles.setdefault((pool, subject), {"tries": 0, "until": 0})
         if trouble["until"] > self.now:
             return float(trouble["until"] - self.now)
         tries = trouble["tries"] + 1
-        wait: int = min(300, 2 ** (tries - 1))
+        wait: int = min(most, least * 2 ** (tries - 1))
         trouble.update(tries=tries, until=self.now + wait, why=why)
         vm = "" if subject.startswith(":") else subject
         self.tell(What.FAILED, vm, pool, why=why, subject=subject, tries=str(tries), seconds=str(wait))
         return wait
 
     def recover(self, pool: str, subject: str) -> bool:
+        vm = "" if subject.startswith(":") else subject
+        if vm in self.records:
+            self.records[vm].pop("doubt", None)
         if self.troubles.pop((pool, subject), None) is None:
             return False
-        self.tell(What.RECOVERED, "", pool, subject=subject)
+        self.tell(What.RECOVERED, vm, pool, subject=subject)
         return True
 
     def flag(self, pool: str, why: str) -> bool:

@@ -18,6 +18,8 @@ from vmpooler.domain.tasks import Task
 from vmpooler.store import guard, keys
 from vmpooler.store.look import look
 
+LOOKED_AT = (Queue.PENDING, Queue.READY)
+
 
 class Managers(Compared):
     """The rules of their transitions."""
@@ -108,6 +110,11 @@ class Managers(Compared):
         if vm in self.model.records:
             at_once(self.queues.check(vm, self.now))
             self.model.write(vm, check=self.model.text)
+
+    @rule(vm=standing(*LOOKED_AT), queue=st.sampled_from(LOOKED_AT), why=whys, first=st.booleans())
+    def look_at_a_vm_fails(self, vm: str, queue: Queue, why: str, first: bool) -> None:
+        done = self.queues.doubt(pool_of(vm), vm, queue, why, self.now, first)
+        self.same(done, lambda: self.model.doubt(vm, queue, why, first))
 
     @rule(pool=pools, subject=subjects, why=whys)
     def something_fails(self, pool: str, subject: str, why: str) -> None:

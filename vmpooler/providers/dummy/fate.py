@@ -35,7 +35,7 @@ class Fate:
         duration = self.duration(settings.createvm_max_time)
         cloned = now + (self.part(duration) if fails else duration)
         boots = not self.strikes(settings.bootvm_fail_percent)
-        booted = cloned + self.duration(settings.bootvm_max_time) if boots else None
+        booted = self.boot(cloned) if boots else None
         return Vm(
             name=name,
             pool=pool,
@@ -46,6 +46,10 @@ class Fate:
             stamp=Stamp(pool=pool, name=name, created=now),
             fails=fails,
         )
+
+    def boot(self, on: float) -> float:
+        """When the guest of a VM is up that is switched on at the moment ``on``."""
+        return on + self.duration(self._settings.bootvm_max_time)
 
     def other_hostname(self, name: str) -> str:
         """A host name that is not that VM's."""

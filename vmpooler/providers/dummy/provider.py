@@ -97,6 +97,16 @@ class DummyProvider:
             self._world.doom(vm, self._world.now + seconds)
         await self._world.until_gone(name)
 
+    async def power_on(self, pool: Pool, name: str) -> None:
+        """Switch a VM on, at once; its guest boots anew. Raises ProviderError on one without our stamp."""
+        self._check()
+        vm = self._cloned(name)
+        if vm.stamp is None:
+            raise ProviderError(f"{name} was not made by this service")
+        if not vm.powered_on:
+            booted = None if vm.booted is None else self._fate.boot(self._world.now)
+            self._world.boot(attrs.evolve(vm, powered_on=True, booted=booted))
+
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Ask the guest itself, which answers during an outage too. Raises NoAnswer unless it is up."""
         if not self._running:
@@ -162,6 +172,10 @@ class DummyProvider:
     def vanish(self, name: str) -> None:
         """Somebody else destroys a VM, at once."""
         self._world.remove(self._existing(name), f"{name} has vanished")
+
+    def come_back(self, vm: Vm) -> None:
+        """A VM that had vanished is there again, as it was: its host was away."""
+        self._meddle(vm)
 
     def switch_off(self, name: str) -> None:
         """Somebody else switches a VM off."""

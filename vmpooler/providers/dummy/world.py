@@ -113,6 +113,12 @@ class World:
             self._memory.keep(vm)
         self._remember()
 
+    def boot(self, vm: Vm) -> None:
+        """The VM, which is cloned, was switched on, and boots."""
+        self.change(vm)
+        self._arm(vm, (moment for moment in vm.moments if moment > self.now))
+        self.tell(vm.pool)
+
     def doom(self, vm: Vm, gone: float) -> None:
         """The VM is being destroyed, which ends its clone and will be done at the moment ``gone``."""
         doomed = attrs.evolve(vm, gone=gone, fails=False)

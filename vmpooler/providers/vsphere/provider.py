@@ -132,6 +132,11 @@ class VsphereProvider:
         then gone. It goes on when the caller gives up."""
         await self._shielded(self._destructions.destroy(self._place(pool), name, pool.name))
 
+    async def power_on(self, pool: Pool, name: str) -> None:
+        """Switch a VM of ours on. It goes on when the caller gives up."""
+        place = self._place(pool)
+        await self._shielded(self._calls.steadily(lambda: self._vms.power_on(place, name)))
+
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Try the address that the guest reported, or its name. Raises NoAnswer."""
         host = guest.hostname if self._settings.probe == "name" else guest.address

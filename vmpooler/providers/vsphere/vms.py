@@ -61,6 +61,25 @@ class Vms:
 
         await self._watch.until(is_seen, SEEN)
 
+    async def power_on(self, place: Place, name: str) -> None:
+        """Switch a VM on, and return when it is seen to be. One that is on by now counts as done."""
+        vm = await self._at_rest(place, name)
+        if not is_ours(vm.guest.stamp, name):
+            raise ProviderError(f"{name} was not made by this service")
+        if vm.guest.powered_on:
+            return
+        try:
+            await self.change(f"the power-on of {name}", lambda: vm.ref.PowerOnVM_Task())
+        except Failed as error:
+            if not _is_on(error.fault):
+                raise
+
+        def is_seen() -> bool:
+            now = self._watch.vm(name)
+            return now is None or now.guest.powered_on
+
+        await self._watch.until(is_seen, SEEN)
+
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
         """Attach a disk, unless that of this ``id`` is there; its file may be."""
         vm = await self._at_rest(place, name)
@@ -103,3 +122,8 @@ class Vms:
         """Have a VM changed, in its turn."""
         async with self._slots:
             await self._calls.task(what, lambda _: order())
+
+
+def _is_on(fault: Exception) -> bool:
+    """Whether a VM was not switched on for being on."""
+    return isinstance(fault, vim.fault.InvalidPowerState) and fault.existingState == "poweredOn"

@@ -7,9 +7,9 @@
 --   ARGV[1] pool, [2] the prefix of records, [3] the prefix of histories
 -- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since
 -- ('' where unknown), and where any of these is known: checkout_id, lifetime_default, ended ('1' or ''), unclaimed,
--- stamping, quarantined; then the troubles (name, JSON, ...), the confirmed VMs, the clones under way (VM, pool, ...),
--- whether it is flagged, marked empty, in line (1 or 0); what clients asked for (JSON, ...); the Redis that is doubted
--- ('' none), and whether the pool is verified there (1 or 0).
+-- stamping, quarantined, doubt, power_on, clone_time (of pending ones); then the troubles (name, JSON, ...), the confirmed
+-- VMs, the clones under way (VM, pool, ...), whether it is flagged, marked empty, in line (1 or 0); what clients asked for
+-- (JSON, ...); the Redis that is doubted ('' none), and whether the pool is verified there (1 or 0).
 
 -- The last checkout that a history has, if nothing has ended it: when, its id, by whom. For a VM whose record is gone.
 local function open_checkout(name)
@@ -29,7 +29,8 @@ for queue = 1, 5 do
   local vms = {}
   for i, name in ipairs(redis.call('SMEMBERS', KEYS[queue])) do
     local known = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user',
-      'checkout_id', 'lifetime_default', 'completed', 'destroy', 'unclaimed', 'stamping', 'quarantined')
+      'checkout_id', 'lifetime_default', 'completed', 'destroy', 'unclaimed', 'stamping', 'quarantined', 'doubt', 'power_on',
+      'clone_time')
     local vm = {name, unpack(known, 1, 6)}
     for field = 2, 7 do vm[field] = vm[field] or '' end
     vm[8] = redis.call('HGET', KEYS[6], name) or ''
@@ -38,10 +39,10 @@ for queue = 1, 5 do
     if event then
       vm[5], vm[7], known[7] = '@' .. (event.when or 0), event.by == 'api' and '' or event.by or '', event.checkout_id
     end
-    if known[7] or known[8] or known[9] or known[10] or known[11] or known[12] or known[13] then
-      local more = {known[7], known[8], (known[9] or known[10]) and '1', known[11], known[12], known[13]}
-      for field = 1, 6 do vm[9 + field] = more[field] or '' end
-    end
+    local more, any = {known[7], known[8], (known[9] or known[10]) and '1', unpack(known, 11, 15)}, false
+    more[9] = queue == 1 and known[16]
+    for field = 1, 9 do any = any or more[field] end
+    if any then for field = 1, 9 do vm[9 + field] = more[field] or '' end end
     vms[i] = vm
   end
   reply[queue] = vms

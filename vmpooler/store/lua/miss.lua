@@ -1,6 +1,6 @@
 -- uses: prelude
--- Note that a VM is missing from the inventory, or that it is back. What failed for it while it was missing is over then.
---   KEYS[4] its queue, [5] since when unexplained, [6] the pool's troubles
+-- Note that a VM is missing from the inventory, or that it is back.
+--   KEYS[4] its queue, [5] since when unexplained
 --   ARGV[6] 1 when it is missing, 0 when it is back
 -- Returns 1, or 0 when nothing changed.
 if redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
@@ -9,7 +9,6 @@ if ARGV[6] == '1' then
   emit('missing')
 else
   if redis.call('HDEL', KEYS[5], vm) == 0 then return 0 end
-  redis.call('HDEL', KEYS[6], vm)
   emit('found')
 end
 return 1

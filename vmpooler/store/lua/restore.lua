@@ -34,5 +34,5 @@ if ARGV[8] ~= '' then
   if user ~= '' then by = user end
 end
 book(pool, vm, ARGV[8] ~= '' and ARGV[8])
-emit('restored', '', {'checkout_id', ARGV[7]})
+emit('restored', 'a fail-over had lost its checkout', {'checkout_id', ARGV[7]})
 return 1
