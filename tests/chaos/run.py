@@ -18,6 +18,7 @@ from tests.chaos.torments import Tormentor
 from tests.chaos.watcher import Sample, Watcher, sample
 from tests.chaos.worlds import World
 from vmpooler.domain.model import Queue
+from vmpooler.store import keys
 
 SETTLES = 75.0
 """Seconds that filling up again may take: a clone whose outcome nobody knows is waited for for 30 s alone."""
@@ -66,7 +67,7 @@ def run(stage: Stage, world: World, seconds: float, seed: int, told: Callable[[s
         client.join()
     if stage.variant != (first := next(iter(VARIANTS))):
         stage.reconfigure(first)
-    settled = _wait(lambda: _full(sample(books, pools), stage), SETTLES)
+    settled = _wait(lambda: _full(_confirmed(books, stage), stage), SETTLES)
     took = time.monotonic() - quiet if settled else None
     for watch in (watcher, reign):
         watch.done = True
@@ -101,6 +102,17 @@ class Progress:
             operations = sum(len(client.history) for client in self._clients)
             torments = self._tormentor.counts.total()
             self._told(f"{now - self._began:6.1f} s: {operations} operations, {torments} torments {more}".rstrip())
+
+
+def _confirmed(books: Books, stage: Stage) -> Sample:
+    """A sample. Where Redis forgets, an operator gives up what the mass guard protects, as its message asks for: what
+    somebody has is not among it."""
+    now = sample(books, stage.pools)
+    unknown = {pool: now.queues[pool, Queue.DISCOVERED] - {FOREIGN} for pool in stage.pools} if stage.forgets else {}
+    given_up = [("SADD", keys.confirmed(pool), *vms) for pool, vms in unknown.items() if vms]
+    if given_up:
+        books.ask(*given_up)
+    return now
 
 
 def _full(now: Sample, stage: Stage) -> bool:
