@@ -9,6 +9,9 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.domain.times import moment as of_text
 
+ENDED = (Queue.PENDING, Queue.READY, Queue.COMPLETED)
+"""Where no VM of a pool is that is not configured any more."""
+
 
 def clones(case: Case, verdict: Verdict) -> None:
     """No clone beyond a pool's size; never more under way than the limit, by our books and by the vCenter's."""
@@ -81,3 +84,6 @@ def full_again(case: Case, verdict: Verdict) -> None:
         queues = {queue: len(case.evidence.end.queues[pool, queue]) for queue in (Queue.READY, Queue.PENDING)}
         good = queues[Queue.READY] == size and not queues[Queue.PENDING]
         verdict.hold(good, f"{pool} has {queues[Queue.READY]} of {size} ready, {queues[Queue.PENDING]} pending")
+    for pool in case.rules.sizes.keys() - case.rules.last.keys():
+        left = {vm for queue in ENDED for vm in case.evidence.end.queues[pool, queue]}
+        verdict.hold(not left, f"{pool} is not configured and has {', '.join(sorted(left))}")

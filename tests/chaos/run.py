@@ -120,6 +120,8 @@ def _full(now: Sample, stage: Stage) -> bool:
     ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in stage.sizes.items())
     passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
     left = set[str]().union(*(now.queues[pool, queue] for pool in stage.pools for queue in passing))
+    absent = set(stage.pools) - stage.sizes.keys()
+    ready = ready and not any(now.queues[pool, Queue.READY] for pool in absent)
     return ready and not now.cloning and left <= {FOREIGN}
 
 

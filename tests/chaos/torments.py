@@ -29,6 +29,9 @@ BACKUPS, OLDEST = 4.0, 25.0
 """Seconds between two backups, and how old one is at the most that is put back. Processes remember for a minute what
 they were answered; what is older than that, the stamps say."""
 
+OFTEN = 3
+"""How often what a world is about comes where other torments come once."""
+
 STEPS = (-3600, -600, -60, -5, 0, 5, 60, 600, 3600)
 """Seconds by which clocks are wrong."""
 
@@ -55,7 +58,8 @@ class Tormentor:
     def run(self, until: float, told: Callable[[], None]) -> None:
         """Torment until then (monotonic seconds), and until each was made. ``told`` is called after each."""
         deck: list[Torment] = []
-        while time.monotonic() < until or len(self.counts) < len(self._torments):
+        names = {str(torment) for torment in self._torments}
+        while time.monotonic() < until or self.counts.keys() != names:
             deck = deck or self._chance.sample(self._torments, len(self._torments))
             both = [deck.pop()]
             if deck and deck[-1].of != both[0].of and self._chance.random() < 0.6:
@@ -263,7 +267,7 @@ LAPSES = [
         for name in ("api: stopped", "manager: killed", "manager: stopped", "redis: stopped", "redis: cut")
     ),
     *(BY_NAME[name] for name in ("vcenter: cut", "vcenter: stalled")),
-    Torment("redis", "put back", (0, 0.5), Tormentor.put_back),
+    *[Torment("redis", "put back", (0, 0.5), Tormentor.put_back)] * OFTEN,
     Torment("redis", "killed without its last second", (0.5, 1.2), Tormentor.lose_last_second),
     Torment("redis", "disk full", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=False)),
     Torment("redis", "disk full and killed", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=True)),
@@ -272,12 +276,12 @@ LAPSES = [
 
 CLOCKS = [
     *TORMENTS,
-    Torment("clock of api", "set", (0, 1), lambda tormentor: tormentor.step_clock("api")),
-    Torment("clock of manager", "set", (0, 1), lambda tormentor: tormentor.step_clock("manager")),
+    *[Torment("clock of api", "set", (0, 1), lambda tormentor: tormentor.step_clock("api"))] * OFTEN,
+    *[Torment("clock of manager", "set", (0, 1), lambda tormentor: tormentor.step_clock("manager"))] * OFTEN,
 ]
 
 CONFIGURATIONS = [
     *(each for each in TORMENTS if each.of not in ("api", "manager")),
-    Torment("processes", "other pools", (0, 2), Tormentor.reconfigure),
+    *[Torment("processes", "other pools", (0, 2), Tormentor.reconfigure)] * OFTEN,
 ]
 """For pools that come and go: the processes are started anew by that alone."""
