@@ -25,10 +25,6 @@ GOVMOMI = Path("/usr/share/gocode/src/github.com/vmware/govmomi")
 """The library that the simulated vCenter of tests/vcsim is made of."""
 
 
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/usr/lib/faketime/libfaketimeMT.so.1"))
-"""The library that gives a single process a clock of its own."""
-
-
 @attrs.frozen
 class Part:
     """Something on a machine, and the Debian packages that bring it."""
@@ -47,12 +43,15 @@ def has_redis_7() -> bool:
     return REDIS_7.exists() and found is not None and int(found[1]) >= 7
 
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+"""The library that gives a process another clock than its host's."""
+
 CHROMIUM = (Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver"))
 
 PARTS = {
     "chromium": Part(lambda: all(path.exists() for path in CHROMIUM), "chromium chromium-driver"),
     "curl": Part(lambda: shutil.which("curl") is not None, "curl"),
-    "faketime": Part(FAKETIME.exists, "faketime"),
+    "faketime": Part(lambda: FAKETIME is not None, "libfaketime"),
     "redis-7": Part(has_redis_7, "redis-tools"),
     "slapd": Part(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),
     "vcsim": Part(

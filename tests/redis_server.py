@@ -4,6 +4,7 @@ the tests."""
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -19,14 +20,12 @@ from vmpooler.settings import Redis
 
 class RedisServer:
     """A redis-server to be started, killed, frozen and started again, in a folder of its own or in ``home``.
-
-    ``environ`` is what its environment has besides.
-    """
+    ``environ`` is set in its environment."""
 
     def __init__(self, *options: str, home: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._home = home or Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self._options = options
-        self._environ = dict(environ or {})
+        self._environ = environ or {}
         self.socket = str(self._home / "redis.sock")
         self.settings = Redis(socket=self.socket)
         self._program = next(iter(installed())).path
@@ -37,8 +36,9 @@ class RedisServer:
         options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
         options += self._options
         with (self._home / "log").open("ab") as log:
-            command, environ = guarded([self._program, *options, *more]), {**os.environ, **self._environ}
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
+            self._process = subprocess.Popen(
+                guarded([self._program, *options, *more]), stdout=log, stderr=log, env=os.environ | self._environ
+            )
         until = time.monotonic() + 10
         while not self._answers():
             assert time.monotonic() < until, (self._home / "log").read_text()
@@ -51,12 +51,6 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    @property
-    def pid(self) -> int:
-        """The process, which runs."""
-        assert self._process is not None
-        return self._process.pid
-
     def freeze(self) -> None:
         """Let it hang."""
         self._signal(signal.SIGSTOP)
@@ -64,6 +58,15 @@ class RedisServer:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def limit(self, more: int | None = 0) -> None:
+        """Let its files become no larger than the append-only file is and ``more`` bytes, as a quota does; None ends
+        that."""
+        assert self._process is not None
+        size = resource.RLIM_INFINITY
+        if more is not None:
+            size = max(file.stat().st_size for file in self._home.rglob("*.aof")) + more
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def remove(self) -> None:
         """Leave nothing behind."""

@@ -53,6 +53,10 @@ class Managing:
         """How it stands, for what watches over processes."""
         return self._manager.state()
 
+    def look_again(self) -> None:
+        """Redis may have lost something: look at all pools now, where this process leads."""
+        self._manager.look_again()
+
     async def start(self) -> None:
         """Begin to lead, or to stand by. Raises ProviderError for a provider whose settings cannot work."""
         if self._graphite is not None:

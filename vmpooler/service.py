@@ -101,10 +101,12 @@ class Vmpooler(Service):
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
         self._wall = wall = RedisTime(reactor)
-        failover = Failover(settings, _process(self._role), reactor, wall) if settings.redis.sentinels else None
-        self._connection = Connection(settings.redis, reactor, failover=failover, time=wall)
+        failover = Failover(settings, _process(self._role), reactor, alone=self._embedded is not None)
+        disk = f"the disk of {settings.general.state_directory}" if self._embedded is not None else "its disk"
+        self._connection = Connection(settings.redis, reactor, failover=failover, time=wall, disk=disk)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
+        self._events.listen(failover.heard)
         self._workers: Workers | None = None
         if options.workers:
             self._workers = Workers(options, settings.general.listen, log_file, reactor, self._open)
@@ -114,6 +116,7 @@ class Vmpooler(Service):
         if self._role != "api":
             alone = self._embedded is not None
             self._managing = Managing(settings, self._connection, self._events, alone, reactor, wall)
+            failover.when_lost(self._managing.look_again)
         state = self._managing.state if self._managing is not None else dict
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:

@@ -22,10 +22,10 @@ from tests.cases.world import (
 )
 from tests.chaos.books import Books
 from tests.chaos.proxy import HOST, Proxy
+from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
-from tests.set_clock import SetClock
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -71,7 +71,7 @@ def a_fast_host(world: World) -> str:
     return _fast(world, world.redis(clock=clock), clock)
 
 
-def _fast(world: World, redis: RedisServer, clock: SetClock) -> str:
+def _fast(world: World, redis: RedisServer, clock: HostClock) -> str:
     failing = config(on(redis), ONE, hypervisor={"createvm_fail_percent": 100})
     service = world.service("all", failing, clock=clock)
     clock.set(HOUR)
@@ -166,7 +166,7 @@ def a_fast_api(world: World) -> str:
     return f"given back after {took:.0f} s"
 
 
-def _two_managers(world: World, document: str, of: Books, clocks: list[SetClock] | None = None) -> tuple[Service, int]:
+def _two_managers(world: World, document: str, of: Books, clocks: list[HostClock] | None = None) -> tuple[Service, int]:
     """Two that are up; the one that leads, and its number."""
     managers = []
     for number, name in enumerate(("one", "two")):

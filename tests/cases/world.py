@@ -13,10 +13,10 @@ from typing import Any, Self
 
 from tests.chaos.books import Books
 from tests.chaos.undertaker import Undertaker
+from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import TWISTD, Answer, Service, until
-from tests.set_clock import SetClock
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
@@ -56,11 +56,16 @@ class World:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._ends.close()
 
-    def clock(self, name: str, ahead: int = 0) -> SetClock:
-        """A clock for some of the processes."""
-        return SetClock(self.home / f"{name}.clock", ahead)
+    def clock(self, name: str, ahead: int = 0) -> HostClock:
+        """A clock for some of the processes, so many seconds ahead of the machine's. They may have no embedded Redis,
+        which waits with ``time.sleep``: libfaketime 0.9.10 shifts the end of such a wait, and it fails."""
+        home = self.home / f"clock-of-{name}"
+        home.mkdir()
+        clock = HostClock(home)
+        clock.set(ahead)
+        return clock
 
-    def redis(self, *options: str, clock: SetClock | None = None, started: bool = True) -> RedisServer:
+    def redis(self, *options: str, clock: HostClock | None = None, started: bool = True) -> RedisServer:
         """A Redis of its own."""
         home = self.home / "redis"
         home.mkdir()
@@ -69,7 +74,7 @@ class World:
             server.start()
         return server
 
-    def service(self, name: str, config: str, *options: str, clock: SetClock | None = None) -> Service:
+    def service(self, name: str, config: str, *options: str, clock: HostClock | None = None) -> Service:
         """A service in the folder of that name, not yet started."""
         environ = clock.environ if clock else None
         return Service(config, *options, directory=self.home / name, twistd=self.twistd, environ=environ)

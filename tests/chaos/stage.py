@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from tests.chaos.proxy import HOST, Proxy
 from tests.chaos.undertaker import Undertaker
+from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
-from tests.set_clock import SetClock
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
@@ -70,7 +70,7 @@ class Stage:
         clocks_differ: bool = False,
     ) -> None:
         self.forgets, self._changes, self._clocks_differ = forgets, changes, clocks_differ
-        self.clocks: dict[str, SetClock] = {}
+        self.clocks: dict[str, HostClock] = {}
         self.variant = next(iter(VARIANTS))
         self._copies = count()
         self.home = Path(tempfile.mkdtemp(prefix="vmpooler-chaos-")).resolve()
@@ -124,7 +124,7 @@ class Stage:
         for name in everybody:
             role = name.partition("-")[0]
             if self._clocks_differ:
-                self.clocks[name] = SetClock(self.home / f"{name}.clock")
+                self.clocks[name] = HostClock(self._folder(f"clock-of-{name}"))
             environ = self.clocks[name].environ if self._clocks_differ else None
             service = Service(self._config(name), f"--role={role}", directory=self.home / name, environ=environ)
             self.services[name] = service
@@ -161,10 +161,6 @@ class Stage:
         for path in self._redis_files():
             path.unlink()
         shutil.copytree(copy, self.home / "redis", dirs_exist_ok=True)
-
-    def size_of_redis(self) -> int:
-        """The size of its largest file, in bytes."""
-        return max((path.stat().st_size for path in self._redis_files()), default=0)
 
     def _redis_files(self) -> list[Path]:
         return [path for path in (self.home / "redis").rglob("*") if path.is_file() and "appendonly" in path.name]

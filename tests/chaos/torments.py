@@ -1,7 +1,6 @@
 """What is done to the processes: each torment begins, holds for a while, and is over."""
 
 import random
-import resource
 import signal
 import time
 from collections import Counter
@@ -188,15 +187,14 @@ class Tormentor:
     def fill_disk(self, kill: bool) -> Iterator[None]:
         """The files of Redis cannot grow: what it answers then is not on its disk. With ``kill`` it ends so."""
         redis, since = self._stage.redis, time.time()
-        _, most = resource.prlimit(redis.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(redis.pid, resource.RLIMIT_FSIZE, (self._stage.size_of_redis(), most))
+        redis.limit()
         yield
         if kill:
             redis.kill()
             self.lapses.append((since, time.time()))
             redis.start()
         else:
-            resource.prlimit(redis.pid, resource.RLIMIT_FSIZE, (most, most))
+            redis.limit(None)
 
     @contextmanager
     def step_clock(self, of: str) -> Iterator[None]:

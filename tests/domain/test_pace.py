@@ -3,9 +3,11 @@
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import EAGER, ROUND, SOONEST, longest_pause, pause
+from vmpooler.domain.pace import AGREE, BACKOFF_MOST, EAGER, ROUND, SOONEST, longest_pause, pause, waits
 
 NOW = 1_700_000_000.0
 
@@ -49,3 +51,13 @@ def test_pools_that_begin_together_do_not_keep_step() -> None:
     minute = range(600, 660)
     rounds = Counter(int(pause * at) for pause in pauses for at in range(700 // 20) if int(pause * at) in minute)
     assert max(rounds[second] for second in minute) < 3 * rounds.total() / len(minute)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1, 1e6))
+def test_nothing_waits_longer_than_its_longest_wait(ahead: float, longest: float) -> None:
+    assert waits(NOW + ahead, NOW, longest) == (NOW + ahead - NOW > 0 and NOW + ahead <= NOW + longest + AGREE)
+
+
+def test_a_retry_further_off_than_any_wait_is_none() -> None:
+    assert pause(PoolState(clones_after=NOW + 3600), NOW, longest=10_000) == 10_000
+    assert pause(PoolState(clones_after=NOW + BACKOFF_MOST), NOW, longest=10_000) == BACKOFF_MOST

@@ -20,6 +20,7 @@ from vmpooler.domain.actions import (
     NoteMissing,
     Reclaim,
     Release,
+    RunTask,
     Settle,
     StaysOff,
     Unflag,
@@ -31,6 +32,7 @@ from vmpooler.domain.evidence import BY_STAMP, recorded
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.plan import Rules, plan_pool
+from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
 
 NOW = 1_700_000_000.0
@@ -486,3 +488,17 @@ def test_nothing_is_cloned_before_its_time_or_twice_where_clones_fail(state: Poo
         if isinstance(action, Clone):
             assert state.clones_after <= NOW
             assert action.count == 1 or not state.clone_failures
+
+
+# Waits that are longer than any: a clock was ahead for a moment.
+
+
+def test_clones_do_not_wait_for_a_moment_that_is_further_off_than_any_wait() -> None:
+    failing = PoolState(clone_failures=3, clones_after=NOW + 3600, empty=True)
+    assert planned(failing) == [Clone(1)]
+
+
+def test_tasks_do_not_wait_for_a_moment_that_is_further_off_than_any_wait() -> None:
+    for wait, due in ((1.0, False), (3600.0, True)):
+        task = Task("1", Kind.SNAPSHOT, "a", "x", retry_at=NOW + wait)
+        assert (RunTask("a", task) in planned(pool_of(running("a"), tasks=(task,)))) == due

@@ -28,7 +28,7 @@ from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
-from vmpooler.domain.pace import SECOND_LOOK
+from vmpooler.domain.pace import AGREE, BACKOFF_MOST, SECOND_LOOK
 from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
@@ -240,7 +240,7 @@ def test_the_doubt_of_a_vm_that_was_given_meanwhile_ends() -> None:
     assert judged(RUNNING, **known) == WriteStamp("vm", holder)
     assert judged(RUNNING, retry_at=NOW + 5, **known) == WriteStamp("vm", holder), "whatever it was doubted for"
     assert judged(RUNNING, stamped(holder), **known) == Recover("vm")
-    assert judged(RUNNING, stamped, **{**known, "doubted": None}) is None
+    assert judged(RUNNING, stamped(holder), **{**known, "doubted": None}) is None
 
 
 def test_a_ready_vm_that_reports_no_host_name_is_not_judged_by_it() -> None:
@@ -419,3 +419,43 @@ def test_an_unknown_vm_that_is_gone_is_noted_no_more() -> None:
 
 def test_an_unknown_vm_that_the_original_noted_gets_its_whole_grace() -> None:
     assert judged(DISCOVERED, case={"may_complete_unknown": True}) == Mend("vm", DISCOVERED)
+
+
+# Moments that lie ahead: a clock was set back.
+
+
+@pytest.mark.parametrize(
+    ("queue", "known"),
+    [
+        (PENDING, {"ordered": NOW + HOUR}),
+        (READY, {"ready": NOW + HOUR}),
+        (READY, {"ready": NOW + HOUR, "ordered": NOW + HOUR}),
+        (RUNNING, {"checkout": NOW + HOUR, "lifetime": 1}),
+        (DISCOVERED, {"since": NOW + HOUR}),
+    ],
+)
+def test_what_would_count_from_a_moment_that_lies_ahead_counts_from_now(queue: Queue, known: Any) -> None:
+    assert judged(queue, **known) == Mend("vm", queue)
+
+
+def test_a_ready_vm_that_was_checked_at_a_moment_that_lies_ahead_is_checked() -> None:
+    assert judged(READY, ready=NOW - HOUR / 2, checked=NOW + HOUR) == Check("vm")
+
+
+def test_a_running_vm_that_is_missing_from_a_moment_that_lies_ahead_on_is_missing_from_now_on() -> None:
+    assert judged(RUNNING, None, checkout=NOW - 60, lifetime=1, since=NOW + HOUR) == Miss("vm", RUNNING)
+
+
+def test_a_moment_by_a_clock_that_is_a_little_ahead_is_believed() -> None:
+    assert not isinstance(judged(RUNNING, checkout=NOW + AGREE, lifetime=1), Mend)
+
+
+def test_a_wait_that_is_longer_than_any_is_none() -> None:
+    assert judged(COMPLETED, retry_at=NOW + BACKOFF_MOST) is None
+    assert judged(COMPLETED, retry_at=NOW + HOUR) == Destroy("vm")
+
+
+def test_a_checkout_that_lies_ahead_is_evidence_like_any() -> None:
+    action = judged(READY, ready=NOW - 60, checkout=NOW + HOUR, lifetime=1)
+    assert isinstance(action, Reclaim)
+    assert action.why == BY_RECORD

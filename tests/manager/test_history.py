@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tests.manager.world import MORNING, World
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS, Grain, series
+from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.samples import Samples
 
@@ -57,3 +58,10 @@ async def test_every_quarter_of_an_hour_is_summed_up(store: Connection) -> None:
         quarter = FIRST // GROUP
         assert await kept(world, QUARTERS, quarter, 2, "running") == [2, None]
         assert await kept(world, QUARTERS, quarter, 2, "checkouts") == [2, None]
+
+
+async def test_a_sample_of_a_moment_that_lies_ahead_stops_none(store: Connection) -> None:
+    async with World(store, YAML) as world:
+        await world.real.call("SET", keys.SAMPLED, f"{MORNING + 3600:.3f} 0-0")
+        await world.advance(90)
+        assert await kept(world, MINUTES, FIRST, 2) == [3, None]

@@ -45,3 +45,20 @@ async def test_work_that_never_ends_is_given_up(logged: list[LogEvent]) -> None:
 
 async def _for_ever() -> None:
     await Deferred()
+
+
+async def test_work_that_redis_refused_is_not_tried_again_at_once() -> None:
+    clock, ended = Clock(), []
+    tasks = WorkInFlight("debian", clock, lambda: ended.append(clock.seconds()))
+    tasks.start("vm", _refused())
+    assert tasks.busy() == {"vm"}
+    clock.advance(STORE_AWAY)
+    assert ended == [STORE_AWAY]
+    tasks.start("vm", _refused())
+    tasks.give_up()
+    assert ended == [STORE_AWAY, STORE_AWAY], "nothing waits when the term is over"
+    assert clock.getDelayedCalls() == []
+
+
+async def _refused() -> None:
+    raise StoreAway("Redis is away: MISCONF")

@@ -90,8 +90,8 @@ class Service(Books):
     """A service with this configuration in a folder, ``directory`` or one that ends with it.
 
     Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
-    command line; unless they say where to listen, the API is on ``port``. ``twistd`` is the program, of this virtual
-    environment or of another; ``environ`` is what its environment has besides.
+    command line; unless they say where to listen, the API is on ``port``. ``environ`` is set in its
+    environment; ``twistd`` is the program, of this virtual environment or of another.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Service(Books):
         config: str | None,
         *options: str,
         directory: Path | None = None,
-        twistd: Path = TWISTD,
         environ: Mapping[str, str] | None = None,
+        twistd: Path = TWISTD,
     ) -> None:
         self._own = None if directory else Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self.directory = (directory or self._own or Path()).resolve()
@@ -110,7 +110,8 @@ class Service(Books):
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self._options = options
-        self._twistd, self._environ = twistd, dict(environ or {})
+        self._environ = environ or {}
+        self._twistd = twistd
         self._api = "--role=manager" not in options
         if config is not None:
             (self.directory / "vmpooler.yaml").write_text(config)

@@ -124,7 +124,7 @@ async def test_a_checkout_that_no_replica_had_is_its_clients_after_the_fail_over
         assert given | again <= await service.queue(Queue.RUNNING, "debian-12")
         restored = {event.vm for event in await service.events() if event.what == "restored"}
         assert restored == given
-        assert "another than before" in service.said
+        assert "lacks what was written last" in service.said
 
 
 @pytest.mark.limit(60)

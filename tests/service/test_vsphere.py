@@ -11,8 +11,10 @@ from tests.auth.certificates import Authority
 from tests.ports import free_port
 from tests.service.process import VMPOOLER, Service, until
 from tests.vcsim.listener import Listener
+from tests.vcsim.proxy import Page, Proxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
+from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(150)]
@@ -57,8 +59,8 @@ def vcenters() -> Iterator[dict[str, Vcenter]]:
         simulator.remove()
 
 
-def config(vcenters: dict[str, Vcenter], port: int) -> str:
-    servers = {name: vcenter.simulator.url for name, vcenter in vcenters.items()}
+def config(vcenters: dict[str, Vcenter], port: int, **instead: str) -> str:
+    servers = {name: vcenter.simulator.url for name, vcenter in vcenters.items()} | instead
     pools = [
         POOL.format(name=name, provider=provider, port=port, linked=str(name != "beta").lower())
         for name, provider in POOLS.items()
@@ -113,6 +115,48 @@ async def test_pools_of_two_vcenters_are_filled_used_and_refilled(vcenters: dict
         assert service.said.endswith("[*] stopped\n")
         assert "Traceback" not in service.said
     assert "foreign" in there("beta")
+
+
+@pytest.mark.parametrize("page", [Page(), Page(response("WaitForUpdatesEx"))])
+async def test_a_page_at_a_login_costs_no_pool_a_vm(vcenters: dict[str, Vcenter], page: Page) -> None:
+    port, east = free_port(), vcenters["east"]
+
+    def there() -> list[str]:
+        return east.names("pools/alpha")
+
+    def provider_state() -> str:
+        return str(service.request("GET", "/readyz").body["providers"]["east"])
+
+    async def queues() -> list[list[str]]:
+        places = [keys.queue(each, "alpha") for each in (Queue.READY, Queue.RUNNING, Queue.COMPLETED)]
+        return [sorted(await service.redis("SMEMBERS", place)) for place in places]
+
+    with (
+        Proxy(east.simulator) as proxy,
+        Listener(port),
+        Service(config(vcenters, port, east=proxy.url)) as service,
+    ):
+        await service.full()
+        given = service.request("POST", "/vm/alpha").body["alpha"]["hostname"]
+        await service.full()
+        before, vms = await queues(), there()
+        proxy.show(RetrieveServiceContent=Page())
+        east.end_sessions()
+        until(lambda: provider_state() not in ("ok", "the session has ended"), "/readyz reports it", 40)
+        said = provider_state()
+        proxy.show(WaitForUpdatesEx=page)
+        since = proxy.count("WaitForUpdatesEx")
+        until(lambda: proxy.count("WaitForUpdatesEx") >= since + 3, "logins that get nothing", 40)
+        assert await queues() == before
+        assert there() == vms
+        assert "the answer is no vSphere response (its root is html)" in said
+        assert "the answer is no vSphere response" in provider_state()
+        assert proxy.count("Destroy_Task") == proxy.count("PowerOffVM_Task") == 0
+        assert "secret-page" not in service.said
+        proxy.show()
+        until(lambda: provider_state() == "ok", "it is over", 40)
+        assert await queues() == before
+        assert service.request("GET", f"/vm/{given}").body[given]["state"] == "running"
 
 
 def _done(service: Service, method: str, path: str) -> dict[str, dict[str, str]]:

@@ -1,6 +1,7 @@
 """A Redis that forgot what was written last: what clients were told of is not given twice, and not lost."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -10,12 +11,14 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent
 
+from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.store.contents import NOW, checkouts_of, events, hash_of, make_ready, members, queues_of, settings, standing
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Pool, Redis
@@ -23,6 +26,7 @@ from vmpooler.store import failover, keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 
@@ -43,21 +47,46 @@ SOON = failover.LONGEST + 10
 async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
     """A process comes to the Redis: the connection that it has."""
     made: list[Connection] = []
+    streams: list[EventStream] = []
 
     async def come(process: Failover) -> Connection:
         connection = Connection(spare_redis.settings, reactor, size=2, quiet=True, failover=process)
-        made.append(connection)
+        reader = connection.reader(BLOCK + 5)
+        made.extend((connection, reader))
         connection.start()
+        reader.start()
         await connection.wait_ready(SOON)
+        await reader.wait_ready(SOON)
+        streams.append(EventStream(reader, reactor))
+        streams[-1].listen(process.heard)
+        streams[-1].start()
         return connection
 
     yield come
+    for stream in streams:
+        stream.stop()
     for connection in made:
         await connection.close()
 
 
-def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Failover:
-    return Failover(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, clock.seconds, longest)
+class Process(Failover):
+    """One that can be waited for until it has heard of something."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.seen: list[str] = []
+
+    def heard(self, event: Event) -> None:
+        super().heard(event)
+        self.seen.append(event.what)
+
+    async def until_heard(self, what: What) -> None:
+        while what not in self.seen:
+            await deferLater(clock, 0.01)
+
+
+def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Process:
+    return Process(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:
@@ -166,13 +195,14 @@ async def test_a_vm_is_restored_though_redis_forgot_that_it_was_ready(
 async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any) -> tuple[Connection, Failover, str]:
     """A process, one that dies after it gave a VM away, and that VM. Redis has forgotten that, and another VM is ready
     and a third being cloned."""
-    doomed = process("doomed", **settings)
-    one, other = await join(process("one", SHORT, **settings)), await join(doomed)
+    witness, doomed = process("one", SHORT, **settings), process("doomed", **settings)
+    one, other = await join(witness), await join(doomed)
     for vm in ("a", "b"):
         await make_ready(one, vm)
     await queues_of(one).begin_clone("debian", "cloning", 5, NOW)
     await forget_what_follows(one)
     (given,) = await check_out(other)
+    await witness.until_heard(What.CHECKOUT)
     redis.kill()
     await other.close()
     redis.start()
@@ -238,11 +268,12 @@ async def test_a_process_lives_on_in_redis_for_as_long_as_it_lives(join: Join, s
 async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     join: Join, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
-    late = process("late")
-    one, other = await join(process("one", SHORT)), await join(late)
+    witness, late = process("one", SHORT), process("late")
+    one, other = await join(witness), await join(late)
     await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(other)
+    await witness.until_heard(What.CHECKOUT)
     spare_redis.kill()
     await other.close()
     spare_redis.start()
@@ -251,3 +282,248 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     await join(late)
     assert "checkout_id" not in await hash_of(one, keys.record("vm"))
     assert any("to another since" in str(event.get("why")) for event in logged)
+
+
+async def test_a_redis_that_lost_everything_has_what_living_processes_promised(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    one, other = await join(process("one")), await join(process("other"))
+    await make_ready(one, "vm")
+    await check_out(one)
+    restart(spare_redis)
+    await other.wait_ready(SOON)
+    assert await standing(other) == [Queue.RUNNING]
+    assert (await hash_of(other, keys.record("vm")))["checkout_id"] == "first"
+
+
+async def test_a_flush_is_noticed_though_no_connection_was_lost(join: Join, spare_redis: RedisServer) -> None:
+    one, other = await join(process("one")), await join(process("other"))
+    await make_ready(one, "vm")
+    await check_out(one)
+    await one.call("FLUSHALL")
+    await until_standing(other, Queue.RUNNING)
+    assert await other.call("EXISTS", keys.BARRIER) == 0
+
+
+async def until_standing(connection: Connection, queue: Queue, vm: str = "vm") -> None:
+    """Return when a VM stands there; while Redis is away it stands nowhere."""
+    end = clock.seconds() + SOON
+    while True:
+        with suppress(StoreAway):
+            if await standing(connection, vm) == [queue]:
+                return
+        assert clock.seconds() < end, f"{vm} does not come to {queue}"
+        await deferLater(clock, 0.05)
+
+
+async def test_a_redis_that_was_the_replica_of_another_for_a_moment_is_noticed(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    one = await join(process("one"))
+    await make_ready(one, "vm")
+    await check_out(one)
+    another = RedisServer()
+    another.start("--port", str(port := free_port()))
+    try:
+        await one.call("REPLICAOF", "127.0.0.1", port)
+        while "master_link_status:up" not in await one.call("INFO", "replication"):
+            await deferLater(clock, 0.05)
+        await one.call("REPLICAOF", "NO", "ONE")
+        await until_standing(one, Queue.RUNNING)
+    finally:
+        another.remove()
+
+
+async def test_where_a_loss_is_seen_the_pools_must_be_compared_with_the_provider_anew(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    one = await join(process("one"))
+    await one.call("SADD", keys.VERIFIED, "debian")
+    await forget_what_follows(one)
+    restart(spare_redis)
+    await one.wait_ready(SOON)
+    assert await one.call("EXISTS", keys.VERIFIED) == 0
+    await one.call("SADD", keys.VERIFIED, "debian")
+    await join(process("other"))
+    assert await one.call("EXISTS", keys.VERIFIED) == 1, "nothing was lost meanwhile"
+
+
+async def test_a_process_that_died_beside_a_redis_that_lost_nothing_is_no_reason_to_put_vms_away(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    witness, doomed = process("one", SHORT), process("doomed")
+    one, other = await join(witness), await join(doomed)
+    await make_ready(one, "vm")
+    await witness.until_heard(What.READY)
+    await one.call("ZADD", keys.PROCESSES, int(clock.seconds()), "doomed")
+    await forget_what_follows(one)
+    spare_redis.kill()
+    await other.close()
+    spare_redis.start()
+    await one.wait_ready(SOON)
+    assert await standing(one) == [Queue.READY]
+
+
+async def test_where_no_process_lived_on_nothing_is_put_away(join: Join, spare_redis: RedisServer) -> None:
+    doomed = await join(process("doomed"))
+    await make_ready(doomed, "vm")
+    await doomed.call("SADD", keys.VERIFIED, "debian")
+    await forget_what_follows(doomed)
+    await check_out(doomed)
+    spare_redis.kill()
+    await doomed.close()
+    spare_redis.start()
+    one = await join(process("one", SHORT))
+    assert await standing(one) == [Queue.READY]
+    assert await one.call("EXISTS", keys.VERIFIED) == 0, "it is given without a look at its stamp"
+
+
+async def test_a_first_start_and_one_with_a_redis_of_its_own_wait_for_nobody(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    one = await join(process("one"))
+    assert await one.call("EXISTS", keys.BARRIER) == 0
+    await one.call("ZADD", keys.PROCESSES, int(clock.seconds()), "dead")
+    await forget_what_follows(one)
+    spare_redis.kill()
+    await one.close()
+    spare_redis.start()
+    began = clock.seconds()
+    worker = Failover(settings(), "worker", clock)  # may come first
+    connection = Connection(spare_redis.settings, reactor, size=1, quiet=True, failover=worker)
+    connection.start()
+    await deferLater(clock, 0.1)
+    alone = Failover(settings(), "alone", clock, alone=True)
+    await join(alone)
+    await connection.wait_ready(SOON)
+    assert clock.seconds() - began < 2
+    await connection.close()
+
+
+async def test_a_process_that_misses_only_itself_waits_for_nobody(join: Join, spare_redis: RedisServer) -> None:
+    one = await join(process("one"))
+    await make_ready(one, "vm")
+    await forget_what_follows(one)
+    await check_out(one)
+    spare_redis.kill()
+    spare_redis.start()
+    began = clock.seconds()
+    await one.wait_ready(SOON)
+    assert clock.seconds() - began < 1
+    assert await standing(one) == [Queue.RUNNING]
+
+
+async def test_what_a_process_that_is_missing_may_have_given_is_put_away_in_every_pool_that_has_vms(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    witness, doomed = process("one", SHORT), process("doomed")
+    one, other = await join(witness), await join(doomed)
+    pools = [f"pool-{number}" for number in range(3 * failover.CHUNK)]
+    for pool in pools:
+        await one.call("SADD", keys.queue(Queue.READY, pool), f"vm-of-{pool}")
+    await forget_what_follows(one)
+    await make_ready(other, "last")
+    await witness.until_heard(What.READY)
+    spare_redis.kill()
+    await other.close()
+    spare_redis.start()
+    await one.wait_ready(SOON)
+    for pool in pools:
+        assert await members(one, Queue.RUNNING, pool) == {f"vm-of-{pool}"}
+    assert await one.call("EXISTS", keys.AWAITED, keys.BARRIER, keys.VOUCHED) == 0
+
+
+async def test_what_meets_a_fault_stays_owed_and_the_rest_is_kept(
+    join: Join, spare_redis: RedisServer, logged: list[LogEvent]
+) -> None:
+    one = await join(process("one", SHORT))
+    for vm in ("a", "b"):
+        await make_ready(one, vm)
+    await forget_what_follows(one)
+    await check_out(one, 2)
+    spare_redis.kill()
+    spare_redis.start()
+    meddler = Connection(spare_redis.settings, reactor, size=1, quiet=True)
+    meddler.start()
+    await meddler.wait_ready(SOON)
+    await meddler.call("DEL", keys.history("a"))
+    await meddler.call("SET", keys.history("a"), "of another type")
+    await one.wait_ready(SOON)
+    assert await standing(one, "b") == [Queue.RUNNING]
+    assert "checkout_id" not in await hash_of(one, keys.record("a"))
+    assert await standing(one, "a") != [Queue.READY], "it may be given to another client"
+    await meddler.call("DEL", keys.history("a"))
+    end = clock.seconds() + SOON
+    while "checkout_id" not in await hash_of(one, keys.record("a")):
+        assert clock.seconds() < end, "it is not tried again"
+        await deferLater(clock, 0.1)
+    assert sum("cannot be restored yet" in str(event.get("log_format")) for event in logged) == 1
+    await meddler.close()
+
+
+@pytest.mark.parametrize("ahead", [600, 86400])
+async def test_a_wait_whose_end_is_too_far_off_lasts_no_longer_than_any(
+    join: Join, spare_redis: RedisServer, ahead: int
+) -> None:
+    one = await join(process("one", SHORT))
+    now = int((await one.call("TIME"))[0])
+    await one.call("SADD", keys.AWAITED, "dead")
+    await one.call("SET", keys.BARRIER, now + ahead)
+    await one.call("ZADD", keys.PROCESSES, now + ahead, "of a clock that was ahead")
+    began = clock.seconds()
+    await join(process("other", SHORT))
+    assert clock.seconds() - began < SHORT + 2
+    assert await one.call("ZRANGE", keys.PROCESSES, 0, -1) == ["one", "other"]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[RedisServer]:
+    """A Redis with an append-only file."""
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "everysec")
+    server.start()
+    yield server
+    server.remove()
+
+
+async def test_a_checkout_that_redis_could_not_write_down_was_promised_to_nobody(
+    small_disk: RedisServer, logged: list[LogEvent]
+) -> None:
+    one = Connection(small_disk.settings, reactor, failover=process("one"), disk="the disk of /data")
+    one.start()
+    await one.wait_ready(SOON)
+    await make_ready(one, "vm")
+    small_disk.limit()
+    with pytest.raises(StoreAway, match=r"not certain.*MISCONF") as full:
+        await check_out(one)
+    assert full.value.sent
+    with pytest.raises(StoreAway, match="MISCONF"):
+        await one.call("PING")
+    assert await standing(one) == [Queue.RUNNING]
+    restart(small_disk)
+    await one.wait_ready(SOON)
+    assert await standing(one) == [Queue.READY]
+    told = [str(event) for event in logged if "make room on" in str(event.get("log_format"))]
+    assert len(told) == 1
+    assert "the disk of /data" in told[0]
+    assert await check_out(one) == ["vm"]
+    await one.close()
+
+
+async def test_a_redis_that_has_room_again_serves_and_that_is_told(
+    small_disk: RedisServer, logged: list[LogEvent]
+) -> None:
+    one = Connection(small_disk.settings, reactor, failover=process("one"))
+    one.start()
+    await one.wait_ready(SOON)
+    for vm in ("a", "b"):
+        await make_ready(one, vm)
+    small_disk.limit()
+    with pytest.raises(StoreAway):
+        await check_out(one)
+    small_disk.limit(None)
+    end = clock.seconds() + SOON
+    while not any("writes its data again" in str(event.get("log_format")) for event in logged):
+        assert clock.seconds() < end, "it is not noticed"
+        await deferLater(clock, 0.1)
+    assert len(await check_out(one)) == 1
+    await one.close()

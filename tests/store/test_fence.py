@@ -107,7 +107,7 @@ CLIENTS = {
 
 LEASES = {"take_lease", "keep_lease", "drop_lease"}
 
-ARRIVALS = {"arrive", "present", "restore"}
+ARRIVALS = {"arrive", "present", "put_away", "restore"}
 """What any process does when it comes to another Redis than before, whoever leads."""
 
 

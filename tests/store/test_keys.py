@@ -97,15 +97,18 @@ async def whole_lives(store: Connection) -> None:
 
 async def fail_overs(store: Connection) -> None:
     """One that somebody did not survive, and one that is not over."""
-    process = Failover(settings(), "one", clock, clock.seconds)
-    for past in ("-inf", "+inf"):
-        await process.arrive(store, print)
-        await store.call("SET", keys.PRIMARY, "another than before")
-        await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
-        known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
-        await store.run(load("arrive"), known, ("this", 10, past))
+    process = Failover(settings(), "one", clock, longest=0)
+    await process.arrive(store, print)
+    await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
+    await store.call("SET", keys.PRIMARY, "another than before")
+    await process.arrive(store, print)
+    await make_ready(store, "after")
+    await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
+    waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
+    known = (*waited, keys.VERIFIED, keys.EVENTS, keys.DOUBTED)
+    await store.run(load("arrive"), known, ("this", 10, 60, "", "", "1", 0, "other", 60, 0))
     await store.call("ZADD", keys.PROCESSES, 1, "one")
-    assert await queues_of(store).verify("debian", "this")
+    assert await queues_of(store).verify("debian", "this 3")
 
 
 def documented() -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent
 
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
@@ -173,3 +174,19 @@ async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Co
     clock.advance(0.1)
     await waiting
     assert heard == ["leads", "is over"]
+
+
+async def test_a_lease_that_would_hold_for_longer_than_a_lease_can_is_cut(
+    store: Connection, logged: list[LogEvent]
+) -> None:
+    """As of a Redis whose clock is set back."""
+    first, second = lease_of(store, "a"), lease_of(store, "b")
+    assert await first.take()
+    await store.call("PEXPIRE", keys.LEASE, 602_084)
+    assert not await second.take()
+    assert 0 < second.free_in <= 3
+    assert 0 < await store.call("PTTL", keys.LEASE) <= 3000
+    assert [round(event["seconds"]) for event in logged if "seconds" in event] == [599]
+    assert not await second.take()
+    assert await first.keep(), "who lives goes on leading"
+    assert await leader(store) == first.mark

@@ -221,3 +221,20 @@ async def test_recount_puts_right_a_number_that_the_original_wrote(store: Connec
     await store.call("SET", keys.TASKS_CLONE, "7")
     assert await line.queues.recount(["a"]) == 0
     assert await line.under_way() == ["a-1"]
+
+
+async def test_clients_who_waited_at_a_moment_that_lies_ahead_wait_no_more(line: Line) -> None:
+    await line.waited_for("b", now=NOW + 3600)
+    assert [await line.asks("a") for _ in "12"] == ["ok", "ok"]
+    assert [await line.asks(pool) for pool in "ab"] == ["limit", "limit"]
+    await line.one_ends("a-1")
+    assert await line.asks("b") == "limit", "it is not before the others"
+    assert await line.asks("a") == "ok"
+
+
+async def test_a_pool_that_asked_at_a_moment_that_lies_ahead_is_passed_over_in_time(line: Line) -> None:
+    assert [await line.asks("a") for _ in "12"] == ["ok", "ok"]
+    assert await line.asks("b", now=NOW + 3600) == "limit"
+    await line.one_ends("a-1")
+    assert await line.asks("c") == "limit", "b is before it"
+    assert await line.asks("c", now=NOW + PASSED_OVER) == "ok"

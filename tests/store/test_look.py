@@ -49,7 +49,7 @@ async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
     await queues.promote(POOL, "vm", "10.0.0.1", 20, NOW + 20)
     await queues.check("vm", NOW + 30)
     moments: Any = {"ordered": NOW, "ready": NOW + 20, "checked": NOW + 30}
-    ready = Vm("vm", Queue.READY, lifetime=HOURS, clone_seconds=10, **moments)
+    ready = Vm("vm", Queue.READY, lifetime=HOURS, **moments)
     assert await only(store) == ready
     await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", NOW + 40.25, first=True)
     doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_LOOK, troubled=True)

@@ -521,3 +521,20 @@ async def test_what_works_again_ends_the_doubt_and_is_said_once(store: Connectio
     (event,) = (await events(store))[heard:]
     assert (event["what"], event["vm"], event["subject"]) == (What.RECOVERED, "vm", "vm")
     assert (await history(store))[-1] == event
+
+
+async def test_a_wait_that_is_longer_than_any_is_none(store: Connection, queues: Queues) -> None:
+    ahead = NOW + 3600
+    assert await queues.fail(POOL, "vm", "why", ahead) == 1
+    assert await queues.fail(POOL, "vm", "why", NOW) == 2, "as if the first had been over"
+    assert await queues.fail(POOL, "vm", "why", NOW + 0.5) == pytest.approx(1.5)
+
+
+async def test_miss_notes_now_where_a_moment_lies_ahead(store: Connection, queues: Queues) -> None:
+    await make_running(store, "vm")
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW + 3600)
+    told = len(await events(store))
+    assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
+    assert await hash_of(store, keys.since(POOL)) == {"vm": "1700000000.000"}
+    assert len(await events(store)) == told
+    assert not await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW - 1)

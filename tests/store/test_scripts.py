@@ -24,7 +24,7 @@ def test_a_script_has_in_front_what_it_asks_for_and_the_beginnings_of_keys(name:
     first = own.splitlines()[0]
     shared = [
         part
-        for part in ("prelude", "trouble", "held", "line", "quarantine")
+        for part in ("prelude", "ahead", "trouble", "held", "line", "quarantine", "witness")
         if first.startswith(USES) and part in first
     ]
     parts = [lua.joinpath(f"_{part}.lua").read_text() for part in shared]

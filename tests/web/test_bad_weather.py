@@ -7,14 +7,17 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import LogEvent
 
 from tests.redis_server import RedisServer
 from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
+from vmpooler.domain.checkout import Wanted
 from vmpooler.store.checkouts import PAGE, Checkouts, Taken
 from vmpooler.store.connection import Connection
-from vmpooler.web.returns import LATE, Returns
+from vmpooler.store.stream import FIRST, newest
+from vmpooler.web.returns import LATE, LONGEST, Returns
 from vmpooler.web.under_way import UnderWay
 
 BOTH_WAYS = True
@@ -78,7 +81,7 @@ async def test_an_answer_that_redis_could_not_deliver_costs_no_vm(served: Served
 
 async def test_what_a_checkout_took_is_found_however_much_has_happened_since(served: Served) -> None:
     await served.have(POOL, "vm1")
-    start = now()
+    start = await newest(served.store)
     await served.ask("POST", f"/vm/{POOL}")
     checkout_id = (await served.record("vm1"))["checkout_id"]
     noise = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'what', 'noise') end"
@@ -92,7 +95,7 @@ async def test_what_a_checkout_took_is_found_however_much_has_happened_since(ser
 
 async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:
     clock, under_way = Clock(), UnderWay()
-    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", now(), "lost")
+    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", FIRST, "lost")
     assert not await under_way.idle(0.01, reactor)
     for _ in range(int(LATE) * 2 + 3):
         clock.advance(0.5)
@@ -165,3 +168,41 @@ async def test_an_end_waits_for_a_client_that_has_gone_too(served: Served, spare
     spare_redis.thaw()
     assert await drained
     assert await fell_back(served, "vm1")
+
+
+async def test_what_redis_refuses_stays_owed(store: Connection, logged_errors: list[LogEvent]) -> None:
+    """Of two checkouts, the VM of one cannot be given back for a while."""
+    clock, under_way, desk = Clock(), UnderWay(), Checkouts(store, PLAIN)
+    other = "ubuntu-22.04"
+    for pool, vm in ((POOL, "vm1"), (other, "vm2")):
+        await store.call("SADD", f"vmpooler__ready__{pool}", vm)
+        assert await desk.checkout([Wanted(pool, 1, (pool,))], f"of-{vm}", None, now())
+    await store.call("SET", f"vmpooler__ready__{POOL}", "no set")
+    returns = Returns(desk, clock, now, under_way)
+    for vm in ("vm1", "vm2"):
+        returns.later(f"of-{vm}", FIRST, "lost")
+
+    async def look() -> None:
+        clock.advance(LONGEST)
+        await store.call("PING")
+        await deferLater(reactor, 0.02)
+
+    for _ in range(5):
+        await look()
+    assert await store.call("SMEMBERS", f"vmpooler__ready__{other}") == ["vm2"], "it does not wait for the other"
+    assert not await under_way.idle(0.01, reactor)
+    assert len(logged_errors) == 1
+    logged_errors.clear()
+    await store.call("DEL", f"vmpooler__ready__{POOL}")
+    await look()
+    assert await store.call("SMEMBERS", f"vmpooler__ready__{POOL}") == ["vm1"]
+    assert await under_way.idle(0.01, reactor)
+
+
+async def test_in_a_redis_that_lost_its_last_events_all_are_looked_through(served: Served) -> None:
+    await served.have(POOL, "vm1")
+    await served.ask("POST", f"/vm/{POOL}")
+    checkout_id = (await served.record("vm1"))["checkout_id"]
+    seconds, _, place = (await newest(served.store)).partition("-")
+    taken = await Checkouts(served.store, PLAIN).taken_by({checkout_id}, f"{int(seconds) + 9}-{place}")
+    assert taken == [Taken(POOL, "vm1", checkout_id)]

@@ -66,3 +66,21 @@ async def test_nothing_is_well_or_ready_while_redis_is_away(spare_redis: RedisSe
             assert answer.status == 503
             assert answer.json["message"].startswith("Redis is away")
     await connection.close()
+
+
+async def test_nothing_is_ready_while_redis_cannot_write_what_can_be_read() -> None:
+    redis = RedisServer("--appendonly", "yes", "--appendfsync", "everysec")
+    redis.start()
+    connection = Connection(redis.settings, reactor)
+    connection.start()
+    await connection.wait_ready(10)
+    redis.limit()
+    await connection.call("SET", "written", "by nobody")
+    try:
+        async with asking(connection) as ask:
+            answer = await ask("/readyz")
+            assert answer.status == 503
+            assert "MISCONF" in answer.json["message"]
+    finally:
+        await connection.close()
+        redis.remove()

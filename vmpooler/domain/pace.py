@@ -24,6 +24,16 @@ LATER_LOOKS = 30.0
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 
+AGREE = 5.0
+"""By which the moments that several processes write may differ. What lies further ahead was written before a clock was
+set back. store/lua/_ahead.lua has the same."""
+
+
+def waits(until: float, now: float, longest: float = BACKOFF_MOST) -> bool:
+    """Whether a stored moment lies ahead. One that is further off than its longest wait counts as none: else a clock
+    that was an hour ahead for a moment would stop for an hour what waits."""
+    return now < until <= now + longest + AGREE
+
 
 def longest_pause(number: int, pools: int) -> float:
     """Between the rounds of the pool of that number, of so many, in which nothing is awaited.
@@ -37,9 +47,9 @@ def longest_pause(number: int, pools: int) -> float:
 def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
     """How long after a look the next is due when no event comes before."""
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
-    retries = [vm.retry_at for vm in state.vms if vm.retry_at > now]
-    retries += [task.retry_at for task in state.tasks if task.retry_at > now]
-    if state.clones_after > now:
+    retries = [vm.retry_at for vm in state.vms if waits(vm.retry_at, now)]
+    retries += [task.retry_at for task in state.tasks if waits(task.retry_at, now)]
+    if waits(state.clones_after, now):
         retries.append(state.clones_after)
     until_retry = min(retries, default=now + longest) - now
     return max(SOONEST, min(EAGER if awaited else longest, longest, until_retry))

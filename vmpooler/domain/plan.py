@@ -27,6 +27,7 @@ from vmpooler.domain.actions import (
 )
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import first_of_each
 from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
@@ -164,7 +165,7 @@ def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float
     """The ready VMs that are looked at early, the stalest first: whether they answer says whether the network is at
     fault for those that do not. See Note [When a look that failed is believed]."""
     idle = {vm for vm, action in fates.items() if action is None}
-    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and vm.retry_at <= now]
+    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and not waits(vm.retry_at, now)]
     since = math.floor(state.witnesses_since)  # as records have moments
     stale = [vm for vm in ready if _looked_at(vm) < since]
     return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
@@ -179,7 +180,7 @@ def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float
     idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
-    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and task.retry_at <= now}
+    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and not waits(task.retry_at, now)}
 
 
 def _is_made(state: PoolState, vm: str) -> bool:
@@ -214,6 +215,6 @@ def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], no
     if state.clone_failures:
         tried = any(vm.name in state.cloning or (state.power_fails and _is_off(vm, state)) for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
-    if wanted > 0 and now >= state.clones_after:
+    if wanted > 0 and not waits(state.clones_after, now):
         return [*notes, Clone(wanted)]
     return [*notes, Withdraw()] if state.waiting else notes

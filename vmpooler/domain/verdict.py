@@ -1,5 +1,7 @@
 """What should happen to one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
 
+from typing import Any
+
 import attrs
 
 from vmpooler.domain.actions import (
@@ -26,11 +28,16 @@ from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
+from vmpooler.domain.pace import AGREE, waits
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
 """Seconds after its order in which a clone that nobody waits for may still come up in the inventory; and after its end,
 or after it was switched on, in which a VM may still be off: a vCenter switches it on in a task of its own."""
+
+
+MOMENTS = ("ordered", "ready", "checked", "checkout", "since")
+"""The moments of a VM that are over when they are written."""
 
 
 @attrs.frozen
@@ -63,7 +70,7 @@ def fate(case: Case) -> VmAction | None:
     action = _judged(case)
     looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
     held_up = looks if case.vm.doubted is not None else looks | orders
-    return None if case.vm.retry_at > case.now and isinstance(action, held_up) else action
+    return None if isinstance(action, held_up) and waits(case.vm.retry_at, case.now) else action
 
 
 def in_doubt_since(vm: Vm, now: float) -> float | None:
@@ -80,12 +87,22 @@ def is_misnamed(guest: Guest, name: str) -> bool:
     return bool(guest.hostname) and not is_called(guest.hostname, name)
 
 
+def believed(vm: Vm, now: float) -> Vm:
+    """The VM without its moments that lie ahead. Only a clock that was set back leaves such; each counts as unknown, so
+    that what counts from it begins anew now, and ends."""
+    latest = now + AGREE
+    ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
+    unknown: dict[str, Any] = dict.fromkeys(ahead)
+    return attrs.evolve(vm, **unknown) if unknown else vm
+
+
 def _judged(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
     if found := claim(vm, case.guest, case.ours, case.verified):
         return Reclaim(vm.name, vm.queue, found.holder, found.why)
+    case = attrs.evolve(case, vm=believed(vm, case.now))  # not before: a checkout that lies ahead is a checkout
     if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:

@@ -21,7 +21,8 @@ OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--maxmemory-policy", "noeviction"),
     *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
 )
-"""Every change is in the append-only file before it is answered; a crash of the machine may lose the last second."""
+"""Redis writes every change to the append-only file before it answers, unless a sync of that file is under way; what it
+could not write is not promised (Note [A disk that is full]). A crash of the machine may lose the last second."""
 
 
 class EmbeddedRedis:

@@ -6,6 +6,7 @@ from vmpooler.domain import history
 from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import AGREE
 from vmpooler.store import stats
 from vmpooler.store.commands import Commands
 from vmpooler.store.past import Past
@@ -41,7 +42,8 @@ class Sampler:
         now = self._wall()
         minute = int(now // MINUTE) - 1
         taken = await self._samples.taken()
-        if taken is None or taken.when < (minute + 1) * MINUTE:
+        # A sample that lies ahead was taken before a clock was set back: until then there would be none.
+        if taken is None or not (minute + 1) * MINUTE <= taken.when <= now + AGREE:
             await self._take(minute, taken, now)
             if (minute + 1) % GROUP == 0:
                 await self._sum_up(minute // GROUP)

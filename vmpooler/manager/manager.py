@@ -176,6 +176,11 @@ class Manager:
         if self._term is not None:
             self._term.wake(pool)
 
+    def look_again(self) -> None:
+        """Redis may have lost something: look at all pools now."""
+        if self._term is not None:
+            self._term.wake_all()
+
     def _heard(self, event: Event) -> None:
         if self._term is not None:
             self._term.heard(event)

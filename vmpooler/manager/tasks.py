@@ -6,10 +6,12 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from vmpooler.domain.errors import NotLeading, StoreAway
+from vmpooler.manager.loop import STORE_AWAY
 
 LONGEST = 900.0
 """Seconds after which a task is given up: a provider that never answers must not keep a VM from all others for ever."""
@@ -54,16 +56,19 @@ class WorkInFlight:
         for task in list(self._under_way.values()):
             task.cancel()
 
-    def _failed(self, failure: Failure, vm: str) -> None:
+    def _failed(self, failure: Failure, vm: str) -> Deferred[None] | None:
+        """Log it. What Redis refused is not tried again at once: one that cannot write may still be read."""
         if failure.check(CancelledError, NotLeading):
-            return
+            return None
         why = failure.getErrorMessage()
         if failure.check(StoreAway):
             self.log.warn("[!] [{pool}] '{vm}' waits for Redis: {why}", pool=self._pool, vm=vm, why=why)
-        elif failure.check(DeferTimeout):
+            return deferLater(self._clock, STORE_AWAY)
+        if failure.check(DeferTimeout):
             self.log.error("[!] [{pool}] '{vm}' given up: no end in sight", pool=self._pool, vm=vm)
         else:
             self.log.failure("[!] [{pool}] '{vm}' failed", failure, pool=self._pool, vm=vm)
+        return None
 
     def _ended(self, _: object, vm: str) -> None:
         del self._under_way[vm]

@@ -29,7 +29,9 @@ from vmpooler.store.tasks import Tasks
 NEIGHBOURS = 10
 """How many pools of a provider are woken at once to see whether their guests answer, when one did not."""
 
-BY_OTHERS = frozenset({What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED})
+BY_OTHERS = frozenset(
+    {What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED, What.RESTORED, What.QUARANTINED}
+)
 """The events that may come from another process and give a pool something to do."""
 
 NOTABLE = 1.25
@@ -108,6 +110,11 @@ class Term:
         """Run a pool's round at once."""
         if pool in self._pools:
             self._pools[pool].wake()
+
+    def wake_all(self) -> None:
+        """Run the rounds of all pools at once."""
+        for loop in self._pools.values():
+            loop.wake()
 
     def heard(self, event: Event) -> None:
         """Something happened: a listener of the event stream."""

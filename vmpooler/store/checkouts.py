@@ -18,15 +18,13 @@ from vmpooler.store.admission import admitted
 from vmpooler.store.connection import Connection
 from vmpooler.store.queues import HASTE, complete
 from vmpooler.store.scripts import load
+from vmpooler.store.stream import FIRST, newest, order
 from vmpooler.store.transition import Transitions
 
 BY = "api"
 
 OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime", "lifetime_default")
 """The fields of a record that a checkout writes; a VM that is given back loses them."""
-
-SKEW = 60.0
-"""Seconds that the clock of Redis may be behind ours."""
 
 PAGE = 1000
 """Events that one reading of the stream brings."""
@@ -97,10 +95,11 @@ class Checkouts:
         touched = (keys.WANTED, keys.LINE, *ready)
         await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(HASTE), *pools))
 
-    async def taken_by(self, checkout_ids: Collection[str], since: float) -> list[Taken]:
-        """The VMs that these checkouts took from the moment ``since`` on, as the event stream tells."""
+    async def taken_by(self, checkout_ids: Collection[str], after: str) -> list[Taken]:
+        """The VMs that these checkouts took, by the events that follow the event with the id ``after``; by all events
+        where the stream ends before that id, as in a Redis that lost its last events. No clock is compared."""
         taken: list[Taken] = []
-        start = f"{max(0, int((since - SKEW) * 1000))}"
+        start = f"({after if order(after) <= order(await newest(self._connection)) else FIRST}"
         while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE):
             for id, flat in page:
                 event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))

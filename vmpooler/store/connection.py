@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
@@ -84,10 +86,13 @@ class OneWire(Caller):
 
 
 class Arrival(Protocol):
-    """What a process does about fail-overs."""
+    """What a process does about a Redis that may have lost something."""
 
-    def start(self, caller: Caller) -> None:
-        """Begin to show signs of life over ``caller``."""
+    writes: bool
+    """Whether Redis writes each change to a file before it answers."""
+
+    def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
+        """Begin to show signs of life over ``caller``. ``cut`` ends all wires, for a reason; they are made anew."""
 
     async def leave(self) -> None:
         """This process ends in order."""
@@ -104,8 +109,19 @@ class Connection(Caller):
 
     Each command takes the least busy wire, so two commands have an order only when the first is awaited.
     ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
-    is what this process does about fail-overs. ``time`` is measured on every wire before others may use it, and
-    regularly.
+    is what this process does about a Redis that may have lost something. ``time`` is measured
+    on every wire before others may use it, and regularly. ``disk``: where Redis keeps its data, for people.
+
+    Note [A disk that is full]
+
+    With ``appendfsync everysec`` Redis answers a change although it could not write it to its file, and refuses all
+    that follow (MISCONF). A crash before there is room again loses that change. Redis tries to write before it sends
+    the answer, and refuses PING, too, once it has failed. So a script whose effect is promised to a client counts as
+    carried out when a PING that was sent after its answer is answered: until then the client is not answered, and after
+    MISCONF the outcome is uncertain, as after a lost connection. All scripts that wait share the next PING.
+
+    Not covered: a sync that takes so long that Redis holds back what it writes (docs/proof.md), where nothing has been
+    tried yet.
     """
 
     def __init__(
@@ -117,6 +133,7 @@ class Connection(Caller):
         reply_timeout: float = 5.0,
         quiet: bool = False,
         failover: Arrival | None = None,
+        disk: str = "its disk",
         time: RedisTime | None = None,
     ) -> None:
         self.address = settings.socket or f"{settings.server}:{settings.port}"
@@ -126,6 +143,10 @@ class Connection(Caller):
         self._quiet = quiet
         self._closed = False
         self._failover = failover
+        self._disk = disk
+        self._refuses = False
+        self._unwritten: list[Deferred[None]] = []
+        self._asking = False
         self._time = time
         self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome)
         self._sentinels: Sentinels | None = None
@@ -142,7 +163,7 @@ class Connection(Caller):
         if self._time is not None:
             self._time.start(self)
         if self._failover is not None:
-            self._failover.start(self)
+            self._failover.start(self, self._wires.cut)
 
     async def close(self) -> None:
         """Hang up for good; what is under way fails with StoreAway."""
@@ -188,6 +209,8 @@ class Connection(Caller):
             await self._confirmed(wire)
         else:
             reply = await super().run(script, keys, args)
+        if script.name in LASTING and self._failover is not None and self._failover.writes:
+            await self._written()
         if self._failover is not None:
             self._failover.ran(script, keys, args, reply)
         return reply
@@ -214,6 +237,44 @@ class Connection(Caller):
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
 
+    async def call(self, *command: Value) -> Any:
+        """The reply to one command. Raises StoreAway or StoreFault."""
+        reply = await super().call(*command)
+        if self._refuses and command[0] == "PING":
+            self._refuses = False
+            log.info("Redis at {address} writes its data again", address=self.address)
+        return reply
+
+    def _written(self) -> Deferred[None]:
+        """Fires when Redis has written what it has answered. Fails with StoreAway when it could not."""
+        written: Deferred[None] = Deferred()
+        self._unwritten.append(written)
+        if not self._asking:
+            self._asking = True
+            self._reactor.callLater(0, self._ask_whether_written)  # once for all whose answers came together
+        return written
+
+    def _ask_whether_written(self) -> None:
+        self._asking = bool(self._unwritten)
+        if self._asking:
+            waiting, self._unwritten = self._unwritten, []
+            try:
+                asked = self._least_busy().execute_command("PING")
+            except StoreAway as error:
+                asked = fail(error)
+            asked.addCallbacks(self._is_written, self._is_not_written, (waiting,), {}, (waiting,))
+            asked.addCallback(lambda _: self._ask_whether_written())
+
+    def _is_written(self, _: object, waiting: Sequence[Deferred[None]]) -> None:
+        for each in waiting:
+            each.callback(None)
+
+    def _is_not_written(self, failure: Failure, waiting: Sequence[Deferred[None]]) -> None:
+        error = failure.value
+        why = self._meaning(told(error), "PING") if isinstance(error, ServerError) else error
+        for each in waiting:
+            each.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
+
     async def _confirmed(self, wire: OneWire) -> None:
         """Return when enough replicas have what was written on this wire. Raises StoreAway."""
         wanted, seconds = self._settings.wait_replicas, self._settings.wait_timeout
@@ -224,11 +285,21 @@ class Connection(Caller):
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
         meaning = super()._meaning(error, what)
-        if self._sentinels is not None and "READONLY" in str(meaning):
+        if "READONLY" in str(meaning):
             self._reactor.callLater(0, self._wires.cut, "it is a replica now")
+        if "MISCONF" in str(meaning):
+            self._cannot_write(str(meaning))
         return meaning
 
+    def _cannot_write(self, why: str) -> None:
+        if not self._refuses:
+            self._refuses = True
+            told = {"address": self.address, "disk": self._disk, "why": why}
+            log.error("[!] Redis at {address} cannot write its data: make room on {disk} ({why})", **told)
+
     def _told(self, why: str) -> None:
+        if "MISCONF" in why:
+            self._cannot_write(why)
         if self._closed or why == self.last_error:
             return
         self.last_error = why

@@ -31,11 +31,12 @@ EPOCH = (
     "vmpooler__x__epoch"  # string: epoch and name of the last that began to lead, which no manager but it may change
 )
 BOOKED = "vmpooler__x__booked__"  # + pool; set: its running VMs that are entered in HELD, or have no token
-PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that processes came to last
+PRIMARY = "vmpooler__x__primary"  # string: the run id of the Redis that processes came to last, and how many losses
 PROCESSES = "vmpooler__x__processes"  # sorted set: processes by their last sign of life (epoch, Redis's clock)
-AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a fail-over and have not come since
+AWAITED = "vmpooler__x__awaited"  # set: processes that lived before a loss and have not come since
+VOUCHED = "vmpooler__x__vouched"  # set: those of AWAITED whose checkouts may be lost
 BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) they are waited for
-DOUBTED = "vmpooler__x__doubted"  # string: the run id of a Redis that may lack writes: only verified pools give VMs
+DOUBTED = "vmpooler__x__doubted"  # string: the mark of a Redis that may lack writes: only verified pools give VMs
 VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since that Redis came
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
 

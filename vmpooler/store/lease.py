@@ -34,6 +34,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
@@ -58,6 +59,8 @@ class Lease:
     other manager can be at this Redis, so that a lease found there is one that a dead process left. Everything asked of
     Redis raises StoreAway.
     """
+
+    log = Logger()
 
     def __init__(
         self, connection: Commands, clock: IReactorTime, name: str, *, holds: float = HOLDS, alone: bool = False
@@ -85,7 +88,10 @@ class Lease:
         """Begin to lead; False when another does."""
         sent = self._clock.seconds()
         args = (self._name, self._milliseconds, int(self._alone))
-        mark, left = await self._connection.run(load("take_lease"), KEYS, args)
+        mark, left, beyond = await self._connection.run(load("take_lease"), KEYS, args)
+        if beyond:
+            text = "[!] the lease of {other} would have held for {seconds:.0f} s too long: Redis's clock was set back"
+            self.log.warn(text, other=mark, seconds=beyond / 1000)
         if left:
             self.other, self.free_in = mark, left / 1000
             return False

@@ -30,8 +30,16 @@ MOST = 50_000
 
 BY = "failover"
 
+CHECKOUT = "checkout "
+"""How the names of those promises begin that a VM is a client's."""
+
 Again = Callable[[Caller], Awaitable[object]]
 """Keeps a promise over whatever it is given. It finds out first whether Redis knows it, and then changes nothing."""
+
+
+Taken = tuple[Any, ...]
+"""A VM that was given to a client, as little as will do, for there may be many: when (epoch), the events kept, when as
+text, the checkout's id, the token, the hours to live that it was given and those of others, the pool, and the VM."""
 
 
 @attrs.frozen
@@ -57,22 +65,34 @@ class Promises:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, Again]] = {}
+        self._kept: dict[str, tuple[float, Again | Taken]] = {}
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
         """A script ran; this may be a promise, or the end of one."""
-        ran = Ran(touched, args, reply)
+        if script.name == "checkout":
+            self._given(args, reply)
+        elif script.name in SCRIPTS:
+            self._other(script, Ran(touched, args, reply))
+
+    def _other(self, script: Script, ran: Ran) -> None:
         if script.name == "give_back" and ran.reply:
             self._kept.pop(_checkout(ran.args[6], ran.vm), None)
         elif found := KINDS.get(script.name):
             for name, again in found(ran):
                 self._keep(name, again)
 
-    def all(self) -> list[Again]:
-        """How to keep each of them, in their order."""
-        return [again for _, again in self._kept.values()]
+    def all(self) -> dict[str, Again]:
+        """How to keep each of them, by their names, in their order."""
+        kept = {name: again for name, (_, again) in self._kept.items()}
+        return {name: partial(_restore, each) if isinstance(each, tuple) else each for name, each in kept.items()}
 
-    def _keep(self, name: str, again: Again) -> None:
+    def _given(self, args: Sequence[Any], reply: Sequence[Any]) -> None:
+        if reply[0] == "ok":
+            for pool, vm in zip(reply[2::3], reply[3::3], strict=True):
+                taken = (args[0], args[1], args[5], args[8], args[10], args[11], args[12], args[13 + pool], vm)
+                self._keep(_checkout(args[8], vm), taken)
+
+    def _keep(self, name: str, again: Again | Taken) -> None:
         now = self._clock.seconds()
         self._kept.pop(name, None)
         self._kept[name] = (now, again)
@@ -84,18 +104,9 @@ Named = Iterator[tuple[str, Again]]
 """Promises, each by a name that the next of the same name makes void."""
 
 
-def _checkouts(ran: Ran) -> Named:
-    status, *rows = ran.reply
-    if status == "ok":
-        pools = ran.args[14:]
-        for pool, vm in zip(rows[1::3], rows[2::3], strict=True):
-            yield _checkout(ran.args[8], vm), partial(_restore, ran, pools[pool - 1], vm)
-
-
-async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
+async def _restore(taken: Taken, over: Caller) -> None:
     """Any queue -> running, for the client that it was given to."""
-    now, kept, *_ = ran.args
-    text, checkout_id, token, hours, default = (ran.args[place] for place in (5, 8, 10, 11, 12))
+    now, kept, text, checkout_id, token, hours, default, pool, vm = taken
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
     books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
@@ -148,15 +159,16 @@ def _token(script: str, ran: Ran) -> Named:
 
 
 def _checkout(checkout_id: str, vm: str) -> str:
-    return f"checkout {checkout_id} {vm}"
+    return f"{CHECKOUT}{checkout_id} {vm}"
 
 
 KINDS: Mapping[str, Callable[[Ran], Named]] = {
-    "checkout": _checkouts,
     "complete": _completed,
     "change": _changed,
     "request": _requested,
     "add_token": partial(_token, "add_token"),
     "drop_token": partial(_token, "drop_token"),
 }
-"""The scripts that promise something."""
+"""The scripts that promise something else than a VM."""
+
+SCRIPTS = frozenset({*KINDS, "give_back"})

@@ -82,8 +82,8 @@ class RedisTime:
         first, step = self._error == inf, offset - self._offset
         self._offset, self._error, self._measured_at = offset, error, received
         if first and abs(self() - self._own()) >= NOTABLE:
-            text = "[!] the clock of this host is {ahead:+.1f} s ahead of Redis's, by which the service goes"
-            self.log.warn(text, ahead=self._own() - self())
+            text = "[!] the clock of this host differs by {by:+.1f} s from Redis's, by which the service goes"
+            self.log.warn(text, by=self._own() - self())
         elif not first and contradicted and abs(step) >= NOTABLE:
             self.log.warn(
                 "[!] Redis's clock was set by {step:+.1f} s, and the moments of the service with it", step=step

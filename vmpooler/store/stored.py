@@ -6,12 +6,14 @@ must not stop a pool.
 """
 
 import json
-import math
+import re
 from typing import Any, TypeVar
 
 import cattrs
 
 T = TypeVar("T")
+
+NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?", re.ASCII)
 
 _converter = cattrs.Converter()
 
@@ -35,9 +37,5 @@ def members(text: str) -> dict[str, Any] | None:
 
 
 def number(text: str | None) -> float | None:
-    """A finite number; None for no text and for what is no number."""
-    try:
-        found = float(text or "")
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
+    """A number that is not negative, such as a moment; None for no text and for what is none."""
+    return float(text) if text and NUMBER.fullmatch(text) else None

@@ -23,6 +23,9 @@ then, and a reading costs as much as ten of them."""
 AGAIN = 0.5
 """Seconds before the next try when Redis is away."""
 
+FIRST = "0-0"
+"""An id before those of all events."""
+
 Listener = Callable[[Event], None]
 
 
@@ -84,13 +87,9 @@ class EventStream:
     async def _begin(self) -> None:
         """At the first reading, and at the first of a Redis that was away, see where the stream ends."""
         if not self._begun:
-            newest = await self._newest()
-            self._last = min(self._last or newest, newest, key=_order)
+            end = await newest(self._connection)
+            self._last = min(self._last or end, end, key=order)
             self._begun = True
-
-    async def _newest(self) -> str:
-        entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
-        return entries[0][0] if entries else "0-0"
 
     def _tell(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
         for id, flat in entries:
@@ -105,5 +104,12 @@ class EventStream:
                     self.log.failure("a listener failed on event {id}", id=id)
 
 
-def _order(id: str) -> tuple[int, ...]:
+async def newest(connection: Caller) -> str:
+    """The id of the last event; FIRST when there is none."""
+    entries = await connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
+    return entries[0][0] if entries else FIRST
+
+
+def order(id: str) -> tuple[int, ...]:
+    """What the ids of events are sorted by."""
     return tuple(map(int, id.split("-")))

@@ -9,6 +9,7 @@ from twisted.web.resource import Resource
 from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import Rules
+from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Settings
@@ -50,7 +51,7 @@ class Api:
     ``wall`` is the moment (epoch) by Redis's clock. ``choice`` takes a character by chance, for the ids of checkouts.
     ``resolve`` asks for the address of a host.
     ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people, and ``state`` what to say of a manager here. ``heard`` is to be told the event stream.
+    ``role`` is told to people, and ``state`` what to say of a manager here. ``heard`` is to be called with every event.
     ``app`` takes the routes; a new one if None.
     """
 
@@ -94,13 +95,17 @@ class Api:
         CloserRoutes(settings, connection, overviews, past, wall).mount(app)
         said = about(settings, role, wall())
         self._feed = Feed(settings.pools, overviews, past, reactor, wall, pace, said)
-        self.heard = self._feed.heard
         events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
         self._root = Root(app.resource(), events, Files(), self._under_way, settings.limits.requests)
         self._entrance: Resource = self._root
         if settings.limits.rate:
             rates, tokens = Rates(connection, settings.limits), settings.auth is not None
             self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, wall)
+
+    def heard(self, event: Event) -> None:
+        """Something happened: a listener of the event stream."""
+        self._desk.heard(event)
+        self._feed.heard(event)
 
     def site(self, most: int | None = None) -> Site:
         """What a port listens with, for so many connections at the most; by default as many as there is room for."""

@@ -9,10 +9,12 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import PoolEmpty, StoreAway
+from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.settings import Settings
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
+from vmpooler.store.stream import FIRST
 from vmpooler.web.request import Request
 from vmpooler.web.returns import Returns
 from vmpooler.web.under_way import UnderWay
@@ -45,22 +47,28 @@ class Desk:
         self._series = random_name(choice, SERIES)
         self._numbers = count(1)
         self._hurried: dict[str, float] = {}
+        self._newest = FIRST
+
+    def heard(self, event: Event) -> None:
+        """Something happened: a listener of the event stream."""
+        self._newest = event.id
 
     async def check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
         checkout_id, now = f"{self._series}{next(self._numbers):012}", self._wall()
+        newest = self._newest  # what this checkout does comes after it
         token = None if self._auth is None else request.token
         try:
             given = await self._checkouts.checkout(wanted, checkout_id, token, now)
         except StoreAway as away:
             if away.sent:
-                self._returns.later(checkout_id, now, "its client was told that Redis is away")
+                self._returns.later(checkout_id, newest, "its client was told that Redis is away")
             raise
         except PoolEmpty:
             await self._hurry(wanted)
             raise
-        if request.gone:
-            await self._returns.now(given, checkout_id, now, "its client hung up")
+        if await request.hung_up():
+            await self._returns.now(given, checkout_id, newest, "its client hung up")
         return given
 
     async def complete(self, request: Request, pool: str, vm: str) -> None:

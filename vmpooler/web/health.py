@@ -40,6 +40,7 @@ class HealthRoutes:
 
     async def ready(self, request: Request) -> Json:
         """Whether this process can do its part, which manager leads, and how that of this process stands."""
+        await self._connection.call("PING")  # refused by a Redis that cannot write its data
         epoch, _, name = (await lease.leader(self._connection)).partition(" ")
         leader = {"name": name, "epoch": int(epoch)} if epoch else None
         return {"ok": True, "leader": leader, **self._state()}

@@ -8,11 +8,13 @@ of 170 µs that a checkout took.
 """
 
 import re
+import select
 from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import RESPONSES, datetimeToString
@@ -21,6 +23,12 @@ from vmpooler.web import text
 
 IGNORED_MOST = 16 << 20
 """Bytes of what was refused that are still read, so that its client gets to see the answer."""
+
+HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
+"""What the kernel says of a connection that the other side has closed, or of which it has closed its half."""
+
+TURNS = 4
+"""Turns of the reactor in which it reads what the kernel has of a connection, and closes it if that is its end."""
 
 ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
 """How a target begins that has the host in it, as a proxy is sent it."""
@@ -120,6 +128,21 @@ class Request(server.Request):
     def _date(self) -> bytes:
         return _date(int(self.channel.site.wall()))
 
+    async def hung_up(self) -> bool:
+        """Whether the client has hung up, though the reactor may not have come to notice: the kernel is asked. To be
+        awaited before an answer that cannot be taken back."""
+        if self.gone:
+            return True
+        found = _events(self.channel.transport)
+        if found & HUNG_UP:
+            return True
+        for _ in range(TURNS if found else 0):
+            # What waits to be read may be another request, or the end of a TLS connection.
+            await deferLater(self.channel.site.reactor, 0)
+            if self.gone:
+                return True
+        return False
+
     def connectionLost(self, reason: Failure) -> None:
         """The client has hung up."""
         self.gone = True
@@ -129,6 +152,19 @@ class Request(server.Request):
         self._refused = True
         most = self.channel.site.limits.body_bytes
         self.channel.write(refusal(413, f"the body is larger than {most} bytes"))
+
+
+def _events(transport: Any) -> int:
+    """What the kernel says of a connection: 0 when there is nothing to read, and for one that has no socket."""
+    while transport is not None and not hasattr(transport, "fileno"):
+        transport = getattr(transport, "transport", None)  # TLS stands before the socket
+    if transport is None:
+        return 0
+    if (number := transport.fileno()) < 0:
+        return select.POLLHUP
+    poll = select.poll()
+    poll.register(number, select.POLLIN | HUNG_UP)
+    return sum(events for _, events in poll.poll(0))
 
 
 def refusal(status: int, message: str) -> bytes:

@@ -97,3 +97,13 @@ def test_a_task_that_goes_after_its_end_is_not_told_of_again() -> None:
     assert TASK in seen.news().tasks
     seen.take(told(NOWHERE, "leave", TASK))
     assert seen.news().tasks == {}
+
+
+def test_a_folder_is_known_only_when_it_was_reported_itself() -> None:
+    seen = collection()
+    seen.folders = {HERE: vim.Folder("group-1"), THERE: vim.Folder("group-2")}
+    seen.take(told(HERE, "enter", vim.Folder("group-1"), name="here"))
+    seen.take(told(THERE, "enter", vim.Folder("group-3"), name="a folder in it"))
+    seen.take(entered(THERE))
+    seen.check_reported()
+    assert seen.news().troubles == {THERE: "folder there was not reported by the vCenter"}

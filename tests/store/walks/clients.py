@@ -16,6 +16,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.checkouts import Taken
+from vmpooler.store.stream import FIRST
 from vmpooler.store.vms import Vms
 
 
@@ -45,7 +46,7 @@ class Clients(Managers):
         assert isinstance(got, list), f"{got}, although enough VMs are ready"
         given: list[Given] = got
         self.model.checkout(wanted, given, id, token)
-        found = at_once(self.checkouts.taken_by([id], self.now))
+        found = at_once(self.checkouts.taken_by([id], FIRST))
         assert {*found} == {Taken(each.pool, each.vm, id) for each in given}
 
     @rule(vm=standing(Queue.RUNNING), mine=st.booleans(), why=whys)

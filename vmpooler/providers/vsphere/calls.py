@@ -61,13 +61,17 @@ class Calls:
         return await self._within(self._watch.now, what, call)
 
     async def read(self, what: str, call: Callable[[Session], T]) -> T:
-        """What a call returns that only reads, and may be sent again."""
+        """What a call returns that only reads, and may be sent again. Raises no Doubtful: it has changed nothing, so
+        an order that was to follow it was not sent."""
         for _ in range(READS - 1):
             try:
                 return await self.do(what, call)
             except (Doubtful, Refused):
                 await self._watch.begun(PATIENCE)
-        return await self.do(what, call)
+        try:
+            return await self.do(what, call)
+        except Doubtful as error:
+            raise Away(str(error)) from error
 
     async def task(self, what: str, order: Callable[[Session], Ref]) -> Any:
         """The result of the task that ``order`` begins, when it is over."""

@@ -19,6 +19,8 @@ class Collection:
     def __init__(self, host_name: Callable[[Ref], str]) -> None:
         self._host_name = host_name
         self.places: dict[Ref, Place] = {}
+        self.folders: dict[Place, Ref] = {}
+        self._reported: set[Place] = set()
         self.folder_gone = False
         self._facts: dict[tuple[Place | None, Ref], dict[str, Any]] = {}  # a VM that moves is in two folders at once
         self._vms: dict[Place, dict[Ref, Vm | None]] = {}
@@ -32,6 +34,12 @@ class Collection:
             for one in each.objectSet:
                 self._take(place, one)
 
+    def check_reported(self) -> None:
+        """Note the folders that the updates so far say nothing of: that there is no VM in them is not known. A folder
+        without VMs is reported too, itself."""
+        for place in self.folders.keys() - self._reported:
+            self.troubles.setdefault(place, f"folder {place[1]} was not reported by the vCenter")
+
     def news(self) -> Seen:
         """What was noted since the last time."""
         seen = Seen(self._vms, self._tasks, self.troubles)
@@ -43,6 +51,8 @@ class Collection:
             if one.kind == "leave" and place is not None:
                 self.folder_gone = True
                 self.troubles[place] = f"folder {place[1]} is gone, or the account may no longer see it"
+            elif place is not None and one.obj == self.folders.get(place) and not one.missingSet:
+                self._reported.add(place)
             return
         self._check_whole(place, one.missingSet)
         if place is None:

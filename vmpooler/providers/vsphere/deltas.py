@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -12,6 +13,7 @@ from twisted.internet.defer import DeferredLock
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
 from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere.faults import Doubtful, Failed
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec
 
 
@@ -40,7 +42,10 @@ class Deltas:
                 return False
             lacking = await self._calls.read(f"template {path}", lambda session: _lacking(session, ref, path))
             if lacking is not None:
-                await self._add(lacking, f"the layers of template {path}")
+                try:
+                    await self._add(lacking, f"the layers of template {path}")
+                except Doubtful as error:  # of the layers: the clone that was to follow is not ordered
+                    raise ProviderError(str(error)) from error
             self._ready.add(ref)
             return lacking is not None
 
@@ -50,12 +55,25 @@ class Deltas:
 
     async def _add(self, template: Template, what: str) -> None:
         if template.is_template:
-            await self._calls.do(what, lambda _: template.ref.MarkAsVirtualMachine(pool=template.pool))
+            await self._unmark(template, what)
         try:
             await self._calls.task(what, lambda _: template.ref.ReconfigVM_Task(template.spec))
         finally:
             if template.is_template:
-                await self._calls.do(what, lambda _: template.ref.MarkAsTemplate())
+                await self._mark(template, what)
+
+    async def _unmark(self, template: Template, what: str) -> None:
+        """Have it be a VM. When it is not known whether it is one, it is made a template again."""
+        try:
+            await self._calls.do(what, lambda _: template.ref.MarkAsVirtualMachine(pool=template.pool))
+        except Doubtful:
+            with suppress(Failed):  # it is a template
+                await self._mark(template, what)
+            raise
+
+    async def _mark(self, template: Template, what: str) -> None:
+        """Have it be a template."""
+        await self._calls.do(what, lambda _: template.ref.MarkAsTemplate())
 
 
 def _lacking(session: Session, ref: Ref, path: str) -> Template | None:

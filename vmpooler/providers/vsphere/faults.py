@@ -6,7 +6,6 @@ import socket
 import ssl
 from http.client import HTTPException, RemoteDisconnected
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from pyVmomi import vim, vmodl
 from twisted.internet.defer import CancelledError
@@ -16,6 +15,9 @@ from twisted.python.failure import Failure
 from vmpooler.providers.base import ProviderError
 
 log = Logger()
+
+HINT = 60
+"""Characters shown of an answer that did not come from a vCenter."""
 
 
 class Away(ProviderError):
@@ -28,6 +30,15 @@ class Refused(ProviderError):
 
 class Doubtful(ProviderError):
     """Whether what was asked was done, or will be, is not known."""
+
+
+class NoResponse(HTTPException):
+    """The answer to a call is neither its Response nor a Fault, such as a proxy's page. As after a lost connection,
+    whether the call was carried out is not known, and nothing follows from the answer. ``what`` says what it is
+    instead; it is bounded and escaped here, for it may come from anywhere."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the answer is no vSphere response ({_bounded(what)}): is there a proxy in front of it?")
 
 
 class Failed(ProviderError):
@@ -49,9 +60,15 @@ def failure(error: Exception, what: str) -> ProviderError:
         return Failed(text, error)
     if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError):
         return Away(text)
-    if not isinstance(error, OSError | HTTPException | ExpatError | CancelledError):  # who waited has given up
+    if not isinstance(error, OSError | HTTPException | CancelledError):  # who waited has given up
         log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)
     return Doubtful(text)
+
+
+def _bounded(text: str) -> str:
+    """At most ``HINT`` printable ASCII characters."""
+    shown = "".join(each if each.isprintable() else "?" for each in text[:HINT])
+    return shown.encode("ascii", "backslashreplace").decode()[:HINT]
 
 
 def reason(error: Any) -> str:
@@ -60,8 +77,8 @@ def reason(error: Any) -> str:
         return _fault(error)
     if isinstance(error, OSError):
         return _no_connection(error)
-    if isinstance(error, ExpatError):
-        return "what it answered is no SOAP"
+    if isinstance(error, HTTPException) and not isinstance(error, NoResponse):
+        return _bounded(str(error) or type(error).__name__)
     return str(error).partition("\n")[0] or type(error).__name__
 
 

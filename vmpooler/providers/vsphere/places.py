@@ -84,6 +84,8 @@ def make_folder(session: Session, path: str) -> None:
             place = place.CreateFolder(name)
         except vim.fault.DuplicateName:
             place = session.content.searchIndex.FindChild(place, name)
+            if place is None:
+                raise ProviderError(f"{name}, a part of {path}, is there and the account may not see it") from None
 
 
 def source(session: Session, path: str) -> Source:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import weakref
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from http.client import HTTPConnection
+from http.client import BadStatusLine, HTTPConnection, HTTPException, RemoteDisconnected
 from socket import SHUT_RDWR
 from typing import Any
+from xml.parsers.expat import ExpatError, errors
 
 import attrs
 from pyVmomi import SoapAdapter, vim, vmodl
+from pyVmomi.VmomiSupport import F_OPTIONAL
 
+from vmpooler.providers.vsphere.faults import NoResponse
 from vmpooler.settings import Vsphere
 
 VERSION = "vim.version.version11"
@@ -19,6 +24,12 @@ VERSION = "vim.version.version11"
 
 IDLE = 10
 """Seconds after which an idle connection is not used again: the other side may be closing it."""
+
+ENVELOPE = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Envelope"
+BODY = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Body"
+
+ENDED = [errors.codes[each] for each in (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)]
+"""expat's codes for a document that ends before its root does."""
 
 Spec = vmodl.query.PropertyCollector
 CHILDREN = Spec.TraversalSpec(name="child", path="childEntity", skip=False, type=vim.Folder)
@@ -29,30 +40,115 @@ Ref = Any
 
 
 class _Deserializer(SoapAdapter.SoapResponseDeserializer):
-    """Leaves no reference cycle.
+    """Reads an answer. Raises NoResponse unless it is the Response of the method that was called, or a Fault.
+
+    Note [What counts as an answer]: pyVmomi takes any well-formed XML in which no ``...Response`` element occurs for an
+    answer whose result is unset. To ``FindByInventoryPath`` that means "there is no such object", to the first
+    ``WaitForUpdatesEx`` "there is nothing", to ``ContinueRetrievePropertiesEx`` "that was all". So a page under status
+    200, which a proxy or a captive portal sends, must fail here, for every method. A Response without a result is a
+    genuine answer where the method may have none; :class:`Stub` checks that.
 
     Note [Answers are freed at once]: pyVmomi's parser and deserializer hold each other, so every answer would live
     until a garbage collection, which for large answers stalls the whole process, the reactor with it.
     """
 
     def Deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        self._path: list[str] = []
+        self._answered = False
+        call = getattr(self.stub, "call", None)
+        self._expected = call and f"{call.method}Response"
         try:
-            return super().Deserialize(*args, **kwargs)
+            result = super().Deserialize(*args, **kwargs)
+            if not self._answered:
+                raise NoResponse("an envelope with an empty body")
+            if call:
+                call.is_fault = self.isFault
+            return result
+        except ExpatError as error:
+            ended = error.code in ENDED
+            raise NoResponse("it is empty or ends too early" if ended else "it is no XML") from error
+        except zlib.error as error:
+            raise NoResponse("it cannot be decompressed") from error
         finally:
             self.__dict__.pop("parser", None)
             self.deser.__dict__.clear()
 
+    def StartElementHandler(self, tag: str, attr: Mapping[str, str]) -> None:
+        """An element outside of a result: those within go to another deserializer."""
+        match self._path:
+            case [] if tag != ENVELOPE:
+                raise NoResponse(f"its root is {_local(tag)}")
+            case [_, part] if part == BODY:
+                if self._answered or not (tag == self.soapFaultTag or self._is_response(_local(tag))):
+                    raise NoResponse(f"its body has {_local(tag)}")
+                self._answered = True
+        self._path.append(tag)
+        if self._path[1:2] == [BODY]:
+            super().StartElementHandler(tag, attr)
+
+    def EndElementHandler(self, tag: str) -> None:
+        """The end of such an element."""
+        self._path.pop()
+        super().EndElementHandler(tag)
+
+    def _is_response(self, name: str) -> bool:
+        return name == self._expected if self._expected else name.endswith("Response")
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition(SoapAdapter.NS_SEP)[2]
+
 
 SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]  # pyvmomi's hook
+
+
+class _Call(threading.local):
+    """The call that this thread has under way: its method, and whether the answer is a Fault."""
+
+    method = ""
+    is_fault = False
 
 
 class Stub(SoapAdapter.SoapStubAdapter):
     """A connection that sends every call once, and can be ended while calls are under way."""
 
     def __init__(self, **options: Any) -> None:
+        self._cookie = ""
+        self.call = _Call()
         super().__init__(**options)
         self._in_use: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._ended = False
+
+    @property
+    def cookie(self) -> str:
+        """What names the session at the vCenter."""
+        return self._cookie
+
+    @cookie.setter
+    def cookie(self, cookie: str) -> None:
+        """pyVmomi keeps the last cookie of any answer. That of a proxy's page must not end the session."""
+        if not cookie or SoapAdapter.COOKIE_NAME in cookie:
+            self._cookie = cookie
+
+    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
+        """The result of one call. Raises its Fault, NoResponse, and what the connection raises. See Note [What counts
+        as an answer]."""
+        self.call.method, self.call.is_fault = info.wsdlName, False
+        try:
+            result = super().InvokeMethod(mo, info, args, outerStub)
+        except Exception as error:
+            if type(error) is HTTPException:  # pyVmomi's, for a status that is neither 200 nor 500
+                raise NoResponse(f"HTTP status {error}") from error
+            if isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected):
+                raise NoResponse("it is no HTTP") from error
+            if type(error) is Exception:  # pyVmomi's, for a Response under status 500; its text is the whole answer
+                raise NoResponse("a Response under status 500") from None
+            raise
+        if self.call.is_fault:  # under status 200, where pyVmomi returns it as the result
+            raise result
+        if result is None and not info.resultFlags & F_OPTIONAL and info.result is not type(None):
+            raise NoResponse(f"{info.wsdlName}Response without its result")
+        return result
 
     def GetConnection(self) -> HTTPConnection:
         """A connection for one call, connected."""
@@ -104,7 +200,10 @@ class Session:
     def read(self, start: Iterable[Ref], wanted: Mapping[Any, Sequence[str]], through: Sequence[Any] = ()) -> Found:
         """The properties wanted, by type, of these objects and of those that ``through`` leads to; unset ones are
         left out. One call, unless the answer comes in pages. Raises NotAuthenticated, which vCenter may answer here
-        object by object."""
+        object by object, and NoResponse when the answer leaves out an object of ``start``: a vCenter has
+        ManagedObjectNotFound for those that are gone."""
+        start = list(start)
+        kinds = tuple(wanted)
         spec = Spec.FilterSpec(
             objectSet=[Spec.ObjectSpec(obj=each, selectSet=list(through)) for each in start],
             propSet=[Spec.PropertySpec(type=kind, pathSet=list(paths)) for kind, paths in wanted.items()],
@@ -116,7 +215,10 @@ class Session:
             for each in page.objects:
                 _check_whole(each.missingSet)
                 found[each.obj] = {prop.name: prop.val for prop in each.propSet}
-            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None  # itself never None
+        for each in start:
+            if isinstance(each, kinds) and each not in found:
+                raise NoResponse(f"it leaves out {each._moId}")
         return found
 
     def host_name(self, host: Ref) -> str:

@@ -15,6 +15,7 @@ from pyVmomi import vim, vmodl
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.collection import Collection
+from vmpooler.providers.vsphere.faults import NoResponse
 from vmpooler.providers.vsphere.news import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, Vm
 from vmpooler.providers.vsphere.places import Place, folder_path
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
@@ -28,6 +29,10 @@ TASK_PROPERTIES = ("info.state", "info.error", "info.result")
 
 FIRST, MOST, WRONG = 0.2, 15.0, 300.0
 """Seconds before the first and the later attempts to log in again, and with a login that was refused."""
+
+SOON, PAUSE = 0.5, 1.0
+"""A vCenter with nothing to tell takes its time to say so. After an answer without updates that came within SOON
+seconds, the next is asked for after PAUSE seconds."""
 
 STEADY = 10.0
 """Seconds that a login must last for the next attempt to count as a first one."""
@@ -109,23 +114,33 @@ class Waiter:
         collector.DestroyPropertyCollector()
 
     def _updates(self, collector: Ref, collection: Collection) -> Iterator[Seen]:
-        """What each answer tells, the first of them everything."""
+        """What each answer tells, the first of them everything. Raises NoResponse when what there is does not come
+        within ``timeout`` seconds: an answer without updates says that nothing has changed, never that nothing is
+        there, and never that a set of updates that came in part is whole."""
         wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
-        version = ""
+        version, is_partial, is_first, heard = "", bool(collection.folders), True, monotonic()
         while not collection.folder_gone:
+            asked = monotonic()
             update = collector.WaitForUpdatesEx(version, wait)
             if update is not None:
-                version = update.version
+                version, is_partial, heard = update.version, bool(update.truncated), monotonic()
                 collection.take(update)
-            if update is None or not update.truncated:
+            elif monotonic() - asked < SOON:
+                self._stopping.wait(PAUSE)
+            if not is_partial:
+                if is_first:
+                    collection.check_reported()
+                is_first = False
                 yield collection.news()
+            elif monotonic() - heard > self._settings.timeout:
+                raise NoResponse("it reports no folder" if not version else "it reports folders in part")
 
     def _add_folders(self, session: Session, collector: Ref, collection: Collection) -> dict[Place, Ref]:
         """Watch the folders; those that are there."""
         folders: dict[Place, Ref] = {}
         for place in self._places:
             try:
-                folders[place] = folder = _folder(session, place)
+                collection.folders[place] = folders[place] = folder = _folder(session, place)
             except ProviderError as error:
                 collection.troubles[place] = str(error)
             else:

@@ -5,7 +5,7 @@
 local function note_failure(troubles, subject, why, first, longest)
   local trouble = decoded(redis.call('HGET', troubles, subject))
   trouble.tries, trouble['until'] = tonumber(trouble.tries) or 0, tonumber(trouble['until']) or 0
-  if trouble['until'] > tonumber(now) then return trouble['until'] - tonumber(now) end
+  if waits(trouble['until'], longest) then return trouble['until'] - tonumber(now) end
   trouble.tries = trouble.tries + 1
   local wait = math.min(tonumber(longest), tonumber(first) * 2 ^ math.min(trouble.tries - 1, 30))
   trouble['until'], trouble.why = tonumber(now) + wait, why

@@ -1,4 +1,4 @@
--- uses: prelude, line
+-- uses: prelude, ahead, line
 -- Order a clone: the VM is pending from now on. Never beyond the pool's size, never beyond the limit of clones under
 -- way, and in turn: a pool that is refused joins a line, and free clones are kept for those before it in the line. A pool
 -- that clients wait for is before those that merely refill.
@@ -11,13 +11,18 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return 'taken' end
 for i = 9, #KEYS do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 'taken' end end
 if redis.call('SCARD', KEYS[9]) + redis.call('SCARD', KEYS[10]) >= tonumber(ARGV[7]) then return 'full' end
 redis.call('ZADD', KEYS[7], 'XX', now, pool)
+-- Who asked at a moment that lies ahead would hold its place until then: a clock was set back, so that it counts as now.
+for _, each in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '(' .. now + AGREE, '+inf')) do
+  redis.call('ZADD', KEYS[7], now, each)
+end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', tonumber(now) - tonumber(ARGV[9]))) do
   redis.call('ZREM', KEYS[6], gone)
   redis.call('ZREM', KEYS[7], gone)
 end
 local free = tonumber(ARGV[8]) - redis.call('HLEN', KEYS[4])
 local asked = tonumber(redis.call('ZSCORE', KEYS[8], pool) or '-inf')
-local urgent = asked > tonumber(now) - tonumber(ARGV[10]) and redis.call('SCARD', KEYS[10]) == 0
+local recent = asked > now - ARGV[10] and asked <= now + AGREE
+local urgent = recent and redis.call('SCARD', KEYS[10]) == 0
 local place = redis.call('ZRANK', KEYS[6], pool)
 local before = place or redis.call('ZCOUNT', KEYS[6], '-inf', urgent and '(0' or '+inf')
 if free <= before then

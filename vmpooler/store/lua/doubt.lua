@@ -1,4 +1,4 @@
--- uses: prelude, trouble
+-- uses: prelude, ahead, trouble
 -- A look at a VM failed. Nothing is concluded from it before the next look fails too: the record keeps when the first of
 -- them failed, and the pool's troubles when the next is due.
 --   KEYS[4] the queue that the VM stands in, [5] the pool's troubles

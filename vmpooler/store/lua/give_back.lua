@@ -5,10 +5,11 @@
 --   ARGV[6] why, [7] the checkout's id, [8] the fields that a checkout writes (JSON array)
 -- Returns 1; 2 when it waits for its stamp; 0 when it is not that client's any more.
 if redis.call('HGET', KEYS[2], 'checkout_id') ~= ARGV[7] or redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
+local stamped = redis.call('HEXISTS', KEYS[2], 'stamping') == 1
+if not stamped then redis.call('SMOVE', KEYS[4], KEYS[5], vm) end  -- first: if Redis refuses that, nothing was changed
 redis.call('HDEL', KEYS[6], vm)
 redis.call('HDEL', KEYS[7], vm)
 unbook(pool, vm)
-local stamped = redis.call('HEXISTS', KEYS[2], 'stamping') == 1
 for _, field in ipairs(cjson.decode(ARGV[8])) do redis.call('HDEL', KEYS[2], field) end
 if stamped then
   book(pool, vm)
@@ -16,6 +17,5 @@ if stamped then
   emit('unclaimed', ARGV[6])
   return 2
 end
-redis.call('SMOVE', KEYS[4], KEYS[5], vm)
 emit('returned', ARGV[6])
 return 1

@@ -1,35 +1,42 @@
--- uses: prelude, held, quarantine
--- A sign of life. After a fail-over it also says that this process has said again what it had promised; when the wait for
--- the others is over, every VM that one who did not come may have given away is put out of everybody's reach.
---   KEYS[4] processes, [5] those awaited, [6] until when, [7] the mark for VMs that come to light, [8] clones under way;
---   then for each pool its pending and its ready queue
---   ARGV[6] now as text, [7] who this is, [8] seconds after which a silent process is forgotten, [9] seconds that the mark
---   stays, [10] '1' when a checkout that was answered may be lost, else '', [11] hours to live of what is
---   quarantined, [12..] the pools
--- Returns the processes that are waited for.
+-- uses: witness
+-- A sign of life. After a loss it also says whether this process has said again what it had promised, and ends the wait
+-- for the others when all have, or when it has lasted too long.
+--   KEYS[1] the mark of this Redis, [2] processes, [3] those awaited, [4] until when, [5] those of them whose checkouts may
+--   be lost, [6] event stream, [7] the mark for VMs that come to light
+--   ARGV[1] the mark that this process knows, [2] who this is, [3] seconds after which a silent process is forgotten,
+--   [4] the longest wait, [5] '' when it could not restore a checkout, else '1', [6] '1' when a checkout that was answered may be
+--   lost, else '', [7] why VMs that come to light are quarantined, when all others have been, else '', [8] seconds that
+--   this holds, [9] the time of this process's last sign of life, 0 for none; then event ids that it knows
+-- Returns what is to be done ('' nothing, 'arrive' anew, 'wait', 'quarantine' what those who are missing may have given
+-- away), the processes that are missing, the time, the id of the newest event, and the processes that live.
 local time = tonumber(redis.call('TIME')[1])
-redis.call('ZADD', KEYS[4], time, ARGV[7])
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', time - ARGV[8])
-redis.call('SREM', KEYS[5], ARGV[7])
-local wait = redis.call('GET', KEYS[6])
-if not wait then return {} end
-local missing = redis.call('SMEMBERS', KEYS[5])
-if #missing > 0 and time < tonumber(wait) then return missing end
-redis.call('DEL', KEYS[5], KEYS[6])
-if #missing == 0 or ARGV[10] == '' then return {} end
-table.sort(missing)
-local why = 'a fail-over may have lost its checkout, by ' .. table.concat(missing, ', ')
-redis.call('SET', KEYS[7], why, 'EX', ARGV[9])
-for i = 12, #ARGV do
-  for queue = 2 * i - 15, 2 * i - 14 do
-    local vms = redis.call('SMEMBERS', KEYS[queue])
-    table.sort(vms)
-    for _, each in ipairs(vms) do
-      if redis.call('HEXISTS', KEYS[8], each) == 0 then
-        redis.call('SREM', KEYS[queue], each)
-        quarantine(ARGV[i], each, why, ARGV[6], ARGV[11])
-      end
-    end
-  end
+local less = lacks(KEYS[6], 10, #ARGV) or unsigned(KEYS[2], ARGV[2], tonumber(ARGV[9]), tonumber(ARGV[3]), time)
+if less or redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'arrive', {}, time, '', {}} end
+redis.call('ZADD', KEYS[2], time, ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', time - ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], time + 1, '+inf')  -- of before the clock was set back
+local function answer(what, missing)
+  return {what, missing, time, newest(KEYS[6]), redis.call('ZRANGE', KEYS[2], 0, -1)}
 end
-return {}
+local wait = tonumber(redis.call('GET', KEYS[4]))
+if ARGV[5] == '1' then
+  redis.call('SREM', KEYS[3], ARGV[2])
+  redis.call('SREM', KEYS[5], ARGV[2])
+elseif wait then  -- it knows of a checkout that it cannot restore
+  redis.call('SADD', KEYS[3], ARGV[2])
+  redis.call('SADD', KEYS[5], ARGV[2])
+end
+if not wait then return answer('', {}) end
+if wait > time + ARGV[4] then  -- of before the clock was set back
+  wait = time + ARGV[4]
+  redis.call('SET', KEYS[4], wait)
+end
+local missing = redis.call('SMEMBERS', KEYS[3])
+if #missing > 0 and time < wait then return answer('wait', missing) end
+local lost = redis.call('SINTER', KEYS[3], KEYS[5])
+if #lost > 0 and ARGV[6] == '1' then
+  if ARGV[7] == '' then return answer('quarantine', lost) end
+  redis.call('SET', KEYS[7], ARGV[7], 'EX', ARGV[8])
+end
+redis.call('DEL', KEYS[3], KEYS[4], KEYS[5])
+return answer('', {})

@@ -1,0 +1,35 @@
+-- Whether the event stream lacks an event that a process saw in it. What is older than the first entry was trimmed, which
+-- is no loss.
+--   stream: its key; first, last: the places in ARGV of the ids
+local function order(id)
+  local ms, part = id:match('^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(part)
+end
+
+local function lacks(stream, first, last)
+  for i = first, last do
+    if #redis.call('XRANGE', stream, ARGV[i], ARGV[i], 'COUNT', 1) == 0 then
+      local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+      if not oldest then return true end
+      local ms, part = order(ARGV[i])
+      local oldest_ms, oldest_part = order(oldest[1])
+      if ms > oldest_ms or (ms == oldest_ms and part > oldest_part) then return true end
+    end
+  end
+  return false
+end
+
+-- The id of the newest event, '' for none.
+local function newest(stream)
+  local found = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  return found and found[1] or ''
+end
+
+-- Whether the last sign of life of a process, given at ``known``, is not there. Silent processes are forgotten after
+-- ``forgotten`` seconds, and signs that a clock that was set back leaves in the future, at ``time``, are removed.
+local function unsigned(processes, who, known, forgotten, time)
+  if known == 0 or (time and known > time + 1) then return false end
+  if tonumber(redis.call('ZSCORE', processes, who) or 0) >= known then return false end
+  local last = tonumber(redis.call('ZREVRANGE', processes, 0, 0, 'WITHSCORES')[2] or 0)
+  return last - known < forgotten
+end
