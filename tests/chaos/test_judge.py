@@ -11,6 +11,7 @@ from tests.chaos.forgery import EVENTS, FOREIGN, JOURNAL, OPERATIONS, POOL, RECO
 from tests.chaos.forgery import sound as forged
 from tests.chaos.history import Operation, Verb
 from tests.chaos.judge import AFTER_LAPSES, judged
+from tests.chaos.report import together
 from tests.proof.invariants import (
     ACCOUNTED,
     DURABLE,
@@ -198,6 +199,20 @@ def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_othe
     both = (given, attrs.evolve(back, id=f"{moment}-1"))
     events = [each for old in EVENTS for each in (both if old is given else (old,))]
     assert ONE_CLIENT in told(forged(events=events))
+
+
+def test_the_reports_of_worlds_are_added_up() -> None:
+    one = {"seed": 1, "operations": 2, "answers": {"200": 1}, "takeovers": [1.0], "full again after": 3.0}
+    one["invariants"] = [{"invariant": "1", "checks": 1, "violations": ["a"]}]
+    other = {**one, "full again after": 4.0, "invariants": [{"invariant": "2", "checks": 5, "violations": []}]}
+    found = together([one, other, other])
+    assert (found["seed"], found["operations"], found["answers"]) == (1, 6, {"200": 3})
+    assert (found["takeovers"], found["full again after"]) == ([1.0, 1.0, 1.0], 4.0)
+    assert [(each["invariant"], each["checks"], each["violations"]) for each in found["invariants"]] == [
+        ("1", 1, ["a"]),
+        ("2", 10, []),
+    ]
+    assert together([one, {**other, "full again after": None}])["full again after"] is None
 
 
 def test_a_revert_in_its_time_is_allowed_and_so_is_one_that_was_held_up() -> None:
