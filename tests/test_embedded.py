@@ -117,6 +117,17 @@ async def test_it_answers_when_it_has_started_and_only_its_user_can_reach_it(mak
     assert stat.S_IMODE(Path(redis.settings.socket).stat().st_mode) == 0o700
 
 
+async def test_it_refuses_writes_rather_than_forget_anything_when_it_is_full(make: Make) -> None:
+    redis = make()
+    redis.prepare()
+    await redis.start()
+    await ask(redis, "SET", "k", "kept")
+    await ask(redis, "CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreAway, match="OOM"):
+        await ask(redis, "SET", "more", "x")
+    assert await ask(redis, "GET", "k") == "kept"
+
+
 async def test_several_start_at_once_each_on_its_own(make: Make) -> None:
     several = [make(f"state{number}") for number in range(4)]
     for redis in several:

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from vmpooler import __version__
 from vmpooler.config import demo, find, load
 from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
-from vmpooler.embedded import EmbeddedRedis
 from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.settings import Redis, Settings, Vsphere
+from vmpooler.remains import redis_of
+from vmpooler.settings import Settings, Vsphere
 from vmpooler.store.connection import Connection
 from vmpooler.store.guard import confirm, unknown
+from vmpooler.store.registry import leftovers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -85,32 +85,24 @@ async def _template_deltas(reactor: Any, settings: Settings, asked: argparse.Nam
 
 async def _confirm(reactor: Any, settings: Settings, asked: argparse.Namespace) -> None:
     pool, yes = asked.pool, asked.yes
-    if pool not in {each.name for each in settings.pools}:
-        sys.exit(f"vmpooler: no such pool: {pool}")
+    configured = pool in {each.name for each in settings.pools}
     try:
-        names = await _given_up(Connection(_redis(reactor, settings), reactor, quiet=True), pool, yes)
+        names = await _given_up(Connection(redis_of(settings, reactor), reactor, quiet=True), pool, yes, configured)
     except VmpoolerError as error:
-        sys.exit(f"vmpooler: {error}")
+        sys.exit(f"vmpooler: {error}" if configured else f"vmpooler: no such pool: {pool}")
     print("\n".join(names) if names else f"{pool} has no unknown VMs")
     if names:
         print(f"{len(names)} VMs given up" if yes else f"{len(names)} VMs; to give them up: add --yes")
 
 
-async def _given_up(connection: Connection, pool: str, yes: bool) -> list[str]:
-    """The pool's unknown VMs, given up if ``yes``."""
+async def _given_up(connection: Connection, pool: str, yes: bool, configured: bool) -> list[str]:
+    """The pool's unknown VMs, given up if ``yes``. Raises StartError for a pool that is neither configured nor
+    drained."""
     connection.start()
     try:
         await connection.wait_ready(3)
+        if not configured and pool not in {each.pool for each in (await leftovers(connection)).drained}:
+            raise StartError(f"no such pool: {pool}")
         return await (confirm(connection, pool) if yes else unknown(connection, pool))
     finally:
         await connection.close()
-
-
-def _redis(reactor: Any, settings: Settings) -> Redis:
-    """How to reach the Redis of the service, also an embedded one that another process runs."""
-    if settings.redis.server != "embedded" or settings.redis.socket:
-        return settings.redis
-    socket = EmbeddedRedis(Path(settings.general.state_directory), reactor).settings.socket
-    if not Path(socket).exists():
-        raise StartError(f"no embedded Redis runs in {settings.general.state_directory}: is the service started?")
-    return attrs.evolve(settings.redis, socket=socket)

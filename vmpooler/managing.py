@@ -15,7 +15,7 @@ from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
 from vmpooler.metrics.figures import Figures
 from vmpooler.metrics.graphite import Graphite
-from vmpooler.providers.configured import providers_of
+from vmpooler.providers.configured import drainers_of, providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.connection import Connection
 from vmpooler.store.lease import Lease
@@ -46,6 +46,7 @@ class Managing:
             wall,
             secrets.choice,
             self._metrics(settings),
+            drainers=partial(drainers_of, settings, reactor, wall),
         )
         self._listen(tell)
 

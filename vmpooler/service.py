@@ -30,10 +30,12 @@ from vmpooler.log import Lines, LogFile
 from vmpooler.managing import Managing
 from vmpooler.options import UP, Options, check, configuration
 from vmpooler.port import Port, allow_files
+from vmpooler.remains import tell_remains
 from vmpooler.settings import Settings
 from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
+from vmpooler.store.peers import Peers
 from vmpooler.store.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
@@ -56,7 +58,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # the reactor is chosen by twistd's own options, before this
 
     if options["check-config"]:
-        raise SystemExit(check(options))
+        raise SystemExit(_checked(options, reactor))
     try:
         count_steadily(reactor)
         loaded, _ = configuration(options, os.environ, Path.cwd())
@@ -65,6 +67,14 @@ def makeService(options: Options) -> IService:
         raise SystemExit("\n".join(f"vmpooler: {mistake}" for mistake in error.mistakes)) from None
     except StartError as error:
         raise SystemExit(f"vmpooler: {error}") from None
+
+
+def _checked(options: Options, reactor: Any) -> int:
+    """Say what is wrong with the configuration, or ok; then which pools its Redis has that it lacks. The exit code."""
+    if code := check(options):
+        return code
+    tell_remains(configuration(options, os.environ, Path.cwd())[0].settings, reactor)
+    return 0
 
 
 def count_steadily(reactor: Any) -> None:
@@ -101,9 +111,11 @@ class Vmpooler(Service):
         if self._embedded is not None:
             settings = attrs.evolve(settings, redis=attrs.evolve(settings.redis, socket=self._embedded.settings.socket))
         self._wall = wall = RedisTime(reactor)
-        failover = Failover(settings, _process(self._role), reactor, alone=self._embedded is not None)
+        who = _process(self._role)
+        failover = Failover(settings, who, reactor, alone=self._embedded is not None)
         disk = f"the disk of {settings.general.state_directory}" if self._embedded is not None else "its disk"
         self._connection = Connection(settings.redis, reactor, failover=failover, time=wall, disk=disk)
+        self._peers = Peers(self._connection, settings.pools, who, reactor)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
         self._events.listen(failover.heard)
@@ -117,10 +129,11 @@ class Vmpooler(Service):
             alone = self._embedded is not None
             self._managing = Managing(settings, self._connection, self._events, alone, reactor, wall)
             failover.when_lost(self._managing.look_again)
-        state = self._managing.state if self._managing is not None else dict
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:
-            self._api = Api(settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=state)
+            self._api = Api(
+                settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=self._state
+            )
             self._events.listen(self._api.heard)
         self._starting: Deferred[None] | None = None
 
@@ -138,7 +151,7 @@ class Vmpooler(Service):
                 allow_files(clients + SPARE_FILES)
                 self._port.take(self._api.site() if self._api is not None else Factory())
             if self._managing is not None and self._api is None and self._settings.general.health_listen:
-                self._health.take(health_site(self._connection, self._managing.state, self._reactor, self._wall))
+                self._health.take(health_site(self._connection, self._state, self._reactor, self._wall))
         except StartError as error:
             raise _Refused(f"vmpooler: {error}") from None
 
@@ -168,6 +181,11 @@ class Vmpooler(Service):
                 patience.cancel()
         self._open()
 
+    def _state(self) -> Mapping[str, Any]:
+        """What there is to say of this process beside that it answers."""
+        managing = self._managing.state() if self._managing is not None else {}
+        return {**managing, **self._peers.state()}
+
     def _introduce(self) -> None:
         redis = f"an embedded Redis in {self._settings.general.state_directory}"
         if self._embedded is None:
@@ -185,6 +203,7 @@ class Vmpooler(Service):
         for connection in (self._connection, self._blocking):
             await self._reach_redis(connection)  # on both, so that no event is missed
         self._events.start()
+        self._peers.start()
         if self._managing is not None:
             await self._managing.start()
         gc.freeze()  # what is here now stays: to look it through again takes up to 0.1 s, in which nobody is answered
@@ -236,6 +255,7 @@ class Vmpooler(Service):
         self._events.stop()
         if self._managing is not None:
             await ending.step("leaving Graphite", self._managing.leave)
+        await ending.step("leaving the other processes", self._peers.leave)
         await ending.step("leaving the event stream", self._blocking.close)
         await ending.step("leaving Redis", self._connection.close)
         if self._embedded is not None:

@@ -62,3 +62,29 @@ def test_a_pool_that_the_mass_guard_holds_comes_first_with_the_reason_in_words(b
         assert "1 pool of 2 needs attention" in browser.text("#verdict")
         tile.click()
         browser.sees(".head .reasons", "Mass guard: ")
+
+
+DRAINED = """
+redis: {server: embedded}
+providers: {dummy: {filename: dummy.yaml}}
+pools: [{name: calm-1, size: 1}, {name: gone-1, size: 1}]
+"""
+
+
+def test_a_pool_that_is_not_configured_any_more_comes_first_until_it_is_empty(browser: Browser) -> None:
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    with Service(DRAINED) as service:
+        until(lambda: service.ready("gone-1") == 1, "the pool is full")
+        vm = service.request("POST", "/vm/gone-1").body["gone-1"]["hostname"]
+        service.stop()
+        (service.directory / "vmpooler.yaml").write_text(DRAINED.replace(", {name: gone-1, size: 1}", ""))
+        service.start()
+        browser.open(service.url)
+        tile = browser.sees(".urgent .tile", "Draining: not configured any more")
+        assert tile.text.startswith("gone-1\nnot configured: draining")
+        assert "1 running" in tile.text
+        tile.click()
+        browser.sees(".head .reasons", "Draining: not configured any more")
+        assert service.request("DELETE", f"/vm/{vm}").status == 200
+        browser.open(service.url)
+        until(lambda: [tile.text.split()[0] for tile in browser.all(".tile")] == ["calm-1"], "it is shown no more")

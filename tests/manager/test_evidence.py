@@ -1,15 +1,20 @@
 """What somebody has is neither given nor destroyed, whatever Redis forgot. See Note [Two witnesses]."""
 
+from typing import Any
+
 import pytest
+from twisted.internet import reactor
 
 from tests.manager.world import World
+from tests.store.contents import settings
 from vmpooler.domain import times
 from vmpooler.domain.errors import PoolEmpty, StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
-from vmpooler.store.failover import DEAD
-from vmpooler.store.scripts import load
+from vmpooler.store.failover import Failover
+
+clock: Any = reactor
 
 POOL = """
 config: {{prefix: vm-, vm_lifetime: {hours}}}
@@ -56,9 +61,10 @@ async def put_back(store: Connection, world: World) -> None:
     await world.settle()
 
 
-async def arrive(store: Connection, run_id: str) -> None:
-    known = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VERIFIED, keys.DOUBTED)
-    await store.run(load("arrive"), known, (run_id, DEAD, 0))
+async def arrive(store: Connection, primary: str) -> None:
+    """A process comes to a Redis that is another than before."""
+    await store.call("SET", keys.PRIMARY, f"{primary} 1")
+    await Failover(settings(), "a process", clock).arrive(store, lambda why: None)
 
 
 async def test_after_an_old_backup_nobody_gets_what_another_has_and_all_of_it_runs_again(store: Connection) -> None:

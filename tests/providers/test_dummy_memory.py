@@ -123,9 +123,9 @@ async def test_a_foreign_file_is_refused_and_left_alone(file: Path, content: byt
     assert file.read_bytes() == content
 
 
-@pytest.mark.parametrize("path", ["no-such-directory/vms.json", "."])
-async def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ProviderError, match="cannot be"):
+@pytest.mark.parametrize(("path", "what"), [("no-such-directory/vms.json", "written"), (".", "read")])
+async def test_a_file_that_cannot_be_read_or_written_is_refused(tmp_path: Path, path: str, what: str) -> None:
+    with pytest.raises(ProviderError, match=f"cannot be {what}"):
         await started(filename=str(tmp_path / path))
 
 

@@ -125,7 +125,7 @@ async def test_what_an_api_had_given_that_died_with_such_a_redis_is_out_of_reach
 
 @pytest.mark.limit(60)
 async def test_a_service_that_crashed_with_its_redis_starts_at_once_and_puts_nothing_away() -> None:
-    with Service(f"redis: {{server: embedded}}\n{POOLS}") as service:
+    with Service(f"redis: {{server: embedded}}\nproviders: {{dummy: {{filename: dummy.yaml}}}}\n{POOLS}") as service:
         until(lambda: service.ready() == 4, "the pool is full")
         given = take(service, 2)
         until(lambda: service.ready() == 4, "the pool is full again")

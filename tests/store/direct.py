@@ -1,7 +1,7 @@
 """The store without a reactor: each command is answered before the next line, so that a synchronous test can use it."""
 
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import hiredis
@@ -9,13 +9,17 @@ from twisted.internet.task import Clock
 
 from vmpooler.settings import Redis
 from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import Script
 from vmpooler.store.wire import ServerError, Value
 
 T = TypeVar("T")
 
 
 class Direct(Connection):
-    """A connection that waits for each reply by blocking: nothing that awaits it is ever suspended."""
+    """A connection that waits for each reply by blocking: nothing that awaits it is ever suspended.
+
+    ``ran`` is called after each script, with it, its keys and arguments, and its reply.
+    """
 
     def __init__(self, settings: Redis) -> None:
         super().__init__(settings, Clock())
@@ -23,10 +27,17 @@ class Direct(Connection):
         self._socket.settimeout(10)
         self._socket.connect(settings.socket)
         self._replies = hiredis.Reader(replyError=ServerError, encoding="utf-8", errors="surrogateescape")
+        self.ran: Callable[[Script, Sequence[str], Sequence[Value], Any], object] = lambda *_: None
 
     def hang_up(self) -> None:
         """Leave no socket behind."""
         self._socket.close()
+
+    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
+        """What the script returns."""
+        reply = await super().run(script, keys, args)
+        self.ran(script, keys, args, reply)
+        return reply
 
     async def _send(self, *command: Value) -> Any:
         packed: Any = command

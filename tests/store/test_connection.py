@@ -112,6 +112,32 @@ async def test_a_redis_that_is_full_or_read_only_is_away(connect: Connect, spare
     assert not replica.value.sent
 
 
+async def test_a_redis_that_cannot_save_is_away(connect: Connect, spare_redis: RedisServer) -> None:
+    connection = connect(spare_redis.settings)
+    await connection.wait_ready(10)
+    await connection.call("CONFIG", "SET", "save", "3600 1")
+    await connection.call("SET", "k", "v")
+    Path(spare_redis.socket).with_name("dump.rdb").mkdir()
+    await connection.call("BGSAVE")
+    while "rdb_last_bgsave_status:err" not in await connection.call("INFO", "persistence"):
+        await deferLater(clock, 0.01)
+    with pytest.raises((StoreAway, StoreFault), match="MISCONF") as no:
+        await connection.run(Script("write", "return redis.call('SET', KEYS[1], ARGV[1])"), ["k"], ["w"])
+    assert isinstance(no.value, StoreAway)
+    assert not no.value.sent
+    assert await connection.call("GET", "k") == "v"
+
+
+async def test_what_replicas_do_not_confirm_may_have_been_done(connect: Connect, redis_server: RedisServer) -> None:
+    cautious = attrs.evolve(redis_server.settings, wait_replicas=1, wait_timeout=0.05)
+    connection = connect(cautious)
+    await connection.wait_ready(10)
+    with pytest.raises(StoreAway, match="0 of 1 replicas") as uncertain:
+        await connection.run(Script("add_token", "return redis.call('SET', KEYS[1], '1')"), ["k"], [])
+    assert uncertain.value.sent
+    assert await connection.call("GET", "k") == "1"
+
+
 async def test_a_cancelled_command_leaves_the_others_in_step(connect: Connect, redis_server: RedisServer) -> None:
     connection = connect(redis_server.settings)
     await connection.wait_ready(10)

@@ -23,19 +23,24 @@ from tests.store.test_scripts import NAMES
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NotLeading
+from vmpooler.domain.estate import Memory
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.history import MINUTES
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
+from vmpooler.settings import Pool
 from vmpooler.store import keys, stats
 from vmpooler.store.commands import Commands
 from vmpooler.store.connection import Connection
 from vmpooler.store.lease import Lease
 from vmpooler.store.look import look
 from vmpooler.store.queues import Queues
+from vmpooler.store.registry import Registry, leftovers
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.scripts import fenced, load
 from vmpooler.store.tasks import Tasks
+
+MEMORY = Memory(Pool(name="old", size=0, provider="dummy"), "dummy")
 
 TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
 
@@ -48,6 +53,7 @@ class Manager:
     queues: Queues
     tasks: Tasks
     samples: Samples
+    registry: Registry
 
 
 Deed = Callable[[Manager], Awaitable[object]]
@@ -76,6 +82,8 @@ CHANGES: dict[str, Deed] = {
     "recount": lambda me: me.queues.recount([]),
     "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),
     "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, Taken(NOW, "1-0")),
+    "remember_pools": lambda me: me.registry.write([MEMORY], {"old": "why"}, {}),
+    "forget_pool": lambda me: me.registry.forget("gone"),
     "settle": lambda me: me.queues.settle(POOL, "twice", Queue.RUNNING, [Queue.PENDING], NOW),
     "stamp": lambda me: me.queues.stamp(POOL, "running", "id", NOW),
     "verify": lambda me: me.queues.verify(POOL, "this Redis"),
@@ -83,6 +91,9 @@ CHANGES: dict[str, Deed] = {
 """What a manager changes, by script: each as it would change something in what :func:`everything` makes."""
 
 READS: dict[str, Deed] = {
+    "find_pools": lambda me: me.registry.find("0"),
+    "leftovers": lambda me: leftovers(me.store),
+    "of_others": lambda me: me.registry.of_others(POOL, ["centos"], ["running"]),
     "samples": lambda me: me.samples.read(MINUTES, 0, 1, [POOL]),
     "sizes": lambda me: stats.sizes(me.store, Queue.READY, [POOL]),
 }
@@ -107,8 +118,8 @@ CLIENTS = {
 
 LEASES = {"take_lease", "keep_lease", "drop_lease"}
 
-ARRIVALS = {"arrive", "present", "put_away", "restore"}
-"""What any process does when it comes to another Redis than before, whoever leads."""
+ARRIVALS = {"arrive", "peers", "present", "put_away", "restore"}
+"""What any process does when it comes to another Redis than before, or while it lives, whoever leads."""
 
 
 async def everything(store: Connection) -> None:
@@ -129,6 +140,7 @@ async def everything(store: Connection) -> None:
     tasks = Tasks(store, settings(), random.Random(1).choice, "api")
     await store.call("HSET", keys.tasks(POOL), TASK.id, json.dumps(attrs.asdict(TASK)))
     await tasks.request("running", Kind.DISK, "8", FREE, NOW)
+    await store.call("HSET", keys.POOLS, "gone", "{}")
 
 
 async def manager(store: Connection, name: str) -> Manager:
@@ -137,7 +149,8 @@ async def manager(store: Connection, name: str) -> Manager:
     assert await lease.take()
     behind = lease.fence(lambda: None)
     chance = random.Random(2).choice
-    return Manager(behind, Queues(behind, settings()), Tasks(behind, settings(), chance, "manager"), Samples(behind))
+    requests = Tasks(behind, settings(), chance, "manager")
+    return Manager(behind, Queues(behind, settings()), requests, Samples(behind), Registry(behind))
 
 
 def test_every_script_is_known_to_be_a_managers_or_a_clients() -> None:

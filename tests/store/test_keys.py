@@ -22,16 +22,19 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.estate import Memory
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
-from vmpooler.settings import Limits
+from vmpooler.settings import Limits, Pool
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
 from vmpooler.store.lease import Lease
+from vmpooler.store.peers import Peers
 from vmpooler.store.rates import Rates
+from vmpooler.store.registry import Registry
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.scripts import load
 from vmpooler.store.summaries import Summaries
@@ -92,6 +95,8 @@ async def whole_lives(store: Connection) -> None:
     assert await Lease(store, Clock(), "manager").take()
     for grain in (MINUTES, QUARTERS):
         await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
+    await Registry(store).write([Memory(Pool(name="old", size=0), "dummy")], {"old": "why"}, {"debian": "why"})
+    await Peers(store, [Pool(name="debian", size=1)], "one", clock).compare()
     await fail_overs(store)
 
 

@@ -22,10 +22,6 @@ def test_a_script_has_in_front_what_it_asks_for_and_the_beginnings_of_keys(name:
     lua = files("vmpooler.store").joinpath("lua")
     own = lua.joinpath(f"{name}.lua").read_text()
     first = own.splitlines()[0]
-    shared = [
-        part
-        for part in ("prelude", "ahead", "trouble", "held", "line", "quarantine", "witness")
-        if first.startswith(USES) and part in first
-    ]
+    shared = first.removeprefix(USES).split(", ") if first.startswith(USES) else []
     parts = [lua.joinpath(f"_{part}.lua").read_text() for part in shared]
     assert load(name).source == "\n".join([HEAD, *parts, own])

@@ -102,6 +102,26 @@ async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[Serv
     await connection.close()
 
 
+async def test_wires_leave_a_primary_that_lives_when_a_newer_one_is_told_of(disunited: list[Server]) -> None:
+    old, new, one, other = disunited
+    other.freeze()
+    connection = Connection(watched_by(one, other), reactor, quiet=True)
+    connection.start()
+    await connection.wait_ready(10)
+    assert await port(connection) == old.port
+    other.thaw()
+    await leads_to(new, watched_by(one, other))
+    found = 0
+    for _ in range(500):
+        with suppress(StoreAway):
+            found = await port(connection)
+        if found == new.port:
+            break
+        await deferLater(clock, 0.01)
+    assert found == new.port
+    await connection.close()
+
+
 @pytest.mark.limit(60)
 async def test_all_wires_follow_when_the_primary_changes_though_the_old_one_lives() -> None:
     group = RedisGroup()

@@ -94,13 +94,14 @@ export const fullness = ({ ready, size }) => (size ? (100 * ready) / size : null
 
 /** How that is judged: what the original paints green, amber and red. */
 export function level(row) {
+  if (row.draining) return "draining";
   const full = fullness(row);
   if (full === null) return "off";
   if (row.empty || full === 0) return "empty";
   return full < 25 ? "scarce" : full < 50 ? "low" : "good";
 }
 
-export const WORDS = { off: "size 0", empty: "empty", scarce: "very low", low: "low", good: "" };
+export const WORDS = { draining: "not configured: draining", off: "size 0", empty: "empty", scarce: "very low", low: "low", good: "" };
 
 const SUBJECTS = {
   clone: "Cloning fails",
@@ -113,6 +114,8 @@ const SUBJECTS = {
 export function troubles(row) {
   const found = [];
   if (row.empty) found.push(`Empty: no VM is ready, ${row.pending ? `${count(row.pending, "VM")} being made` : "none is being made"}`);
+  if (row.draining) found.push(`Draining: ${row.draining}`);
+  if (row.moved) found.push(`Moved: ${row.moved}`);
   if (row.flagged) found.push(`Mass guard: ${row.flagged}`);
   for (const { subject, why, tries, until } of row.failing) {
     const again = until ? `, next try at ${clock(until)}` : "";
@@ -122,4 +125,4 @@ export function troubles(row) {
 }
 
 /** How bad it is, to sort by. */
-export const gravity = (row) => (row.empty ? 4 : 0) + (row.failing.length ? 2 : 0) + (row.flagged ? 1 : 0);
+export const gravity = (row) => (row.empty ? 4 : 0) + (row.failing.length ? 2 : 0) + (row.flagged || row.draining || row.moved ? 1 : 0);

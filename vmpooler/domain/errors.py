@@ -52,6 +52,10 @@ class UnknownPools(VmpoolerError):
     """A name that is neither a pool nor an alias."""
 
 
+class PoolGone(VmpoolerError):
+    """The pool of a VM is not configured any more; nothing was changed."""
+
+
 class TokenNeeded(VmpoolerError):
     """A token is missing or unknown."""
 

@@ -1,7 +1,7 @@
 """What should happen to a pool now: first each VM is judged, then VMs are counted."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import attrs
 
@@ -25,6 +25,7 @@ from vmpooler.domain.actions import (
     Withdraw,
     WriteStamp,
 )
+from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.pace import waits
@@ -38,11 +39,13 @@ ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
 
 @attrs.frozen
 class Rules:
-    """What holds for all pools alike, in seconds. ``check_every`` lies between two checks of a ready VM."""
+    """What holds for a pool beside its settings; times are in seconds. ``check_every`` lies between two checks of a
+    ready VM. ``draining``: the pool is not configured any more."""
 
     grace: float = 600.0
     check_every: float = 900.0
     destroy_foreign: bool = False
+    draining: bool = False
 
 
 def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
@@ -57,8 +60,8 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     distrusts = is_distrusted(missing, state)
     judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
     fates = {vm: action for vm, action in judged.items() if vm not in state.busy or isinstance(action, Reclaim)}
-    fates |= trims(pool, state, fates)
-    fates |= due_tasks(state, fates, now)
+    fates |= trims(pool, state, fates, NOT_CONFIGURED if rules.draining else "")
+    fates |= {} if rules.draining else due_tasks(state, fates, now)
     fates |= witnesses(state, fates, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
@@ -66,7 +69,8 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     todo: list[Action] = [action for action in fates.values() if action is not None]
     verified = [] if state.verified else [Verify()]
     notes = [*_flags(unknown, guarded, state), *_distrust(missing, distrusts, state, rules), *verified]
-    return [*todo, *lost, *new, *_hopeless(state), *notes, *_filling(pool, state, fates, now)]
+    hopeless = _refused(state) if rules.draining else _hopeless(state)
+    return [*todo, *lost, *new, *hopeless, *notes, *_filling(pool, state, fates, now)]
 
 
 def _case(
@@ -90,10 +94,18 @@ def _case(
     )
 
 
-def is_stamped(guest: Guest | None, name: str, pool: str) -> bool:
-    """Whether this service made the VM for this pool, or the original did, which does not say for which."""
+def is_stamped(guest: Guest | None, name: str, pool: str, shared: bool = False) -> bool:
+    """Whether this service made the VM for this pool, or the original did, which does not say for which: that is not
+    enough where pools have a ``shared`` folder."""
     stamp = guest.stamp if guest else None
-    return stamp is not None and stamp.name == name and stamp.pool in ("", pool)
+    return stamp is not None and stamp.name == name and stamp.pool in ((pool,) if shared else ("", pool))
+
+
+def stamped_for_others(inventory: Mapping[str, Guest], names: Collection[str], pool: str) -> dict[str, str]:
+    """Those of some VMs that this service made for another pool, which may share the folder, and for which."""
+    stamps = {name: inventory[name].stamp for name in names}
+    made = {name: stamp.pool for name, stamp in stamps.items() if stamp is not None and stamp.name == name}
+    return {name: owner for name, owner in made.items() if owner not in ("", pool)}
 
 
 def unknown_vms(state: PoolState) -> frozenset[str]:
@@ -143,7 +155,7 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
     return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
 
 
-def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> dict[str, VmAction | None]:
+def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: str = "") -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
     staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
@@ -157,7 +169,7 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None]) -> di
     idle = [vm for vm in ready if vm.name not in kept]
     beyond = max(0, min(surplus - len(young), len(ready) - pool.size))
     stale = sorted(idle, key=lambda vm: vm.ready or 0)[:beyond]
-    why = f"is more than the pool's size of {pool.size}"
+    why = why or f"is more than the pool's size of {pool.size}"
     return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
 
 
@@ -196,6 +208,11 @@ def _hopeless(state: PoolState) -> list[Action]:
     alive = {vm.name for vm in state.vms if vm.queue in ALIVE}
     gone = [task for task in state.tasks if task.vm not in alive and task.vm not in state.busy]
     return [DropTask(task, "the VM is finished with") for task in gone]
+
+
+def _refused(state: PoolState) -> list[Action]:
+    """What clients asked for of VMs of a pool that is drained."""
+    return [DropTask(task, REFUSED) for task in state.tasks if task.vm not in state.busy]
 
 
 def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Action]:

@@ -64,6 +64,11 @@ def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collect
     return dict(sorted(found.items()))
 
 
+def left(counts: Mapping[str, int], note: str) -> dict[str, Any]:
+    """A pool that is not configured and has VMs: what happens to them, and how many stand in each queue."""
+    return {"message": note, **counts}
+
+
 def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
     """What some pools have; ``ready`` is of ``pools``, in their order. Source: API-CONTRACT 8, /poolstat."""
     return {

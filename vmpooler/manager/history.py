@@ -25,7 +25,8 @@ checked out in the last minute."""
 
 
 class Sampler:
-    """Takes samples of pools. ``run`` is the round of a loop, at any time: it takes what is due, and not twice."""
+    """Takes samples of pools; their list may change between two. ``run`` is the round of a loop, at any time: it takes
+    what is due, and not twice."""
 
     def __init__(
         self, pools: Sequence[str], connection: Commands, past: Past, wall: Callable[[], float], told: Told
@@ -51,8 +52,9 @@ class Sampler:
 
     async def _take(self, minute: int, taken: Taken | None, now: float) -> None:
         checkouts, event = await self._checkouts(minute, taken)
-        columns = [await stats.sizes(self._connection, queue, self._pools) for queue in COUNTED]
-        rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(self._pools, *columns, strict=True)}
+        pools = tuple(self._pools)
+        columns = [await stats.sizes(self._connection, queue, pools) for queue in COUNTED]
+        rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(pools, *columns, strict=True)}
         samples = {pool: history.packed(row) for pool, row in rows.items()}
         await self._samples.write(MINUTES, minute, samples, Taken(now, event))
         self._told(rows, now)
@@ -69,5 +71,5 @@ class Sampler:
 
     async def _sum_up(self, quarter: int) -> None:
         """Write the sample that stands for the minutes of a quarter of an hour."""
-        minutes = await self._samples.read(MINUTES, quarter * GROUP, GROUP, self._pools)
+        minutes = await self._samples.read(MINUTES, quarter * GROUP, GROUP, tuple(self._pools))
         await self._samples.write(QUARTERS, quarter, {pool: history.joined(kept) for pool, kept in minutes.items()})

@@ -1,6 +1,6 @@
 """The manager of one process: it stands by until it has the lease, leads while it keeps it, and stands by again."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -14,9 +14,9 @@ from vmpooler.domain.names import Choice
 from vmpooler.domain.pace import EAGER
 from vmpooler.manager.history import Told
 from vmpooler.manager.loop import Loop
-from vmpooler.manager.term import Term
+from vmpooler.manager.term import DrainersOf, Term
 from vmpooler.providers.base import Provider, ProviderError
-from vmpooler.settings import Settings
+from vmpooler.settings import Pool, Settings
 from vmpooler.store.lease import Lease
 from vmpooler.store.stream import EventStream
 
@@ -30,6 +30,16 @@ MayOrder = Callable[[], bool]
 
 Providers = Callable[[MayOrder], Mapping[str, Provider]]
 """Makes the providers of one term, which order nothing at their last moment unless they may."""
+
+
+Drainers = Callable[[MayOrder, Mapping[str, Provider], Sequence[Pool]], Mapping[str, Provider]]
+"""Gives, by name, the providers of pools that are not configured any more: those made for the term where they serve, or
+new ones."""
+
+
+def made_already(may: MayOrder, made: Mapping[str, Provider], pools: Sequence[Pool]) -> Mapping[str, Provider]:
+    """Those that the configured pools use; where others are needed, whoever makes the manager says which."""
+    return {pool.provider: made[pool.provider] for pool in pools}
 
 
 class Manager:
@@ -52,10 +62,13 @@ class Manager:
         choice: Choice,
         sampled: Told = lambda rows, when: None,
         look: float = LOOK,
+        drainers: Drainers = made_already,
     ) -> None:
         self._settings = settings
         self._new_lease = lease
         self._new_providers = providers
+        self._drainers = drainers
+        self._more: list[Provider] = []
         self._clock = clock
         self._wall = wall
         self._choice = choice
@@ -93,7 +106,7 @@ class Manager:
             await self._term.end(seconds)  # the lease is kept up meanwhile
         await self._keeper.stop()
         try:
-            await _all(provider.stop() for provider in self._providers.values())
+            await self._stop_providers()
         finally:
             self._term = None
             await self._drop()
@@ -138,7 +151,8 @@ class Manager:
         await _all(provider.start() for provider in self._providers.values())
         store, assured = self._lease.fence(self._keeper.wake), self._lease.assured
         clocks = self._clock, self._wall
-        term = Term(self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
+        begun = (self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
+        term = Term(*begun, self._drainers_for(self._lease))
         await term.begin()
         self._term = term
         self._told = ""
@@ -149,7 +163,7 @@ class Manager:
         if self._term is not None:
             self._term.give_up()
             self._term = None
-        await _all(provider.stop() for provider in self._providers.values())
+        await self._stop_providers()
         self._renew()
         preparing = Deferred.fromCoroutine(_all(provider.prepare() for provider in self._providers.values()))
         preparing.addErrback(self._unprepared)
@@ -160,6 +174,30 @@ class Manager:
         self._providers = self._new_providers(lambda: lease.leading)
         for provider in self._providers.values():
             provider.changes(self._changed)
+
+    def _drainers_for(self, lease: Lease) -> DrainersOf:
+        """The providers of a term for pools that are not configured; new ones start in the background."""
+
+        def drainers(pools: Sequence[Pool]) -> Mapping[str, Provider]:
+            found = self._drainers(lambda: lease.leading, self._providers, pools)
+            for name, provider in found.items():
+                if provider is not self._providers.get(name):
+                    self._more.append(provider)
+                    provider.changes(self._changed)
+                    Deferred.fromCoroutine(provider.start()).addErrback(self._cannot_drain, name)
+            return found
+
+        return drainers
+
+    async def _stop_providers(self) -> None:
+        more, self._more = self._more, []
+        await _all(provider.stop() for provider in (*self._providers.values(), *more))
+
+    def _cannot_drain(self, failure: Failure, name: str) -> None:
+        failure.trap(ProviderError, CancelledError)
+        if not self._ending:
+            text = "[!] provider {name} cannot be used for the pools that are not configured any more: {why}"
+            self.log.error(text, name=name, why=failure.getErrorMessage())
 
     def _unprepared(self, failure: Failure) -> None:
         failure.trap(ProviderError, CancelledError)

@@ -1,6 +1,6 @@
 """One pool's round: look, plan, perform."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -13,7 +13,7 @@ from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue
 from vmpooler.domain.names import Choice, vm_name
 from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
-from vmpooler.domain.plan import Rules, plan_pool
+from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
 from vmpooler.domain.verdict import in_doubt_since
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
@@ -39,8 +39,11 @@ Lasting = act.Probe | act.Check | act.PowerOn | act.StaysOff | act.Destroy | act
 class PoolRound:
     """Everything that a round of a pool needs; :meth:`run` is one round.
 
-    ``turns`` is what the rounds of all pools take turns by to look at Redis. ``longest``: seconds between two rounds
-    of a pool in which nothing is awaited.
+    ``turns`` is what the rounds of all pools take turns by to look at Redis. ``of_others`` says which VMs stand in the
+    queues of other pools, ``known`` which pools there are, ``unseen`` which VMs the last inventory says nothing of, and
+    ``stranded`` which of these no provider will tell of.
+    ``shared``: VMs of another pool stand in the same folder. ``emptied`` is called after a round of a drained pool that
+    found nothing. ``longest``: seconds between two rounds of a pool in which nothing is awaited.
     """
 
     pool: Pool
@@ -56,9 +59,17 @@ class PoolRound:
     lifetime: float
     rules: Rules
     turns: DeferredSemaphore
+    of_others: Callable[[Sequence[str]], Awaitable[frozenset[str]]]
+    known: Callable[[], Collection[str]]
+    emptied: Callable[[], Awaitable[None]]
+    unseen: Callable[[], frozenset[str]] = frozenset
+    stranded: Callable[[], frozenset[str]] = frozenset
+    shared: bool = False
     longest: float = ROUND
     refused: bool = False
     """Whether the pool wants a clone and must wait for its turn."""
+    strangers: frozenset[str] = frozenset()
+    """The pools that nobody manages and that VMs in this pool's folder were made for, as last logged."""
     unreadable: tuple[str, ...] = ()
     """What the last round could not read."""
 
@@ -82,14 +93,18 @@ class PoolRound:
             seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
+        hidden = self.unseen() & {vm.name for vm in seen.vms}
+        await self._withdraw_stranded(seen, busy)
         self._say_unreadable(seen)
-        state = state_of(seen, inventory, busy)
+        state = state_of(seen, await self._own(inventory, seen), busy | hidden)
         state = self._with_witnesses(state)
         await self._tell_answers(seen)
         self.refused = False
         plan = plan_pool(self.pool, state, self._now(), self.rules)
         for action in plan:
             await self._perform(action, seen, state)
+        if self.rules.draining and not (state.vms or state.inventory or state.busy or state.tasks):
+            await self.emptied()
         due = pause(state, self._now(), longest=self.longest)
         if any(isinstance(action, act.Discover) for action in plan):
             return min(SOONEST, due)  # whether somebody has such a VM is decided at once
@@ -108,6 +123,35 @@ class PoolRound:
             return await asked.addTimeout(PATIENCE, self.clock)
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
+
+    async def _withdraw_stranded(self, seen: Look, busy: frozenset[str]) -> None:
+        """Give nothing away that stands where no provider looks: whether it still lives is not known. It is destroyed
+        when its provider is back."""
+        stranded = self.stranded() - busy
+        for vm in seen.vms:
+            if vm.name in stranded and vm.queue in (Queue.PENDING, Queue.READY):
+                why = "stands at a former place of its pool that no provider has"
+                await self.queues.complete(self.pool.name, vm.name, vm.queue, why, self._now())
+
+    async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
+        """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""
+        mine = {vm.name for vm in seen.vms if vm.queue is not Queue.DISCOVERED}
+        strange = [name for name in inventory if name not in mine]
+        if not strange:
+            return inventory
+        stamped = stamped_for_others(inventory, strange, self.pool.name)
+        theirs = await self.of_others(strange)
+        self._tell_strangers({owner for name, owner in stamped.items() if name not in theirs} - set(self.known()))
+        others = theirs | stamped.keys()
+        if self.rules.draining:  # what it did not make is for those to note who stay
+            others |= {name for name in strange if not is_stamped(inventory[name], name, self.pool.name, self.shared)}
+        return {name: guest for name, guest in inventory.items() if name not in others}
+
+    def _tell_strangers(self, owners: set[str]) -> None:
+        if owners - self.strangers:
+            text = "[!] [{pool}] beside its VMs stand some of pools that nobody manages: {owners}; they are left alone"
+            self.log.warn(text, pool=self.pool.name, owners=", ".join(sorted(owners)))
+        self.strangers = frozenset(owners)
 
     def _with_witnesses(self, state: PoolState) -> PoolState:
         """The state, and what the guests of all pools of the provider say of it."""

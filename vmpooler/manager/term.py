@@ -1,29 +1,35 @@
 """One term of the manager that leads: the loops of all pools, and what wakes them."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from vmpooler.domain import estate
 from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
+from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
 from vmpooler.domain.pace import EAGER, SECOND_LOOK, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
+from vmpooler.manager.moved import Former, Moved
 from vmpooler.manager.pool import LOOKS, PoolRound
 from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings, Vsphere
 from vmpooler.store.commands import Commands
+from vmpooler.store.look import look
 from vmpooler.store.past import Past
 from vmpooler.store.queues import Queues
+from vmpooler.store.registry import Registry, leftovers
 from vmpooler.store.tasks import Tasks
 
 NEIGHBOURS = 10
@@ -40,12 +46,27 @@ NOTABLE = 1.25
 NEWS = 60.0
 """Seconds between two such news at the least."""
 
+LOOK_AGAIN = 30.0
+"""Seconds between two looks whether what stands at former places, or cannot be ended, is gone."""
+
+NOTHING_LEFT = 3600.0
+"""The same, where there is nothing of that."""
+
+STEPS = 1000
+"""Steps of a search for pools at the most: millions of keys, and then a search gives up and says so."""
+
+DrainersOf = Callable[[Sequence[Pool]], Mapping[str, Provider]]
+"""Gives the providers, by name, for pools that are not configured, or not at that place any more. What it had to make
+is started and stopped by others."""
+
 
 class Term:
-    """Keeps every pool of the settings full, from :meth:`begin` to :meth:`end` or :meth:`give_up`.
+    """Keeps every pool of the settings full, and drains the others, from :meth:`begin` to :meth:`end` or
+    :meth:`give_up`.
 
     ``store`` is behind the fence; ``assured`` is what :class:`vmpooler.manager.work.Work` asks before every order;
-    ``sampled`` is told how the pools stand, once a minute.
+    ``sampled`` is told how the pools stand, once a minute; ``drainers`` gives the providers of pools that are not
+    configured any more.
     """
 
     log = Logger()
@@ -60,6 +81,7 @@ class Term:
         wall: Callable[[], float],
         choice: Choice,
         sampled: Told,
+        drainers: DrainersOf,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -68,6 +90,7 @@ class Term:
         self._clock = clock
         self._wall = wall
         self._choice = choice
+        self._drainers = drainers
         self._bearing = bearing_of(settings)
         self._told, self._told_at = self._bearing.held, 0.0
         grace = settings.general.discovered_grace * 60
@@ -75,32 +98,42 @@ class Term:
         self._neighbours = {name: _Ring() for name in providers}
         self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
         self._requests = Tasks(store, settings, choice, "manager")
+        self._registry = Registry(store)
         self._intake = Loop("intake", self._adopt, clock)
         past = Past(store, settings.general.events_max)
-        names = [pool.name for pool in settings.pools]
-        self._sampler = Loop("history", Sampler(names, store, past, wall, sampled).run, clock)
+        self._names = [pool.name for pool in settings.pools]
+        """The pools that there are: those configured, then those that are drained."""
+        self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
+        self._remainder = Loop("former places", self._look_again, clock)
+        self._searched = False
+        self._over = False
         self._pools: dict[str, Loop] = {}
         self._rounds: dict[str, PoolRound] = {}
+        self._charges: dict[str, Charge] = {}
+        self._moved: dict[str, Moved] = {}
+        self._near: dict[str, list[str]] = {}
         self._turns = DeferredSemaphore(LOOKS)
-        for number, pool in enumerate(settings.pools):
-            self._add(pool, longest_pause(number, len(settings.pools)))
 
     async def begin(self) -> None:
         """Put the books in order, and begin all loops, each with a look at everything. Raises StoreAway, NotLeading."""
+        await self._take_stock()
         await self._queues.recount(list(self._pools))
         for name, loop in self._pools.items():
             self.log.info("[*] [{pool}] starting its loop", pool=name)
             loop.start()
         self._intake.start()
         self._sampler.start()
+        self._remainder.start()
 
     async def end(self, seconds: float) -> None:
         """Begin nothing more, and wait up to so many seconds for what is in flight."""
+        self._over = True
         await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in self._loops])
         await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
 
     def give_up(self) -> None:
         """End everything at once, for another manager leads. Work at the provider goes on there."""
+        self._over = True
         for loop in self._loops:
             loop.give_up()
         for each in self._rounds.values():
@@ -125,19 +158,145 @@ class Term:
 
     @property
     def _loops(self) -> tuple[Loop, ...]:
-        return self._intake, self._sampler, *self._pools.values()
+        return self._intake, self._sampler, self._remainder, *self._pools.values()
+
+    async def _take_stock(self) -> None:
+        """See which pools there are: those configured, and those that Redis remembers. Remember the former, and say
+        what becomes of the latter."""
+        memories, settings = await self._registry.read(), self._settings
+        charges: list[Charge] = []
+        for pool in settings.pools:
+            old = memories.pop(pool.name, None)
+            moved = old is not None and estate.may_have_moved(pool, old, settings)
+            standing = await self._registry.standing(pool.name) if moved else frozenset()
+            charges.append(estate.configured(pool, old, standing, settings))
+        for name, old in sorted(memories.items()):
+            standing = await self._registry.standing(name)
+            charge = estate.drained(name, old, standing, settings)
+            if standing or charge.provider:
+                charges.append(charge)
+            else:
+                await self._registry.forget(name)
+        draining = {charge.pool.name: charge.note for charge in charges if charge.draining}
+        moved_notes = {charge.pool.name: charge.note for charge in charges if charge.note and not charge.draining}
+        remembered = [charge.memory for charge in charges if charge.memory is not None]
+        await self._registry.write(remembered, draining, moved_notes)
+        self._take_charge(charges)
+        await self._say(charges)
+
+    def _take_charge(self, charges: Sequence[Charge]) -> None:
+        """Have a loop for each pool that can be worked on."""
+        lost = [charge.pool for charge in charges if charge.draining and charge.provider]
+        lost += [part.pool for charge in charges for part in charge.parts if part.provider]
+        drainers = self._drainers(lost) if lost else {}
+        self._charges |= {charge.pool.name: charge for charge in charges}
+        self._near = estate.neighbours(self._charges.values())
+        for number, charge in enumerate(charges):
+            if charge.draining and charge.pool.name not in self._names:
+                self._names.append(charge.pool.name)
+            if charge.provider:
+                self._add(charge, drainers, longest_pause(number, len(charges)))
+
+    async def _say(self, charges: Sequence[Charge]) -> None:
+        """Write to the log what is to be known of pools that are drained or have moved."""
+        if not any(charge.note for charge in charges):
+            return
+        counted = {each.pool: each for each in (await leftovers(self._store)).drained if any(each.counts.values())}
+        for charge in charges:
+            if charge.note and (not charge.draining or charge.pool.name in counted):
+                text = counted[charge.pool.name].text if charge.draining else charge.note
+                self.log.warn("[!] [{pool}] {text}", pool=charge.pool.name, text=text)
+
+    async def _find_others(self) -> None:
+        """Look once for pools that have VMs and that nothing is remembered of: another program, or an older version,
+        made them."""
+        cursor, found = await self._registry.find("0")
+        names = set(found)
+        for _ in range(STEPS):
+            if cursor == "0":
+                break
+            await deferLater(self._clock, 0)
+            cursor, found = await self._registry.find(cursor)
+            names |= set(found)
+        else:
+            self.log.warn("[!] the search for pools that are not configured is given up: Redis has too many keys")
+        charges = [
+            estate.drained(name, None, frozenset(), self._settings) for name in sorted(names - self._charges.keys())
+        ]
+        if not charges or self._over:
+            return
+        await self._registry.write([charge.memory for charge in charges if charge.memory is not None], None, None)
+        for charge in charges:
+            await self._registry.note(charge.pool.name, charge.note)
+        self._take_charge(charges)
+        for charge in charges:
+            if charge.pool.name in self._pools:
+                self._pools[charge.pool.name].start()
+        await self._say(charges)
+
+    async def _look_again(self) -> float:
+        """See what is left at former places, and of pools that cannot be worked on: what clients ask of the latter is
+        refused."""
+        if not self._searched:
+            await self._find_others()
+            self._searched = True
+        for name, moved in list(self._moved.items()):
+            await self._remember_left(name, moved.elsewhere & await self._registry.standing(name))
+        stuck = [name for name in self._charges if name not in self._pools]
+        for name in stuck:
+            for task in (await look(self._store, name, self._settings.general.vm_lifetime)).tasks:
+                await self._requests.fail(name, task, estate.REFUSED, self._wall(), final=True)
+            await self._emptied(name)
+        return LOOK_AGAIN if stuck or self._moved else NOTHING_LEFT
+
+    async def _remember_left(self, name: str, left: frozenset[str]) -> None:
+        """Only these VMs of a pool are left at former places."""
+        charge = estate.left_at_former_places(self._charges[name], left)
+        if charge == self._charges[name] or charge.memory is None:
+            return
+        self._charges[name] = charge
+        await self._registry.write([charge.memory], None, None)
+        if not charge.draining:
+            await self._registry.note_moved(name, charge.note)
+            if not charge.note:
+                self.log.info("[*] [{pool}] none of its VMs stands at a former place any more", pool=name)
+
+    async def _emptied(self, name: str) -> None:
+        """Forget a drained pool, if it has no VM."""
+        if not await self._registry.forget(name):
+            return
+        self.log.info("[*] [{pool}] has no VM left and is not configured: it is forgotten", pool=name)
+        for ring in self._neighbours.values():
+            if name in ring.pools:
+                ring.pools.remove(name)
+        if (loop := self._pools.pop(name, None)) is not None:
+            Deferred.fromCoroutine(loop.stop())  # which ends after this round
+        for known in (self._charges, self._rounds, self._moved):
+            known.pop(name, None)
+        if name in self._names:
+            self._names.remove(name)
 
     async def _adopt(self) -> float:
         """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
-        for pool in await self._requests.adopt(list(self._pools), self._wall()):
+        for pool in await self._requests.adopt(list(self._charges), self._wall()):
             self.wake(pool)
+            if pool not in self._pools:
+                self._remainder.wake()
         return EAGER
 
-    def _add(self, pool: Pool, longest: float) -> None:
-        general, provider = self._settings.general, self._providers[pool.provider]
-        self._neighbours[pool.provider].pools.append(pool.name)
+    def _add(self, charge: Charge, drainers: Mapping[str, Provider], longest: float) -> None:
+        pool, general = charge.pool, self._settings.general
+        provider = drainers[charge.provider] if charge.draining else self._providers[charge.provider]
+        unseen: Callable[[], frozenset[str]] = frozenset
+        stranded: Callable[[], frozenset[str]] = frozenset
+        if charge.parts:
+            formers = [Former(part.pool, drainers.get(part.provider), part.vms) for part in charge.parts]
+            moved = self._moved[pool.name] = Moved(provider, formers)
+            provider, unseen, stranded = moved, lambda: moved.unseen, lambda: moved.stranded
+        self._answers.setdefault(pool.provider, Answers(general.discovered_grace * 60))
+        self._neighbours.setdefault(pool.provider, _Ring()).pools.append(pool.name)
         tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
-        wake_after = lambda seconds: self._pools[pool.name].wake_after(seconds)  # noqa: E731 - the loop is made below
+        wake_after = lambda seconds: self._wake_after(pool.name, seconds)  # noqa: E731 - the loop is made below
         work = Work(
             pool,
             provider,
@@ -167,11 +326,22 @@ class Term:
                 grace=general.discovered_grace * 60,
                 check_every=general.vm_checktime * 60,
                 destroy_foreign=general.destroy_foreign,
+                draining=charge.draining,
             ),
             turns=self._turns,
+            of_others=lambda vms: self._registry.of_others(pool.name, self._near[pool.name], vms),
+            known=lambda: self._charges,
+            emptied=lambda: self._emptied(pool.name),
+            unseen=unseen,
+            stranded=stranded,
+            shared=bool(self._near[pool.name]),
             longest=longest,
         )
         self._pools[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
+
+    def _wake_after(self, pool: str, seconds: float) -> None:
+        if pool in self._pools:
+            self._pools[pool].wake_after(seconds)
 
     def _ended(self, pool: str) -> None:
         """A task ended: its pool may have more to do, and a pool in line for a clone may have its turn."""

@@ -1,28 +1,63 @@
 """The providers that a configuration asks for."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vmpooler.providers.base import Provider
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy, Settings
+from vmpooler.settings import Dummy, Pool, Settings, Vsphere
+
+MayOrder = Callable[[], bool]
+
+Wall = Callable[[], float]
+"""The moment, in seconds since the epoch."""
 
 
 def providers_of(
-    settings: Settings, reactor: Any, wall: Callable[[], float], may_order: Callable[[], bool] = lambda: True
+    settings: Settings, reactor: Any, wall: Wall, may_order: MayOrder = lambda: True
 ) -> dict[str, Provider]:
-    """By name those that the pools use, not started. They order nothing while ``may_order`` says no."""
-    made: dict[str, Provider] = {}
-    for name in dict.fromkeys(pool.provider for pool in settings.pools):
-        section = settings.providers[name]
-        chance = random.Random()  # noqa: S311 - not for secrecy
-        if isinstance(section, Dummy):
-            made[name] = DummyProvider(section, reactor, wall, chance, reactor, may_order)
-        else:
-            # pyVmomi takes a sixth of a start, which only those who have a vCenter need
-            from vmpooler.providers.vsphere import VsphereProvider
+    """By name those that the configured pools use, not started. They order nothing while ``may_order`` says no."""
+    names = dict.fromkeys(pool.provider for pool in settings.pools)
+    return {name: _made(settings, name, _of(settings.pools, name), reactor, wall, may_order) for name in names}
 
-            pools = [pool for pool in settings.pools if pool.provider == name]
-            made[name] = VsphereProvider(section, settings.general, pools, reactor, wall, chance, may_order)
-    return made
+
+def drainers_of(
+    settings: Settings,
+    reactor: Any,
+    wall: Wall,
+    may_order: MayOrder,
+    made: Mapping[str, Provider],
+    pools: Sequence[Pool],
+) -> dict[str, Provider]:
+    """By name the providers of pools that are not configured, or not at that place any more: those that are ``made``
+    where they serve that place too, else new ones, not started."""
+    found: dict[str, Provider] = {}
+    for name in dict.fromkeys(pool.provider for pool in pools):
+        mine = _of(pools, name)
+        section = settings.providers[name]
+        watched = {_folder(section, pool) for pool in _of(settings.pools, name)}
+        serves = isinstance(section, Dummy) or watched.issuperset(_folder(section, pool) for pool in mine)
+        found[name] = made[name] if name in made and serves else _made(settings, name, mine, reactor, wall, may_order)
+    return found
+
+
+def _of(pools: Sequence[Pool], provider: str) -> list[Pool]:
+    return [pool for pool in pools if pool.provider == provider]
+
+
+def _folder(section: Dummy | Vsphere, pool: Pool) -> tuple[str, str]:
+    datacenter = section.datacenter if isinstance(section, Vsphere) else ""
+    return pool.datacenter or datacenter, pool.folder.strip("/")
+
+
+def _made(
+    settings: Settings, name: str, pools: Sequence[Pool], reactor: Any, wall: Wall, may_order: MayOrder
+) -> Provider:
+    section, chance = settings.providers[name], random.Random()  # noqa: S311 - not for secrecy
+    if isinstance(section, Dummy):
+        return DummyProvider(section, reactor, wall, chance, reactor, may_order)
+    # pyVmomi takes a sixth of a start, which only those who have a vCenter need
+    from vmpooler.providers.vsphere import VsphereProvider
+
+    return VsphereProvider(section, settings.general, pools, reactor, wall, chance, may_order)

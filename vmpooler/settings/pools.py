@@ -19,7 +19,9 @@ class Pool:
         "Other names by which clients can ask for it; several pools may share one.", (), pattern=NAME
     )
     template: str = setting("The path of the image that is cloned.", "")
-    folder: str = setting("The folder that the VMs of this pool live in, and nothing else does.", "")
+    folder: str = setting(
+        "The folder that the VMs of this pool live in; pools may share one, nothing else is in it.", ""
+    )
     datastore: str = setting("Where the disks of its VMs go.", "")
     size: int = setting("How many VMs are kept ready.", minimum=0)
     provider: str = setting(

@@ -1,7 +1,8 @@
 """Admission in scripts: what refusal in the prelude is given, and what its answers mean."""
 
 from vmpooler.domain.admission import Admission
-from vmpooler.domain.errors import NoSuchVm, NotYours, TokenNeeded
+from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
+from vmpooler.domain.estate import REFUSED
 
 
 def shown(admission: Admission) -> tuple[str, str]:
@@ -12,6 +13,8 @@ def shown(admission: Admission) -> tuple[str, str]:
 def admitted(answer: int, vm: str) -> None:
     """Raise what a script's answer means, where it is not that something was done."""
     match answer:
+        case -4:
+            raise PoolGone(f"{vm}: {REFUSED}")
         case -2:
             raise NotYours(f"{vm} was checked out by another user")
         case -1:

@@ -39,6 +39,10 @@ BARRIER = "vmpooler__x__barrier"  # string: until when (epoch, Redis's clock) th
 DOUBTED = "vmpooler__x__doubted"  # string: the mark of a Redis that may lack writes: only verified pools give VMs
 VERIFIED = "vmpooler__x__verified"  # set: pools whose VMs were compared with the provider since that Redis came
 UNCERTAIN = "vmpooler__x__uncertain"  # string: VMs that come to light may be in use; expires
+POOLS = "vmpooler__x__pools"  # hash: pool -> JSON of where its VMs stand, see store/registry.py
+DRAINING = "vmpooler__x__draining"  # hash: pool that has VMs and is not configured -> what happens to them, for people
+MOVED = "vmpooler__x__moved"  # hash: configured pool -> which of its VMs stand at a former place, for people
+CONFIGURED = "vmpooler__x__configured"  # hash: process -> JSON of the pools in its configuration, and when it said so
 
 
 def pace(kind: str, who: str) -> str:

@@ -13,6 +13,7 @@ from vmpooler.domain.summary import Figures
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.look import Trouble
+from vmpooler.store.registry import Leftovers, leftovers
 from vmpooler.store.scripts import load
 from vmpooler.store.stored import number, read
 
@@ -53,6 +54,10 @@ class Overviews:
         found = {pool: _standing(row, under_way[pool]) for pool, row in zip(pools, rows, strict=True)}
         managed = number(sampled.partition(" ")[0])
         return Overview(found, await self._figures(day, (day, *sizes), now), managed)
+
+    async def leftovers(self) -> Leftovers:
+        """The pools that are not configured and have VMs, and those that have moved. Raises StoreAway."""
+        return await leftovers(self._connection)
 
     async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:
         """The day's figures; their means may be some seconds old while there are new ones all the time."""

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain import times
 from vmpooler.domain.errors import GivenTwice
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -109,7 +110,7 @@ async def _restore(taken: Taken, over: Caller) -> None:
     now, kept, text, checkout_id, token, hours, default, pool, vm = taken
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
-    books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE)
+    books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
     head = (keys.EVENTS, keys.record(vm), keys.history(vm))
     args = (now, kept, BY, pool, vm, text, checkout_id, token, hours, default)
     if await over.run(load("restore"), (*head, *stands, *books, *others), args) == -1:
@@ -121,8 +122,19 @@ def _completed(ran: Ran) -> Named:
         yield f"complete {ran.vm}", partial(_complete, ran)
 
 
+async def _same_client(ran: Ran, over: Caller) -> None:
+    """Raise GivenTwice when another client got the VM after this was promised. A VM in quarantine is no client's."""
+    record = await Vms(over).record(ran.vm)
+    given = times.moment(record.get("checkout", ""))
+    if given is not None and given > float(ran.args[0]) and "quarantined" not in record:
+        raise GivenTwice(
+            f"{ran.vm} was given to another client since: what was done to it before the loss is not redone"
+        )
+
+
 async def _complete(ran: Ran, over: Caller) -> None:
     """Any queue -> completed: its destruction may have begun."""
+    await _same_client(ran, over)
     pool = ran.args[3]
     for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
         touched = [*ran.keys[:4], keys.queue(queue, pool), *ran.keys[5:10]]
@@ -139,6 +151,7 @@ async def _change(ran: Ran, over: Caller) -> None:
     now, told = ran.args[0], ran.args[9]
     known = [(event.what, event.why, event.when) for event in await Vms(over).timeline(ran.vm)]
     if (What.CHANGED, told, float(now)) not in known:
+        await _same_client(ran, over)
         await over.run(load("change"), ran.keys, ran.by_nobody())
 
 
@@ -150,6 +163,7 @@ def _requested(ran: Ran) -> Named:
 async def _request(ran: Ran, over: Caller) -> None:
     id = ran.args[10]
     if not any(event.more.get("task", "").endswith(f"-{id}") for event in await Vms(over).timeline(ran.vm)):
+        await _same_client(ran, over)
         await over.run(load("request"), ran.keys, [*ran.by_nobody()[:-1], ""])
 
 

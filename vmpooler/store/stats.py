@@ -1,5 +1,6 @@
 """Counts and figures over all pools."""
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
 from vmpooler.store.commands import Commands
+from vmpooler.store.registry import Leftovers, leftovers_of
 from vmpooler.store.scripts import load
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)
@@ -17,16 +19,24 @@ COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
 async def counts(connection: Commands, pools: Sequence[str], now: float) -> Counts:
     """Count all pools in one round trip."""
+    return (await counts_and_leftovers(connection, pools, now))[0]
+
+
+async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: float) -> tuple[Counts, Leftovers]:
+    """Count all pools, and see what is left of others, in one round trip."""
     day = times.day(now)
     touched = [keys.queue(queue, pool) for pool in pools for queue in COUNTED]
-    shared = (keys.LASTBOOT, keys.TASKS_CLONE, keys.clone_times(day), keys.boot_times(day))
-    rows, cloning, clone_seconds, boot_seconds = await connection.run(load("counts"), (*touched, *shared), pools)
-    return Counts(
+    figures = (keys.LASTBOOT, keys.TASKS_CLONE, keys.clone_times(day), keys.boot_times(day))
+    args = (json.dumps(list(Queue)), *pools)
+    reply = await connection.run(load("counts"), (*touched, *figures, keys.DRAINING, keys.MOVED), args)
+    rows, cloning, clone_seconds, boot_seconds, *left = reply
+    counted = Counts(
         pools=tuple(PoolCounts(*row) for row in rows),
         cloning=int(cloning) if WHOLE.fullmatch(cloning) else 0,
         clone_seconds=_figures(clone_seconds),
         boot_seconds=_figures(boot_seconds),
     )
+    return counted, leftovers_of(left)
 
 
 async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> list[int]:

@@ -36,15 +36,17 @@ class Tasks:
     def __init__(self, connection: Commands, settings: Settings, choice: Choice, by: str) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, by)
         self._tries = settings.general.task_tries
+        self._pools = json.dumps([pool.name for pool in settings.pools])
         self._choice = choice
 
     async def request(self, vm: str, kind: Kind, argument: str | None, admission: Admission, now: float) -> None:
         """Ask for something. Raises TokenNeeded or NotYours where the client is not admitted, NoSuchVm when there is no
-        such VM, or no such snapshot to go back to. With ``argument`` None nothing is asked for, and it only raises."""
-        touched = (keys.token(admission.token or ""), keys.intake(kind), keys.TASK_NUMBER)
+        such VM, or no such snapshot to go back to, PoolGone when the VM's pool is not configured any more. With
+        ``argument`` None nothing is asked for, and it only raises."""
+        touched = (keys.token(admission.token or ""), keys.intake(kind), keys.TASK_NUMBER, keys.DRAINING, keys.POOLS)
         field = NO_FIELD if argument is None else f"snapshot:{argument}" if kind is Kind.REVERT else ""
         id = random_name(self._choice, UNLIKE)
-        args = (times.text(now), *shown(admission), kind, argument or "", id, field)
+        args = (times.text(now), *shown(admission), kind, argument or "", id, self._pools, field)
         admitted(await self._transitions.run("request", "", vm, now, touched, args), vm)
 
     async def adopt(self, pools: Sequence[str], now: float) -> list[str]:

@@ -37,7 +37,7 @@ class Token:
 
 
 class Tokens:
-    """The tokens in Redis; those of VMs that run in ``pools`` are known."""
+    """The tokens in Redis; those of VMs that run in ``pools``, or in a pool that is drained, are known."""
 
     def __init__(self, connection: Connection, pools: Sequence[str]) -> None:
         self._connection = connection
@@ -57,7 +57,7 @@ class Tokens:
 
     async def show(self, name: str) -> Token:
         """A token, with the VMs that run and were checked out with it. Raises NoSuchToken."""
-        reply = await self._connection.run(load("token"), (keys.token(name),), (name, *self._pools))
+        reply = await self._connection.run(load("token"), (keys.token(name), keys.DRAINING), (name, *self._pools))
         if not reply:
             raise NoSuchToken("this token is not known")
         user, created, last, *vms = reply

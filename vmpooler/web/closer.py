@@ -6,11 +6,12 @@ from vmpooler.domain import overview, views
 from vmpooler.domain.errors import NoSuchVm, UnknownPools
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import short
-from vmpooler.settings import Settings
+from vmpooler.settings import Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.store.look import look
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
+from vmpooler.store.registry import Leftovers, Registry
 from vmpooler.store.vms import Vms
 from vmpooler.web.frames import told
 from vmpooler.web.json_app import JsonApp
@@ -33,6 +34,7 @@ class CloserRoutes:
         self._overviews = overviews
         self._past = past
         self._vms = Vms(connection)
+        self._registry = Registry(connection)
         self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
@@ -42,17 +44,25 @@ class CloserRoutes:
 
     async def pool(self, request: Request, name: str) -> Json:
         """A pool: its settings, its VMs by queue, its last events."""
-        if name not in self._pools:
-            raise UnknownPools(name)
-        now, pool = self._wall(), self._pools[name]
+        now, left = self._wall(), await self._overviews.leftovers()
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = await self._drained(name, left)
         seen = await self._overviews.look([name], now)
         found = views.by_queue((await look(self._connection, name, self._lifetime)).vms)
         shown = [vm.name for vms in found.values() for vm in vms[: views.SHOWN_MOST] if vm.queue is Queue.RUNNING]
         tags = {vm: views.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}
         events = await self._past.latest(EVENTS, lambda event: event.pool == name)
-        row = overview.row(pool, seen.pools[name])
+        row = overview.row(pool, seen.pools[name]) | left.notes.get(name, {})
         known = {"now": now, "pool": row, "settings": views.settings(pool)}
         return {**known, **views.queues(found, tags, now), "events": [told(event) for event in events]}
+
+    async def _drained(self, name: str, left: Leftovers) -> Pool:
+        """A pool that is not configured and has VMs. Raises UnknownPools for any other."""
+        if name not in {each.pool for each in left.drained}:
+            raise UnknownPools(name)
+        memory = await self._registry.recall(name)
+        return memory.pool if memory else Pool(name=name, size=0)
 
     async def vm(self, request: Request, host: str) -> Json:
         """A VM: its record, and its whole life."""

@@ -8,14 +8,16 @@ from twisted.web.resource import IResource, Resource
 from vmpooler.settings import Limits
 from vmpooler.store import lease, stats
 from vmpooler.store.commands import Commands
+from vmpooler.store.registry import leftovers
 from vmpooler.web.json_app import JsonApp
+from vmpooler.web.left import left_of
 from vmpooler.web.request import Request
 from vmpooler.web.root import segments
 from vmpooler.web.site import Site
 from vmpooler.web.text import Json
 
 State = Callable[[], Mapping[str, Any]]
-"""What is to be said of the manager of this process; nothing where there is none."""
+"""What is to be said of this process: of its manager, where there is one, and of processes with other pools."""
 
 MOST = 100
 """Connections at once to a process that serves nothing else."""
@@ -39,11 +41,13 @@ class HealthRoutes:
         return {"ok": True, "flagged": flagged} if flagged else {"ok": True}
 
     async def ready(self, request: Request) -> Json:
-        """Whether this process can do its part, which manager leads, and how that of this process stands."""
+        """Whether this process can do its part, which manager leads, and how that of this process stands; also, while
+        there is something to say, which pools are drained or have moved, and which processes have other pools."""
         await self._connection.call("PING")  # refused by a Redis that cannot write its data
         epoch, _, name = (await lease.leader(self._connection)).partition(" ")
         leader = {"name": name, "epoch": int(epoch)} if epoch else None
-        return {"ok": True, "leader": leader, **self._state()}
+        left = left_of(await leftovers(self._connection))
+        return {"ok": True, "leader": leader, **self._state(), **left}
 
 
 def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:

@@ -1,7 +1,7 @@
 """``/dashboard/history``: what charts are drawn of."""
 
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from typing import Any
 
@@ -13,6 +13,7 @@ from vmpooler.domain import graphite, history, overview, summary, times
 from vmpooler.domain.errors import UnknownPools
 from vmpooler.domain.history import Range
 from vmpooler.metrics.charts import Charts
+from vmpooler.store.registry import Leftovers
 from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
 from vmpooler.web.files import takes_gzip
@@ -32,7 +33,8 @@ TOGETHER = 8
 
 
 class HistoryRoutes:
-    """The route of the history. An answer is put together once for all who ask for it within a minute."""
+    """The route of the history. An answer is put together once for all who ask for it within a minute. ``leftovers``
+    reads which pools are drained: these have a history too."""
 
     def __init__(
         self,
@@ -40,10 +42,12 @@ class HistoryRoutes:
         samples: Samples,
         summaries: Summaries,
         charts: Charts,
+        leftovers: Callable[[], Awaitable[Leftovers]],
         clock: IReactorTime,
         wall: Callable[[], float],
     ) -> None:
         self._pools = pools
+        self._leftovers = leftovers
         self._samples = samples
         self._summaries = summaries
         self._charts = charts
@@ -61,10 +65,12 @@ class HistoryRoutes:
         """The samples of ``?range=``, of all pools or of ``?pool=``."""
         name, pool = request.query("range") or "1h", request.query("pool")
         wanted = history.range_of(name)
-        if pool is not None and pool not in self._pools:
+        drained = [each.pool for each in (await self._leftovers()).drained]
+        pools = [*self._pools, *(each for each in drained if each not in self._pools)]
+        if pool is not None and pool not in pools:
             raise UnknownPools(pool)
         async with self._one_at_a_time:
-            answer = await self._answer(name, wanted, pool)
+            answer = await self._answer(name, wanted, pools, pool)
         request.setHeader("Vary", "Accept-Encoding")
         request.setHeader("Cache-Control", "no-cache")
         if not takes_gzip(request):
@@ -72,14 +78,14 @@ class HistoryRoutes:
         request.setHeader("Content-Encoding", "gzip")
         return answer
 
-    async def _answer(self, name: str, wanted: Range, pool: str | None) -> bytes:
+    async def _answer(self, name: str, wanted: Range, pools: Sequence[str], pool: str | None) -> bytes:
         now = self._wall()
         minute = int((now - LATE) // history.MINUTES.seconds)
         if minute != self._minute:
             self._minute = minute
             self._answers.clear()
         if (name, pool) not in self._answers:
-            told = await self._told(wanted, [pool] if pool else self._pools, wanted.fine if pool else wanted.group)
+            told = await self._told(wanted, [pool] if pool else pools, wanted.fine if pool else wanted.group)
             await self._fill(told, name, pool)
             if name == WITH_WEEK:
                 told["week"] = await self._week(now)

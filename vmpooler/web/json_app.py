@@ -28,6 +28,7 @@ from vmpooler.domain.errors import (
     NotYours,
     PasswordNeeded,
     PoolEmpty,
+    PoolGone,
     StoreAway,
     TokenNeeded,
     Unfit,
@@ -48,6 +49,7 @@ STATUS: dict[type[Exception], int] = {
     NoSuchToken: 404,
     NoSuchVm: 404,
     UnknownPools: 404,
+    PoolGone: 409,
     HTTPException: 404,  # no such route, or not with this method
     PoolEmpty: 503,
     StoreAway: 503,
@@ -55,7 +57,7 @@ STATUS: dict[type[Exception], int] = {
 }
 """What each error is as a status; any other is a defect, and 500."""
 
-TOLD = (Invalid, NotYours, StoreAway, AuthAway)
+TOLD = (Invalid, NotYours, PoolGone, StoreAway, AuthAway)
 """The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
 
 CHALLENGE = 'Basic realm="Authentication required"'

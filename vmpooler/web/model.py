@@ -13,6 +13,7 @@ from vmpooler.domain import overview
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
+from vmpooler.store.registry import Leftovers
 from vmpooler.web.pace import AGAIN, Pace
 
 
@@ -42,7 +43,8 @@ class Model:
         self.rows: dict[str, Mapping[str, Any]] = {}
         self.figures: dict[str, Any] = {}
         self.now = 0.0
-        self._pools = {pool.name: pool for pool in pools}
+        self._configured = self._pools = {pool.name: pool for pool in pools}
+        self._left = Leftovers()
         self._overviews = overviews
         self._clock = clock
         self._wall = wall
@@ -87,6 +89,7 @@ class Model:
         try:
             if not self.ready:
                 await self._first()
+            others = whole and await self._look_for_others()
             await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched])
         except CancelledError:
             raise
@@ -97,7 +100,7 @@ class Model:
             return self._failed("the pools cannot be read")
         if whole:
             self._whole_at = now + self._pace.whole
-        if not self.ready:
+        if not self.ready or others:
             self.ready, self.trouble = True, None
             self._known()
         return True
@@ -107,10 +110,24 @@ class Model:
         self._lost()
         return False
 
+    async def _look_for_others(self) -> bool:
+        """Look for pools that have VMs and are not configured; whether they are others than before."""
+        self._left = await self._overviews.leftovers()
+        drained = {each.pool: Pool(name=each.pool, size=0) for each in self._left.drained}
+        pools = {**drained, **self._configured}
+        changed = pools.keys() != self._pools.keys()
+        self._pools = pools if drained else self._configured
+        self.rows = {name: row for name, row in self.rows.items() if name in pools}
+        return changed
+
     async def _look(self, pools: Collection[str]) -> None:
         now = self._wall()
         seen = await self._overviews.look(list(pools), now)
-        rows = {pool: overview.row(self._pools[pool], standing) for pool, standing in seen.pools.items()}
+        notes = self._left.notes
+        rows = {
+            pool: overview.row(self._pools[pool], standing) | notes.get(pool, {})
+            for pool, standing in seen.pools.items()
+        }
         figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}
         changed = {pool: row for pool, row in rows.items() if row != self.rows.get(pool)}
         news = bool(changed) or figures != self.figures

@@ -21,14 +21,22 @@ from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
+from vmpooler.store.registry import Leftovers
 from vmpooler.web import text
 from vmpooler.web.json_app import JsonApp
+from vmpooler.web.left import left_of
 from vmpooler.web.recent import Recent
 from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
 FRESH = 0.25
 """Seconds that counts of all pools are told for."""
+
+
+LEFT = frozenset({"draining", "moved"})
+"""What else the status has while there is something to say: pools that are not configured, or have moved."""
+
+WHOLE = reports.MEMBERS | LEFT
 
 
 @attrs.frozen(eq=False)
@@ -38,6 +46,7 @@ class Counted:
 
     uptime: float
     counts: reports.Counts
+    left: Leftovers
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
 
 
@@ -74,10 +83,12 @@ class StatusRoutes:
         self._connection.require()
         counted = await self._counted.get()
         view = request.query("view")
-        members = reports.MEMBERS if view is None else reports.MEMBERS & set(view.split(","))
+        members = WHOLE if view is None else WHOLE & set(view.split(","))
         if members not in counted.written:
-            report = reports.status(self._pools, counted.counts, counted.uptime, members)
-            counted.written[members] = text.of(report)
+            wanted = reports.MEMBERS & members
+            report = reports.status(self._pools, counted.counts, counted.uptime, wanted)
+            shown = {name: each for name, each in left_of(counted.left).items() if name in members}
+            counted.written[members] = text.of(dict(sorted((report | shown).items())))
         return counted.written[members]
 
     async def stock(self, request: Request) -> Json:
@@ -87,8 +98,13 @@ class StatusRoutes:
         return reports.stock(pools, await self._sizes(Queue.READY, pools))
 
     async def total_running(self, request: Request) -> Json:
-        """How many VMs are checked out."""
-        return {"running": sum(await self._sizes(Queue.RUNNING, self._pools))}
+        """How many VMs are checked out, of pools that are drained too."""
+        self._connection.require()
+        counted = await self._counted.get()
+        configured = {pool.name for pool in self._pools}
+        here = sum(each.running for each in counted.counts.pools)
+        others = (each.counts[Queue.RUNNING] for each in counted.left.drained if each.pool not in configured)
+        return {"running": here + sum(others)}
 
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: how full each pool is."""
@@ -102,8 +118,9 @@ class StatusRoutes:
 
     async def _count(self) -> Counted:
         uptime = self._clock.seconds() - self._started
-        counts = await stats.counts(self._connection, [pool.name for pool in self._pools], self._wall())
-        return Counted(uptime, counts)
+        names = [pool.name for pool in self._pools]
+        counts, left = await stats.counts_and_leftovers(self._connection, names, self._wall())
+        return Counted(uptime, counts, left)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """The last hour that Graphite knows; None when it is not asked for."""

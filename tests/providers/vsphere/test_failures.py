@@ -148,6 +148,18 @@ async def test_destructions_do_not_wait_for_clones_and_no_more_run_than_are_allo
     await case.stop()
 
 
+async def test_a_vm_that_is_destroyed_while_it_waits_for_its_turn_is_never_ordered(simulator: Simulator) -> None:
+    case = VsphereCase(simulator, max_clones=1)
+    await case.start()
+    simulator.control(delay="CloneVM_Task:1000", reset="")
+    first, second = (ensureDeferred(case.provider.clone(case.pool, name)) for name in ("first", "second"))
+    gone = ensureDeferred(case.provider.destroy(case.pool, "second"))
+    assert await outcomes([first, second, gone]) == [True, False, True]
+    assert simulator.calls()["CloneVM_Task"] == 1
+    assert case.vcenter.names(case.pool.folder) == ["first"]
+    await case.stop()
+
+
 @pytest.mark.parametrize("method", ["RetrievePropertiesEx", "ModifyListView", "FindByInventoryPath"])
 async def test_what_only_reads_is_sent_again(case: VsphereCase, method: str) -> None:
     case.simulator.control(fail=f"{method}:1:drop")

@@ -5,10 +5,9 @@ Each method is one transition. It answers, raises and tells as the store should.
 
 import attrs
 
-from tests.store.model.clients import Clients
-from tests.store.model.requests import Requests
+from tests.store.model.failovers import Failovers
 
 
 @attrs.define
-class Model(Clients, Requests):
+class Model(Failovers):
     """The whole store."""

@@ -1,6 +1,7 @@
 """What the model of the store remembers, and what Redis should then hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -34,6 +35,7 @@ class Books:
     lifetime: str
     default_lifetime: str
     tries: int
+    tags: int
     queues: dict[str, Queue] = attrs.field(factory=dict)
     records: dict[str, Fields] = attrs.field(factory=dict)
     histories: dict[str, list[Fields]] = attrs.field(factory=dict)
@@ -42,6 +44,8 @@ class Books:
     cloning: set[str] = attrs.field(factory=set)
     counted: bool = False
     line: list[str] = attrs.field(factory=list)
+    urgent: set[str] = attrs.field(factory=set)
+    wanted: dict[str, float] = attrs.field(factory=dict)
     asked: dict[str, float] = attrs.field(factory=dict)
     active: Fields = attrs.field(factory=dict)
     since: Fields = attrs.field(factory=dict)
@@ -56,6 +60,18 @@ class Books:
     intake: dict[Kind, set[str]] = attrs.field(factory=lambda: {kind: set() for kind in Kind})
     number: int = 0
     books: dict[str, Task] = attrs.field(factory=dict)
+    serial: int = 0
+    ids: list[int] = attrs.field(factory=list)
+    primary: str = ""
+    signs: dict[str, int] = attrs.field(factory=dict)
+    awaited: set[str] = attrs.field(factory=set)
+    vouched: set[str] = attrs.field(factory=set)
+    verified: set[str] = attrs.field(factory=set)
+    barrier: str = ""
+    uncertain: str = ""
+    epoch: int = 0
+    leads: str = ""
+    lease: str = ""
 
     # What is there.
 
@@ -73,12 +89,23 @@ class Books:
         """The moment as events have it."""
         return f"{self.now:.3f}"
 
+    @contextmanager
+    def at(self, moment: float) -> Iterator[None]:
+        """Do something as of another moment."""
+        now, self.now = self.now, moment
+        try:
+            yield
+        finally:
+            self.now = now
+
     # Pieces of transitions.
 
     def tell(self, what: What, vm: str, pool: str, by: str = "manager", why: str = "", **more: str) -> None:
         """One event, and with a VM an entry in its history."""
         fields = {"what": str(what), "pool": pool, "vm": vm, "when": self.moment, "by": by, **more}
         self.events.append({**fields, "why": why} if why else fields)
+        self.serial += 1
+        self.ids.append(self.serial)
         if vm:
             self.histories.setdefault(vm, []).append(self.events[-1])
             lasting = vm in self.records and keys.record(vm) not in self.fading
@@ -133,7 +160,8 @@ class Books:
 
     def expiring(self) -> set[str]:
         """The keys that do not stay for ever."""
-        return self.fading | {keys.tokens(user) for user in self.listed}
+        brief = {keys.WANTED: self.wanted, keys.UNCERTAIN: self.uncertain, keys.LEASE: self.lease}
+        return self.fading | {keys.tokens(user) for user in self.listed} | {key for key, held in brief.items() if held}
 
     def contents(self) -> Mapping[str, Any]:
         """Every key of Redis but the event stream, with its value."""
@@ -146,6 +174,10 @@ class Books:
         found |= {keys.TASKS_CLONE: str(len(self.cloning)) if self.counted else ""}
         found |= {keys.CLONING: {vm: pool_of(vm) for vm in self.cloning}, keys.LASTBOOT: self.lastboot}
         found |= {keys.LINE: self.line, keys.LINE_ASKED: self.asked, keys.FLAGGED: self.flagged, **self.days}
+        found |= {keys.WANTED: self.wanted, keys.PROCESSES: self.signs}
+        found |= {keys.AWAITED: self.awaited, keys.VOUCHED: self.vouched, keys.VERIFIED: self.verified}
+        found |= {keys.PRIMARY: self.primary, keys.BARRIER: self.barrier, keys.UNCERTAIN: self.uncertain}
+        found |= {keys.LEASE: self.lease, keys.EPOCH: f"{self.epoch} {self.leads}".strip() if self.epoch else ""}
         for name in self.names:
             found |= self.of_a_pool(name)
         for vm in self.standing(Queue.RUNNING):

@@ -11,7 +11,7 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded, Unfit
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -76,6 +76,9 @@ class Clients(Manager):
         if vm not in self.records:
             raise NoSuchVm
         who = self.admit(vm, admission, "api")
+        there = {field.removeprefix("tag:") for field in self.records[vm] if field.startswith("tag:")}
+        if change.tags.keys() - there and len(change.tags.keys() | there) > self.tags:
+            raise Unfit([])
         if change.lifetime is not None:
             self.write(vm, lifetime=str(change.lifetime))
         for name, value in change.tags.items():

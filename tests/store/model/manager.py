@@ -1,6 +1,6 @@
 """What the manager does to the store, in the model."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import attrs
 
@@ -13,7 +13,7 @@ from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
-from vmpooler.store.queues import PASSED_OVER
+from vmpooler.store.queues import HASTE, PASSED_OVER
 
 
 @attrs.define
@@ -30,9 +30,11 @@ class Manager(Books):
             self.asked[pool] = self.now
         for late in [pool for pool, when in self.asked.items() if when <= self.now - PASSED_OVER]:
             self.out_of_line(late)
-        before = self.line.index(pool) if pool in self.line else len(self.line)
+        urgent = self.wanted.get(pool, 0) > self.now - HASTE and not self.standing(Queue.READY, pool)
+        before = self.line.index(pool) if pool in self.line else len(self.urgent if urgent else self.line)
         if self.limit - len(self.cloning) <= before:
-            self.line += [] if pool in self.line else [pool]
+            if pool not in self.line:
+                self.into_line(pool, urgent)
             self.asked[pool] = self.now
             return "limit"
         self.out_of_line(pool)
@@ -43,9 +45,27 @@ class Manager(Books):
         self.tell(What.CLONE, vm, pool)
         return "ok"
 
-    def out_of_line(self, pool: str) -> None:
+    def into_line(self, pool: str, urgent: bool) -> None:
+        """At the end of the line, or of those in it that clients wait for."""
+        self.withdraw(pool)
+        self.line.insert(len(self.urgent if urgent else self.line), pool)
+        self.urgent |= {pool} if urgent else set()
+
+    def withdraw(self, pool: str) -> None:
         self.line = [each for each in self.line if each != pool]
+        self.urgent.discard(pool)
+
+    def out_of_line(self, pool: str) -> None:
+        self.withdraw(pool)
         self.asked.pop(pool, None)
+
+    def hurry(self, pools: Collection[str]) -> None:
+        """Clients found these pools without VMs; not all are."""
+        for pool in pools:
+            if not self.standing(Queue.READY, pool):
+                self.wanted[pool] = self.now
+                if pool in self.line and pool not in self.urgent:
+                    self.into_line(pool, urgent=True)
 
     def end_clone(self, vm: str, seconds: float | None) -> bool:
         if vm not in self.cloning:
@@ -111,10 +131,22 @@ class Manager(Books):
     def discover(self, vm: str, stamped: bool) -> bool:
         if vm in self.queues:
             return False
+        if stamped and self.uncertain:
+            self.quarantine(vm, self.uncertain, "manager")
+            return True
         self.queues[vm] = Queue.DISCOVERED
         self.since[vm] = self.moment
         self.tell(What.DISCOVERED, vm, pool_of(vm), stamped=str(int(stamped)))
         return True
+
+    def quarantine(self, vm: str, why: str, by: str) -> None:
+        """A VM that a client may have: running for nobody."""
+        pool = pool_of(vm)
+        self.queues[vm] = Queue.RUNNING
+        self.active[vm] = self.text
+        self.fading.discard(keys.record(vm))
+        self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
+        self.tell(What.QUARANTINED, vm, pool, by, why)
 
     def explain(self, vm: str, why: str) -> bool:
         if not self.leave(vm, Queue.DISCOVERED, None):

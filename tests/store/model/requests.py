@@ -22,9 +22,13 @@ class Requests(Books):
         record = self.records.get(vm, {})
         if "pool" not in record or (kind is Kind.REVERT and f"snapshot:{argument}" not in record):
             raise NoSuchVm
+        self.put(vm, kind, argument, unlike, who)
+
+    def put(self, vm: str, kind: Kind, argument: str, unlike: str, who: str) -> None:
+        """Where the next manager finds it."""
         id = self.next_id(unlike)
         self.intake[kind].add(f"{vm}:{argument}:{id}")
-        self.tell(What.REQUESTED, vm, record["pool"], who, task=id, kind=kind, argument=argument)
+        self.tell(What.REQUESTED, vm, self.records[vm]["pool"], who, task=id, kind=kind, argument=argument)
 
     def next_id(self, unlike: str) -> str:
         self.number += 1

@@ -19,8 +19,9 @@ ALIASES = {"debian": ("linux",), "centos": ("rpm", "linux"), "fedora": ("rpm",)}
 CATALOGUE = Catalogue(Pool(name=name, size=4, alias=ALIASES[name]) for name in POOLS)
 NAMES = tuple(f"{pool}{number}" for pool in POOLS for number in range(6))
 OWNERS = {"t-ann": "ann", "t-ann-too": "ann", "t-bob": "bob", "t-unknown": "nobody"}
-LIMIT, LIFETIME, TRIES = 2, 12, 3
+LIMIT, LIFETIME, TRIES, TAGS = 2, 12, 3, 2
 UNLIKE = "a" * 8
+PROCESSES = ("one", "two", "three")
 
 pools = st.sampled_from(POOLS)
 seconds = st.none() | st.sampled_from([0.0, 12.5, 100.0])
@@ -37,7 +38,9 @@ admissions = st.builds(
 changes = st.builds(
     Change,
     lifetime=st.none() | st.integers(1, 48),
-    tags=st.dictionaries(st.sampled_from(["team", "job:x"]), st.sampled_from(["a", "b", "ü 1.50"]), max_size=2),
+    tags=st.dictionaries(
+        st.sampled_from(["team", "job:x", "third"]), st.sampled_from(["a", "b", "ü 1.50"]), max_size=2
+    ),
 )
 wishes = st.dictionaries(st.sampled_from([*POOLS, "linux", "rpm"]), st.sampled_from([1, 1, 2, 0]), max_size=3)
 holders = st.builds(
@@ -47,6 +50,7 @@ holders = st.builds(
     since=st.none() | st.just(NOW),
     until=st.none() | st.sampled_from([NOW + 1800, NOW + 7200]),
 )
+processes = st.sampled_from(PROCESSES)
 arguments = st.sampled_from(["1", "20"])
 
 

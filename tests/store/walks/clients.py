@@ -1,9 +1,13 @@
 """What clients do, after managers have made VMs for them."""
 
+from collections.abc import Callable
+from string import ascii_lowercase
+
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from tests.store.direct import at_once
+from tests.store.model import Model
 from tests.store.model.books import pool_of
 from tests.store.walks import choices
 from tests.store.walks.choices import CATALOGUE, NAMES, OWNERS, POOLS, UNLIKE, asked, standing, whys
@@ -37,7 +41,7 @@ class Clients(Managers):
 
     @rule(wish=choices.wishes, token=choices.senders)
     def client_takes(self, wish: dict[str, int], token: str | None) -> None:
-        wanted, id = CATALOGUE.wanted(wish), f"checkout-{len(self.model.events)}"
+        wanted, id = CATALOGUE.wanted(wish), f"checkout-{len(self.model.events):05}"
         got = outcome(lambda: at_once(self.checkouts.checkout(wanted, id, token, self.now)))
         refused = outcome(lambda: self.model.refuse(wanted, token))
         if refused is not None:
@@ -48,6 +52,25 @@ class Clients(Managers):
         self.model.checkout(wanted, given, id, token)
         found = at_once(self.checkouts.taken_by([id], FIRST))
         assert {*found} == {Taken(each.pool, each.vm, id) for each in given}
+        self.promise(*(self.restored(each.vm, id, token) for each in given))
+
+    def restored(self, vm: str, id: str, token: str | None) -> Callable[[Model], object]:
+        """How the model says a checkout again that was made now."""
+        then = self.now
+
+        def again(model: Model) -> None:
+            with model.at(then):
+                model.restore(vm, id, token)
+
+        return again
+
+    @rule(wish=choices.wishes)
+    def client_waits(self, wish: dict[str, int]) -> None:
+        """For pools that it found empty; some may have VMs again."""
+        pools = sorted({pool for each in CATALOGUE.wanted(wish) for pool in each.pools})
+        if pools:
+            at_once(self.checkouts.hurry(pools, self.now))
+            self.model.hurry(pools)
 
     @rule(vm=standing(Queue.RUNNING), mine=st.booleans(), why=whys)
     def vm_is_given_back(self, vm: str, mine: bool, why: str) -> None:
@@ -59,24 +82,45 @@ class Clients(Managers):
     def client_is_done(self, vm: str, admission: Admission) -> None:
         done = self.checkouts.complete(pool_of(vm), vm, admission, self.now)
         self.same(done, lambda: self.model.delete(vm, admission))
+        self.promise(self.completed(vm, "its client is done with it", "api"))
 
     @rule(vm=standing(Queue.RUNNING), change=choices.changes, admission=choices.admissions)
     def client_changes(self, vm: str, change: Change, admission: Admission) -> None:
         done = self.changes.make(vm, change, admission, self.now)
+        then = self.now
         self.same(done, lambda: self.model.change(vm, change, admission))
+
+        def again(model: Model) -> None:
+            with model.at(then):
+                model.change_again(vm, change)
+
+        self.promise(again)
 
     @rule(
         vm=standing(Queue.RUNNING),
         kind=st.sampled_from(Kind),
         argument=choices.arguments,
         admission=choices.admissions,
-        heard=st.booleans(),
+        ends=st.sampled_from(["unheard", "heard", "done", "fails", "given up"]),
     )
-    def client_asks(self, vm: str, kind: Kind, argument: str, admission: Admission, heard: bool) -> None:
+    def client_asks(self, vm: str, kind: Kind, argument: str, admission: Admission, ends: str) -> None:
+        self.asked = (self.asked + 1) % 25
         done = self.requests.request(vm, kind, argument, admission, self.now)
-        self.same(done, lambda: self.model.request(vm, kind, argument, UNLIKE, admission))
-        if heard:
+        then, unlike = self.now, ascii_lowercase[self.asked] * 8
+        self.same(done, lambda: self.model.request(vm, kind, argument, unlike, admission))
+
+        def again(model: Model) -> None:
+            with model.at(then):
+                model.request_again(vm, kind, argument, unlike)
+
+        self.promise(again)
+        if ends != "unheard":
             self.requests_are_adopted({*POOLS})
+            task = next((task for task in self.model.books.values() if task.id.endswith(unlike)), None)
+            if ends == "done":
+                self.task_is_done(task)
+            elif ends != "heard":
+                self.task_fails(task, "because", ends == "given up")
 
     @rule(vm=standing(Queue.RUNNING), kind=st.sampled_from(Kind), argument=choices.arguments)
     def client_of_the_original_asks(self, vm: str, kind: Kind, argument: str) -> None:
@@ -103,11 +147,19 @@ class Clients(Managers):
     @rule(name=st.sampled_from(["t-ann", "t-ann-too", "t-bob"]))
     def token_is_made(self, name: str) -> None:
         user = OWNERS[name]
+        then = self.now
         self.same(self.books.add(name, user, self.now), lambda: self.model.add_token(name, user))
+
+        def again(model: Model) -> None:
+            with model.at(then):
+                model.add_token(name, user)
+
+        self.promise(again)
 
     @rule(name=choices.tokens, user=st.sampled_from(["ann", "bob"]), own=st.booleans())
     def token_is_deleted(self, name: str, user: str, own: bool) -> None:
         self.same(self.books.drop(name, user, own), lambda: self.model.drop_token(name, user, own))
+        self.promise(lambda model: model.drop_token_again(name, user, own))
 
     @rule(name=choices.tokens)
     def token_is_shown(self, name: str) -> None:

@@ -1,28 +1,34 @@
 """The store and its model, side by side."""
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from typing import Any
 
+import attrs
 from hypothesis.stateful import RuleBasedStateMachine, invariant
+from twisted.internet.task import Clock
 
 from tests.store.contents import NOW
 from tests.store.contents import settings as settings_of
 from tests.store.direct import Direct, at_once
 from tests.store.model import Model
-from tests.store.walks.choices import LIFETIME, LIMIT, POOLS, TRIES
+from tests.store.walks.choices import LIFETIME, LIMIT, POOLS, TAGS, TRIES
 from vmpooler.domain.errors import VmpoolerError
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
+from vmpooler.settings import Limits
 from vmpooler.store import keys
 from vmpooler.store.changes import Changes
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import StoreFault
+from vmpooler.store.promises import Again, Promises
 from vmpooler.store.queues import Queues
+from vmpooler.store.scripts import Script
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
+from vmpooler.store.wire import Value
 
 PLACES: dict[What, Queue | None] = {
     What.CLONE: Queue.PENDING,
@@ -51,6 +57,10 @@ return found
 """
 
 
+OVER = 1
+"""Until when (epoch) processes were waited for where that is over."""
+
+
 def _as_model(key: str, kind: str, value: Any) -> Any:
     """What stands in Redis, as the model has it."""
     match kind:
@@ -59,14 +69,18 @@ def _as_model(key: str, kind: str, value: Any) -> Any:
         case "list":
             return [json.loads(entry) for entry in value]
         case "zset":
-            pairs = dict(_pairs(value))
-            return [*pairs] if key == keys.LINE else {name: float(score) for name, score in pairs.items()}
+            return _of_a_line(key, {name: float(score) for name, score in _pairs(value)})
         case "hash" if key.startswith((keys.trouble(""), keys.tasks(""))):
             return {field: json.loads(text) for field, text in _pairs(value)}
         case "hash":
             return dict(_pairs(value))
         case _:
-            return value
+            return ("over" if float(value) == OVER else "waits") if key == keys.BARRIER else value
+
+
+def _of_a_line(key: str, scores: dict[str, float]) -> Any:
+    """Of some the order counts, and of others the scores."""
+    return [*scores] if key == keys.LINE else scores
 
 
 def _pairs(flat: list[str]) -> list[tuple[str, str]]:
@@ -74,13 +88,17 @@ def _pairs(flat: list[str]) -> list[tuple[str, str]]:
 
 
 class Compared(RuleBasedStateMachine):
-    """A store and its model: after each step both have the same. ``seen`` gathers the kinds of event."""
+    """A store and its model: after each step both have the same. ``seen`` gathers the kinds of event, and the scripts
+    that ran."""
 
     def __init__(self, store: Direct, seen: set[str]) -> None:
         super().__init__()
         self.store, self.seen = store, seen
         at_once(store.call("FLUSHALL"))
-        operator = settings_of(task_limit=LIMIT, vm_lifetime_auth=LIFETIME, task_tries=TRIES)
+        store.ran = self._ran
+        self.operator = operator = attrs.evolve(
+            settings_of(task_limit=LIMIT, vm_lifetime_auth=LIFETIME, task_tries=TRIES), limits=Limits(tags=TAGS)
+        )
         self.model = Model(
             now=NOW,
             names=POOLS,
@@ -88,20 +106,39 @@ class Compared(RuleBasedStateMachine):
             lifetime=str(LIFETIME),
             default_lifetime=str(operator.general.vm_lifetime),
             tries=TRIES,
+            tags=TAGS,
         )
         self.queues = Queues(store, operator)
         self.checkouts = Checkouts(store, operator)
         self.changes = Changes(store, operator)
-        self.requests = Tasks(store, operator, lambda some: some[0], "api")
+        self.requests = Tasks(store, operator, lambda some: some[self.asked], "api")
         self.work = Tasks(store, operator, lambda some: some[0], "manager")
         self.books = Tokens(store, POOLS)
         self.tasks: dict[str, Task] = {}
+        self.asked = 0
+        self.put_away = 0.0
+        self.promised: list[Again] = []
+        self.kept: list[tuple[Again, Callable[[Model], object]]] = []
         self.heard = 0
         self.last = "-"
 
     def same(self, done: Coroutine[Any, Any, object], said: Callable[[], object]) -> None:
         """Store and model answer alike, or refuse alike."""
         assert outcome(lambda: at_once(done)) == outcome(said)
+
+    def _ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        self.seen.add(script.name)
+        if script.name == "put_away":
+            self.put_away = float(args[0])
+        promises = Promises(Clock())
+        promises.ran(script, touched, args, reply)
+        self.promised += promises.all().values()
+
+    def promise(self, *kept: Callable[[Model], object]) -> None:
+        """Remember what the last step promised, if it promised something, and how the model keeps it."""
+        promised, self.promised = self.promised, []
+        if promised:
+            self.kept = [*self.kept, *zip(promised, kept, strict=True)][-20:]
 
     @property
     def now(self) -> float:

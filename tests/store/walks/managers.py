@@ -1,12 +1,13 @@
 """What managers do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.store.direct import at_once
+from tests.store.model import Model
 from tests.store.model.books import pool_of
 from tests.store.walks import choices
 from tests.store.walks.choices import NAMES, POOLS, pools, seconds, standing, subjects, unknown, whys
@@ -42,6 +43,17 @@ class Managers(Compared):
         queue = guess or self.model.queues.get(vm, Queue.READY)
         done = self.queues.complete(pool_of(vm), vm, queue, why, self.now)
         self.same(done, lambda: self.model.complete(vm, queue, why))
+        self.promise(self.completed(vm, why, "manager"))
+
+    def completed(self, vm: str, why: str, by: str) -> Callable[[Model], object]:
+        """How the model completes a VM again that was completed now."""
+        then = self.now
+
+        def again(model: Model) -> None:
+            with model.at(then):
+                model.complete_again(vm, why, by)
+
+        return again
 
     @rule(vm=standing(Queue.RUNNING), longer=st.booleans())
     def lifetime_is_over(self, vm: str, longer: bool) -> None:
@@ -49,6 +61,7 @@ class Managers(Compared):
         terms = (checkout, f"{lifetime}0" if longer else lifetime)
         done = self.queues.complete(pool_of(vm), vm, Queue.RUNNING, "over", self.now, terms)
         self.same(done, lambda: self.model.complete(vm, Queue.RUNNING, "over", terms=terms))
+        self.promise(self.completed(vm, "over", "manager"))
 
     @rule(vm=standing(Queue.COMPLETED))
     def vm_is_destroyed(self, vm: str) -> None:
@@ -137,7 +150,7 @@ class Managers(Compared):
     @rule(pool=pools)
     def pool_leaves_the_line(self, pool: str) -> None:
         at_once(self.queues.withdraw(pool))
-        self.model.line = [each for each in self.model.line if each != pool]
+        self.model.withdraw(pool)
 
     @rule(there=st.sets(pools, min_size=2))
     def manager_starts(self, there: set[str]) -> None:

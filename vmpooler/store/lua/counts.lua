@@ -1,8 +1,11 @@
+-- uses: left
 -- How many VMs stand where, of all pools at one moment.
 --   KEYS for each pool: ready, pending, running, completed; then last boots, the number of clones under way, and the
---   day's clone times and boot times
---   ARGV[1..] the pools' names
--- Returns {{ready, pending, running, completed, last boot}, ...}, clones under way, [clone seconds], [boot seconds].
+--   day's clone times and boot times, pools that are drained, and those that have moved
+--   ARGV[1] the queues (JSON array), [2..] the pools' names
+-- Returns {{ready, pending, running, completed, last boot}, ...}, clones under way, [clone seconds], [boot seconds], then
+-- what left does, in _left.lua.
+local queues = cjson.decode(table.remove(ARGV, 1))
 local pools, base = {}, 4 * #ARGV
 for i, name in ipairs(ARGV) do
   local counts = {}
@@ -11,4 +14,6 @@ for i, name in ipairs(ARGV) do
   pools[i] = counts
 end
 local under_way = redis.call('GET', KEYS[base + 2]) or '0'
-return {pools, under_way, redis.call('HVALS', KEYS[base + 3]), redis.call('HVALS', KEYS[base + 4])}
+local times = {redis.call('HVALS', KEYS[base + 3]), redis.call('HVALS', KEYS[base + 4])}
+local rows, moved = left(KEYS[base + 5], KEYS[base + 6], queues)
+return {pools, under_way, times[1], times[2], rows, moved}

@@ -1,7 +1,7 @@
 -- uses: prelude, held
 -- Put a VM back where its checkout had brought it, if Redis has lost that.
 --   KEYS[4] running, [5] completed, [6] checkout times, [7] since when unexplained, [8] clones under way, [9] their number,
---   [10..] the other queues
+--   [10] confirmed, [11..] the other queues
 --   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] hours to live or '', [10] hours
 --   to live of a VM without these
 -- Returns 1; 0 when that is known here, or its end is; -1 when another client has it.
@@ -19,12 +19,14 @@ if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], '
   or redis.call('HGET', KEYS[2], 'completed') and redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] then return 0 end
 local runs = redis.call('SISMEMBER', KEYS[4], vm) == 1
 if runs and redis.call('HEXISTS', KEYS[2], 'quarantined') == 0 then return -1 end
-for i = 10, #KEYS do redis.call('SREM', KEYS[i], vm) end
+for i = 11, #KEYS do redis.call('SREM', KEYS[i], vm) end
+redis.call('SREM', KEYS[10], vm)
 redis.call('HDEL', KEYS[7], vm)
 if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
 redis.call('SADD', KEYS[4], vm)
 redis.call('HSET', KEYS[6], vm, ARGV[6])
 redis.call('HDEL', KEYS[2], 'quarantined', 'completed', 'unclaimed')
+redis.call('PERSIST', KEYS[2])
 redis.call('HSET', KEYS[2], 'checkout', ARGV[6], 'checkout_id', ARGV[7], 'template', pool, 'pool', pool,
   'lifetime_default', ARGV[10])
 if ARGV[8] ~= '' then

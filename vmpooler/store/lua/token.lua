@@ -1,10 +1,11 @@
 -- uses: held
 -- What is known of a token, and the running VMs that were checked out with it.
---   KEYS[1] the token
+--   KEYS[1] the token, [2] pools that are drained
 --   ARGV[1] its name, [2..] the pools
 -- Returns {user, created, last, VM, ...}, with '' for what is not known; empty when there is no such token.
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 for i = 2, #ARGV do rebook(ARGV[i]) end
+for _, pool in ipairs(redis.call('HKEYS', KEYS[2])) do rebook(pool) end
 local reply = redis.call('HMGET', KEYS[1], 'user', 'created', 'last')
 for i = 1, 3 do reply[i] = reply[i] or '' end
 local held = redis.call('HGETALL', HELD .. ARGV[1])

@@ -1,0 +1,199 @@
+"""What processes do to a Redis that may be another than before, and about the lease, in the model."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from tests.store.model.books import pool_of
+from tests.store.model.clients import Clients
+from tests.store.model.requests import Requests
+from vmpooler.domain import times
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
+from vmpooler.domain.errors import GivenTwice, NotLeading, VmpoolerError
+from vmpooler.domain.events import What
+from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
+from vmpooler.store import keys
+from vmpooler.store.failover import DEAD, FORGOTTEN
+
+BY = "failover"
+
+
+def losses(mark: str) -> int:
+    """How many there were by a mark, the run id of a Redis with their number."""
+    return int(mark.split()[1]) if mark else 0
+
+
+@attrs.define
+class Known:
+    """What a process knows of Redis: the mark, when (Redis's clock) it gave its last sign of life, who lived then, and
+    the last event, by its number among all that ever were."""
+
+    mark: str = ""
+    time: int = 0
+    alive: set[str] = attrs.field(factory=set)
+    last: int = 0
+
+
+@attrs.define
+class Failovers(Clients, Requests):
+    """Arrivals and signs of life, and promises that are said again; and the lease.
+
+    ``signs`` are the processes and when (Redis's clock, which no walk turns) each gave its last sign of life. ``ids``
+    are the numbers of the events. ``barrier`` is "waits" while processes are waited for, "over" when they were for long
+    enough.
+    """
+
+    def lacks(self, known: Known) -> bool:
+        """Whether the last event that a process knows is missing. What is older than all events was trimmed."""
+        return bool(known.last) and known.last not in self.ids and (not self.ids or known.last > self.ids[0])
+
+    def unsigned(self, who: str, known: Known) -> bool:
+        """Whether the last sign of life that a process gave is missing."""
+        if not known.time or self.signs.get(who, 0) >= known.time:
+            return False
+        return max(self.signs.values(), default=0) - known.time < FORGOTTEN
+
+    def arrive(self, who: str, known: Known, run_id: str, elsewhere: bool) -> None:
+        """A process has come to a Redis; ``elsewhere``: another server may have taken over."""
+        same = self.primary.startswith(f"{run_id} ")
+        less = self.lacks(known) or losses(self.primary) < losses(known.mark)
+        less = less or (self.primary == known.mark and self.unsigned(who, known))
+        if less or not same:
+            self._lost(known, run_id, same, less, elsewhere)
+        if known.mark != self.primary:
+            known.mark, known.time = self.primary, 0
+        known.last = self.ids[-1] if self.ids else 0
+
+    def _lost(self, known: Known, run_id: str, same: bool, less: bool, elsewhere: bool) -> None:
+        new = self.primary == known.mark == ""
+        under_way = same and losses(self.primary) > losses(known.mark) and bool(self.barrier)
+        awaited: set[str] = set()
+        self.verified = set()
+        if not under_way:
+            self.primary = f"{run_id} {max(losses(self.primary), losses(known.mark)) + 1}"
+        if new:
+            return
+        if not under_way:
+            last = max([*self.signs.values(), known.time])
+            awaited = {each for each, when in self.signs.items() if when >= last - DEAD}
+            self.signs = {}
+        awaited |= known.alive - self.signs.keys()
+        self.awaited |= awaited
+        self.vouched |= awaited if less or elsewhere else set()
+        if self.awaited and not under_way:
+            self.barrier = "waits"
+
+    def sign(self, who: str, known: Known, time: int, put_away: float, may_lose: bool) -> set[str] | None:
+        """A sign of life; who is waited for, or None where the process must arrive anew. ``put_away`` is when VMs are,
+        if they are."""
+        if self.lacks(known) or self.unsigned(who, known) or self.primary != known.mark:
+            return None
+        self.signs = {each: when for each, when in self.signs.items() if when > time - FORGOTTEN} | {who: time}
+        self.awaited.discard(who)
+        self.vouched.discard(who)
+        missing = {*self.awaited} if self.barrier == "waits" else set()
+        if self.barrier and not missing:
+            if (lost := self.awaited & self.vouched) and may_lose:
+                self._put_away(lost, put_away)
+            self.awaited, self.vouched, self.barrier = set(), set(), ""
+        known.time, known.alive = time, {*self.signs}
+        known.last = self.ids[-1] if self.ids else 0
+        return missing
+
+    def _put_away(self, lost: set[str], when: float) -> None:
+        why = f"a fail-over or a restart of Redis may have lost its checkout, by {', '.join(sorted(lost))}"
+        self.uncertain = why
+        with self.at(when):
+            for pool in sorted(self.names):
+                for vm in [*self.standing(Queue.PENDING, pool), *self.standing(Queue.READY, pool)]:
+                    if vm not in self.cloning:
+                        self.quarantine(vm, why, BY)
+
+    # What clients were told of, said again. Redis may know it.
+
+    def restore(self, vm: str, id: str, token: str | None) -> None:
+        """A checkout."""
+        record, queue = self.records.get(vm, {}), self.queues.get(vm)
+        known = any(told.get("checkout_id") == id for told in self.histories.get(vm, []))
+        if known or queue is Queue.COMPLETED or "destroy" in record:
+            return
+        if queue is Queue.RUNNING and "quarantined" not in record:
+            raise GivenTwice
+        pool = pool_of(vm)
+        self.since.pop(vm, None)
+        self.cloning.discard(vm)
+        self.confirmed.discard(vm)
+        self.queues[vm] = Queue.RUNNING
+        self.active[vm] = self.text
+        record.pop("quarantined", None)
+        self.write(vm, checkout=self.text, checkout_id=id, template=pool, pool=pool)
+        self.fading.discard(keys.record(vm))
+        user = ""
+        if token is not None:
+            user = self.tokens.get(token, {}).get("user", "")
+            self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
+        self.tell(What.RESTORED, vm, pool, user or BY, checkout_id=id)
+
+    def same_client(self, vm: str) -> None:
+        """Nothing is redone to a VM that another client got since."""
+        record = self.records.get(vm, {})
+        given = times.moment(record.get("checkout", ""))
+        if given is not None and given > self.now and "quarantined" not in record:
+            raise GivenTwice
+
+    def complete_again(self, vm: str, why: str, by: str) -> None:
+        """The end of a VM, wherever it stands now."""
+        self.same_client(vm)
+        for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
+            self.complete(vm, queue, why, FREE, by)
+
+    def change_again(self, vm: str, change: Change) -> None:
+        """A change, of which nobody needs to show a token any more."""
+        told = {"what": str(What.CHANGED), "why": str(change), "when": self.moment}
+        if any(told.items() <= entry.items() for entry in self.histories.get(vm, [])):
+            return
+        self.same_client(vm)
+        if vm in self.records:
+            self.change(vm, change, FREE)
+
+    def request_again(self, vm: str, kind: Kind, argument: str, unlike: str) -> None:
+        """A request, whether or not Redis still knows the snapshot that it names."""
+        if any(told.get("task", "").endswith(f"-{unlike}") for told in self.histories.get(vm, [])):
+            return
+        self.same_client(vm)
+        if "pool" in self.records.get(vm, {}):
+            self.put(vm, kind, argument, unlike, "api")
+
+    def drop_token_again(self, name: str, user: str, own: bool) -> None:
+        try:
+            self.drop_token(name, user, own)
+        except VmpoolerError:
+            return  # there is none, or another's: nobody is refused any more
+
+    # The lease.
+
+    def take_lease(self, name: str) -> bool:
+        if self.lease and self.lease.partition(" ")[2] != name:
+            return False
+        self.epoch += 1
+        self.leads = name
+        self.lease = f"{self.epoch} {name}"
+        return True
+
+    def keep_lease(self, mark: str) -> bool:
+        if mark != f"{self.epoch} {self.leads}".strip():
+            return False
+        self.lease = mark
+        return True
+
+    def drop_lease(self, mark: str) -> None:
+        if mark == f"{self.epoch} {self.leads}":
+            self.lease = self.leads = ""
+
+    def pass_fence(self, mark: str, pools: Sequence[str]) -> int:
+        """Whoever led last may recount; nobody else changes anything."""
+        if mark != f"{self.epoch} {self.leads}".strip():
+            raise NotLeading
+        return self.recount(pools)

@@ -1,0 +1,67 @@
+"""A program that ends by itself is started again, ever later in a row, until it is to stop."""
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from vmpooler.embedded.child import PAUSES, STEADY, Child, Kept
+
+
+class Program:
+    """Runs that end by themselves after some seconds; of those in ``broken`` none begins."""
+
+    def __init__(self, lives: float = 0, broken: frozenset[int] = frozenset()) -> None:
+        self.clock = Clock()
+        self.lives = lives
+        self.begun: list[float] = []
+        self._broken = broken
+        self.kept = Kept("the program", self._spawn, self.clock, steady=True)
+
+    def _spawn(self) -> Child:
+        self.begun.append(self.clock.seconds())
+        if len(self.begun) in self._broken:
+            raise OSError("no such file")
+        child = Child()
+        self.clock.callLater(self.lives, child.ended.callback, "exit code 1")
+        return child
+
+    def pauses(self) -> list[float]:
+        """Seconds between an end and the next run."""
+        return [
+            round(after - before - self.lives, 3) for before, after in zip(self.begun, self.begun[1:], strict=False)
+        ]
+
+    async def stop(self) -> None:
+        """Return when it runs no more."""
+        ended = Deferred.fromCoroutine(self.kept.stop(1))
+        self.clock.advance(self.lives)
+        await ended
+
+
+@pytest.mark.parametrize("broken", [frozenset[int](), frozenset({2, 3})])
+async def test_it_is_started_again_ever_later(broken: frozenset[int]) -> None:
+    program = Program(broken=broken)
+    program.kept.start()
+    program.clock.pump([0.01] * 3000)
+    assert program.pauses()[: len(PAUSES)] == pytest.approx([*PAUSES], abs=0.05)
+    await program.stop()
+
+
+async def test_after_a_life_that_was_long_enough_it_is_the_first_end_in_a_row_again() -> None:
+    program = Program(lives=STEADY + 1)
+    program.kept.start()
+    program.clock.pump([0.05] * 6000)
+    assert program.pauses()[:3] == pytest.approx([PAUSES[0]] * 3, abs=0.25)
+    await program.stop()
+
+
+async def test_a_stop_during_a_pause_is_the_end() -> None:
+    program = Program()
+    program.kept.start()
+    program.clock.pump([0.01] * 20)
+    begun = len(program.begun)
+    ended = Deferred.fromCoroutine(program.kept.stop(1))
+    assert ended.called
+    program.clock.pump([1.0] * 30)
+    assert len(program.begun) == begun
+    await ended

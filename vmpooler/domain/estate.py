@@ -1,0 +1,253 @@
+"""Pools that have VMs and are not configured, or are configured elsewhere by now: who ends their VMs, and where.
+
+Note [Draining]
+
+The leader manages every pool that has VMs. What it needs for a pool that is not configured any more it has from its
+memory: Redis keeps, for each pool, where its VMs stand (store/registry.py). Such a pool is *drained*: nothing is
+cloned, its pending and ready VMs are ended, the running ones keep their time, and what clients ask to be done to them
+is refused. When it has no VM left it is forgotten.
+
+Nothing is destroyed that cannot be explained. The place of a VM is the provider's server or file, and the folder there.
+Where no configured provider has that place, a drained pool is left as it stands, and the operator must act. Where the
+provider of that name has another server, only those VMs are touched that it lists: it may be the same server under
+another name.
+
+A configured pool whose place has changed has VMs at both. Those of the former place are known by name: they stood in
+the pool's queues when the change was seen. They keep their queues, and each is worked on where it stands. Those whose
+place cannot be reached now are left alone: they are not missing. Where no configured provider has it, the ready ones
+are given no more.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from vmpooler.settings import Dummy, Pool, Settings, Vsphere
+
+KINDS: Mapping[type[Dummy] | type[Vsphere], str] = {Dummy: "dummy", Vsphere: "vsphere"}
+
+REMEMBERED = (
+    *("provider", "template", "folder", "datastore", "datacenter", "clone_target"),
+    *("create_linked_clone", "timeout", "ready_ttl", "probe_port"),
+)
+"""The settings of a pool that are remembered; none is a secret."""
+
+WAY_OUT = "put the pool back with size: 0"
+"""What an operator can always do."""
+
+NOT_CONFIGURED = "is of a pool that is not configured any more"
+"""Why a VM of a drained pool is ended."""
+
+REFUSED = "its pool is not configured any more, and is drained"
+"""Why nothing is done to a VM of a drained pool."""
+
+
+@attrs.frozen
+class Memory:
+    """Where VMs of a pool stand. ``pool`` has size 0. ``kind`` is the class of its provider, ``at`` that provider's
+    server or file. ``vms`` are named in memories of a former place only, which ``before`` has."""
+
+    pool: Pool
+    kind: str = ""
+    at: str = ""
+    vms: frozenset[str] = frozenset()
+    before: tuple["Memory", ...] = ()
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What is alike for two pools whose VMs stand together; the dummy provider tells pools apart itself."""
+        if self.kind == KINDS[Vsphere]:
+            return self.kind, self.at, self.pool.datacenter, self.pool.folder.strip("/")
+        return self.kind, self.pool.provider, self.at
+
+    def __str__(self) -> str:
+        """The place, for people."""
+        where = ", ".join(filter(None, [self.at, self.pool.folder if self.kind == KINDS[Vsphere] else ""]))
+        return f"provider {self.pool.provider}{f' ({where})' if where else ''}"
+
+
+@attrs.frozen
+class Part:
+    """VMs of a pool at a former place. ``provider`` is the configured one that has it, empty for none."""
+
+    pool: Pool
+    provider: str
+    vms: frozenset[str]
+
+
+@attrs.frozen
+class Charge:
+    """A pool that the leader is responsible for. ``provider`` is the configured one that has its VMs, empty for none:
+    then it is left as it stands. ``note`` is for people: why it is drained, or what stands at a former place."""
+
+    pool: Pool
+    provider: str
+    memory: Memory | None
+    draining: bool = False
+    parts: tuple[Part, ...] = ()
+    note: str = ""
+
+
+def memory_of(pool: Pool, settings: Settings) -> Memory:
+    """Where the VMs of a configured pool stand."""
+    section = settings.providers[pool.provider]
+    datacenter = pool.datacenter or (section.datacenter if isinstance(section, Vsphere) else "")
+    return Memory(attrs.evolve(pool, alias=(), size=0, datacenter=datacenter), KINDS[type(section)], at(section))
+
+
+def at(section: Dummy | Vsphere) -> str:
+    """Where a provider has its VMs: a server or a file."""
+    return section.server if isinstance(section, Vsphere) else section.filename
+
+
+def configured(pool: Pool, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
+    """What is to be done for a configured pool of which ``old`` is remembered; ``standing`` are its VMs if it may have
+    moved."""
+    now = memory_of(pool, settings)
+    memory = attrs.evolve(now, before=_before(now, old, standing) if old else ())
+    parts = tuple(_part(each, settings) for each in memory.before)
+    return Charge(pool, pool.provider, memory, parts=parts, note="; ".join(_moved(memory.before, parts)))
+
+
+def drained(name: str, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
+    """What is to be done for a pool that is not configured; ``old`` is None where nothing is known of it."""
+    if old is None:
+        return _unremembered(name, settings)
+    provider, sure = _home(old, settings)
+    parts = tuple(_part(each, settings) for each in old.before)
+    if not provider:
+        gone = f"not configured any more, and neither is {old}, which has its VMs: they are left as they stand"
+        return Charge(old.pool, "", old, True, parts, f"{gone}; put that provider back, or {WAY_OUT}")
+    pool = attrs.evolve(old.pool, provider=provider)
+    note = f"not configured any more: it is drained through provider {provider}"
+    if not sure:
+        others = frozenset(standing).difference(*(part.vms for part in parts))
+        parts = (*parts, Part(pool, "", others))
+        note += f", as far as it has them: it was {old.at or 'in memory'} and is {at(settings.providers[provider])} now"
+    return Charge(pool, provider, old, True, parts, "; ".join([note, *_moved(old.before, parts)]))
+
+
+def left_at_former_places(charge: Charge, vms: frozenset[str]) -> Charge:
+    """The same, when only these VMs are left there."""
+    memory = charge.memory
+    if memory is None or not memory.before:
+        return charge
+    pairs = [
+        (attrs.evolve(each, vms=each.vms & vms), part) for each, part in zip(memory.before, charge.parts, strict=False)
+    ]
+    pairs = [(each, part) for each, part in pairs if each.vms]
+    formers, parts = tuple(each for each, _ in pairs), tuple(part for _, part in pairs)
+    note = charge.note if charge.draining else "; ".join(_moved(formers, parts))
+    return attrs.evolve(charge, memory=attrs.evolve(memory, before=formers), parts=parts, note=note)
+
+
+def neighbours(charges: Iterable[Charge]) -> dict[str, list[str]]:
+    """For each pool the others whose VMs stand, or stood, in the same folder."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    charges = list(charges)
+    for charge in charges:
+        for place in _folders(charge):
+            found.setdefault(place, []).append(charge.pool.name)
+    shared: dict[str, list[str]] = {}
+    for charge in charges:
+        near = {name: None for place in _folders(charge) for name in found[place] if name != charge.pool.name}
+        shared[charge.pool.name] = list(near)
+    return shared
+
+
+def may_have_moved(pool: Pool, old: Memory, settings: Settings) -> bool:
+    """Whether the VMs of a configured pool may stand at a former place."""
+    return bool(old.before) or memory_of(pool, settings).place != old.place
+
+
+def of_json(name: str, known: Any) -> Memory:
+    """A memory as it stands in Redis. What this version does not know is ignored, what is missing has its default.
+    Raises ValueError for what is of another type."""
+    if not isinstance(known, Mapping):
+        raise ValueError("it is not an object")
+    fields = {field.name: field for field in attrs.fields(Pool)}
+    given: dict[str, Any] = {}
+    for each in REMEMBERED:
+        if each in known:
+            _check(known[each], fields[each].default, each)
+            given[each] = known[each]
+    pool = Pool(name=name, size=0, **given)
+    vms, before = known.get("vms", []), known.get("before", [])
+    if not isinstance(vms, Sequence) or not isinstance(before, Sequence):
+        raise ValueError("vms and before must be lists")
+    formers = tuple(of_json(name, each) for each in before)
+    return Memory(pool, str(known.get("kind", "")), str(known.get("at", "")), frozenset(map(str, vms)), formers)
+
+
+def to_json(memory: Memory) -> dict[str, Any]:
+    """A memory as it stands in Redis."""
+    known: dict[str, Any] = {name: getattr(memory.pool, name) for name in REMEMBERED}
+    known |= {"kind": memory.kind, "at": memory.at}
+    if memory.vms:
+        known["vms"] = sorted(memory.vms)
+    if memory.before:
+        known["before"] = [to_json(each) for each in memory.before]
+    return known
+
+
+def _check(value: object, default: object, name: str) -> None:
+    number = isinstance(default, int | float) and not isinstance(default, bool)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) if number else type(value) is type(default)
+    if not fits:
+        raise ValueError(f"{name} is not of its type")
+
+
+def _folders(charge: Charge) -> list[tuple[str, ...]]:
+    memories = [charge.memory, *charge.memory.before] if charge.memory else []
+    return [each.place for each in memories if each.kind == KINDS[Vsphere]]
+
+
+def _before(now: Memory, old: Memory, standing: frozenset[str]) -> tuple[Memory, ...]:
+    """The former places of a pool, each with those of its VMs that still stand in a queue. What stands in a queue and
+    is not known to be at a former place was made at the last one."""
+    formers = [attrs.evolve(each, vms=each.vms & standing) for each in old.before]
+    rest = standing.difference(*(each.vms for each in formers))
+    latest = attrs.evolve(old, vms=rest, before=())
+    return tuple(each for each in (*formers, latest) if each.vms and each.place != now.place)
+
+
+def _home(memory: Memory, settings: Settings) -> tuple[str, bool]:
+    """The configured provider that has a place, empty for none, and whether that is sure."""
+    same = settings.providers.get(memory.pool.provider)
+    alike = {name: each for name, each in settings.providers.items() if KINDS[type(each)] == memory.kind}
+    if same is not None and memory.pool.provider in alike and at(same) == memory.at:
+        return memory.pool.provider, True
+    if memory.kind == KINDS[Vsphere]:
+        for name, each in alike.items():
+            if at(each) == memory.at:
+                return name, True
+    return (memory.pool.provider, False) if memory.pool.provider in alike else ("", False)
+
+
+def _part(memory: Memory, settings: Settings) -> Part:
+    provider, sure = _home(memory, settings)
+    return Part(attrs.evolve(memory.pool, provider=provider), provider if sure else "", memory.vms)
+
+
+def _moved(formers: Sequence[Memory], parts: Sequence[Part]) -> list[str]:
+    """What stands at former places, for people."""
+    told = []
+    for memory, part in zip(formers, parts, strict=False):
+        where = f"{len(memory.vms)} of its VMs stood at {memory} when the pool moved"
+        left = "which is not configured: those that are not found at the new place are left as they stand"
+        told.append(where if part.provider else f"{where}, {left}; put that provider back to end them")
+    return told
+
+
+def _unremembered(name: str, settings: Settings) -> Charge:
+    """A pool that another version made, or another program. The dummy provider needs its name only; of a vCenter the
+    folder is not known."""
+    pool = Pool(name=name, size=0)
+    only = next(iter(settings.providers)) if len(settings.providers) == 1 else ""
+    if only and isinstance(settings.providers[only], Dummy):
+        pool = attrs.evolve(pool, provider=only)
+        note = f"not configured: it is drained through provider {only}"
+        return Charge(pool, only, memory_of(pool, settings), True, note=note)
+    note = f"not configured, and where its VMs stand is not known: they are left as they stand; {WAY_OUT}"
+    return Charge(pool, "", None, True, note=note)

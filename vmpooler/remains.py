@@ -1,0 +1,100 @@
+"""What the service's Redis has of pools that a configuration lacks, for who is about to start with it."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from vmpooler.domain import estate
+from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
+from vmpooler.domain.model import Queue
+from vmpooler.embedded import EmbeddedRedis
+from vmpooler.settings import Redis, Settings
+from vmpooler.store import keys
+from vmpooler.store.connection import Connection
+from vmpooler.store.registry import Drained, Registry
+
+EMBEDDED = "embedded"
+
+PATIENCE = 1.0
+"""Seconds that Redis may take to answer."""
+
+STEPS = 1000
+"""Steps of the search through its keys at the most."""
+
+
+def redis_of(settings: Settings, reactor: Any) -> Redis:
+    """How to reach the Redis of the service, also an embedded one that another process runs. Raises StartError."""
+    if settings.redis.server != EMBEDDED or settings.redis.socket:
+        return settings.redis
+    socket = EmbeddedRedis(Path(settings.general.state_directory), reactor).settings.socket
+    if not Path(socket).exists():
+        raise StartError(f"no embedded Redis runs in {settings.general.state_directory}: is the service started?")
+    return attrs.evolve(settings.redis, socket=socket)
+
+
+def tell_remains(settings: Settings, reactor: Any) -> None:
+    """Print what Redis has of pools that these settings lack, or have elsewhere; nothing where it cannot be reached.
+    Runs the reactor, which cannot be run again."""
+
+    def begin() -> None:
+        Deferred.fromCoroutine(remains(settings, reactor)).addCallbacks(_print, _failed).addBoth(
+            lambda _: reactor.stop()
+        )
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+
+
+async def remains(settings: Settings, reactor: Any) -> list[str]:
+    """A sentence for each pool that is not configured and has VMs, and each that has moved. Raises VmpoolerError where
+    Redis cannot be reached or read."""
+    connection = Connection(redis_of(settings, reactor), reactor, quiet=True)
+    connection.start()
+    try:
+        await connection.wait_ready(PATIENCE)
+        return await _told(Registry(connection), connection, settings)
+    finally:
+        await connection.close()
+
+
+async def _told(registry: Registry, connection: Connection, settings: Settings) -> list[str]:
+    memories = await registry.read()
+    told = []
+    for pool in settings.pools:
+        old = memories.pop(pool.name, None)
+        if old is not None and estate.may_have_moved(pool, old, settings):
+            charge = estate.configured(pool, old, await registry.standing(pool.name), settings)
+            told += [f"pool {pool.name}: {charge.note}"] if charge.note else []
+    here = {pool.name for pool in settings.pools}
+    for name in sorted((memories.keys() | await _found(registry)) - here):
+        charge = estate.drained(name, memories.get(name), await registry.standing(name), settings)
+        counts = {queue: await connection.call("SCARD", keys.queue(queue, name)) for queue in Queue}
+        if any(counts.values()):
+            told.append(f"pool {name}: {Drained(name, charge.note, counts).text}")
+    return told
+
+
+async def _found(registry: Registry) -> set[str]:
+    """The pools that have VMs."""
+    cursor, found = await registry.find("0")
+    names = set(found)
+    for _ in range(STEPS):
+        if cursor == "0":
+            break
+        cursor, found = await registry.find(cursor)
+        names |= set(found)
+    return names
+
+
+def _print(told: list[str]) -> None:
+    for sentence in told:
+        print(f"warning: Redis: {sentence}")
+
+
+def _failed(failure: Any) -> None:
+    """A configuration is checked before there is a Redis, too."""
+    failure.trap(VmpoolerError)
+    if not failure.check(StartError, StoreAway):
+        print(f"warning: Redis: which pools it has could not be seen: {failure.getErrorMessage()}")

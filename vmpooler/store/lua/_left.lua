@@ -1,0 +1,11 @@
+-- What is said of pools that are not configured and have VMs, and of those that have moved; shared by the scripts whose first
+-- line says so. ``queues`` are names. Returns {{pool, text, {how many VMs stand in each queue}}, ...}, {pool, text, ...}.
+local function left(draining, moved, queues)
+  local rows, said = {}, redis.call('HGETALL', draining)
+  for i = 1, #said, 2 do
+    local counts = {}
+    for q, queue in ipairs(queues) do counts[q] = redis.call('SCARD', 'vmpooler__' .. queue .. '__' .. said[i]) end
+    rows[#rows + 1] = {said[i], said[i + 1], counts}
+  end
+  return rows, redis.call('HGETALL', moved)
+end
