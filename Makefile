@@ -17,7 +17,7 @@ FITS := import ensurepip, sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3
 NO_PYTHON := Python 3.11 or 3.12 with its venv module must be on PATH (Debian: apt-get install python3-venv).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove soak test-deps bench screenshots clean
+.PHONY: help run test check cases prove soak ci-long test-deps bench screenshots clean
 
 help:  ## show this
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "make %-11s  %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,11 @@ check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, typ
 
 prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep tells docs/proof.md
 	@$(BIN)/python -m tests.proof $(ARGS)
+
+cases: $(VENV)/.has-embedded $(VENV)/.has-test  ## play each fault that took a VM from its client, against real processes (needs make test-deps); ARGS="--only 1a"
+	@$(BIN)/python -m tests.cases $(ARGS)
+
+ci-long: cases prove  ## what is too long for every change: all cases, and the whole proof
 
 soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, told in docs/proof.md; MINUTES=600 for longer
 	@$(BIN)/python -m tests.proof --soak $(MINUTES) $(ARGS)

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: one run, and its table."""
+"""``python -m tests.chaos``: a run of one world or of each, and its table."""
 
 import argparse
 import json
@@ -7,43 +7,89 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from tests.chaos.judge import judged
-from tests.chaos.report import report, table
+from tests.chaos.report import report, table, together
 from tests.chaos.run import SETTLES, run
-from tests.chaos.stage import FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, Stage
+from tests.chaos.stage import EXTRA, EXTRA_SIZE, FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, Stage
 from tests.chaos.verdict import Rules
+from tests.chaos.worlds import ENABLED, WORLDS
+from tests.parts import missing
+
+EACH, ANY = "each", "any"
 
 RULES = Rules(SIZES, NAMES, TASK_LIMIT, LIFETIME, SETTLES, frozenset({FOREIGN}))
+CHANGING = attrs.evolve(
+    RULES,
+    sizes={**SIZES, **dict.fromkeys(EXTRA, EXTRA_SIZE)},
+    names={**NAMES, **{pool: (pool,) for pool in EXTRA}},
+    changing=frozenset(EXTRA),
+)
 
 
 def main() -> int:
     """Run; 0 when nothing was violated."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    names = _chosen(options.world, options.seed)
+    told = together([_played(name, options) for name in names])
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1))
+    if len(names) > 1:
+        print("\nall of them", *table(told), sep="\n", flush=True)
+    return any(each["violations"] for each in told["invariants"]) or bool(told["errors logged"])
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long torments go on (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done when, by chance")
+    parser.add_argument(
+        "--world",
+        choices=(*WORLDS, EACH, ANY),
+        default="machines",
+        help="what may happen (default: machines); each: one after the other, in shares of the time; any: by the seed",
+    )
     parser.add_argument("--managers", type=int, default=2, help="how many there are (default: 2)")
     parser.add_argument("--json", type=Path, help="a file for the report")
     parser.add_argument("--logs", type=Path, help="a folder that keeps what the processes said")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    print(f"chaos of {options.seconds:g} s, seed {options.seed}", flush=True)
+    return parser.parse_args()
+
+
+def _chosen(world: str, seed: int) -> list[str]:
+    """The worlds to play, by their names."""
+    there = [name for name in ENABLED if not missing(WORLDS[name].needs)]
+    match world:
+        case "each":
+            return there
+        case "any":
+            return [there[seed % len(there)]]
+        case _:
+            return [world]
+
+
+def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Play one world; what it came to. Prints its table."""
+    world = WORLDS[name]
+    seconds = options.seconds / (len(_chosen(EACH, options.seed)) if options.world == EACH else 1)
+    print(f"chaos of {seconds:g} s, seed {options.seed}, world {name}", flush=True)
     began = time.monotonic()
-    with Stage(managers=options.managers) as stage:
+    with Stage(managers=options.managers, **world.stage) as stage:
         print(f"up after {time.monotonic() - began:.1f} s, in {stage.home}", flush=True)
         try:
-            done = run(stage, options.seconds, options.seed, lambda text: print(text, flush=True))
+            done = run(stage, world, seconds, options.seed, lambda text: print(text, flush=True))
         finally:
             if options.logs:
                 options.logs.mkdir(exist_ok=True, parents=True)
-                for name, service in stage.services.items():
-                    (options.logs / name).write_text(service.said)
-    verdicts = judged(done.evidence, RULES)
-    told = report(done, verdicts, options.seed)
-    if options.json:
-        options.json.write_text(json.dumps(told, indent=1))
+                for each, service in stage.services.items():
+                    (options.logs / f"{name}-{each}").write_text(service.said)
+    rules = CHANGING if world.stage.get("changes") else RULES
+    told = report(done, judged(done.evidence, rules, world.checks), options.seed)
     print("\n" + "\n".join(table(told)), flush=True)
-    return any(verdict.violations for verdict in verdicts.values()) or bool(done.tracebacks)
+    return told
 
 
 if __name__ == "__main__":

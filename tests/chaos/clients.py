@@ -37,7 +37,28 @@ ASKED: Sequence[Mapping[str, int]] = (
     {"ubuntu-24": 1, "windows-11": 1},
 )
 
+USES = (
+    "get",
+    "tag",
+    "tag",
+    "lifetime",
+    "disk",
+    "disk",
+    "snapshot",
+    "snapshot",
+    "revert",
+    "revert",
+    "delete",
+    "delete",
+    "trespass",
+    "nonsense",
+)
+"""What is done to a VM, as often as it stands here."""
+
 NOBODY = "nobody-has-this-token"
+
+FORBIDDEN = "77"
+"""Hours, and GB, that nobody asks for but who must be refused."""
 
 
 @attrs.frozen
@@ -51,15 +72,18 @@ class Reply:
 class Client(Thread):
     """One client: one request after the other, each to an API of chance. Set ``done`` to have it end."""
 
-    def __init__(self, number: int, ports: Sequence[int], chance: random.Random) -> None:
+    def __init__(
+        self, number: int, ports: Sequence[int], chance: random.Random, asked: Sequence[Mapping[str, int]] = ASKED
+    ) -> None:
         super().__init__(name=f"client {number}", daemon=True)
         self.number = number
         self.history: list[Operation] = []
         self.unreached = 0
         self.token = ""
         self.done = False
-        self._ports, self._chance = ports, chance
+        self._ports, self._chance, self._asked = ports, chance, asked
         self._held: dict[str, bool] = {}
+        self._snapshots: dict[str, list[str]] = {}
 
     def run(self) -> None:
         while not self.done:
@@ -78,7 +102,7 @@ class Client(Thread):
             self.token = reply.body["token"]
 
     def _take(self) -> None:
-        wanted = dict(self._chance.choice(ASKED))
+        wanted = dict(self._chance.choice(self._asked))
         owned, by_body = self._chance.random() < 0.7, self._chance.random() < 0.5
         path = "" if by_body else "/" + "+".join(Counter(wanted).elements())
         body = json.dumps(wanted).encode() if by_body else b""
@@ -95,7 +119,7 @@ class Client(Thread):
 
     def _use(self, vm: str) -> None:
         owned = self._held[vm]
-        match self._chance.choice(("get", "tag", "tag", "lifetime", "disk", "delete", "trespass")):
+        match self._chance.choice(USES):
             case "get":
                 self._record(Verb.GET, "GET", f"/vm/{vm}", False, vm=vm)
             case "tag":
@@ -106,13 +130,42 @@ class Client(Thread):
                 hours = self._chance.randint(1, 9)
                 body = json.dumps({"lifetime": hours}).encode()
                 self._record(Verb.LIFETIME, "PUT", f"/vm/{vm}", True, body, vm=vm, value=str(hours))
-            case "disk":
-                size = str(self._chance.randint(1, 9))
-                self._record(Verb.DISK, "POST", f"/vm/{vm}/disk/{size}", True, vm=vm, value=size)
             case "delete":
                 self._give_up(vm)
             case "trespass" if owned:
+                self._trespass(vm)
+            case "nonsense":
+                name = f"n{self.number}-{len(self.history)}"
+                body = json.dumps({"tags": {name: "v"}, "lifetime": "soon"}).encode()
+                self._record(Verb.NONSENSE, "PUT", f"/vm/{vm}", owned, body, vm=vm, name=name)
+            case what:
+                self._have_done(what, vm)
+
+    def _have_done(self, what: str, vm: str) -> None:
+        """Ask for what a manager does."""
+        match what:
+            case "disk":
+                size = str(self._chance.randint(1, 9))
+                self._record(Verb.DISK, "POST", f"/vm/{vm}/disk/{size}", True, vm=vm, value=size)
+            case "snapshot":
+                told = self._record(Verb.SNAPSHOT, "POST", f"/vm/{vm}/snapshot", True, vm=vm)
+                if told.value:
+                    self._snapshots.setdefault(vm, []).append(told.value)
+            case "revert" if vm in self._snapshots:
+                name = self._chance.choice(self._snapshots[vm])
+                self._record(Verb.REVERT, "POST", f"/vm/{vm}/snapshot/{name}", True, vm=vm, value=name)
+
+    def _trespass(self, vm: str) -> None:
+        """Try what only its owner may do, with what nobody else asks for."""
+        name = f"x{self.number}-{len(self.history)}"
+        match self._chance.choice(("delete", "change", "disk")):
+            case "delete":
                 self._record(Verb.TRESPASS, "DELETE", f"/vm/{vm}", NOBODY, vm=vm)
+            case "change":  # tags alone are free to all
+                body = json.dumps({"tags": {name: "v"}, "lifetime": FORBIDDEN}).encode()
+                self._record(Verb.TRESPASS, "PUT", f"/vm/{vm}", NOBODY, body, vm=vm, name=name, value=FORBIDDEN)
+            case "disk":
+                self._record(Verb.TRESPASS, "POST", f"/vm/{vm}/disk/{FORBIDDEN}", NOBODY, vm=vm, value=FORBIDDEN)
 
     def _give_up(self, vm: str) -> None:
         told = self._record(Verb.DELETE, "DELETE", f"/vm/{vm}", self._held[vm], vm=vm)
@@ -131,6 +184,8 @@ class Client(Thread):
             told = attrs.evolve(told, weather="message" in reply.body)
         elif reply.status == 200 and verb is Verb.CHECKOUT:
             told = attrs.evolve(told, given=_hosts(reply.body, told.wanted))
+        elif reply.status == 202 and verb is Verb.SNAPSHOT:
+            told = attrs.evolve(told, value=reply.body[told.vm]["snapshot"])
         if reply.status == 0:
             self.unreached += 1
         else:

@@ -28,7 +28,8 @@ class Evidence:
     ``samples`` are of the run and, last, of its end; of the end, when nothing was under way, are ``records``,
     ``histories`` (entries of JSON), ``open_tasks`` (ids) and ``inventory`` (VM -> GB of its extra disks). ``forgot``:
     when (epoch) the vCenter lost all VMs. ``settled``: seconds from the last torment until every pool was full again;
-    None when that never came.
+    None when that never came. ``held_up``: from when to when (epoch) orders to the vCenter may have been held up on
+    their way. ``lapses``: from when to when what was written is not in Redis any more.
     """
 
     operations: Sequence[Operation]
@@ -41,6 +42,8 @@ class Evidence:
     journal: Sequence[Note]
     forgot: Sequence[float]
     settled: float | None
+    held_up: Sequence[tuple[float, float]] = ()
+    lapses: Sequence[tuple[float, float]] = ()
 
     @property
     def end(self) -> Sample:

@@ -7,15 +7,19 @@ import attrs
 
 
 class Verb(StrEnum):
-    """What clients do. To trespass is to delete the VM of another with a token that nobody knows."""
+    """What clients do. To trespass is to do something to the VM of another with a token that nobody knows; nonsense is
+    a change of which one part cannot be."""
 
     CHECKOUT = "checkout"
     GET = "get"
     TAG = "tag"
     LIFETIME = "lifetime"
     DISK = "disk"
+    SNAPSHOT = "snapshot"
+    REVERT = "revert"
     DELETE = "delete"
     TRESPASS = "trespass"
+    NONSENSE = "nonsense"
 
 
 @attrs.frozen
@@ -24,7 +28,8 @@ class Operation:
 
     ``status`` is None when no answer came: it may have been carried out, then or later. ``weather``: the answer was 503
     since Redis was away, and the same holds. ``wanted`` and ``given`` are of a checkout: how many of each pool or
-    alias, and the VMs. ``value`` is the tag's value, the hours or the GB.
+    alias, and the VMs. ``value`` is the tag's value, the hours, the GB or the snapshot's name. What must be refused has
+    a ``name`` or a ``value`` that nothing else has.
     """
 
     client: int

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 
 from tests.chaos.evidence import Evidence
-from tests.chaos.of_answers import disks, durable, nothing_by_refusals, refusals
+from tests.chaos.of_answers import (
+    disks,
+    durable,
+    nothing_by_refusals,
+    refusals,
+    refused_changed_nothing,
+    reverts,
+)
 from tests.chaos.of_books import clones, full_again, recorded, told_once
+from tests.chaos.of_lapses import answered_since, never_destroyed, never_twice, no_defect, nothing_unknown, one_place
 from tests.chaos.of_vms import accounted, given_once, kept, one_queue
 from tests.chaos.verdict import Case, Check, Rules, Verdict
 from tests.proof.invariants import (
@@ -24,7 +32,7 @@ CHECKS: Mapping[Invariant, tuple[Check, ...]] = {
     ONE_CLIENT: (given_once, kept),
     ACCOUNTED: (accounted,),
     WITHIN_LIMITS: (clones,),
-    DURABLE: (durable, disks, nothing_by_refusals),
+    DURABLE: (durable, disks, reverts, nothing_by_refusals, refused_changed_nothing),
     NOT_REFUSED: (refusals,),
     ONE_EVENT: (told_once, recorded),
     FULL_AGAIN: (full_again,),
@@ -32,11 +40,23 @@ CHECKS: Mapping[Invariant, tuple[Check, ...]] = {
 """The checks of each invariant."""
 
 
-def judged(evidence: Evidence, rules: Rules) -> dict[Invariant, Verdict]:
-    """The verdict on each invariant."""
+AFTER_LAPSES: Mapping[Invariant, tuple[Check, ...]] = {
+    ONE_QUEUE: (one_place,),
+    ONE_CLIENT: (never_twice, never_destroyed),
+    ACCOUNTED: (nothing_unknown,),
+    DURABLE: (answered_since, no_defect),
+    FULL_AGAIN: (full_again,),
+}
+"""What still holds where Redis lost what it had written: what clients had is theirs, whatever the events say."""
+
+
+def judged(
+    evidence: Evidence, rules: Rules, every: Mapping[Invariant, tuple[Check, ...]] = CHECKS
+) -> dict[Invariant, Verdict]:
+    """The verdict on each invariant, by these checks."""
     case = Case.of(evidence, rules)
-    verdicts = {invariant: Verdict() for invariant in CHECKS}
-    for invariant, checks in CHECKS.items():
+    verdicts = {invariant: Verdict() for invariant in every}
+    for invariant, checks in every.items():
         for check in checks:
             check(case, verdicts[invariant])
     return verdicts

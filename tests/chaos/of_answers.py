@@ -1,15 +1,19 @@
 """The checks of what clients were told."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.chaos.claims import unclaimed
 from tests.chaos.history import Operation, Verb
 from tests.chaos.story import GONE, moment
 from tests.chaos.verdict import SPREAD, Case, Verdict
 from tests.load.replay import Replay
-from vmpooler.domain.events import What
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
+
+CATCHES_UP = 1.0
+"""Seconds in which an order that was held up on its way is carried out."""
 
 
 def durable(case: Case, verdict: Verdict) -> None:
@@ -36,11 +40,12 @@ def _hours(case: Case, asked: Operation) -> bool:
     return case.record(asked.vm).get("lifetime") in may
 
 
-def _disk(case: Case, asked: Operation) -> bool:
+def _task(case: Case, asked: Operation) -> bool:
     """It was noted when it was asked for; what became of it, another check tells."""
     requested = case.story.happened(asked.vm, What.REQUESTED)
     return any(
-        event.more["argument"] == asked.value and asked.began - SPREAD <= moment(event) <= asked.ended + SPREAD
+        (event.more["kind"], event.more["argument"]) == (KINDS[asked.verb], asked.value)
+        and asked.began - SPREAD <= moment(event) <= asked.ended + SPREAD
         for event in requested
     )
 
@@ -53,12 +58,17 @@ def _deleted(case: Case, asked: Operation) -> bool:
     )
 
 
+KINDS = {Verb.DISK: Kind.DISK, Verb.SNAPSHOT: Kind.SNAPSHOT, Verb.REVERT: Kind.REVERT}
+
 STORED: Mapping[Verb, Callable[[Case, Operation], bool]] = {
     Verb.TAG: _tag,
     Verb.LIFETIME: _hours,
-    Verb.DISK: _disk,
+    Verb.DISK: _task,
+    Verb.SNAPSHOT: _task,
+    Verb.REVERT: _task,
     Verb.DELETE: _deleted,
     Verb.TRESPASS: lambda case, asked: False,
+    Verb.NONSENSE: lambda case, asked: False,
 }
 """Whether what was answered with 2xx is so at the end."""
 
@@ -74,10 +84,64 @@ def disks(case: Case, verdict: Verdict) -> None:
             good = ends[task] + (task in open_) == 1 or (not runs and ends[task] <= 1)
             verdict.hold(good, f"task {task} of {vm} ended {ends[task]} times")
         if runs and vm in case.evidence.inventory:
-            made = Counter(int(event.more["argument"]) for event in events if event.what is What.DONE)
-            there = Counter(case.evidence.inventory[vm])
+            made, there = Counter(_made(events)), Counter(case.evidence.inventory[vm])
             good = made <= there and (there - made).total() <= len(open_)
+            if any(event.more["kind"] == Kind.REVERT for event in events if event.more.get("task") in open_):
+                good = there <= Counter(_ever(events))  # it may have been carried out, or not yet
             verdict.hold(good, f"{vm} has disks of {sorted(there.elements())} GB instead of {sorted(made.elements())}")
+
+
+def _made(events: Sequence[Event]) -> list[int]:
+    """The disks that a VM has after what was done to it, in this order."""
+    disks: list[int] = []
+    kept: dict[str, list[int]] = {}
+    for event in events:
+        if event.what is What.DONE:
+            argument = event.more["argument"]
+            match event.more["kind"]:
+                case Kind.DISK:
+                    disks.append(int(argument))
+                case Kind.SNAPSHOT:
+                    kept[argument] = list(disks)
+                case Kind.REVERT:
+                    disks = list(kept.get(argument, []))
+    return disks
+
+
+def _ever(events: Sequence[Event]) -> list[int]:
+    """All disks that were asked for."""
+    asked = [event.more for event in events if event.what is What.REQUESTED]
+    return [int(more["argument"]) for more in asked if more["kind"] == Kind.DISK]
+
+
+def reverts(case: Case, verdict: Verdict) -> None:
+    """A VM is only reverted while a revert of it is asked for and not yet done: what its client does then is not taken
+    back a second time. An order that was held up on its way to the vCenter is not caught (Note [Fencing])."""
+    for note in case.evidence.journal:
+        held_up = any(begin <= note.when <= end + CATCHES_UP for begin, end in case.evidence.held_up)
+        if note.what != "revert" or held_up or note.vm not in case.story.of:
+            continue
+        events = case.story.of[note.vm]
+        asked = [event for event in events if event.what is What.REQUESTED and event.more["kind"] == Kind.REVERT]
+        begun = {event.more["task"] for event in asked if moment(event) <= note.when + SPREAD}
+        ends = [event for event in events if event.what in (What.DONE, What.GAVE_UP)]
+        over = {event.more["task"] for event in ends if moment(event) < note.when - SPREAD}
+        verdict.hold(bool(begun - over), f"{note.vm} was reverted at {note.when:.3f}, and no revert was open")
+
+
+def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
+    """What had to be refused was refused, and left no trace in record, events and vCenter."""
+    for asked in case.evidence.operations:
+        if asked.verb not in (Verb.TRESPASS, Verb.NONSENSE):
+            continue
+        verdict.hold(not asked.done, _shown(asked))
+        if asked.name:
+            verdict.hold(f"tag:{asked.name}" not in case.record(asked.vm), f"{_shown(asked)}: its tag is there")
+        if asked.value:
+            verdict.hold(case.record(asked.vm).get("lifetime") != asked.value, f"{_shown(asked)}: its hours are there")
+            requested = [event.more["argument"] for event in case.story.happened(asked.vm, What.REQUESTED)]
+            made = map(str, case.evidence.inventory.get(asked.vm, ()))
+            verdict.hold(asked.value not in [*requested, *made], f"{_shown(asked)}: its disk was asked for")
 
 
 def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
@@ -86,11 +150,20 @@ def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
         verdict.hold(False, what)
     for operation in case.evidence.operations:
         verdict.hold(operation.status != 500, _shown(operation))
-        if operation.vm and operation.status in (401, 403, 404) and operation.verb is not Verb.TRESPASS:
+        must = operation.verb in (Verb.TRESPASS, Verb.NONSENSE)
+        if operation.verb is Verb.REVERT and not _taken(case, operation):
+            continue  # there was no such snapshot yet
+        if operation.vm and operation.status in (401, 403, 404) and not must:
             ends = case.story.happened(operation.vm, What.COMPLETED)
             over = any(moment(event) <= operation.ended + SPREAD for event in ends)
             good = operation.status == 404 and operation.verb is Verb.DELETE and over
             verdict.hold(good, _shown(operation))
+
+
+def _taken(case: Case, asked: Operation) -> bool:
+    """Whether the snapshot was taken before it was asked to go back to it."""
+    done = case.story.happened(asked.vm, What.DONE)
+    return any(event.more["argument"] == asked.value and moment(event) < asked.began - SPREAD for event in done)
 
 
 def _shown(asked: Operation) -> str:
@@ -105,6 +178,7 @@ def refusals(case: Case, verdict: Verdict) -> None:
     for asked in case.evidence.operations:
         if asked.verb is Verb.CHECKOUT and asked.refused:
             good = asked.status == 503 and not _enough(case, asked, replay)
+            good = good or (asked.status == 404 and not case.rules.changing.isdisjoint(asked.wanted))
             verdict.hold(good, f"{dict(asked.wanted)} refused with {asked.status} at {asked.began:.3f}")
 
 

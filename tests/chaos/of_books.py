@@ -4,9 +4,13 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tests.chaos.evidence import Note, entry, told
 from tests.chaos.verdict import Case, Verdict
-from vmpooler.domain.events import What
+from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.domain.times import moment as of_text
+
+ENDED = (Queue.PENDING, Queue.READY, Queue.COMPLETED)
+"""Where no VM of a pool is that is not configured any more."""
 
 
 def clones(case: Case, verdict: Verdict) -> None:
@@ -64,15 +68,22 @@ def recorded(case: Case, verdict: Verdict) -> None:
         verdict.hold(same, f"{vm}: its record says checked out {since}, its last event {held and held.when}")
         destroyed = bool(case.story.happened(vm, What.DESTROYED))
         verdict.hold(("destroy" in record) == destroyed, f"{vm}: its record and its events differ on its end")
-        disks = [f"+{event.more['argument']}gb" for event in events if event.what is What.DONE]
+        disks = [f"+{event.more['argument']}gb" for event in events if _is_disk(event)]
         verdict.hold(record.get("disk", "") == ":".join(disks), f"{vm}: its record has disks {record.get('disk')}")
+
+
+def _is_disk(event: Event) -> bool:
+    return event.what is What.DONE and event.more["kind"] == Kind.DISK
 
 
 def full_again(case: Case, verdict: Verdict) -> None:
     """Every pool is at size again, in time."""
     settled = case.evidence.settled
     verdict.hold(settled is not None and settled <= case.rules.settles, f"full again after {settled} s")
-    for pool, size in case.rules.sizes.items():
+    for pool, size in case.rules.last.items():
         queues = {queue: len(case.evidence.end.queues[pool, queue]) for queue in (Queue.READY, Queue.PENDING)}
         good = queues[Queue.READY] == size and not queues[Queue.PENDING]
         verdict.hold(good, f"{pool} has {queues[Queue.READY]} of {size} ready, {queues[Queue.PENDING]} pending")
+    for pool in case.rules.sizes.keys() - case.rules.last.keys():
+        left = {vm for queue in ENDED for vm in case.evidence.end.queues[pool, queue]}
+        verdict.hold(not left, f"{pool} is not configured and has {', '.join(sorted(left))}")

@@ -1,8 +1,8 @@
 """A TCP proxy whose connections can be cut or stalled, in a process of its own.
 
 ``python -m tests.chaos.proxy NAME=PORT ...`` prints for each name the port on which it stands for that port of this
-machine. Each line that it reads says what becomes of one of them: ``NAME flow``, ``NAME stall`` (what is sent waits)
-or ``NAME cut`` (connections are cut, also those that come).
+machine. Each line that it reads says what becomes of one of them: ``NAME flow``, ``NAME stall`` (what is sent waits),
+``NAME deaf`` (requests pass, and what comes back waits) or ``NAME cut`` (connections are cut, also those that come).
 """
 
 import asyncio
@@ -24,18 +24,20 @@ class Route:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self._there, self._back = asyncio.Event(), asyncio.Event()
+        self._there.set()
+        self._back.set()
         self._cut = False
         self._ends: set[asyncio.StreamWriter] = set()
 
     def become(self, state: str) -> None:
-        """flow, stall or cut."""
+        """flow, stall, deaf or cut."""
         self._cut = state == "cut"
-        if state == "stall":
-            self._flowing.clear()
-        else:
-            self._flowing.set()
+        for way, stalled in ((self._there, ("stall",)), (self._back, ("stall", "deaf"))):
+            if state in stalled:
+                way.clear()
+            else:
+                way.set()
         for end in self._ends if self._cut else ():
             end.transport.abort()
 
@@ -47,7 +49,7 @@ class Route:
                 there, back = await asyncio.open_connection(HOST, self._target)
                 ends.append(back)
                 self._ends.update(ends)
-                await asyncio.gather(self._pass_on(reader, back), self._pass_on(there, writer))
+                await asyncio.gather(self._pass_on(reader, back, self._there), self._pass_on(there, writer, self._back))
         except OSError:
             pass
         finally:
@@ -55,9 +57,9 @@ class Route:
             for end in ends:
                 end.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: asyncio.Event) -> None:
         while data := await reader.read(1 << 16):
-            await self._flowing.wait()
+            await way.wait()
             if self._cut:
                 break
             writer.write(data)
@@ -99,7 +101,7 @@ class Proxy:
         self.ports = {name: int(port) for name, port in told}
 
     def become(self, name: str, state: str) -> None:
-        """flow, stall or cut."""
+        """flow, stall, deaf or cut."""
         self._commands.write(f"{name} {state}\n")
         self._commands.flush()
 

@@ -1,7 +1,7 @@
 """What a run did and what came of it, as JSON and as a table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -34,6 +34,38 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
             for invariant, verdict in verdicts.items()
         ],
     }
+
+
+def together(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The reports of several worlds as one: counts are added, violations put one after the other, and of the times to
+    be full again the longest counts, or never."""
+    found: dict[str, Any] = dict(reports[0])
+    for other in reports[1:]:
+        for key, value in other.items():
+            match value:
+                case dict():
+                    found[key] = dict(Counter(found[key]) + Counter(value))
+                case list() if key != "invariants":
+                    found[key] = [*found[key], *value]
+                case int() if key != "seed":
+                    found[key] += value
+        found["full again after"] = _longest(found["full again after"], other["full again after"])
+        found["invariants"] = _added(found["invariants"], other["invariants"])
+    return found
+
+
+def _longest(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The checks of each invariant that either has."""
+    found = {each["invariant"]: dict(each) for each in one}
+    for each in other:
+        ours = found.setdefault(each["invariant"], {"invariant": each["invariant"], "checks": 0, "violations": []})
+        ours["checks"] += each["checks"]
+        ours["violations"] = [*ours["violations"], *each["violations"]]
+    return list(found.values())
 
 
 def table(told: Mapping[str, Any]) -> Iterator[str]:

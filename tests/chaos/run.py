@@ -10,13 +10,15 @@ from typing import Any
 import attrs
 
 from tests.chaos.books import Books
-from tests.chaos.clients import Client
+from tests.chaos.clients import ASKED, Client
 from tests.chaos.evidence import Evidence, gathered
 from tests.chaos.reign import Reign
-from tests.chaos.stage import FOREIGN, SIZES, Stage
+from tests.chaos.stage import FOREIGN, VARIANTS, Stage
 from tests.chaos.torments import Tormentor
 from tests.chaos.watcher import Sample, Watcher, sample
+from tests.chaos.worlds import World
 from vmpooler.domain.model import Queue
+from vmpooler.store import keys
 
 SETTLES = 75.0
 """Seconds that filling up again may take: a clone whose outcome nobody knows is waited for for 30 s alone."""
@@ -41,17 +43,19 @@ class Run:
     tracebacks: tuple[str, ...]
 
 
-def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
+def run(stage: Stage, world: World, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
     """Let it all happen for so long."""
-    books, pools = Books(stage.redis.socket), list(SIZES)
-    _wait(lambda: _full(sample(books, pools)), SETTLES)
+    books, pools = Books(stage.redis.socket), stage.pools
+    _wait(lambda: _full(sample(books, pools), stage), SETTLES)
     stage.add_foreign()
     chance = random.Random(seed)
     ports = [service.port for service in stage.apis]
-    clients = [Client(number, ports, random.Random(f"{seed} {number}")) for number in range(CLIENTS)]
+    clients = [
+        Client(number, ports, random.Random(f"{seed} {number}"), [*ASKED, *world.asked]) for number in range(CLIENTS)
+    ]
     watcher = Watcher(books, pools, EVERY)
     reign = Reign(books)
-    tormentor = Tormentor(stage, reign, chance)
+    tormentor = Tormentor(stage, reign, chance, world.torments)
     for thread in (watcher, reign, *clients):
         thread.start()
     progress = Progress(clients, tormentor, told)
@@ -61,7 +65,9 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
         client.done = True
     for client in clients:
         client.join()
-    settled = _wait(lambda: _full(sample(books, pools)), SETTLES)
+    if stage.variant != (first := next(iter(VARIANTS))):
+        stage.reconfigure(first)
+    settled = _wait(lambda: _full(_confirmed(books, stage), stage), SETTLES)
     took = time.monotonic() - quiet if settled else None
     for watch in (watcher, reign):
         watch.done = True
@@ -74,6 +80,8 @@ def run(stage: Stage, seconds: float, seed: int, told: Callable[[str], None]) ->
         "inventory": stage.inventory(),
         "forgot": tormentor.forgot,
         "settled": took,
+        "held_up": tormentor.held_up,
+        "lapses": tormentor.lapses,
     }
     evidence = gathered(books, pools, watcher.samples, known, stage.vcenter.journal)
     unreached = sum(client.unreached for client in clients)
@@ -96,11 +104,24 @@ class Progress:
             self._told(f"{now - self._began:6.1f} s: {operations} operations, {torments} torments {more}".rstrip())
 
 
-def _full(now: Sample) -> bool:
+def _confirmed(books: Books, stage: Stage) -> Sample:
+    """A sample. Where Redis forgets, an operator gives up what the mass guard protects, as its message asks for: what
+    somebody has is not among it."""
+    now = sample(books, stage.pools)
+    unknown = {pool: now.queues[pool, Queue.DISCOVERED] - {FOREIGN} for pool in stage.pools} if stage.forgets else {}
+    given_up = [("SADD", keys.confirmed(pool), *vms) for pool, vms in unknown.items() if vms]
+    if given_up:
+        books.ask(*given_up)
+    return now
+
+
+def _full(now: Sample, stage: Stage) -> bool:
     """Whether every pool is at size, and nothing of ours is under way or unknown."""
-    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in SIZES.items())
+    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in stage.sizes.items())
     passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
-    left = set[str]().union(*(now.queues[pool, queue] for pool in SIZES for queue in passing))
+    left = set[str]().union(*(now.queues[pool, queue] for pool in stage.pools for queue in passing))
+    absent = set(stage.pools) - stage.sizes.keys()
+    ready = ready and not any(now.queues[pool, Queue.READY] for pool in absent)
     return ready and not now.cloning and left <= {FOREIGN}
 
 

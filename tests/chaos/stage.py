@@ -1,15 +1,18 @@
 """All the processes: Redis, the simulated vCenter, API and managers, and a proxy between them."""
 
 import json
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.chaos.proxy import HOST, Proxy
 from tests.chaos.undertaker import Undertaker
+from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
@@ -19,6 +22,17 @@ from tests.vcsim.vcenter import Vcenter
 
 SIZES = {"debian-12": 20, "ubuntu-24": 14, "windows-11": 8}
 """The pools; the first two are also called ``linux``."""
+
+EXTRA_SIZE = 4
+
+VARIANTS: Mapping[str, Mapping[str, str]] = {
+    "as at first": {"fedora-40": "fedora"},
+    "without": {},
+    "renamed": {"fedora-41": "fedora"},
+}
+"""What else is in the configuration where pools come and go, by variant: pool -> folder."""
+
+EXTRA = sorted({pool for extra in VARIANTS.values() for pool in extra})
 
 NAMES = {**{pool: (pool,) for pool in SIZES}, "linux": ("debian-12", "ubuntu-24")}
 """What clients ask for, and the pools that serve it."""
@@ -40,9 +54,25 @@ PATIENCE = 40.0
 
 
 class Stage:
-    """The processes, in a folder that is removed at the end. Used as a context manager, it is up when entered."""
+    """The processes, in a folder that is removed at the end. Used as a context manager, it is up when entered.
 
-    def __init__(self, apis: int = 3, managers: int = 2) -> None:
+    ``forgets``: Redis loses what it wrote; ``changes``: pools come and go; ``clocks_differ``: each process has a clock
+    of its own, in ``clocks``.
+    """
+
+    def __init__(
+        self,
+        apis: int = 3,
+        managers: int = 2,
+        *,
+        forgets: bool = False,
+        changes: bool = False,
+        clocks_differ: bool = False,
+    ) -> None:
+        self.forgets, self._changes, self._clocks_differ = forgets, changes, clocks_differ
+        self.clocks: dict[str, HostClock] = {}
+        self.variant = next(iter(VARIANTS))
+        self._copies = count()
         self.home = Path(tempfile.mkdtemp(prefix="vmpooler-chaos-")).resolve()
         self.redis_port, self.probe_port = free_port(), free_port()
         binary()
@@ -54,6 +84,17 @@ class Stage:
         self.manager_names = [f"manager-{number}" for number in range(managers)]
         self.services: dict[str, Service] = {}
         self._ends = ExitStack()
+
+    @property
+    def pools(self) -> list[str]:
+        """The pools that there are at one time or another."""
+        return [*SIZES, *(EXTRA if self._changes else ())]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The pools of the configuration now, and what they hold when they are full."""
+        extra = VARIANTS[self.variant] if self._changes else {}
+        return {**SIZES, **dict.fromkeys(extra, EXTRA_SIZE)}
 
     @property
     def apis(self) -> list[Service]:
@@ -82,11 +123,47 @@ class Stage:
         self.proxy = Proxy(routes, self.home)
         for name in everybody:
             role = name.partition("-")[0]
-            self.services[name] = Service(self._config(name), f"--role={role}", directory=self.home / name)
-            self.services[name].launch()
+            if self._clocks_differ:
+                self.clocks[name] = HostClock(self._folder(f"clock-of-{name}"))
+            environ = self.clocks[name].environ if self._clocks_differ else None
+            service = Service(self._config(name), f"--role={role}", directory=self.home / name, environ=environ)
+            self.services[name] = service
+            service.launch()
         for name in everybody:
-            sign = "get a VM:" if name in self.api_names else "role manager"
-            until(lambda name=name, sign=sign: sign in self.services[name].said, f"{name} starts", PATIENCE)  # type: ignore[misc]  # bound at once
+            self._up(name, 0)
+
+    def _up(self, name: str, said: int) -> None:
+        """Wait until a process is up, by what it says after so many characters."""
+        sign = "get a VM:" if name in self.api_names else "role manager"
+        until(lambda: sign in self.services[name].said[said:], f"{name} starts", PATIENCE)
+
+    def reconfigure(self, variant: str) -> None:
+        """Have every process end and start again with other pools, one after the other."""
+        self.variant = variant
+        for name, service in self.services.items():
+            (service.directory / "vmpooler.yaml").write_text(self._config(name))
+            service.stop()
+            said = len(service.said)
+            service.launch()
+            self._up(name, said)
+
+    def copy_of_redis(self) -> Path:
+        """A copy of what Redis has on its disk now."""
+        copy = self._folder(f"copy-{next(self._copies)}")
+        for path in self._redis_files():
+            target = copy / path.relative_to(self.home / "redis")
+            target.parent.mkdir(exist_ok=True, parents=True)
+            shutil.copy(path, target)
+        return copy
+
+    def bring_back(self, copy: Path) -> None:
+        """Have that on Redis's disk, and nothing else. Redis does not run."""
+        for path in self._redis_files():
+            path.unlink()
+        shutil.copytree(copy, self.home / "redis", dirs_exist_ok=True)
+
+    def _redis_files(self) -> list[Path]:
+        return [path for path in (self.home / "redis").rglob("*") if path.is_file() and "appendonly" in path.name]
 
     def start_vcenter(self) -> None:
         """Run the vCenter, with what it remembers."""
@@ -96,7 +173,7 @@ class Stage:
     def furnish(self) -> None:
         """Make the template and the folders at an empty vCenter."""
         with closing(Vcenter(self.vcenter)) as vcenter:
-            vcenter.prepare(TEMPLATE, *(f"pools/{pool}" for pool in SIZES))
+            vcenter.prepare(TEMPLATE, *(f"pools/{folder}" for folder in self._folders))
 
     def add_foreign(self) -> bool:
         """Make the foreign VM, unless it is there, where it is not alone: else it would be a case for the mass guard.
@@ -117,10 +194,15 @@ class Stage:
         with closing(Vcenter(self.vcenter)) as vcenter:
             return dict(self._listed(vcenter))
 
+    @property
+    def _folders(self) -> list[str]:
+        extra = {folder for variant in VARIANTS.values() for folder in variant.values()}
+        return [*SIZES, *(sorted(extra) if self._changes else ())]
+
     def _listed(self, vcenter: Vcenter) -> Iterator[tuple[str, list[int]]]:
-        for pool in SIZES:
-            for name in vcenter.names(f"pools/{pool}"):
-                yield name, vcenter.disks(f"pools/{pool}/{name}")
+        for folder in self._folders:
+            for name in vcenter.names(f"pools/{folder}"):
+                yield name, vcenter.disks(f"pools/{folder}/{name}")
 
     def _folder(self, name: str) -> Path:
         folder = self.home / name
@@ -134,10 +216,12 @@ class Stage:
         server = f"http://{HOST}:{ports.get(f'vcenter-{name}', self.vcenter.port)}"
         vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 5}
         own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": self.probe_port, "create_linked_clone": False}
-        pools = [
+        pools: list[dict[str, Any]] = [
             {"name": pool, "size": size, "folder": f"pools/{pool}", **own, "alias": self._aliases(pool)}
             for pool, size in SIZES.items()
         ]
+        extra = VARIANTS[self.variant] if self._changes else {}
+        pools += [{"name": pool, "size": EXTRA_SIZE, "folder": f"pools/{at}", **own} for pool, at in extra.items()]
         sections = {
             "config": {**general, "vm_checktime": 0.05, "events_max": 10_000_000, "clone_target": "DC0_C0"},
             "auth": {"provider": "dummy"},

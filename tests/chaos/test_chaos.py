@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.proxy import ROOT
-from tests.chaos.torments import TORMENTS
+from tests.chaos.worlds import TESTED, WORLDS
 from tests.service.process import processes, until
 from vmpooler.embedded.program import guarded
 
@@ -27,8 +27,9 @@ def started(*options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_whatever_is_killed_stopped_or_cut_the_invariants_hold(tmp_path: Path) -> None:
-    chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/told", "--seed=6")
+@pytest.mark.parametrize("world", TESTED)
+def test_whatever_happens_in_a_world_the_invariants_hold(tmp_path: Path, world: str) -> None:
+    chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/told", "--seed=6", f"--world={world}")
     try:
         told, _ = chaos.communicate(timeout=LONGEST)
     finally:
@@ -39,7 +40,7 @@ def test_whatever_is_killed_stopped_or_cut_the_invariants_hold(tmp_path: Path) -
     assert {each["invariant"]: each["violations"] for each in report["invariants"] if each["violations"]} == {}
     assert all(each["checks"] for each in report["invariants"]), told
     assert report["errors logged"] == [], told
-    assert report["torments"].keys() == {str(torment) for torment in TORMENTS}, told
+    assert report["torments"].keys() == {str(torment) for torment in WORLDS[world].torments}, told
     assert report["operations"] > 200, told
     assert report["VMs given"] > 20, told
 

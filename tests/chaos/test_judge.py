@@ -10,7 +10,8 @@ from tests.chaos.evidence import Evidence, Note
 from tests.chaos.forgery import EVENTS, FOREIGN, JOURNAL, OPERATIONS, POOL, RECORDS, RULES, START, asked, event, last
 from tests.chaos.forgery import sound as forged
 from tests.chaos.history import Operation, Verb
-from tests.chaos.judge import judged
+from tests.chaos.judge import AFTER_LAPSES, judged
+from tests.chaos.report import together
 from tests.proof.invariants import (
     ACCOUNTED,
     DURABLE,
@@ -62,6 +63,19 @@ BOTH = {(POOL, Queue.RUNNING): {"b", "c"}}
 
 MOVED = {(POOL, Queue.RUNNING): {"b", "c"}, (POOL, Queue.READY): set[str]()}
 
+STOLEN = {**RECORDS, "b": {**RECORDS["b"], "lifetime": "77"}}
+
+REVERTED = (
+    event(32.1, What.REQUESTED, "b", task="8", kind="snapshot-revert", argument="s"),
+    event(32.3, What.DONE, "b", task="8", kind="snapshot-revert", argument="s"),
+)
+
+
+def trespass(status: int) -> Operation:
+    """A stranger's request."""
+    return asked(33, Verb.TRESPASS, status, "b", name="x", value="77")
+
+
 FALSE = {
     "a VM stands in two queues": (ONE_QUEUE, forged(samples=last(forged(), queues={**forged().end.queues, **BOTH}))),
     "a VM stands nowhere": (ONE_QUEUE, forged(samples=last(forged(), queues=EMPTY_AGAIN))),
@@ -109,6 +123,29 @@ FALSE = {
         forged(events=[each for each in EVENTS if each.vm != "a" or each.what not in (What.COMPLETED, What.DESTROYED)]),
     ),
     "a stranger deletes a VM": (DURABLE, forged(operations=changed(3, status=200))),
+    "a stranger changes hours": (DURABLE, forged(operations=[*OPERATIONS, trespass(401)], records=STOLEN)),
+    "a stranger's disk is made": (
+        DURABLE,
+        forged(
+            operations=[*OPERATIONS, trespass(401)],
+            events=[*EVENTS, event(33.1, What.REQUESTED, "b", task="9", kind="disk", argument="77")],
+        ),
+    ),
+    "half of what makes no sense is done": (
+        DURABLE,
+        forged(
+            operations=[*OPERATIONS, asked(33, Verb.NONSENSE, 400, "b", name="n")],
+            records={**RECORDS, "b": {**RECORDS["b"], "tag:n": "v"}},
+        ),
+    ),
+    "a VM is reverted, and nobody asked": (DURABLE, forged(journal=[*JOURNAL, Note(START + 32, "revert", "b")])),
+    "a VM is reverted again, after it was done": (
+        DURABLE,
+        forged(
+            events=[*EVENTS, *REVERTED], journal=[*JOURNAL, *(Note(START + at, "revert", "b") for at in (32.2, 33))]
+        ),
+    ),
+    "a snapshot is lost": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.SNAPSHOT, 202, "b", value="s")])),
     "a refused checkout took a VM": (DURABLE, forged(operations=changed(6, status=503, given=()))),
     "a VM is denied": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 404, "b")])),
     "a defect": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 500, "b")])),
@@ -162,3 +199,65 @@ def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_othe
     both = (given, attrs.evolve(back, id=f"{moment}-1"))
     events = [each for old in EVENTS for each in (both if old is given else (old,))]
     assert ONE_CLIENT in told(forged(events=events))
+
+
+def test_the_reports_of_worlds_are_added_up() -> None:
+    one = {"seed": 1, "operations": 2, "answers": {"200": 1}, "takeovers": [1.0], "full again after": 3.0}
+    one["invariants"] = [{"invariant": "1", "checks": 1, "violations": ["a"]}]
+    other = {**one, "full again after": 4.0, "invariants": [{"invariant": "2", "checks": 5, "violations": []}]}
+    found = together([one, other, other])
+    assert (found["seed"], found["operations"], found["answers"]) == (1, 6, {"200": 3})
+    assert (found["takeovers"], found["full again after"]) == ([1.0, 1.0, 1.0], 4.0)
+    assert [(each["invariant"], each["checks"], each["violations"]) for each in found["invariants"]] == [
+        ("1", 1, ["a"]),
+        ("2", 10, []),
+    ]
+    assert together([one, {**other, "full again after": None}])["full again after"] is None
+
+
+def test_a_revert_in_its_time_is_allowed_and_so_is_one_that_was_held_up() -> None:
+    known: dict[str, Any] = {"events": [*EVENTS, *REVERTED], "journal": [*JOURNAL, Note(START + 32.2, "revert", "b")]}
+    assert told(forged(**known)) == {}
+    known["journal"] = [*known["journal"], Note(START + 36, "revert", "b")]
+    assert told(forged(**known, held_up=[(START + 30, START + 35.5)])) == {}
+
+
+def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
+    done = [
+        event(at, What.DONE, "b", task=str(at), kind=kind, argument=argument)
+        for at, kind, argument in ((31, "disk", "5"), (32, "snapshot", "s"), (33, "disk", "6"))
+    ]
+    back = event(34, What.DONE, "b", task="34", kind="snapshot-revert", argument="s")
+    asked = [attrs.evolve(each, what=What.REQUESTED) for each in (*done, back)]
+    known = {"records": {**RECORDS, "b": {**RECORDS["b"], "disk": "+5gb:+6gb"}}}
+    for events, disks in ((done, [5, 6]), ([*done, back], [5])):
+        every = sorted([*EVENTS, *asked[: len(events)], *events], key=lambda each: each.id)
+        for there in ([5], [5, 6]):
+            found = told(forged(**known, events=every, inventory={"b": there, "c": [], FOREIGN: []}))
+            assert (DURABLE in found) == (there != disks), (events, there)
+
+
+LAPSED: dict[str, tuple[Invariant, dict[str, Any]]] = {
+    "a VM is given to two": (ONE_CLIENT, {"operations": [*OPERATIONS, THIEF]}),
+    "a VM is destroyed in use": (ONE_CLIENT, {"journal": [*JOURNAL, Note(START + 33, "destroy", "b")]}),
+    "a VM of ours stays unknown": (ACCOUNTED, {"inventory": {"b": [], "c": [], "x": [], FOREIGN: []}}),
+    "a foreign VM is destroyed": (ACCOUNTED, {"journal": [*JOURNAL, Note(START, "destroy", FOREIGN)]}),
+    "a tag that was answered since is lost": (DURABLE, {"records": {**RECORDS, "a": {}}}),
+    "a defect": (DURABLE, {"operations": [*OPERATIONS, asked(33, Verb.GET, 500, "b")]}),
+    "a stranger changes hours": (DURABLE, {"operations": [*OPERATIONS, trespass(200)]}),
+    "a pool that is not filled again": (FULL_AGAIN, {"settled": None}),
+}
+
+
+@pytest.mark.parametrize("wrong", LAPSED)
+def test_what_is_false_is_told_though_redis_forgot(wrong: str) -> None:
+    invariant, other = LAPSED[wrong]
+    verdicts = judged(forged(**other), RULES, AFTER_LAPSES)
+    assert verdicts[invariant].violations
+
+
+def test_what_redis_forgot_may_be_lost_and_the_rest_passes() -> None:
+    known: dict[str, Any] = {"samples": forged().samples, "lapses": [(START + 5, START + 31)]}
+    evidence = forged(records={**RECORDS, "a": {}}, events=EVENTS[-2:], **known)
+    verdicts = judged(evidence, RULES, AFTER_LAPSES)
+    assert {str(each): verdict.violations for each, verdict in verdicts.items() if verdict.violations} == {}

@@ -4,13 +4,14 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 
 import attrs
 
 from tests.chaos.reign import Fall, Reign, pid_of
-from tests.chaos.stage import Stage
+from tests.chaos.stage import VARIANTS, Stage
 from tests.service.process import Service
 
 GAP = 1.5
@@ -23,25 +24,42 @@ MOST_FOR_AN_END = 40.0
 """Seconds in which a process that is asked to end has ended."""
 
 
-class Tormentor:
-    """Goes through all torments in an order of chance, again and again, often two at once. A manager is mostly the one
-    that leads, by ``reign``.
+BACKUPS, OLDEST = 4.0, 25.0
+"""Seconds between two backups, and how old one is at the most that is put back. Processes remember for a minute what
+they were answered; what is older than that, the stamps say."""
 
-    ``counts`` has how often it did what; ``forgot`` when (epoch) the vCenter lost all its VMs.
+OFTEN = 3
+"""How often what a world is about comes where other torments come once."""
+
+STEPS = (-3600, -600, -60, -5, 0, 5, 60, 600, 3600)
+"""Seconds by which clocks are wrong."""
+
+
+class Tormentor:
+    """Goes through all ``torments`` in an order of chance, again and again, often two at once. A manager is mostly the
+    one that leads, by ``reign``.
+
+    ``counts`` has how often it did what; ``forgot`` when (epoch) the vCenter lost all its VMs; ``held_up`` from when to
+    when orders to it may have been held up; ``lapses`` from when to when Redis lost what was written.
     """
 
-    def __init__(self, stage: Stage, reign: Reign, chance: random.Random) -> None:
+    def __init__(self, stage: Stage, reign: Reign, chance: random.Random, torments: "Sequence[Torment]") -> None:
         self._stage, self._reign, self._chance = stage, reign, chance
         self._at_once: list[Torment] = []
         self.counts: Counter[str] = Counter()
         self.forgot: list[float] = []
+        self.held_up: list[tuple[float, float]] = []
+        self.lapses: list[tuple[float, float]] = []
+        self._torments = torments
+        self._backups: list[tuple[float, Path]] = []
         self._lacks_foreign = False
 
     def run(self, until: float, told: Callable[[], None]) -> None:
         """Torment until then (monotonic seconds), and until each was made. ``told`` is called after each."""
         deck: list[Torment] = []
-        while time.monotonic() < until or len(self.counts) < len(TORMENTS):
-            deck = deck or self._chance.sample(TORMENTS, len(TORMENTS))
+        names = {str(torment) for torment in self._torments}
+        while time.monotonic() < until or self.counts.keys() != names:
+            deck = deck or self._chance.sample(self._torments, len(self._torments))
             both = [deck.pop()]
             if deck and deck[-1].of != both[0].of and self._chance.random() < 0.6:
                 both.append(deck.pop())
@@ -54,6 +72,7 @@ class Tormentor:
                     time.sleep(self._chance.uniform(0, 0.3))
                 time.sleep(hold)
             self._bring_foreign()
+            self._back_up()
             told()
             time.sleep(self._chance.uniform(0, GAP))
 
@@ -132,9 +151,65 @@ class Tormentor:
 
     @contextmanager
     def stop_vcenter(self) -> Iterator[None]:
+        began = time.time()
         self._stage.vcenter.signal(signal.SIGSTOP)
         yield
         self._stage.vcenter.signal(signal.SIGCONT)
+        self.held_up.append((began, time.time()))
+
+    def _back_up(self) -> None:
+        """Copy what Redis has on its disk, now and then, where it is to be put back."""
+        if self._stage.forgets and (not self._backups or time.time() - self._backups[-1][0] > BACKUPS):
+            self._backups.append((time.time(), self._stage.copy_of_redis()))
+
+    @contextmanager
+    def put_back(self) -> Iterator[None]:
+        """Redis ends, and is started with what it had some seconds ago."""
+        backups = [each for each in self._backups if time.time() - each[0] < OLDEST]
+        since, copy = self._chance.choice(backups) if backups else (time.time(), self._stage.copy_of_redis())
+        yield
+        self._stage.redis.kill()
+        self.lapses.append((since, time.time()))
+        self._stage.bring_back(copy)
+        self._stage.redis.start()
+
+    @contextmanager
+    def lose_last_second(self) -> Iterator[None]:
+        """Redis ends, and what it wrote last, for as long as this holds, had not come to the disk."""
+        since, copy = time.time(), self._stage.copy_of_redis()
+        yield
+        self._stage.redis.kill()
+        self.lapses.append((since, time.time()))
+        self._stage.bring_back(copy)
+        self._stage.redis.start()
+
+    @contextmanager
+    def fill_disk(self, kill: bool) -> Iterator[None]:
+        """The files of Redis cannot grow: what it answers then is not on its disk. With ``kill`` it ends so."""
+        redis, since = self._stage.redis, time.time()
+        redis.limit()
+        yield
+        if kill:
+            redis.kill()
+            self.lapses.append((since, time.time()))
+            redis.start()
+        else:
+            redis.limit(None)
+
+    @contextmanager
+    def step_clock(self, of: str) -> Iterator[None]:
+        """The clock of a process is set, to stay so."""
+        service = self._one(of)
+        (name,) = (name for name, each in self._stage.services.items() if each is service)
+        self._stage.clocks[name].set(self._chance.choice(STEPS))
+        yield
+
+    @contextmanager
+    def reconfigure(self) -> Iterator[None]:
+        """Every process ends and starts again, one after the other, with other pools."""
+        others = [variant for variant in VARIANTS if variant != self._stage.variant]
+        self._stage.reconfigure(self._chance.choice(others))
+        yield
 
     @contextmanager
     def disturb(self, to: str, state: str) -> Iterator[None]:
@@ -142,11 +217,14 @@ class Tormentor:
         routes = self._stage.routes(to)
         if self._chance.random() < 0.6:
             routes = [self._chance.choice(routes)]
+        began = time.time()
         for route in routes:
             self._stage.proxy.become(route, state)
         yield
         for route in routes:
             self._stage.proxy.become(route, "flow")
+        if to == "vcenter" and state == "stall":
+            self.held_up.append((began, time.time()))
 
 
 @attrs.frozen
@@ -178,3 +256,30 @@ TORMENTS = [
     Torment("vcenter", "cut", (0, 2), lambda tormentor: tormentor.disturb("vcenter", "cut")),
     Torment("vcenter", "stalled", (0.3, 4), lambda tormentor: tormentor.disturb("vcenter", "stall")),
 ]
+
+BY_NAME = {str(torment): torment for torment in TORMENTS}
+
+LAPSES = [
+    *(
+        BY_NAME[name]
+        for name in ("api: stopped", "manager: killed", "manager: stopped", "redis: stopped", "redis: cut")
+    ),
+    *(BY_NAME[name] for name in ("vcenter: cut", "vcenter: stalled")),
+    *[Torment("redis", "put back", (0, 0.5), Tormentor.put_back)] * OFTEN,
+    Torment("redis", "killed without its last second", (0.5, 1.2), Tormentor.lose_last_second),
+    Torment("redis", "disk full", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=False)),
+    Torment("redis", "disk full and killed", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=True)),
+]
+"""For a Redis that forgets. No API ends: what it alone knows would be lost with it."""
+
+CLOCKS = [
+    *TORMENTS,
+    *[Torment("clock of api", "set", (0, 1), lambda tormentor: tormentor.step_clock("api"))] * OFTEN,
+    *[Torment("clock of manager", "set", (0, 1), lambda tormentor: tormentor.step_clock("manager"))] * OFTEN,
+]
+
+CONFIGURATIONS = [
+    *(each for each in TORMENTS if each.of not in ("api", "manager")),
+    *[Torment("processes", "other pools", (0, 2), Tormentor.reconfigure)] * OFTEN,
+]
+"""For pools that come and go: the processes are started anew by that alone."""

@@ -18,7 +18,8 @@ SPREAD = 0.01
 @attrs.frozen
 class Rules:
     """What the run was set up with: sizes of pools, what each name that clients ask for means, how many clones may be
-    under way, hours that a VM lives, seconds that filling up again may take, VMs that are not the service's."""
+    under way, hours that a VM lives, seconds that filling up again may take, VMs that are not the service's.
+    ``changing`` are pools that come and go: at the end the first of them is there."""
 
     sizes: Mapping[str, int]
     names: Mapping[str, tuple[str, ...]]
@@ -26,6 +27,13 @@ class Rules:
     lifetime: float
     settles: float
     foreign: frozenset[str]
+    changing: frozenset[str] = frozenset()
+
+    @property
+    def last(self) -> Mapping[str, int]:
+        """The sizes of the pools that are there at the end."""
+        absent = sorted(self.changing)[1:]
+        return {pool: size for pool, size in self.sizes.items() if pool not in absent}
 
 
 @attrs.frozen

@@ -51,9 +51,9 @@ def simulation(seconds: float, first: int, workers: int = 2) -> Part:
     return Part("simulation", ("-m", "tests.simulation", *options), _simulated)
 
 
-def chaos(seconds: float, seed: int) -> Part:
-    """Real processes with two managers."""
-    options = (f"--seconds={seconds:g}", f"--seed={seed}", "--managers=2", "--json={json}")
+def chaos(seconds: float, seed: int, world: str = "any") -> Part:
+    """Real processes with two managers, in one of the worlds or in ``each``."""
+    options = (f"--world={world}", f"--seconds={seconds:g}", f"--seed={seed}", "--managers=2", "--json={json}")
     return Part("chaos", ("-m", "tests.chaos", *options), _endured)
 
 

@@ -90,7 +90,8 @@ class Service(Books):
     """A service with this configuration in a folder, ``directory`` or one that ends with it.
 
     Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
-    command line; unless they say where to listen, the API is on ``port``. ``environ`` is set in its environment.
+    command line; unless they say where to listen, the API is on ``port``. ``environ`` is set in its
+    environment; ``twistd`` is the program, of this virtual environment or of another.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Service(Books):
         *options: str,
         directory: Path | None = None,
         environ: Mapping[str, str] | None = None,
+        twistd: Path = TWISTD,
     ) -> None:
         self._own = None if directory else Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
         self.directory = (directory or self._own or Path()).resolve()
@@ -109,6 +111,7 @@ class Service(Books):
         self.process: subprocess.Popen[bytes] | None = None
         self._options = options
         self._environ = environ or {}
+        self._twistd = twistd
         self._api = "--role=manager" not in options
         if config is not None:
             (self.directory / "vmpooler.yaml").write_text(config)
@@ -139,7 +142,8 @@ class Service(Books):
         """Run twistd in the foreground, or as ``twistd`` says, and wait for nothing."""
         listen = () if any("listen" in each or "port" in each for each in self._options) else (f"--port={self.port}",)
         options = twistd or ("-n", "--pidfile=")
-        command = guarded([sys.executable, TWISTD, *options, "vmpooler", *self._options, *listen])
+        python = sys.executable if self._twistd == TWISTD else self._twistd.with_name("python")
+        command = guarded([python, self._twistd, *options, "vmpooler", *self._options, *listen])
         environ = {name: value for name, value in os.environ.items() if not name.startswith("VMPOOLER")}
         environ |= self._environ
         with self.output.open("ab") as output:

@@ -373,6 +373,7 @@ func (f *front) operation(m *simulator.Method) func() (types.AnyType, types.Base
 			}
 			v, e := inner(x.Returnval, nil)
 			if e == nil { // the simulator takes nothing back
+				f.memory.note("revert", vm.Name)
 				f.mu.Lock()
 				devices := f.devices[r.This.Value]
 				f.mu.Unlock()

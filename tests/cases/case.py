@@ -1,0 +1,36 @@
+"""What a case is, and the list of all."""
+
+from collections.abc import Callable
+
+import attrs
+
+from tests.cases.world import World
+
+Play = Callable[[World], str]
+"""Plays a case. Returns the facts when all is as it should be. Raises AssertionError with the facts otherwise."""
+
+
+@attrs.frozen
+class Case:
+    """``name`` as in the list of faults: kind and letter. ``before`` is what was seen. ``needs`` are parts of the
+    machine, by the names of tests/parts.py."""
+
+    name: str
+    title: str
+    before: str
+    play: Play
+    needs: tuple[str, ...] = ()
+
+
+CASES: list[Case] = []
+"""All cases, in order."""
+
+
+def case(name: str, title: str, before: str, *needs: str) -> Callable[[Play], Play]:
+    """Enter a function in the list."""
+
+    def enter(play: Play) -> Play:
+        CASES.append(Case(name, title, before, play, needs))
+        return play
+
+    return enter

@@ -1,0 +1,114 @@
+"""Kind 2: what Redis lost after it had answered, other than by a sentinel's fail-over."""
+
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.cases.case import case
+from tests.cases.evidence import nobody_gets, still_had
+from tests.cases.world import (
+    AFTER_GRACE,
+    EMBEDDED,
+    GRACE,
+    POOL,
+    World,
+    books,
+    config,
+    full,
+    hold,
+    log_in,
+    on,
+    take,
+    taken,
+)
+from tests.chaos.books import Books
+from tests.redis_server import RedisServer
+from tests.service.process import Service, processes, until
+
+RUNS = 2
+
+
+def redis_of(service: Service) -> int:
+    """The process of an embedded Redis."""
+    (pid,) = [pid for pid, line in processes(service.directory).items() if "redis-server" in line]
+    return pid
+
+
+def written(service: Service) -> int:
+    """The size of the largest file that the Redis writes: its append-only file."""
+    files = [path for path in (service.directory / ".vmpooler").rglob("*") if path.is_file() and ".aof" in path.name]
+    return max((path.stat().st_size for path in files), default=0)
+
+
+def fill(service: Service) -> None:
+    """From now on its files may not grow, as on a full disk: a write fails with EFBIG instead of ENOSPC."""
+    pid, size = redis_of(service), written(service)
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, most))
+
+
+@case("2a", "embedded Redis: the disk fills, the process is killed", "2 of 2 checkouts are given to a second client")
+def a_full_disk(world: World) -> str:
+    answered = 0
+    for number in range(RUNS):
+        service = world.service(f"all-{number}", config(EMBEDDED, [{"name": POOL, "size": 2}]))
+        service.start()
+        full(books(service), 2)
+        token = log_in(service)
+        time.sleep(1)
+        fill(service)
+        held = [vm for vm in [taken(service, token)] if vm]
+        answered += len(held)
+        with suppress(ValueError):  # of a Redis that ended by itself, since it could not write
+            os.kill(redis_of(service), signal.SIGKILL)
+        until(lambda service=service: books_answer(service), "Redis is started again", 30)  # type: ignore[misc]  # bound at once
+        nobody_gets(service, held, 12, tries=2)
+        still_had(service, books(service), held)
+        service.kill()
+    return f"{answered} of {RUNS} were answered 200, and none was given twice"
+
+
+def books_answer(service: Service) -> bool:
+    """Whether its Redis answers."""
+    try:
+        return bool(books(service).ask(("PING",)))
+    except OSError:
+        return False
+
+
+def started_again(redis: RedisServer, *, empty: bool) -> None:
+    """Killed, and started with what it saved last, or with nothing."""
+    redis.kill()
+    if empty:
+        (Path(redis.socket).parent / "dump.rdb").unlink()
+    redis.start()
+
+
+@case("2b", "a Redis without append-only file is killed and starts again", "3 of 3 are given to a second client")
+def without_file(world: World) -> str:
+    return _forgotten(world, empty=False)
+
+
+@case("2b-empty", "a Redis that kept nothing is killed and starts empty", "the VMs in use are destroyed, or flagged")
+def without_anything(world: World) -> str:
+    return _forgotten(world, empty=True)
+
+
+def _forgotten(world: World, *, empty: bool) -> str:
+    redis = world.redis()
+    service = world.service("all", config(on(redis), [{"name": POOL, "size": 3}]))
+    service.start()
+    of = Books(redis.socket)
+    full(of, 3)
+    token = log_in(service)
+    of.ask(("SAVE",))
+    held = [take(service, token) for _ in range(3)]
+    started_again(redis, empty=empty)
+    given = nobody_gets(service, held, 10, tries=4)
+    time.sleep(GRACE * 60 + AFTER_GRACE)
+    still_had(service, of, held)
+    hold(given or empty, "nothing was given for ten seconds")
+    return f"3 of 3 kept, {given} others were given"

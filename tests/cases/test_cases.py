@@ -1,0 +1,65 @@
+"""The list of cases, and what a row says. The cases themselves are played by ``python -m tests.cases``."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cases import __main__ as program
+from tests.cases.case import CASES, Case
+from tests.cases.world import World, hold
+from tests.parts import ALL_TESTS, PARTS
+from tests.service.process import TWISTD
+
+
+def test_every_kind_has_a_case_and_every_name_is_its_own() -> None:
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+    assert {name[0] for name in names} == set("12345678")
+    assert {part for case in CASES for part in case.needs} <= PARTS.keys()
+
+
+def test_the_list_names_every_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [case.name for case in CASES]
+
+
+def test_a_case_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--only", "9z"])
+    assert "no such case: 9z" in capsys.readouterr().err
+
+
+def well(world: World) -> str:
+    return f"{world.home} was there"
+
+
+def wrong(world: World) -> str:
+    hold(False, "it is destroyed")
+    return ""
+
+
+def broken(world: World) -> str:
+    raise OSError("nobody answers")
+
+
+@pytest.mark.parametrize(
+    ("play", "outcome", "facts"),
+    [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: nobody answers")],
+)
+def test_a_row_says_what_a_case_came_to_and_its_folder_is_gone(play: object, outcome: str, facts: str) -> None:
+    done = program.play(Case("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these
+    assert (done.outcome, facts in done.facts) == (outcome, True)
+    text = program.row(done)
+    assert "a title" in text
+    assert f"{outcome}: " in text
+    if play is well:
+        assert not Path(done.facts.split()[0]).exists()
+
+
+def test_a_case_whose_parts_are_missing_is_left_out_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PARTS, "nothing", type(PARTS["curl"])(lambda: False, "none"))
+    case = Case("1x", "a title", "what was seen", well, ("nothing",))
+    monkeypatch.delenv(ALL_TESTS, raising=False)
+    assert program.play(case, TWISTD).outcome == "LEFT OUT"
+    monkeypatch.setenv(ALL_TESTS, "1")
+    assert program.play(case, TWISTD).outcome == "FAILED"

@@ -1,0 +1,251 @@
+"""The processes of one case, in a folder that is removed at the end."""
+
+import json
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.chaos.books import Books
+from tests.chaos.undertaker import Undertaker
+from tests.host_clock import HostClock
+from tests.ports import free_port
+from tests.redis_server import RedisServer
+from tests.service.process import TWISTD, Answer, Service, until
+from tests.vcsim.listener import Listener
+from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
+from tests.vcsim.vcenter import Vcenter
+from vmpooler.domain.events import Event, What
+from vmpooler.domain.model import Queue
+from vmpooler.store import keys
+
+POOL = "debian-12"
+"""The pool of a case that needs but one."""
+
+GRACE = 0.05
+"""Minutes after which what is unknown or missing is acted on: three seconds."""
+
+AFTER_GRACE = 9.0
+"""Seconds in which a round comes after the grace is over."""
+
+TEMPLATE = "templates/base"
+ID_STEP = 20
+"""Between two ids of VMs that come back: more than a clone takes up."""
+
+FULL = 40.0
+"""Seconds that a pool may take to be full."""
+
+
+class World:
+    """The processes of one case. ``twistd`` is the program of the service."""
+
+    def __init__(self, twistd: Path = TWISTD) -> None:
+        self.twistd = twistd
+        self.home = Path(tempfile.mkdtemp(prefix="vmpooler-case-")).resolve()
+        self._ends = ExitStack()
+        self._ends.callback(Undertaker(self.home).end)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._ends.close()
+
+    def clock(self, name: str, ahead: int = 0) -> HostClock:
+        """A clock for some of the processes, so many seconds ahead of the machine's. They may have no embedded Redis,
+        which waits with ``time.sleep``: libfaketime 0.9.10 shifts the end of such a wait, and it fails."""
+        home = self.home / f"clock-of-{name}"
+        home.mkdir()
+        clock = HostClock(home)
+        clock.set(ahead)
+        return clock
+
+    def redis(self, *options: str, clock: HostClock | None = None, started: bool = True) -> RedisServer:
+        """A Redis of its own."""
+        home = self.home / "redis"
+        home.mkdir()
+        server = RedisServer(*options, home=home, environ=clock.environ if clock else None)
+        if started:
+            server.start()
+        return server
+
+    def service(self, name: str, config: str, *options: str, clock: HostClock | None = None) -> Service:
+        """A service in the folder of that name, not yet started."""
+        environ = clock.environ if clock else None
+        return Service(config, *options, directory=self.home / name, twistd=self.twistd, environ=environ)
+
+    def listener(self, port: int) -> Listener:
+        """What answers probes on a port of every guest; it ends with the case, or before."""
+        return self._ends.enter_context(Listener(port))
+
+    def vcenter(self, *folders: str, boot: str = "200ms") -> Simulator:
+        """A simulated vCenter with a template and these folders, started; it remembers its VMs."""
+        binary()
+        kept = self.home / "vcenter"
+        kept.mkdir()
+        simulator = Simulator(boot=boot, kept=kept)
+        simulator.start()
+        self._ends.callback(simulator.remove)
+        with closing(Vcenter(simulator)) as vcenter:
+            vcenter.prepare(TEMPLATE, *folders)
+        return simulator
+
+
+def config(
+    redis: Mapping[str, Any],
+    pools: Sequence[Mapping[str, Any]],
+    *,
+    hypervisor: Mapping[str, Any] | None = None,
+    **general: Any,
+) -> str:
+    """A configuration on the simulated hypervisor, whose VMs are in the file ``vms``. ``hypervisor`` has more settings
+    of it, ``general`` those of the section ``config``."""
+    sections = {
+        "config": {"prefix": "vm-", "discovered_grace": GRACE, **general},
+        "auth": {"provider": "dummy"},
+        "redis": redis,
+        "providers": {"dummy": {"filename": "vms", **(hypervisor or {})}},
+        "pools": pools,
+    }
+    return json.dumps(sections)
+
+
+EMBEDDED: Mapping[str, Any] = {"server": "embedded"}
+
+
+def on(redis: RedisServer) -> Mapping[str, Any]:
+    """The section ``redis`` for a Redis of its own."""
+    return {"socket": redis.socket}
+
+
+def on_vcenter(url: str, pools: Sequence[Mapping[str, Any]], probe_port: int, **general: Any) -> str:
+    """A configuration on a simulated vCenter, with an embedded Redis."""
+    server = {"provider_class": "vsphere", "server": url, "username": USER, "password": PASSWORD, "timeout": 5}
+    own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": probe_port, "create_linked_clone": False}
+    known = json.loads(config(EMBEDDED, [{**own, **pool} for pool in pools], clone_target="DC0_C0", **general))
+    return json.dumps({**known, "providers": {"vcenter": server}})
+
+
+def ask(service: Service, method: str, path: str, body: Any = None, token: str = "", seconds: float = 20.0) -> Answer:
+    """One request to the API. Raises OSError when nobody is there, or nothing comes in time."""
+    headers = {"X-AUTH-TOKEN": token} if token else {}
+    with closing(HTTPConnection("127.0.0.1", service.port, timeout=seconds)) as connection:
+        connection.request(method, f"/api/v1{path}", json.dumps(body).encode() if body else b"", headers)
+        reply = connection.getresponse()
+        return Answer(reply.status, json.loads(reply.read()))
+
+
+def log_in(service: Service, user: str = "ann") -> str:
+    """A token of that user."""
+    with closing(HTTPConnection("127.0.0.1", service.port, timeout=20)) as connection:
+        known = b64encode(f"{user}:secret".encode()).decode()
+        connection.request("POST", "/api/v1/token", headers={"Authorization": f"Basic {known}"})
+        return str(json.loads(connection.getresponse().read())["token"])
+
+
+def take(service: Service, token: str = "", pool: str = POOL) -> str:
+    """A VM, asked for until there is one."""
+    return until(lambda: taken(service, token, pool), f"a VM of {pool} is given", FULL)
+
+
+def taken(service: Service, token: str = "", pool: str = POOL) -> str:
+    """A VM, or the empty string when it is refused."""
+    try:
+        answer = ask(service, "POST", f"/vm/{pool}", token=token)
+    except OSError:
+        return ""
+    return str(answer.body[pool]["hostname"]) if answer.status == 200 else ""
+
+
+def books(service: Service) -> Books:
+    """What reads its embedded Redis."""
+    return Books(str(service.redis_socket))
+
+
+def members(of: Books, queue: Queue, pool: str = POOL) -> set[str]:
+    """The VMs of a queue; none while Redis is away."""
+    try:
+        return set(of.ask(("SMEMBERS", keys.queue(queue, pool)))[0])
+    except OSError:
+        return set()
+
+
+def full(of: Books, size: int, pool: str = POOL) -> set[str]:
+    """The ready VMs, once there are so many and none is pending."""
+
+    def ready() -> set[str] | None:
+        found = members(of, Queue.READY, pool)
+        return found if len(found) == size and not members(of, Queue.PENDING, pool) else None
+
+    return until(ready, f"{pool} is full", FULL)
+
+
+def there(service: Service) -> set[str]:
+    """The VMs of its simulated hypervisor that are neither destroyed nor being destroyed."""
+    vms = json.loads((service.directory / "vms").read_text())["vms"]
+    return {vm["name"] for vm in vms if vm["gone"] is None}
+
+
+def events_of(of: Books, vms: Iterable[str], *what: What) -> list[Event]:
+    """The events of those kinds of some VMs."""
+    names = set(vms)
+    return [event for event in of.events() if event.vm in names and event.what in what]
+
+
+def hold(good: object, wrong: str) -> None:
+    """Raise AssertionError with what is wrong unless it is good."""
+    if not good:
+        raise AssertionError(wrong)
+
+
+def shown(vms: Iterable[str]) -> str:
+    """Names for people: at most three."""
+    names = sorted(vms)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"
+
+
+def comes(condition: Callable[[], object], seconds: float) -> float | None:
+    """After how many seconds it came true; None when it did not in time. A service that is away is waited for."""
+    began = time.monotonic()
+    while (now := time.monotonic() - began) < seconds:
+        try:
+            if condition():
+                return now
+        except OSError:
+            pass
+        time.sleep(0.05)
+    return None
+
+
+@contextmanager
+def without(simulator: Simulator, gone: Callable[[str], bool]) -> Iterator[None]:
+    """The vCenter is without those VMs while the block takes, and then has them again under other ids: their host left
+    it, and joined it anew."""
+    simulator.kill()
+    known = json.loads(simulator.memory.read_text())
+    away = [vm for vm in known["VMs"] if gone(vm["Name"])]
+    simulator.memory.write_text(json.dumps({**known, "VMs": [vm for vm in known["VMs"] if vm not in away]}))
+    simulator.start()
+    yield
+    simulator.kill()
+    known = json.loads(simulator.memory.read_text())
+    free = max(int(vm["ID"].rpartition("-")[2]) for vm in [*known["VMs"], *away]) + ID_STEP
+    back = [{**vm, "ID": f"vm-{free + number * ID_STEP}"} for number, vm in enumerate(away)]
+    simulator.memory.write_text(json.dumps({**known, "VMs": [*known["VMs"], *back]}))
+    simulator.start()
+
+
+def of_vcenter(simulator: Simulator, pool: str = POOL) -> set[str]:
+    """The VMs in a pool's folder."""
+    with closing(Vcenter(simulator)) as vcenter:
+        return set(vcenter.names(f"pools/{pool}"))
+
+
+def probe_port() -> int:
+    """A port that guests are probed at."""
+    return free_port()

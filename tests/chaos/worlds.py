@@ -1,0 +1,39 @@
+"""What may happen in a run: each world has its torments, and says what is held against its evidence.
+
+``ENABLED`` are those that ``make prove`` and a soak play, ``TESTED`` those that the tests do, which are to be brief. A
+world that is not enabled finds what is not repaired yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from tests.chaos.judge import AFTER_LAPSES, CHECKS
+from tests.chaos.stage import EXTRA
+from tests.chaos.torments import CLOCKS, CONFIGURATIONS, LAPSES, TORMENTS, Torment
+from tests.chaos.verdict import Check
+from tests.proof.invariants import Invariant
+
+
+@attrs.frozen
+class World:
+    """``stage`` are options of :class:`tests.chaos.stage.Stage`. ``asked`` is what clients ask for besides;
+    ``needs`` are parts of tests/parts.py."""
+
+    torments: Sequence[Torment]
+    checks: Mapping[Invariant, tuple[Check, ...]] = CHECKS
+    stage: Mapping[str, Any] = attrs.field(factory=dict)
+    asked: Sequence[Mapping[str, int]] = ()
+    needs: Sequence[str] = ()
+
+
+WORLDS: Mapping[str, World] = {
+    "machines": World(TORMENTS),
+    "lapses": World(LAPSES, AFTER_LAPSES, {"forgets": True}),
+    "clocks": World(CLOCKS, stage={"clocks_differ": True}, needs=("faketime",)),
+    "configurations": World(CONFIGURATIONS, stage={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
+}
+
+ENABLED = ("machines", "lapses", "clocks")
+TESTED = ("machines", "lapses")
