@@ -118,7 +118,7 @@ class Vmpooler(Service):
         self._peers = Peers(self._connection, settings.pools, who, reactor)
         self._blocking = self._connection.reader(BLOCK + 5)
         self._events = EventStream(self._blocking, reactor)
-        self._events.listen(failover.heard)
+        self._events.follow(failover.saw)
         self._workers: Workers | None = None
         if options.workers:
             self._workers = Workers(options, settings.general.listen, log_file, reactor, self._open)
@@ -134,6 +134,7 @@ class Vmpooler(Service):
             self._api = Api(
                 settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=self._state
             )
+            self._events.follow(self._api.saw)
             self._events.listen(self._api.heard)
         self._starting: Deferred[None] | None = None
 

@@ -58,7 +58,9 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
         await connection.wait_ready(SOON)
         await reader.wait_ready(SOON)
         streams.append(EventStream(reader, reactor))
-        streams[-1].listen(process.heard)
+        streams[-1].follow(process.saw)
+        if isinstance(process, Process):
+            streams[-1].listen(process.heard)
         streams[-1].start()
         return connection
 
@@ -77,7 +79,6 @@ class Process(Failover):
         self.seen: list[str] = []
 
     def heard(self, event: Event) -> None:
-        super().heard(event)
         self.seen.append(event.what)
 
     async def until_heard(self, what: What) -> None:

@@ -52,7 +52,6 @@ from twisted.logger import Logger
 
 from vmpooler.domain import times
 from vmpooler.domain.errors import GivenTwice, StoreAway, VmpoolerError
-from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
@@ -180,9 +179,9 @@ class Failover:
         """A script was carried out, and what it did will be told."""
         self._promises.ran(script, touched, args, reply)
 
-    def heard(self, event: Event) -> None:
-        """An event is in Redis: if Redis lacks it later, it has lost something."""
-        self._knows.saw(event.id)
+    def saw(self, newest: str) -> None:
+        """The event of this id is in Redis: if Redis lacks it later, it has lost something."""
+        self._knows.saw(newest)
 
     def when_lost(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called when Redis may have lost something and can be used again."""

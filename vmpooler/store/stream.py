@@ -47,6 +47,7 @@ class EventStream:
         self._connection = connection
         self._clock = clock
         self._listeners: list[Listener] = []
+        self._followers: list[Callable[[str], None]] = []
         self._last = ""
         self._begun = False
         self._running: Deferred[None] | None = None
@@ -54,6 +55,11 @@ class EventStream:
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` told every event. It must not raise, and not block."""
         self._listeners.append(listener)
+
+    def follow(self, follower: Callable[[str], None]) -> None:
+        """Have ``follower`` called with the id of the newest event of each reading, before the listeners are. It must
+        not raise, and not block."""
+        self._followers.append(follower)
 
     def start(self) -> None:
         """Begin to read."""
@@ -92,6 +98,8 @@ class EventStream:
             self._begun = True
 
     def _tell(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
+        for follower in self._followers:
+            follower(entries[-1][0])
         for id, flat in entries:
             self._last = id
             event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))

@@ -102,9 +102,12 @@ class Api:
             rates, tokens = Rates(connection, settings.limits), settings.auth is not None
             self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, wall)
 
+    def saw(self, newest: str) -> None:
+        """The newest event has this id: a follower of the event stream."""
+        self._desk.saw(newest)
+
     def heard(self, event: Event) -> None:
         """Something happened: a listener of the event stream."""
-        self._desk.heard(event)
         self._feed.heard(event)
 
     def site(self, most: int | None = None) -> Site:

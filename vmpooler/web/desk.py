@@ -9,7 +9,6 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import PoolEmpty, StoreAway
-from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.settings import Settings
 from vmpooler.store.checkouts import Checkouts
@@ -49,9 +48,9 @@ class Desk:
         self._hurried: dict[str, float] = {}
         self._newest = FIRST
 
-    def heard(self, event: Event) -> None:
-        """Something happened: a listener of the event stream."""
-        self._newest = event.id
+    def saw(self, newest: str) -> None:
+        """The newest event has this id: a follower of the event stream."""
+        self._newest = newest
 
     async def check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
         """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""

@@ -1,5 +1,6 @@
 """From the path of a request to the routes."""
 
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.resource import IResource, Resource
@@ -29,6 +30,10 @@ FREE = (["healthz"], ["readyz"])
 """What watches over the service is never told to come back later."""
 
 BUSY = {"ok": False, "message": "as many requests as may be (limits.requests) are under way"}
+
+
+SHORT = 200
+"""Bytes of a path at the most whose parts are kept: what is kept is bounded."""
 
 
 class Root(Resource):
@@ -102,6 +107,17 @@ def segments(path: bytes) -> list[str] | None:
 
     A plus stays a plus. A slash inside a part is one, not a border between two: no name has it.
     """
+    parts = _segments(path) if len(path) <= SHORT else _decoded(path)
+    return None if parts is None else [*parts]
+
+
+@lru_cache(maxsize=1000)
+def _segments(path: bytes) -> list[str] | None:
+    """Most clients ask for what others asked for before."""
+    return _decoded(path)
+
+
+def _decoded(path: bytes) -> list[str] | None:
     if not path.startswith(b"/"):
         return None
     try:

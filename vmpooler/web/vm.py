@@ -1,9 +1,10 @@
 """VMs: which pools there are, checkout, what is known of a VM, and its end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from vmpooler.domain import reports
-from vmpooler.domain.checkout import Catalogue, counts_of_body, counts_of_path
+from vmpooler.domain.checkout import Catalogue, Wanted, counts_of_body, counts_of_path
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import short
 from vmpooler.settings import Settings
@@ -15,6 +16,9 @@ from vmpooler.web.lookup import Lookup
 from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
+SHORT = 200
+"""Characters of a wish at the most that is kept: what is kept is bounded."""
+
 
 class VmRoutes:
     """The routes under ``/vm``."""
@@ -24,6 +28,7 @@ class VmRoutes:
         self._catalogue = Catalogue(settings.pools)
         self._names = text.of([pool.name for pool in self._catalogue.pools])
         self._desk = desk
+        self._known = lru_cache(maxsize=1000)(self._wanted)  # most clients ask for what others asked for before
         self._vms = vms
         self._lookup = lookup
         self._wall = wall
@@ -42,11 +47,12 @@ class VmRoutes:
 
     async def checkout_of_body(self, request: Request) -> Json:
         """VMs as the body asks for them: a pool or alias, and how many."""
-        return await self._checkout(request, counts_of_body(text.parsed(request.body)))
+        return await self._checkout(request, self._catalogue.wanted(counts_of_body(text.parsed(request.body))))
 
     async def checkout_of_path(self, request: Request, wanted: str) -> Json:
         """VMs as the path asks for them, such as ``a+a+b``; a body means nothing."""
-        return await self._checkout(request, counts_of_path(wanted))
+        known = self._known(wanted) if len(wanted) <= SHORT else self._wanted(wanted)
+        return await self._checkout(request, [*known])
 
     async def show(self, request: Request, host: str) -> Json:
         """All that is known of a VM."""
@@ -66,8 +72,10 @@ class VmRoutes:
         await self._desk.complete(request, pool, vm)
         return {"ok": True}
 
-    async def _checkout(self, request: Request, counts: Mapping[str, int]) -> Json:
-        wanted = self._catalogue.wanted(counts)
+    def _wanted(self, path: str) -> Sequence[Wanted]:
+        return self._catalogue.wanted(counts_of_path(path))
+
+    async def _checkout(self, request: Request, wanted: list[Wanted]) -> Json:
         given = await self._desk.check_out(request, wanted) if wanted else []
         hosts: dict[str, list[str]] = {each.name: [] for each in wanted}
         for each in given:
