@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from benchmarks import cores
 from benchmarks.redis import Redis
 from tests.redis_server import RedisServer
-from tests.service.process import Service
+from tests.service.process import TWISTD, Service
 
 TWISTED_OWN = ("server", "date", "content-length")
 """Headers that twisted.web adds by itself."""
@@ -73,8 +74,8 @@ class Staged(Service):
 class Api(Staged):
     """The same without a manager: whatever happens is what clients ask for."""
 
-    def __init__(self, config: str, *options: str) -> None:
-        super().__init__(config, "--role=api", *options)
+    def __init__(self, config: str, *options: str, twistd: Path = TWISTD) -> None:
+        super().__init__(config, "--role=api", *options, twistd=twistd)
 
 
 @contextmanager

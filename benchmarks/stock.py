@@ -28,6 +28,18 @@ end
 """
 
 
+KNOWN = (keys.PRIMARY, keys.PROCESSES, keys.EVENTS, keys.DOUBTED)
+"""The keys of a Redis that processes work with."""
+
+EMPTY = """
+local kept = {}
+for _, key in ipairs(KEYS) do kept[key] = true end
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if not kept[key] then redis.call('UNLINK', key) end
+end
+"""
+
+
 def pool(number: int) -> str:
     """The name of a pool."""
     return POOL % number
@@ -55,8 +67,10 @@ def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: 
 
 
 def refill(redis: Redis, pools: int, ready: int) -> None:
-    """Have so many ready VMs in each pool, and nothing else anywhere."""
-    redis.call("FLUSHALL")
+    """Have so many ready VMs in each pool, all compared with their provider, and nothing else of VMs anywhere. What
+    processes know of this Redis stays: without it they would see a loss."""
+    redis.call("EVAL", EMPTY, len(KNOWN), *KNOWN)
+    redis.call("SADD", keys.VERIFIED, *(pool(number) for number in range(pools)))
     spread(redis, pools, ready, 0, time.time())
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.redis_server import RedisServer
-from tests.service.process import TWISTD, Service, until
+from tests.service.process import PATIENCE, TWISTD, Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
@@ -53,6 +54,14 @@ def checked(directory: Path) -> str:
     return done.stdout
 
 
+async def verified(service: Service, pool: str) -> None:
+    """Return when a pool was compared with its provider: until then the stamp of a VM is believed before its record."""
+    end = time.monotonic() + PATIENCE
+    while not await service.redis("SISMEMBER", keys.VERIFIED, pool):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 async def test_a_pool_that_is_removed_is_named_everywhere_until_its_last_vm_is_destroyed(tmp_path: Path) -> None:
     with Service(BOTH, directory=tmp_path) as service:
         await service.full()
@@ -79,9 +88,13 @@ async def test_a_pool_that_is_removed_is_named_everywhere_until_its_last_vm_is_d
         assert service.request("GET", f"/vm/{first}").body[first]["state"] == "running"
         assert service.request("DELETE", f"/vm/{first}").status == 200
         until(lambda: f"[b] '{first}' destroyed" in service.said, "DELETE destroys")
-        await service.redis("HSET", keys.record(second), "checkout", ENDED)
         service.stop()
         service.start()
+        until(lambda: draining(service).get("b", {}).get("running") == 1, "it keeps its time")
+        await verified(service, "b")
+        await service.redis("HSET", keys.record(second), "checkout", ENDED)
+        told = ("what", "changed", "pool", "b", "vm", second, "when", "0", "by", "api")
+        await service.redis("XADD", keys.EVENTS, "*", *told)  # the next round is now
         until(lambda: not draining(service), "the end of its lifetime ends the rest")
         assert f"[b] '{second}' destroyed" in service.said
         assert service.request("GET", "/dashboard/pools/b").status == 404

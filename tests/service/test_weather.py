@@ -56,7 +56,7 @@ async def test_a_redis_that_is_killed_is_missed_at_once_and_work_goes_on_when_it
         assert quickly(service, "GET", "/nowhere").status == 404
         spare_redis.start()
         until(lambda: service.ready() == 2, "Redis is back")
-        assert quickly(service, "POST", "/vm/linux").status == 200
+        until(lambda: quickly(service, "POST", "/vm/linux").status == 200, "the VMs are compared with the provider")
         until(lambda: service.ready() == 2, "the VM is replaced")
         assert "Traceback" not in service.said
 

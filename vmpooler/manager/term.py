@@ -353,7 +353,7 @@ class Term:
 
     def trouble(self, provider: str) -> str:
         """Why VMs of a provider are kept though their guests do not answer; empty where none are."""
-        return self._answers[provider].trouble(self._clock.seconds())
+        return self._answers[provider].trouble(self._wall())
 
     def _ask_neighbours(self, provider: str) -> None:
         """Have other pools of a provider, some at a time, look whether their guests answer."""

@@ -142,6 +142,8 @@ class Connection(Caller):
         self._reactor = reactor
         self._quiet = quiet
         self._closed = False
+        self._unfit: StartError | None = None
+        self._reached = False
         self._failover = failover
         self._disk = disk
         self._refuses = False
@@ -187,14 +189,15 @@ class Connection(Caller):
         until = self._reactor.seconds() + timeout
         while True:
             try:
-                info = await self.call("INFO", "server")
+                self.require()
             except StoreAway as error:
+                if self._unfit is not None:
+                    raise self._unfit from None
                 if self._reactor.seconds() >= until:
                     raise StoreAway(f"Redis at {self.address}: {error}; see redis: in the configuration") from None
-            except StoreFault as error:
-                raise StartError(f"Redis at {self.address} does not tell its version: {error}") from None
             else:
-                return require_version(info, self.address)
+                self._reached = True
+                return
             await deferLater(self._reactor, 0.02)
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
@@ -229,13 +232,28 @@ class Connection(Caller):
         return min(wires, key=lambda wire: wire.load)
 
     async def _welcome(self, wire: Wire) -> None:
-        """Where sentinels say who is the primary, it must be one; and what is to be done first is done."""
+        """Its version must be one that can be worked with; where sentinels say who is the primary, it must be one; and
+        what is to be done first is done."""
+        await self._require_fit(OneWire(wire))
         if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
             raise StoreAway("it is a replica")
         if self._time is not None:
             await self._time.measure(OneWire(wire))
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
+
+    async def _require_fit(self, wire: Caller) -> None:
+        """Raise StoreAway for a Redis that cannot be worked with, and remember why."""
+        try:
+            require_version(await wire.call("INFO", "server"), self.address)
+        except StartError as error:
+            self._unfit = error
+        except StoreFault as error:
+            self._unfit = StartError(f"Redis at {self.address} does not tell its version: {error}")
+        else:
+            self._unfit = None
+        if self._unfit is not None:
+            raise StoreAway(str(self._unfit))
 
     async def call(self, *command: Value) -> Any:
         """The reply to one command. Raises StoreAway or StoreFault."""
@@ -303,8 +321,8 @@ class Connection(Caller):
         if self._closed or why == self.last_error:
             return
         self.last_error = why
-        if self._quiet:
-            return
+        if self._quiet or (self._unfit is not None and not self._reached):
+            return  # the one who waits for it says why it cannot be used
         if why:
             log.warn("Redis at {address} is away: {why}", address=self.address, why=why)
         else:

@@ -199,7 +199,7 @@ class Failover:
         if self._news:
             self._news = False
             for listener in self._when_lost:
-                self._clock.callLater(0, listener)  # when the wire can be used
+                self._clock.callLater(MOMENT, listener)  # when the wire can be used
 
     async def _come(self, wire: Caller) -> bool:
         """See whether this Redis may have lost something; then all that was promised is owed. Whether a loss was noted
