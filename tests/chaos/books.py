@@ -15,9 +15,11 @@ MOMENT = """
 local found = {}
 for _, key in ipairs(KEYS) do found[#found + 1] = redis.call('SMEMBERS', key) end
 local last = redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)
-return {found, redis.call('HKEYS', ARGV[2]), redis.call('GET', ARGV[3]) or '0', last[1] and last[1][1] or '0-0'}
+return {found, redis.call('HKEYS', ARGV[2]), redis.call('GET', ARGV[3]) or '0', last[1] and last[1][1] or '0-0',
+        redis.call('SMEMBERS', ARGV[4])}
 """
-"""The members of every queue, the clones under way, their number, and the last event: all at one moment."""
+"""The members of every queue, the clones under way, their number, the last event, and the pools whose VMs were compared
+with the vCenter since this Redis came: all at one moment."""
 
 PAGE = 5000
 
@@ -46,14 +48,15 @@ class Books:
                     replies.append(reply)
         return replies
 
-    def moment(self, pools: list[str]) -> tuple[dict[tuple[str, Queue], set[str]], set[str], int, str]:
-        """Every queue, the clones under way, what the original counts of them, and the id of the last event."""
+    def moment(self, pools: list[str]) -> tuple[dict[tuple[str, Queue], set[str]], set[str], int, str, set[str]]:
+        """Every queue, the clones under way, what the original counts of them, the id of the last event, and the pools
+        that VMs are given from."""
         places = [(pool, queue) for pool in pools for queue in Queue]
         names = [keys.queue(queue, pool) for pool, queue in places]
-        marks = (keys.EVENTS, keys.CLONING, keys.TASKS_CLONE)
-        ((queues, cloning, count, last),) = self.ask(("EVAL", MOMENT, len(names), *names, *marks))
+        marks = (keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, keys.VERIFIED)
+        ((queues, cloning, count, last, verified),) = self.ask(("EVAL", MOMENT, len(names), *names, *marks))
         members = dict(zip(places, map(set, queues), strict=True))
-        return members, set(cloning), int(count), last
+        return members, set(cloning), int(count), last, set(verified)
 
     def events(self) -> Iterator[Event]:
         """All events of the stream, the oldest first."""

@@ -12,6 +12,9 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 
+LOOKED = 0.6
+"""Seconds within which there is a sample of a Redis that answers."""
+
 CATCHES_UP = 1.0
 """Seconds in which an order that was held up on its way is carried out."""
 
@@ -179,7 +182,16 @@ def refusals(case: Case, verdict: Verdict) -> None:
         if asked.verb is Verb.CHECKOUT and asked.refused:
             good = asked.status == 503 and not _enough(case, asked, replay)
             good = good or (asked.status == 404 and not case.rules.changing.isdisjoint(asked.wanted))
+            good = good or (asked.status == 503 and _unverified(case, asked))
             verdict.hold(good, f"{dict(asked.wanted)} refused with {asked.status} at {asked.began:.3f}")
+
+
+def _unverified(case: Case, asked: Operation) -> bool:
+    """Whether a pool that it asked for may not have been compared with the vCenter since another Redis came: until then
+    nothing is given from it."""
+    pools = {pool for name in asked.wanted for pool in case.rules.names[name]}
+    near = [each for each in case.evidence.samples if asked.began - LOOKED <= each.when <= asked.ended + LOOKED]
+    return any(each.verified is not None and pools - each.verified for each in near)
 
 
 def _enough(case: Case, asked: Operation, replay: Replay) -> bool:

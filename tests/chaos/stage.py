@@ -119,7 +119,8 @@ class Stage:
         self.furnish()
         everybody = [*self.api_names, *self.manager_names]
         routes = {f"redis-{name}": self.redis_port for name in everybody}
-        routes |= {f"vcenter-{name}": self.vcenter.port for name in self.manager_names}
+        # One way for all: a vCenter that two managers reach at different addresses is two places to them.
+        routes |= {"vcenter-all": self.vcenter.port}
         self.proxy = Proxy(routes, self.home)
         for name in everybody:
             role = name.partition("-")[0]
@@ -212,8 +213,7 @@ class Stage:
     def _config(self, name: str) -> str:
         ports = self.proxy.ports
         general = {"prefix": "vm-", "task_limit": TASK_LIMIT, "discovered_grace": GRACE, "vm_lifetime": LIFETIME}
-        # An API reaches no vCenter; its configuration names one all the same.
-        server = f"http://{HOST}:{ports.get(f'vcenter-{name}', self.vcenter.port)}"
+        server = f"http://{HOST}:{ports['vcenter-all']}"
         vcenter = {"provider_class": "vsphere", "server": server, "username": USER, "password": PASSWORD, "timeout": 5}
         own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": self.probe_port, "create_linked_clone": False}
         pools: list[dict[str, Any]] = [

@@ -19,6 +19,8 @@ class Sample:
     cloning: set[str]
     count: int
     last: str
+    verified: set[str] | None = None
+    """The pools that VMs are given from; None for all."""
 
     def places(self) -> dict[str, list[Queue]]:
         """Every VM, and the queues that it stands in."""
@@ -31,8 +33,8 @@ class Sample:
 
 def sample(books: Books, pools: list[str]) -> Sample:
     """One now. Raises OSError when Redis is away."""
-    queues, cloning, count, last = books.moment(pools)
-    return Sample(time.time(), queues, cloning, count, last)
+    queues, cloning, count, last, verified = books.moment(pools)
+    return Sample(time.time(), queues, cloning, count, last, verified)
 
 
 class Watcher(Thread):

@@ -35,5 +35,5 @@ WORLDS: Mapping[str, World] = {
     "configurations": World(CONFIGURATIONS, stage={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
 }
 
-ENABLED = ("machines", "lapses", "clocks")
+ENABLED = ("machines", "lapses", "clocks", "configurations")
 TESTED = ("machines", "lapses")

@@ -5,23 +5,34 @@ from collections.abc import Sequence
 
 from vmpooler.domain.events import Event, What
 
-READY_AFTER = {What.READY: 1, What.RETURNED: 1, What.CHECKOUT: -1}
+ENTERS = frozenset({What.READY, What.RETURNED})
+LEAVES = frozenset({What.CHECKOUT, What.COMPLETED, What.RESTORED, What.QUARANTINED, What.DESTROYED})
+"""The events after which a VM is ready, and after which it is not."""
 
 
 class Replay:
-    """What the events say, by themselves."""
+    """What the events say, by themselves. A ready VM that is missing at the provider is given to nobody, and not
+    counted."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
         self._moments: dict[str, list[float]] = {}
         self._counts: dict[str, list[int]] = {}
+        ready: dict[str, set[str]] = {}
+        missing: set[str] = set()
         for event in events:
-            change = READY_AFTER.get(event.what, 0)
-            if event.what is What.COMPLETED and event.more["queue"] == "ready":
-                change = -1
-            if change:
-                counts = self._counts.setdefault(event.pool, [0])
-                counts.append(counts[-1] + change)
+            ours = ready.setdefault(event.pool, set())
+            if event.what in ENTERS:
+                ours.add(event.vm)
+            elif event.what in LEAVES:
+                ours.discard(event.vm)
+            if event.what is What.MISSING:
+                missing.add(event.vm)
+            elif event.what in (What.FOUND, *ENTERS, *LEAVES):
+                missing.discard(event.vm)
+            counts = self._counts.setdefault(event.pool, [0])
+            if (now := len(ours - missing)) != counts[-1]:
+                counts.append(now)
                 self._moments.setdefault(event.pool, []).append(float(event.id.split("-")[0]) / 1000)
 
     def fewest_ready(self, pool: str, begin: float, end: float) -> int:
