@@ -125,13 +125,18 @@ class PoolRound:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
     async def _withdraw_stranded(self, seen: Look, busy: frozenset[str]) -> None:
-        """Give nothing away that stands where no provider looks: whether it still lives is not known. It is destroyed
-        when its provider is back."""
-        stranded = self.stranded() - busy
+        """Give nothing away that stands where no provider looks: whether it still lives is not known. After the grace it
+        is replaced, and destroyed when its provider is back. The grace is for a provider that is only named anew."""
+        stranded, now = self.stranded() - busy, self._now()
         for vm in seen.vms:
-            if vm.name in stranded and vm.queue in (Queue.PENDING, Queue.READY):
+            if vm.name not in stranded or vm.queue not in (Queue.PENDING, Queue.READY):
+                continue
+            since = vm.ordered if vm.queue is Queue.PENDING else vm.since
+            if vm.queue is Queue.READY and since is None:
+                await self.queues.miss(self.pool.name, vm.name, vm.queue, True, now)
+            elif since is not None and now - since >= self.rules.grace:
                 why = "stands at a former place of its pool that no provider has"
-                await self.queues.complete(self.pool.name, vm.name, vm.queue, why, self._now())
+                await self.queues.complete(self.pool.name, vm.name, vm.queue, why, now)
 
     async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
         """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""

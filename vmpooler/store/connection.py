@@ -189,7 +189,7 @@ class Connection(Caller):
         until = self._reactor.seconds() + timeout
         while True:
             try:
-                self.require()
+                await self.call("INFO", "server")
             except StoreAway as error:
                 if self._unfit is not None:
                     raise self._unfit from None
