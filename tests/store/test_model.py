@@ -113,6 +113,7 @@ def tour_of_stamps(tour: Tour, vm: str, other: str) -> None:
     for first in (True, False):
         go(tour.look_at_a_vm_fails, vm, Queue.READY, "why", first)
     go(tour.somebody_has_a_vm, vm, None, Holder("ann", "of-a-stamp", NOW, NOW + 1800), BY_STAMP)
+    go(tour.client_changes, tour.one("centos", Queue.READY), Change(5, {}), FREE)
     go(tour.somebody_has_a_vm, tour.one("centos", Queue.READY), None, Holder(NOBODY), BY_STAMP)
     go(tour.vm_is_given_back, vm, True, "why")
     go(tour.stamp_is_cleared, vm)
