@@ -110,6 +110,25 @@ async def test_a_vm_that_was_made_after_the_backup_runs_on_for_its_client(store:
         assert {first, second} <= set(world.provider.vms())
 
 
+async def test_a_vm_that_came_to_light_after_a_loss_is_its_holders_by_its_stamp(store: Connection) -> None:
+    """Though whatever comes to light then is quarantined, and the pool is verified at once."""
+    async with World(store, a_pool(size=1)) as world:
+        await world.advance(minutes=1)
+        await back_up(store, world)
+        await world.checkout(debian=1)
+        await world.advance(minutes=1)
+        (vm,) = await world.checkout(debian=1)
+        await world.lifetime(vm, 9)
+        await world.advance(minutes=1)
+        await put_back(store, world)
+        await store.call("SET", keys.UNCERTAIN, "a loss", "EX", 900)
+        await world.advance(hours=3)
+        assert vm in await world.queue(Queue.RUNNING)
+        assert "quarantined" not in await world.record(vm)
+        await world.advance(hours=6)
+        assert vm not in await world.queue(Queue.RUNNING)
+
+
 async def test_a_lifetime_that_was_made_longer_after_the_backup_holds(store: Connection) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
