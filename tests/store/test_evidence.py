@@ -177,3 +177,32 @@ async def test_the_end_of_a_checkout_is_in_the_record_and_that_of_a_ready_vm_is_
     await make_ready(store, "other")
     assert await queues_of(store).complete(POOL, "other", Queue.READY, "why", LATER)
     assert "completed" not in await hash_of(store, keys.record("other"))
+
+
+# What comes to light after a loss.
+
+
+async def came_to_light(store: Connection) -> dict[str, str]:
+    await store.call("SET", keys.UNCERTAIN, "a loss")
+    assert await queues_of(store).discover(POOL, "vm", True, LATER)
+    return await record(store)
+
+
+async def test_a_vm_that_comes_to_light_after_its_end_is_no_earlier_clients(store: Connection) -> None:
+    await store.call("HSET", keys.token("t-ann"), "user", "ann")
+    await make_ready(store, "vm")
+    await checkouts_of(store, vm_lifetime_auth=9).checkout(one(), "id", "t-ann", NOW)
+    await queues_of(store).complete(POOL, "vm", Queue.RUNNING, "why", NOW)
+    await queues_of(store).forget(POOL, "vm", 1, NOW)
+    known = await came_to_light(store)
+    assert await standing(store) == [Queue.RUNNING]
+    assert known["quarantined"] == "a loss"
+    assert {"token:token", "token:user", "lifetime"}.isdisjoint(known)
+
+
+async def test_a_vm_that_comes_to_light_with_a_whole_record_is_not_quarantined(store: Connection) -> None:
+    await make_running(store, "vm")
+    before = await record(store)
+    await store.call("DEL", keys.queue(Queue.RUNNING, POOL))
+    assert await came_to_light(store) == before
+    assert await standing(store) == [Queue.DISCOVERED]

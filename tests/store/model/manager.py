@@ -131,7 +131,9 @@ class Manager(Books):
     def discover(self, vm: str, stamped: bool) -> bool:
         if vm in self.queues:
             return False
-        if stamped and self.uncertain:
+        record = self.records.get(vm, {})
+        held = "checkout" in record and not {"completed", "destroy"} & record.keys()
+        if stamped and self.uncertain and not held:
             self.quarantine(vm, self.uncertain, "manager")
             return True
         self.queues[vm] = Queue.DISCOVERED
@@ -145,7 +147,8 @@ class Manager(Books):
         self.queues[vm] = Queue.RUNNING
         self.active[vm] = self.text
         self.fading.discard(keys.record(vm))
-        self.records.setdefault(vm, {}).pop("lifetime", None)
+        for field in ("lifetime", "token:token", "token:user"):
+            self.records.setdefault(vm, {}).pop(field, None)
         self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
         self.write(vm, lifetime_default=self.default_lifetime)
         self.tell(What.QUARANTINED, vm, pool, by, why)
