@@ -302,6 +302,14 @@ def test_a_later_end_that_only_the_stamp_knows_holds_while_redis_may_be_an_old_o
     assert judged(RUNNING, stamped(shorter), verified=False, **taken) == WriteStamp("vm", mine)
 
 
+def test_a_quarantined_vm_runs_for_the_holder_whose_whole_stamp_comes_to_light() -> None:
+    taken: dict[str, Any] = {"checkout": NOW - MINUTE, "lifetime": 2.0, "quarantined": True}
+    holder = Holder("ann", "id", NOW - HOUR, NOW + 9 * HOUR)
+    assert judged(RUNNING, stamped(holder), **taken) == Reclaim("vm", RUNNING, holder, BY_STAMP)
+    assert judged(RUNNING, stamped(Holder("ann")), **taken) is None
+    assert judged(RUNNING, stamped(holder), checkout_id="id", ended=True, **taken) is None
+
+
 def test_a_vm_that_no_client_got_is_cleared_of_its_stamp_before_it_is_ready_again() -> None:
     assert judged(RUNNING, stamped(Holder("ann", "id", NOW, NOW + HOUR)), unclaimed=True) == WriteStamp("vm", None)
     assert judged(RUNNING, UP, unclaimed=True) == WriteStamp("vm", None)

@@ -9,7 +9,11 @@ from tests.manager.world import World
 from tests.store.contents import settings
 from vmpooler.domain import times
 from vmpooler.domain.errors import PoolEmpty, StoreAway
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
+from vmpooler.providers.base import ProviderError
+from vmpooler.providers.dummy import DummyProvider
+from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
@@ -104,6 +108,25 @@ async def test_a_vm_that_was_made_after_the_backup_runs_on_for_its_client(store:
         assert await world.queue(Queue.RUNNING) == {first, second}
         await world.advance(minutes=30)
         assert {first, second} <= set(world.provider.vms())
+
+
+async def test_a_vm_that_came_to_light_after_a_loss_is_its_holders_by_its_stamp(store: Connection) -> None:
+    """Though whatever comes to light then is quarantined, and the pool is verified at once."""
+    async with World(store, a_pool(size=1)) as world:
+        await world.advance(minutes=1)
+        await back_up(store, world)
+        await world.checkout(debian=1)
+        await world.advance(minutes=1)
+        (vm,) = await world.checkout(debian=1)
+        await world.lifetime(vm, 9)
+        await world.advance(minutes=1)
+        await put_back(store, world)
+        await store.call("SET", keys.UNCERTAIN, "a loss", "EX", 900)
+        await world.advance(hours=3)
+        assert vm in await world.queue(Queue.RUNNING)
+        assert "quarantined" not in await world.record(vm)
+        await world.advance(hours=6)
+        assert vm not in await world.queue(Queue.RUNNING)
 
 
 async def test_a_lifetime_that_was_made_longer_after_the_backup_holds(store: Connection) -> None:
@@ -257,6 +280,43 @@ async def test_a_vm_whose_client_never_got_it_is_ready_again_only_when_its_stamp
         await world.advance(minutes=6)
         assert [stamp.holder for stamp in stamps if stamp] == [None]
         assert not {"unclaimed", "stamping"} & (await world.record(vm)).keys()
+        assert any("moved from 'running' back to 'ready'" in line for line in world.log(vm))
+
+
+class Witnessed(DummyProvider):
+    """A hypervisor that is asked to write stamps: what the record said of each then. ``lost``: no answer comes."""
+
+    store: Connection
+    noted: tuple[str | None, ...] = ()
+    lost = False
+
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        self.noted += (await self.store.call("HGET", keys.record(name), "stamping"),)
+        await super().stamp(pool, name, holder)
+        if self.lost:
+            raise ProviderError("the connection was lost")
+
+
+async def test_that_a_holder_is_written_is_noted_before_so_that_a_lost_answer_is_no_clear_stamp(
+    store: Connection,
+) -> None:
+    async with World(store, a_pool(size=1), Witnessed) as world:
+        provider = world.provider
+        assert isinstance(provider, Witnessed)
+        provider.store, provider.lost = store, True
+        await world.advance(minutes=1)
+        stamps = []
+        world.listen(lambda event: stamps.append(provider.vms()[vm].stamp) if event.what == "returned" else None)
+        (vm,) = await world.checkout(debian=1)
+        await world.advance(seconds=1)
+        id = (await world.record(vm))["checkout_id"]
+        assert provider.noted[:1] == (id,)
+        assert await world.checkouts.give_back("debian", vm, id, "its client hung up", world.clock.seconds())
+        await world.advance(seconds=30)
+        assert vm in await world.queue(Queue.RUNNING)
+        provider.lost = False
+        await world.advance(minutes=6)
+        assert [stamp.holder for stamp in stamps if stamp] == [None]
         assert any("moved from 'running' back to 'ready'" in line for line in world.log(vm))
 
 

@@ -198,7 +198,16 @@ async def test_a_provider_that_fails_ends_no_ready_vm_that_it_was_to_look_at(sto
         failing(world, "probe")
         await world.advance(minutes=10)
         assert await world.queue(Queue.READY) == ready
+        assert not ["doubt" for vm in ready if "doubt" in await world.record(vm)], "it was not looked at"
         assert any("connection was lost" in event.why for event in world.events if event.what == "failed")
+
+
+async def test_what_another_version_wrote_and_this_one_cannot_read_stops_no_pool(store: Connection) -> None:
+    await store.call("HSET", keys.trouble("debian"), "vm-gone", '{"tries": "many"}', "vm-lost", "no JSON")
+    await store.call("HSET", keys.tasks("debian"), "2-b", '{"kind": "new"}')
+    async with World(store, a_pool()) as world:
+        await world.advance(minutes=1)
+        assert await world.counts() == {"ready": 3}
 
 
 async def test_a_provider_that_fails_while_a_running_vm_is_sought_has_not_lost_it(store: Connection) -> None:

@@ -1,16 +1,18 @@
 """What a look at Redis sees of a pool."""
 
+import json
 from typing import Any
 
 import attrs
 import pytest
 
-from tests.store.contents import NOW, POOL, make_completed, make_ready, queues_of, settings
+from tests.store.contents import NOW, POOL, make_completed, make_ready, make_running, queues_of, settings
 from vmpooler.domain import times
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.domain.reports import PoolCounts
+from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
@@ -154,6 +156,50 @@ async def test_what_fails_is_seen_and_delays_the_next_try(store: Connection) -> 
     look = await seen(store)
     assert look.troubles == {"vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'), ":clone": Trouble(1, NOW + 1, "no space")}
     assert (look.vms[0].retry_at, look.vms[0].troubled) == (NOW + 1, True)
+
+
+async def test_what_another_version_wrote_is_read_as_far_as_it_can_be(store: Connection) -> None:
+    await make_completed(store, "vm")
+    trouble, task = '{"tries": 1, "until": 5, "why": "so", "whose": "new"}', Task("1-a", Kind.DISK, "vm", "8")
+    await store.call("HSET", keys.trouble(POOL), "vm", trouble, "other", "no JSON", ":clone", '{"tries": "many"}')
+    written = json.dumps({**attrs.asdict(task), "urgent": True})
+    await store.call("HSET", keys.tasks(POOL), "1-a", written, "2-b", '{"kind": "new"}')
+    look = await seen(store)
+    assert look.troubles == {"vm": Trouble(1, 5, "so")}
+    assert look.tasks == (task,)
+    assert look.unreadable == (":clone", "other", '{"kind": "new"}')
+
+
+async def test_a_pool_counts_as_verified_where_this_redis_is_not_doubted(store: Connection) -> None:
+    assert ((await seen(store)).doubted, (await seen(store)).verified) == ("", True)
+    await store.call("SET", keys.DOUBTED, "this 2")
+    assert ((await seen(store)).doubted, (await seen(store)).verified) == ("this 2", False)
+    await queues_of(store).verify(POOL, "this 2")
+    assert (await seen(store)).verified
+
+
+# A VM whose record is gone.
+
+
+async def test_the_history_of_a_vm_says_who_has_it_when_its_record_is_gone(store: Connection) -> None:
+    await make_running(store, "vm")
+    await gone(store)
+    vm = await only(store)
+    assert (vm.queue, vm.checkout, vm.checkout_id, vm.ended) == (Queue.DISCOVERED, NOW, "id", False)
+
+
+@pytest.mark.parametrize("end", ["returned", "completed", "destroyed"])
+async def test_a_checkout_that_has_ended_by_the_history_is_none(store: Connection, end: str) -> None:
+    await make_running(store, "vm")
+    await store.call("RPUSH", keys.history("vm"), json.dumps({"what": end}))
+    await gone(store)
+    assert (await only(store)).checkout is None
+
+
+async def gone(store: Connection) -> None:
+    """The record of the VM is lost, and so are its places; it was discovered."""
+    await store.call("DEL", keys.record("vm"), keys.queue(Queue.RUNNING, POOL), keys.active(POOL))
+    await queues_of(store).discover(POOL, "vm", True, NOW)
 
 
 async def test_the_marks_of_a_pool_are_seen(store: Connection) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.redis_server import RedisServer
+from tests.store.contents import NOW
 from tests.store.direct import Direct
 from tests.store.model.books import pool_of
 from tests.store.walks.choices import PROCESSES
@@ -21,7 +22,9 @@ from tests.store.walks.failovers import Failovers
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.events import What
-from vmpooler.domain.model import Queue
+from vmpooler.domain.evidence import BY_STAMP
+from vmpooler.domain.guest import Holder
+from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys, scripts
 
@@ -33,7 +36,9 @@ USUAL = {
 
 ELSEWHERE = {
     *("counts", "days", "overview", "samples", "sizes", "tags"),  # only read, and are compared with what is there
+    *("find_pools", "leftovers", "of_others", "where"),  # only read
     *("keep_sums", "rate", "sample"),  # write keys of their own, which no other script reads
+    *("peers", "remember_pools"),  # write what is only shown to people, or read at the start of a term
     "command",  # any command, behind the fence
 }
 """The scripts that no walk runs."""
@@ -93,6 +98,44 @@ def tour(direct: Direct) -> Tour:
     return tour
 
 
+def tour_of_stamps(tour: Tour, vm: str, other: str) -> None:
+    """Two VMs of debian that a client has get stamps, go back, and are claimed."""
+    go = tour.go
+    for mine in (False, True):
+        go(tour.holder_is_stamped, other, mine)
+    go(tour.stamp_is_cleared, other)
+    go(tour.vm_is_given_back, other, True, "why")
+    go(tour.holder_is_stamped, other, True)
+    go(tour.stamp_is_cleared, other)
+    go(tour.client_takes, {"debian": 2}, "t-ann")
+    for mine in (False, True):
+        go(tour.vm_is_given_back, vm, mine, "why")
+    for first in (True, False):
+        go(tour.look_at_a_vm_fails, vm, Queue.READY, "why", first)
+    go(tour.somebody_has_a_vm, vm, None, Holder("ann", "of-a-stamp", NOW, NOW + 1800), BY_STAMP)
+    go(tour.client_changes, tour.one("centos", Queue.READY), Change(5, {}), FREE)
+    go(tour.somebody_has_a_vm, tour.one("centos", Queue.READY), None, Holder(NOBODY), BY_STAMP)
+    go(tour.vm_is_given_back, vm, True, "why")
+    go(tour.stamp_is_cleared, vm)
+
+
+def tour_of_verification(tour: Tour) -> None:
+    """Pools are compared with the provider after a loss, and one is drained."""
+    go = tour.go
+    go(tour.client_takes, {"debian": 1}, None)
+    for late in (True, False):
+        go(tour.pool_is_compared_with_the_provider, "debian", late)
+    go(tour.manager_looks, "debian")
+    go(tour.client_takes, {"debian": 1, "fedora": 1}, None)
+    go(tour.client_takes, {"debian": 1}, None)
+    go(tour.pool_is_drained, "debian")
+    for vm in [*tour.model.queues]:
+        if pool_of(vm) == "debian":
+            go(tour.vm_is_finished_with, vm, None, "why")
+            go(tour.vm_is_destroyed, vm)
+    go(tour.pool_is_drained, "debian")
+
+
 def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> None:
     go, one = tour.go, tour.one
     go(tour.backup_is_made)
@@ -105,12 +148,11 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     go(tour.requests_are_adopted, {"centos"})
     go(tour.requests_are_adopted, {"debian"})
     for missing in (True, True, False):
-        go(tour.vm_is_missing_or_back, vm, missing)
+        go(tour.vm_is_missing_or_back, vm, None, missing)
     go(tour.clock_is_mended, vm, Queue.RUNNING)
     for queue in (Queue.RUNNING, Queue.READY):
         go(tour.vm_in_one_queue_is_settled, vm, queue)
-    go(tour.vm_is_given_back, vm, False, "why")
-    go(tour.vm_is_given_back, vm, True, "why")
+    tour_of_stamps(tour, vm, other)
     go(tour.lifetime_is_over, other, True)
     go(tour.lifetime_is_over, other, False)
     go(tour.vm_is_destroyed, other)
@@ -157,6 +199,7 @@ def test_a_tour_of_all_scripts_comes_upon_every_kind_of_event(tour: Tour) -> Non
     go(tour.manager_leads_no_more, "a")
     go(tour.process_beats, "one")
     go(tour.redis_fails_over, "one", 3, False)
+    tour_of_verification(tour)
     assert tour.seen >= TRANSITIONS, "a script is part of no walk, and not named as one that needs none"
     assert tour.seen >= {*What} - {What.SETTLED}, "a VM in two queues cannot be said in the model"
 
@@ -189,7 +232,7 @@ def test_whatever_a_redis_forgot_is_said_again_and_the_rest_is_out_of_reach(tour
     go(tour.clone_begins, "debian4", 6)
     go(tour.process_beats, "two")
     go(tour.process_ends, "two")
-    go(tour.pool_is_compared_with_the_provider, "debian")
+    go(tour.pool_is_compared_with_the_provider, "debian", False)
     for who in ("one", "three"):
         go(tour.process_arrives, who, True)
     go(tour.process_falls_silent, "three")

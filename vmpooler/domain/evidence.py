@@ -14,7 +14,8 @@ may have by either witness is never given and never destroyed for any reason but
 - Such a VM goes to running: for its holder where checkout and moment are known, else quarantined, which is running for
   nobody. It ends at the end that the stamp names, else after the lifetime that the settings say.
 - On a VM that is running in Redis the newer checkout is right while the pool is not verified: the store may be an old
-  one. Once the pool is verified, Redis is right, and the stamp is written anew.
+  one. Once the pool is verified, Redis is right, and the stamp is written anew. Of a quarantined VM Redis knows
+  nothing: a stamp that is whole is right at any time.
 
 A stamp is written after the checkout was answered. A checkout that Redis loses before its stamp was written has no
 second witness; docs/proof.md names what is left.
@@ -57,7 +58,8 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
     if vm.queue is Queue.COMPLETED:
         return None
     if vm.queue is Queue.RUNNING:
-        return None if verified or vm.unclaimed or stamped is None else _newer(stamped, recorded(vm))
+        sure = verified and not vm.quarantined
+        return None if sure or vm.unclaimed or stamped is None else _newer(stamped, recorded(vm))
     known = recorded(vm)
     if stamped is not None and (known is None or (stamped.since or 0) >= (known.since or 0)):
         return Claim(stamped, BY_STAMP)

@@ -67,6 +67,7 @@ class Books:
     awaited: set[str] = attrs.field(factory=set)
     vouched: set[str] = attrs.field(factory=set)
     verified: set[str] = attrs.field(factory=set)
+    doubted: str = ""
     barrier: str = ""
     uncertain: str = ""
     epoch: int = 0
@@ -177,6 +178,7 @@ class Books:
         found |= {keys.WANTED: self.wanted, keys.PROCESSES: self.signs}
         found |= {keys.AWAITED: self.awaited, keys.VOUCHED: self.vouched, keys.VERIFIED: self.verified}
         found |= {keys.PRIMARY: self.primary, keys.BARRIER: self.barrier, keys.UNCERTAIN: self.uncertain}
+        found |= {keys.DOUBTED: self.doubted}
         found |= {keys.LEASE: self.lease, keys.EPOCH: f"{self.epoch} {self.leads}".strip() if self.epoch else ""}
         for name in self.names:
             found |= self.of_a_pool(name)

@@ -11,7 +11,7 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded, Unfit
+from vmpooler.domain.errors import NoSuchVm, PoolEmpty, StoreAway, TokenNeeded, Unfit, VmpoolerError
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -28,15 +28,28 @@ class Clients(Manager):
         return all(sum(each.count for each in few) <= self.ready_in(each.pools for each in few) for few in some)
 
     def ready_in(self, pools: Iterable[Sequence[str]]) -> int:
-        ready = (vm for pool in set(chain.from_iterable(pools)) for vm in self.standing(Queue.READY, pool))
-        return sum(vm not in self.since for vm in ready)
+        sure = (pool for pool in set(chain.from_iterable(pools)) if not self.doubts(pool))
+        return sum(self.clear(vm) for pool in sure for vm in self.standing(Queue.READY, pool))
 
-    def refuse(self, wanted: Sequence[Wanted], token: str | None) -> None:
-        """Raise what a checkout should."""
+    def doubts(self, pool: str) -> bool:
+        """Whether a pool was not compared with its provider since Redis may have lost something."""
+        return bool(self.doubted) and pool not in self.verified
+
+    def clear(self, vm: str) -> bool:
+        """Whether a ready VM is there, and nobody has it."""
+        return vm not in self.since and "checkout" not in self.records.get(vm, {})
+
+    def refusals(self, wanted: Sequence[Wanted], token: str | None) -> set[type[VmpoolerError]]:
+        """What a checkout may raise: of entries that cannot all be served, Redis says which one it is. None: it must
+        be served."""
         if token is not None and token not in self.tokens:
-            raise TokenNeeded
-        if not self.can_be_served(wanted):
-            raise PoolEmpty
+            return {TokenNeeded}
+        if self.can_be_served(wanted):
+            return set()
+        return {StoreAway if self.withheld(each) else PoolEmpty for each in wanted if each.count}
+
+    def withheld(self, each: Wanted) -> bool:
+        return any(self.doubts(pool) and self.standing(Queue.READY, pool) for pool in each.pools)
 
     def checkout(self, wanted: Sequence[Wanted], given: Sequence[Given], id: str, token: str | None) -> None:
         """Which VMs of a pool are given is Redis's choice: it must be a right one."""
@@ -47,7 +60,8 @@ class Clients(Manager):
         for name, pool, vm in map(attrs.astuple, given):
             assert pool == pool_of(vm)
             assert pool in pools[name]
-            assert vm not in self.since, f"{vm} is missing"
+            assert not self.doubts(pool), f"{pool} was not compared with its provider"
+            assert self.clear(vm), f"{vm} is missing, or somebody has it"
             assert self.leave(vm, Queue.READY, Queue.RUNNING), f"{vm} was not ready"
             self.write(vm, checkout=self.text, checkout_id=id, template=pool, pool=pool)
             self.write(vm, lifetime_default=self.default_lifetime)

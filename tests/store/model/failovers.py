@@ -73,6 +73,8 @@ class Failovers(Clients, Requests):
         self.verified = set()
         if not under_way:
             self.primary = f"{run_id} {max(losses(self.primary), losses(known.mark)) + 1}"
+        if not new or self.events or len(self.contents()) > 1:
+            self.doubted = self.primary
         if new:
             return
         if not under_way:
@@ -116,8 +118,12 @@ class Failovers(Clients, Requests):
     def restore(self, vm: str, id: str, token: str | None) -> None:
         """A checkout."""
         record, queue = self.records.get(vm, {}), self.queues.get(vm)
-        known = any(told.get("checkout_id") == id for told in self.histories.get(vm, []))
-        if known or queue is Queue.COMPLETED or "destroy" in record:
+        if any(told.get("checkout_id") == id for told in self.histories.get(vm, [])):
+            if queue is Queue.RUNNING and record.get("checkout_id") == id and token is not None:
+                record.setdefault("token:token", token)
+            return
+        ended = "completed" in record and record.get("checkout_id") == id
+        if ended or queue is Queue.COMPLETED or "destroy" in record:
             return
         if queue is Queue.RUNNING and "quarantined" not in record:
             raise GivenTwice
@@ -127,14 +133,16 @@ class Failovers(Clients, Requests):
         self.confirmed.discard(vm)
         self.queues[vm] = Queue.RUNNING
         self.active[vm] = self.text
-        record.pop("quarantined", None)
+        for field in ("quarantined", "completed", "unclaimed"):
+            record.pop(field, None)
         self.write(vm, checkout=self.text, checkout_id=id, template=pool, pool=pool)
+        self.write(vm, lifetime_default=self.default_lifetime)
         self.fading.discard(keys.record(vm))
         user = ""
         if token is not None:
             user = self.tokens.get(token, {}).get("user", "")
             self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
-        self.tell(What.RESTORED, vm, pool, user or BY, checkout_id=id)
+        self.tell(What.RESTORED, vm, pool, user or BY, "a fail-over had lost its checkout", checkout_id=id)
 
     def same_client(self, vm: str) -> None:
         """Nothing is redone to a VM that another client got since."""

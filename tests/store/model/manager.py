@@ -131,7 +131,9 @@ class Manager(Books):
     def discover(self, vm: str, stamped: bool) -> bool:
         if vm in self.queues:
             return False
-        if stamped and self.uncertain:
+        record = self.records.get(vm, {})
+        held = "checkout" in record and not {"completed", "destroy"} & record.keys()
+        if stamped and self.uncertain and not held:
             self.quarantine(vm, self.uncertain, "manager")
             return True
         self.queues[vm] = Queue.DISCOVERED
@@ -145,7 +147,10 @@ class Manager(Books):
         self.queues[vm] = Queue.RUNNING
         self.active[vm] = self.text
         self.fading.discard(keys.record(vm))
+        for field in ("lifetime", "token:token", "token:user"):
+            self.records.setdefault(vm, {}).pop(field, None)
         self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
+        self.write(vm, lifetime_default=self.default_lifetime)
         self.tell(What.QUARANTINED, vm, pool, by, why)
 
     def explain(self, vm: str, why: str) -> bool:
@@ -171,11 +176,7 @@ class Manager(Books):
         for field in dropped:
             record.pop(field, None)
         if holder.since is None:
-            record.pop("lifetime", None)
-            self.active[vm] = self.text
-            self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
-            self.write(vm, lifetime_default=self.default_lifetime)
-            self.tell(What.QUARANTINED, vm, pool, why=why)
+            self.quarantine(vm, why, "manager")
             return True
         self.active[vm] = times.text(holder.since)
         self.write(vm, checkout=times.text(holder.since), template=pool, pool=pool)
@@ -284,6 +285,25 @@ class Manager(Books):
         for pool in [pool for pool in self.line if pool not in pools]:
             self.out_of_line(pool)
         return len(dropped)
+
+    def verify(self, pool: str, doubted: str) -> bool:
+        if not self.doubted or doubted != self.doubted:
+            return False
+        self.verified.add(pool)
+        return True
+
+    def forget_pool(self, pool: str) -> bool:
+        if any(pool_of(vm) == pool for vm in self.queues):
+            return False
+        self.out_of_line(pool)
+        for named in (self.wanted, self.flagged, self.lastboot):
+            named.pop(pool, None)
+        self.verified.discard(pool)
+        self.empty.discard(pool)
+        self.troubles = {key: why for key, why in self.troubles.items() if key[0] != pool}
+        self.confirmed = {vm for vm in self.confirmed if pool_of(vm) != pool}
+        self.books = {id: task for id, task in self.books.items() if pool_of(task.vm) != pool}
+        return True
 
     # Time.
 

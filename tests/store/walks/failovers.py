@@ -172,10 +172,11 @@ class Failovers(Clients):
         self.model.signs.pop(who, None)
         self.process_begins(who)
 
-    @rule(pool=pools)
-    def pool_is_compared_with_the_provider(self, pool: str) -> None:
-        at_once(self.store.call("SADD", keys.VERIFIED, pool))
-        self.model.verified.add(pool)
+    @rule(pool=pools, late=st.booleans())
+    def pool_is_compared_with_the_provider(self, pool: str, late: bool) -> None:
+        """As the Redis of now has it, or one of before."""
+        doubted = "another 0" if late else self.model.doubted
+        self.same(self.queues.verify(pool, doubted), lambda: self.model.verify(pool, doubted))
 
     @rule()
     def wait_is_over(self) -> None:

@@ -18,6 +18,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.store import guard, keys
 from vmpooler.store.look import look
+from vmpooler.store.registry import Registry
 
 LOOKED_AT = (Queue.PENDING, Queue.READY)
 
@@ -157,6 +158,10 @@ class Managers(Compared):
         self.same(self.queues.recount(sorted(there)), lambda: self.model.recount(sorted(there)))
 
     @rule(pool=pools)
+    def pool_is_drained(self, pool: str) -> None:
+        self.same(Registry(self.store).forget(pool), lambda: self.model.forget_pool(pool))
+
+    @rule(pool=pools)
     def manager_looks(self, pool: str) -> None:
         seen = at_once(look(self.store, pool, 12))
         here = {vm: queue for vm, queue in self.model.queues.items() if pool_of(vm) == pool}
@@ -165,6 +170,7 @@ class Managers(Compared):
         assert seen.cloning == {vm for vm in self.model.cloning if pool_of(vm) == pool}
         assert {task.id: task for task in seen.tasks} == self.of_pool(pool)
         assert (seen.flagged, seen.empty) == (pool in self.model.flagged, pool in self.model.empty)
+        assert (seen.doubted, seen.verified) == (self.model.doubted, not self.model.doubts(pool))
 
     def of_pool(self, pool: str) -> Mapping[str, Task]:
         return {id: task for id, task in self.model.books.items() if pool_of(task.vm) == pool}

@@ -1,9 +1,10 @@
--- Quarantines a VM that may be in use: it stays running, unassigned, for so many hours from now.
+-- Quarantines a VM that may be in use: it stays running, unassigned, for so many hours from now. What its record says of
+-- an earlier client is over.
 local function quarantine(pool, vm, why, now_text, hours)
   redis.call('SADD', RUNNING .. pool, vm)
   redis.call('HSET', ACTIVE .. pool, vm, now_text)
   redis.call('PERSIST', RECORD .. vm)
-  redis.call('HDEL', RECORD .. vm, 'lifetime')
+  redis.call('HDEL', RECORD .. vm, 'lifetime', 'token:token', 'token:user')
   redis.call('HSET', RECORD .. vm, 'checkout', now_text, 'quarantined', why, 'template', pool, 'pool', pool,
     'lifetime_default', hours)
   book(pool, vm)

@@ -5,7 +5,10 @@
 --   ARGV[6] 1 when it carries a stamp of ours, else 0; [7] now as text, [8] hours to live of one that may be in use
 -- Returns 1, or 0 when it does stand in a queue.
 for i = 6, 9 do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 0 end end
-local why = ARGV[6] == '1' and redis.call('GET', KEYS[10])
+-- A record that has a checkout without an end says who has it: the next round restores that.
+local held = redis.call('HEXISTS', KEYS[2], 'checkout') == 1 and redis.call('HEXISTS', KEYS[2], 'completed') == 0
+  and redis.call('HEXISTS', KEYS[2], 'destroy') == 0
+local why = ARGV[6] == '1' and not held and redis.call('GET', KEYS[10])
 if why and redis.call('SISMEMBER', KEYS[4], vm) == 0 then
   quarantine(pool, vm, why, ARGV[7], ARGV[8])
   return 1
