@@ -8,7 +8,8 @@ from twisted.internet import reactor
 from tests.manager.world import World
 from tests.store.contents import settings
 from vmpooler.domain import times
-from vmpooler.domain.errors import PoolEmpty, StoreAway
+from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.errors import NotYours, PoolEmpty, StoreAway, TokenNeeded
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.base import ProviderError
@@ -93,6 +94,26 @@ async def test_after_an_old_backup_nobody_gets_what_another_has_and_all_of_it_ru
         assert taken <= set(world.provider.vms())
         await world.advance(hours=0.2)
         assert not taken & set(world.provider.vms())
+
+
+async def test_a_vm_that_its_stamp_brought_back_is_ended_with_a_token_of_its_user_only(store: Connection) -> None:
+    async with World(store, a_pool()) as world:
+        await world.advance(minutes=1)
+        for token, user in (("t-ann", "ann"), ("t-ann-too", "ann"), ("t-bob", "bob")):
+            await store.call("HSET", keys.token(token), "user", user)
+        await back_up(store, world)
+        (vm,) = await world.checkout(debian=1, token="t-ann")
+        await world.advance(minutes=1)
+        await put_back(store, world)
+        await world.advance(minutes=1)
+        now = world.clock.seconds()
+        refusals: dict[str | None, type[Exception]] = {None: TokenNeeded, "t-bob": NotYours}
+        for token, no in refusals.items():
+            with pytest.raises(no):
+                await world.checkouts.complete("debian", vm, Admission(token, Need.WHERE_TAKEN, own=True), now)
+        await world.checkouts.complete("debian", vm, Admission("t-ann-too", Need.WHERE_TAKEN, own=True), now)
+        await world.advance(minutes=1)
+        assert vm not in set(world.provider.vms())
 
 
 async def test_a_vm_that_was_made_after_the_backup_runs_on_for_its_client(store: Connection) -> None:

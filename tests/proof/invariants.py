@@ -24,14 +24,15 @@ ONE_QUEUE = Invariant(
 ONE_CLIENT = Invariant(
     2,
     "One client",
-    "A VM given to a client is given to nobody else, and is not completed before its lifetime ends, its client deletes "
-    "it, or the provider has truly lost it.",
+    "A VM given to a client is given to nobody else, and is not completed before its lifetime ends or its client "
+    "deletes it; also where Redis lost that, once the VM bears its client's stamp.",
 )
 ACCOUNTED = Invariant(
     3,
     "All accounted for",
-    "What the provider holds of ours is in a queue or in flight; nothing of ours outlives the grace unaccounted; "
-    "nothing foreign is ever destroyed.",
+    "What the provider lists of ours is in a queue, in flight, or noted by the next round of its pool; what is ours "
+    "and unknown is destroyed after the grace unless somebody has it or the mass guard holds it; nothing foreign is ever "
+    "destroyed.",
 )
 WITHIN_LIMITS = Invariant(
     4,

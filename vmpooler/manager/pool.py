@@ -125,8 +125,8 @@ class PoolRound:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
     async def _withdraw_stranded(self, seen: Look, busy: frozenset[str]) -> None:
-        """Give nothing away that stands where no provider looks: whether it still lives is not known. After the grace it
-        is replaced, and destroyed when its provider is back. The grace is for a provider that is only named anew."""
+        """Give nothing away that stands where no provider looks: whether it still lives is not known. After the grace
+        it is replaced, and destroyed when its provider is back. The grace is for a provider that is only named anew."""
         stranded, now = self.stranded() - busy, self._now()
         for vm in seen.vms:
             if vm.name not in stranded or vm.queue not in (Queue.PENDING, Queue.READY):

@@ -144,7 +144,7 @@ class Books:
     def admit(self, vm: str, admission: Admission, by: str) -> str:
         """Who is to be told as the one who did it."""
         held = self.records.get(vm, {})
-        bound = "token:token" in held
+        bound = "token:token" in held or bool(held.get("token:user"))
         if admission.need is Need.NEVER:
             return by
         if admission.token not in self.tokens:
@@ -152,7 +152,7 @@ class Books:
                 raise TokenNeeded
             return by
         assert admission.token is not None
-        theirs = bound and held["token:token"] != admission.token
+        theirs = bound and held.get("token:token") != admission.token
         if admission.own and theirs and held["token:user"] != self.tokens[admission.token]["user"]:
             raise NotYours
         return self.use(admission.token)

@@ -38,11 +38,12 @@ local function used(token, user, now_text)
   if redis.call('EXISTS', TOKENS .. user) == 1 then redis.call('SADD', TOKENS .. user, token:sub(#TOKEN + 1)) end
 end
 
--- Whether the VM, which was checked out with a token, is another user's than this token's. Old records name no user.
+-- Whether the VM, which was checked out with a token, is another user's than this token's. Old records name no user, and
+-- the record of a VM that was restored by its stamp names no token.
 local function foreign(token, user)
   local held = redis.call('HGET', KEYS[2], 'token:token')
-  if token == TOKEN .. held then return false end
-  local owner = redis.call('HGET', KEYS[2], 'token:user') or redis.call('HGET', TOKEN .. held, 'user') or ''
+  if held and token == TOKEN .. held then return false end
+  local owner = redis.call('HGET', KEYS[2], 'token:user') or held and redis.call('HGET', TOKEN .. held, 'user') or ''
   return owner == '' or owner ~= user
 end
 
@@ -52,6 +53,7 @@ end
 local function refusal(token, now_text, need, own)
   if need == '' then return nil end
   local owned = redis.call('HEXISTS', KEYS[2], 'token:token') == 1
+    or (redis.call('HGET', KEYS[2], 'token:user') or '') ~= ''
   if redis.call('EXISTS', token) == 0 then
     if need == 'always' or owned then return -1 end
     return nil
