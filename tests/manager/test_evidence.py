@@ -108,9 +108,9 @@ async def test_a_vm_that_its_stamp_brought_back_is_ended_with_a_token_of_its_use
         await world.advance(minutes=1)
         now = world.clock.seconds()
         refusals: dict[str | None, type[Exception]] = {None: TokenNeeded, "t-bob": NotYours}
-        for token, no in refusals.items():
+        for sent, no in refusals.items():
             with pytest.raises(no):
-                await world.checkouts.complete("debian", vm, Admission(token, Need.WHERE_TAKEN, own=True), now)
+                await world.checkouts.complete("debian", vm, Admission(sent, Need.WHERE_TAKEN, own=True), now)
         await world.checkouts.complete("debian", vm, Admission("t-ann-too", Need.WHERE_TAKEN, own=True), now)
         await world.advance(minutes=1)
         assert vm not in set(world.provider.vms())

@@ -31,8 +31,8 @@ ACCOUNTED = Invariant(
     3,
     "All accounted for",
     "What the provider lists of ours is in a queue, in flight, or noted by the next round of its pool; what is ours "
-    "and unknown is destroyed after the grace unless somebody has it or the mass guard holds it; nothing foreign is ever "
-    "destroyed.",
+    "and unknown is destroyed after the grace unless somebody has it or the mass guard holds it; nothing foreign is "
+    "ever destroyed.",
 )
 WITHIN_LIMITS = Invariant(
     4,
