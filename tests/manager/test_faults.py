@@ -219,6 +219,8 @@ async def test_a_provider_that_fails_while_a_running_vm_is_sought_has_not_lost_i
         failing(world, "find")
         await world.advance(minutes=30)
         assert vm in await world.queue(Queue.RUNNING)
+        said = {event.why for event in world.events if event.what == "failed" and event.vm == vm}
+        assert said == {"the connection was lost"}
 
 
 async def test_a_loop_that_is_woken_during_a_round_has_another_soon_after_it() -> None:
