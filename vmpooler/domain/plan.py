@@ -51,15 +51,16 @@ class Rules:
 def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
     """What should happen now: at most one action for each VM, then what concerns the pool as a whole.
 
-    A VM that this process has work in flight for is left to that work, unless somebody has it whom Redis does not
-    know.
+    A VM that this process has work in flight for is left to that work: its stamp may be written, or cleared, since the
+    inventory was read. While the pool is not verified, work that began before does not keep a claim waiting.
     """
     unknown = unknown_vms(state)
     guarded = is_guarded(unknown, state)
     missing = missing_vms(state, now, rules.grace)
     distrusts = is_distrusted(missing, state)
     judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
-    fates = {vm: action for vm, action in judged.items() if vm not in state.busy or isinstance(action, Reclaim)}
+    free = {vm for vm, action in judged.items() if isinstance(action, Reclaim) and not state.verified}
+    fates = {vm: action for vm, action in judged.items() if vm in free or vm not in state.busy}
     fates |= trims(pool, state, fates, NOT_CONFIGURED if rules.draining else "")
     fates |= {} if rules.draining else due_tasks(state, fates, now)
     fates |= witnesses(state, fates, now)
