@@ -190,7 +190,7 @@ class Conversation(StringTransport):
         super().write(data)
         head, found, body = self.value().partition(b"\r\n\r\n")
         if found and not self.complete and len(body) >= _length(head):
-            self.complete = True
+            self.complete = self.asking.answered = True
             self._clients.stage.steps.append(Answer(self))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:

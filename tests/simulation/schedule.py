@@ -6,18 +6,19 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from tests.simulation.book import Book
+from tests.simulation.book import Backup, Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
 from tests.simulation.ending import Ending
 from tests.simulation.faults import Torment
 from tests.simulation.hypervisor import Hypervisor, Order
 from tests.simulation.judge import Judge
-from tests.simulation.process import Line, Process
+from tests.simulation.process import Line, Process, Straggler
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.stage import Stage
 from tests.simulation.variety import faults_of, settings_of
+from tests.simulation.world import World, world_of
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Settings
@@ -47,7 +48,7 @@ class Schedule:
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
-        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance))
+        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance), world=self.world(seed))
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
@@ -58,12 +59,18 @@ class Schedule:
         self.clients = Clients(stage, self.judge)
         self.processes: list[Process] = []
         self.recovery = 0.0
+        self.judge.has_come = self._has_come
+        self._losses: list[tuple[float, Backup]] = []
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
 
     def settings(self, chance: Random) -> Settings:
         """The pools, and what holds for them."""
         return settings_of(chance)
+
+    def world(self, seed: int) -> World:
+        """What else can happen."""
+        return world_of(seed)
 
     def run(self) -> None:
         """From the start to the end. Raises Violation."""
@@ -89,6 +96,32 @@ class Schedule:
         if isinstance(process, ApiProcess):
             self.clients.died(process)
         self._down.append((self.stage.time.now + seconds, process.name))
+
+    def back_up(self, seconds: float) -> None:
+        """A backup of Redis is made, and put back so many seconds later, unless there is one already."""
+        if not self._losses:
+            self._losses.append((self.stage.time.now + seconds, self.book.save()))
+
+    def _lose(self, backup: Backup) -> None:
+        """Redis is started anew with a backup; some processes end with it."""
+        chance = self.stage.chance
+        away = chance.uniform(0.2, 3)
+        ends = chance.choice([0.0, 0.0, 0.3, 1.0])
+        self.stage.note("fault", "puts a backup back", (backup.when, away))
+        self.stage.counts["fault: a backup is put back"] += 1
+        for process in self.processes:
+            process.cut(away)
+        self.stage.drop(lambda step: isinstance(step, Straggler))
+        for process in self.processes[:]:
+            if chance.random() < ends:
+                self.kill(process, chance.uniform(0, 15))
+        self.book.put_back(backup, self.stage.time.now + away)
+        if not self.processes:
+            self.stage.counts["lost: no process lived on"] += 1
+
+    def _has_come(self, name: str, since: float) -> bool:
+        """Whether a process has come to Redis since some moment."""
+        return any(each.name == name and each.connection.came >= since for each in self.processes)
 
     def advance(self, seconds: float) -> None:
         """Time goes on, when what is on its way to the provider has arrived."""
@@ -130,12 +163,15 @@ class Schedule:
         """To the next moment at which something is due; what is on its way to the provider arrives in time."""
         clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
         moments = [clock.due for clock in clocks if clock.due is not None]
+        moments += [when for when, _ in self._losses]
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
         now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
         soonest = min((moment for moment in moments if moment > now), default=now + 1)
         self.stage.time.now = max(now, min([soonest, *orders]))
 
     def _restart(self) -> None:
+        if self._losses and (self._losses[0][0] <= self.stage.time.now or self.stage.calm):
+            self._lose(self._losses.pop()[1])
         for each in self._down[:]:
             when, name = each
             if when <= self.stage.time.now:
