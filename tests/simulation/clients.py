@@ -41,7 +41,7 @@ class Clients:
         chance = self.stage.chance
         any_ready = any(queue is Queue.READY for _, queue in self.judge.expected.values())
         kinds: list[tuple[float, Callable[[], Asking]]] = [
-            (5 if any_ready else 1, self._checkout),
+            (5 * (4 if self.stage.time.now < self.stage.busy_until else 1) if any_ready else 1, self._checkout),
             (0.3 if self.tokens else 3, self._login),
             (0.5, self._read),
         ]

@@ -138,7 +138,8 @@ class Ending:
         return [vm for vm, asking in unheard.items() if not asking.crashed and self._judge.held[vm].loss is None]
 
     def _keeps(self, asking: Asking) -> bool:
-        return any(holding.asking is asking for holding in self._judge.held.values())
+        """Whether a VM is still somebody's who never got it. One whose checkout Redis lost is nobody's again."""
+        return any(holding.asking is asking and holding.loss is None for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
         """The history of a VM is what the stream told, and gives its record."""

@@ -147,7 +147,7 @@ class Judge:
         vm, held = event.vm, self.held.get(event.vm)
         if event.what is What.CHECKOUT:
             assert behalf is not None, "a checkout for nobody"
-            free = held is None or self._excused(held, "given again")
+            free = held is None or self._excused(vm, held, "given again")
             self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} was given to {held}, now to {behalf}")
             general = self._stage.settings.general
             hours = (general.vm_lifetime_auth if behalf.token else 0) or general.vm_lifetime
@@ -160,7 +160,7 @@ class Judge:
             self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
             del self.held[vm]
         elif event.what is What.COMPLETED and held is not None:
-            allowed = self._may_end(event, held, behalf) or self._excused(held, "completed")
+            allowed = self._may_end(event, held, behalf) or self._excused(vm, held, "completed")
             told = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
             self._tally.hold(ONE_CLIENT, allowed, lambda: f"{told} since {event.when - held.since:.3f} s")
             del self.held[vm]
@@ -173,7 +173,8 @@ class Judge:
         """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
         hours = held.hours
         for change in reversed(held.changes):
-            if change.loss is None or not self._is_gone(change.loss, change.asking, change.when):
+            heard_of = change.asking is not None and change.asking.heard_of
+            if change.loss is None or (heard_of and not self._is_gone(change.loss, change.asking, change.when)):
                 break
             hours = min(hours, change.before)
         return hours
@@ -202,11 +203,12 @@ class Judge:
         guest = self._hypervisor.vms().get(vm)
         return guest.stamp.holder if guest is not None and guest.stamp is not None else None
 
-    def _excused(self, held: Holding, what: str) -> bool:
-        """Whether Redis lost the checkout, and no client was answered, or nothing can make that good."""
+    def _excused(self, vm: str, held: Holding, what: str) -> bool:
+        """Whether Redis lost the checkout, and no client was answered, or nothing can make that good. A VM that is gone
+        bears no stamp any more."""
         if held.loss is None:
             return False
-        if not held.asking.answered or held.asking.weather:
+        if not held.asking.heard_of or vm not in self._hypervisor.vms():
             return True
         gone = self._is_gone(held.loss, held.asking, held.given)
         self._stage.counts[f"gap: {what}"] += gone
@@ -238,7 +240,7 @@ class Judge:
     def destroying(self, vm: str) -> None:
         """The provider is told to destroy a VM."""
         self._tally.hold(ACCOUNTED, vm not in self.foreign, lambda: f"{vm}, which is foreign, is destroyed")
-        free = vm not in self.held or self._excused(self.held[vm], "destroyed")
+        free = vm not in self.held or self._excused(vm, self.held[vm], "destroyed")
         self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} is destroyed, which {self.held[vm]} has")
 
     def cloned(self) -> None:

@@ -94,9 +94,15 @@ class Process:
                 step.lose()
         self.connection.lost()
 
+    def forget(self) -> None:
+        """Nothing of it goes on when Python collects its garbage: a coroutine that ends there gives its lock away."""
+        if self.failover is not None:
+            self.failover._turn.waiting.clear()
+
     def die(self) -> None:
         """It ends, now. What it has sent arrives, or does not."""
         self.alive = False
+        self.forget()
         for call in self.clock.calls:
             call.cancelled = 1
         self.clock.calls.clear()

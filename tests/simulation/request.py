@@ -50,6 +50,11 @@ class Asking:
         return 200 <= self.status < 300
 
     @property
+    def heard_of(self) -> bool:
+        """Whether its client was answered, or may be, and not that it is not known."""
+        return self.answered and not self.weather
+
+    @property
     def weather(self) -> bool:
         """Whether it was refused because Redis did not answer: what has come of it is not known."""
         return self.status == 503 and "message" in (self.answer or {})

@@ -35,6 +35,13 @@ FILLED = 0.7
 BUSY = 0.9
 """How often something that can happen does before time goes on."""
 
+BUSIER = 0.2
+"""How often a client asks for something around a loss: soon after the backup, and when it is put back. What is given
+then is what counts."""
+
+AROUND = 12.0
+"""Seconds that this lasts each time."""
+
 RECOVERY = 240.0
 """Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
 clone that never boots (a minute), one that the provider never began (half a minute), the clones in its place, and an
@@ -48,7 +55,8 @@ class Schedule:
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
-        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance), world=self.world(seed))
+        world = self.world(seed)
+        self.stage = stage = Stage(self.settings(chance, world), chance, faults_of(chance, world), world=world)
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
@@ -64,9 +72,9 @@ class Schedule:
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
 
-    def settings(self, chance: Random) -> Settings:
+    def settings(self, chance: Random, world: World) -> Settings:
         """The pools, and what holds for them."""
-        return settings_of(chance)
+        return settings_of(chance, world)
 
     def world(self, seed: int) -> World:
         """What else can happen."""
@@ -79,13 +87,18 @@ class Schedule:
             self._start(f"manager-{number + 1}")
         for number in range(APIS):
             self._start(f"api-{number + 1}")
-        if self.stage.chance.random() < FILLED:
+        if self.stage.chance.random() < FILLED or self.stage.world.backup:
             self._fill()
         for _ in range(self.stage.chance.randint(*STEPS)):
             self._torment.strike()
             self._next()
         self._recover()
         Ending(self).check()
+
+    def close(self) -> None:
+        """All ends."""
+        for process in self.processes:
+            process.forget()
 
     def kill(self, process: Process, seconds: float) -> None:
         """A process ends; another takes its place so many seconds later."""
@@ -101,6 +114,7 @@ class Schedule:
         """A backup of Redis is made, and put back so many seconds later, unless there is one already."""
         if not self._losses:
             self._losses.append((self.stage.time.now + seconds, self.book.save()))
+            self.stage.busy_until = self.stage.time.now + AROUND
 
     def _lose(self, backup: Backup) -> None:
         """Redis is started anew with a backup; some processes end with it."""
@@ -116,6 +130,7 @@ class Schedule:
             if chance.random() < ends:
                 self.kill(process, chance.uniform(0, 15))
         self.book.put_back(backup, self.stage.time.now + away)
+        self.stage.busy_until = self.stage.time.now + AROUND
         if not self.processes:
             self.stage.counts["lost: no process lived on"] += 1
 
@@ -135,7 +150,7 @@ class Schedule:
         stage, chance = self.stage, self.stage.chance
         self._restart()
         apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
-        if not stage.calm and apis and chance.random() < 0.06:
+        if not stage.calm and apis and chance.random() < (BUSIER if stage.time.now < stage.busy_until else 0.06):
             self.clients.act(apis)
         elif not self._work(BUSY):
             self._time_goes_on()

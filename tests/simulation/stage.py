@@ -45,7 +45,7 @@ class Entry:
 @attrs.define
 class Stage:
     """One schedule. ``calm``: no faults any more. ``ahead``: seconds by which Redis's clock is ahead of true time.
-    ``steps_of_redis``: when that was set, and by how much."""
+    ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again."""
 
     settings: Settings
     chance: Random
@@ -58,6 +58,7 @@ class Stage:
     calm: bool = False
     world: World = PLAIN
     ahead: float = 0.0
+    busy_until: float = 0.0
     steps_of_redis: list[tuple[float, float]] = attrs.field(factory=list)
 
     @property
