@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
-from tests.simulation.redis import Command, LockStep, at
+from tests.proof.invariants import ONE_EVENT
+from tests.simulation.redis import LEFT, TIME, Command, LockStep, at
 from tests.simulation.stage import Stage
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.scripts import Script
+from vmpooler.store.stream import order
 from vmpooler.store.wire import ServerError, Value
 
-READS = frozenset({"GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
+READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands after which nothing can have changed."""
 
-LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"})
+LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}) | {
+    "arrive", "present", "verify", "find_pools", "leftovers", "remember_pools"}
 """The same of scripts; some write notes that are of no account here."""
 
 LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
 """Scripts that change the lease alone. It runs out by the clock of the schedule, not by that of Redis."""
-
-YEARS = 10**12
-"""In milliseconds."""
 
 QUEUES = tuple(Queue)
 
@@ -59,8 +59,20 @@ class Sight:
 NOTHING = Sight({}, frozenset(), 0)
 
 
+@attrs.frozen
+class Backup:
+    """What the database of that name does not say of itself: when it was made, the last event, the lease's end."""
+
+    when: float
+    newest: str
+    leased_until: float
+
+
 class Watcher(Protocol):
     """Who judges what is seen."""
+
+    def lost(self, since: float, events: Sequence[Event], after: Sight, back: float) -> None:
+        """Redis has lost these events, and all that happened since. It has what is seen, and is ``back`` then."""
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Any) -> None:
         """A command was carried out. Raises Violation."""
@@ -79,6 +91,8 @@ class Book:
         self.events: list[Event] = []
         self._watcher = watcher
         self._leased_until = 0.0
+        self._run_id = 1
+        self.epoch = ""
         self._led: dict[str, bool] = {}
         queues = [(pool.name, queue) for pool in stage.settings.pools for queue in QUEUES]
         self._queues = queues
@@ -93,14 +107,22 @@ class Book:
         name = self.redis.named(command)
         self.stage.counts["commands"] += 1
         if name in LEASES:
-            return self._lease(who, name, list(command))
+            return self._lease(who, name, command)
+        if command[0] in OF_THE_SERVER:
+            reply = OF_THE_SERVER[str(command[0])](self, command)
+            self.stage.note(who, "asks", command, reply)
+            return reply
         if name in READS or name in LOOKS:
-            reply = self.redis.ask(_unblocked(command))[0]
+            reply = self.redis.ask(self._clock(), at(self.stage.time.now), _unblocked(command))[2]
+            self._stay_behind_the_fence(command, reply)
             self.stage.note(who, "asks", command, reply)
             return reply
         before = self.sight
-        _, reply, seen = self.redis.ask(at(self.stage.time.now), command, (*self._observe, self.newest))
+        _, _, reply, seen = self.redis.ask(
+            self._clock(), at(self.stage.time.now), command, (*self._observe, self.newest)
+        )
         self.stage.note(who, "commands", command, reply)
+        self._stay_behind_the_fence(command, reply)
         if isinstance(seen, ServerError):
             raise seen
         self._see(who, behalf, seen)
@@ -108,36 +130,86 @@ class Book:
             self._watcher.checked_out(before, command, reply, behalf)
         return reply
 
-    def _lease(self, who: str, name: str, command: list[Value]) -> Any:
-        """What is said of the lease, which holds until a moment of the schedule's own."""
-        now = self.stage.time.now
+    def save(self) -> Backup:
+        """Make a backup."""
+        self.redis.save()
+        return Backup(self.stage.time.now, self.newest, self._leased_until)
+
+    def put_back(self, backup: Backup, back: float) -> None:
+        """Redis was started anew, with what the backup has."""
+        self.redis.put_back()
+        self._run_id += 1
+        self.newest, self._leased_until = backup.newest, backup.leased_until
+        self.epoch = self.redis.ask(("GET", keys.EPOCH))[0] or ""
+        kept = [event for event in self.events if order(event.id) <= order(backup.newest)]
+        lost = self.events[len(kept) :]
+        self.events = kept
+        seen = self.redis.ask(self._clock(), at(self.stage.time.now), (*self._observe, self.newest))[2]
+        self.sight = self._sight(seen)
+        self._watcher.lost(backup.when, lost, self.sight, back)
+
+    def _lease(self, who: str, name: str, command: Command) -> Any:
+        """What is said of the lease, which holds until a moment by the clock of the simulated Redis."""
+        now = self.stage.redis_now
         if now >= self._leased_until:
             self.redis.ask(("DEL", keys.LEASE))
-        if name != "drop_lease":
-            holds, command[6] = int(command[6]) / 1000, YEARS
+        self.redis.ask(("SET", LEFT, max(1, int((self._leased_until - now) * 1000))))
         reply = self.redis.ask(command)[0]
-        if reply == 1 or (name == "take_lease" and not reply[1]):
-            self._leased_until = now + holds if name != "drop_lease" else now
-        elif name == "take_lease":
-            reply[1] = max(1, int((self._leased_until - now) * 1000))
+        holds = int(command[6]) / 1000 if name != "drop_lease" else 0.0
+        if reply == 1 or (name == "take_lease" and (not reply[1] or reply[2])):
+            self._leased_until = now + holds
         if name == "take_lease" and not self._led.get(reply[0]):
             self._led[reply[0]] = True
             self.stage.counts["terms"] += 1
+        self.epoch = self.redis.ask(("GET", keys.EPOCH))[0] or ""
         self.stage.note(who, "asks for the lease", command, reply)
         return reply
 
+    def _stay_behind_the_fence(self, command: Command, reply: Any) -> None:
+        """What a manager sends is carried out only while it is the last that took the lease."""
+        if command[0] == "EVALSHA" and command[1] in self.redis.fenced and not str(reply).startswith("NOTLEADING"):
+            told = f"a command passed the fence of {self.epoch}: {command}"
+            self.stage.tally.hold(ONE_EVENT, command[-1] == self.epoch, lambda: told)
+
+    def _clock(self) -> Command:
+        return ("SET", TIME, int(self.stage.redis_now))
+
+    def _time(self, command: Command) -> list[str]:
+        whole = int(self.stage.redis_now)
+        return [str(whole), str(int((self.stage.redis_now - whole) * 1e6))]
+
+    def _info(self, command: Command) -> str:
+        return f"redis_version:7.0.0\r\nrun_id:{self._run_id:040d}\r\naof_enabled:0\r\n"
+
+    def _scan(self, command: Command) -> list[Any]:
+        """All at once, and in an order that is the same in each replay."""
+        return ["0", sorted(self.redis.ask(("KEYS", command[command.index("MATCH") + 1]))[0])]
+
     def _see(self, who: str, behalf: Any, seen: Any) -> None:
-        entries, cloning, counted, *members = seen
+        entries = seen[0]
         events = [_event(entry) for entry in entries]
         if entries:
             self.newest = entries[-1][0]
+        before, self.sight = self.sight, self._sight(seen)
+        self.events += events
+        self._watcher.changed(before, events, self.sight, who, behalf)
+
+
+    def _sight(self, seen: Any) -> Sight:
+        _, cloning, counted, *members = seen
         places: dict[str, list[Place]] = {}
         for place, vms in zip(self._queues, members, strict=True):
             for vm in vms:
                 places.setdefault(vm, []).append(place)
-        before, self.sight = self.sight, Sight(places, frozenset(cloning[::2]), int(counted))
-        self.events += events
-        self._watcher.changed(before, events, self.sight, who, behalf)
+        return Sight(places, frozenset(cloning[::2]), int(counted))
+
+
+OF_THE_SERVER: Mapping[str, Callable[[Book, Command], Any]] = {
+    "TIME": Book._time,
+    "INFO": Book._info,
+    "SCAN": Book._scan,
+}
+"""Commands whose answer is another in each replay, if Redis gives it."""
 
 
 def _unblocked(command: Command) -> Command:

@@ -41,7 +41,7 @@ class Clients:
         chance = self.stage.chance
         any_ready = any(queue is Queue.READY for _, queue in self.judge.expected.values())
         kinds: list[tuple[float, Callable[[], Asking]]] = [
-            (5 if any_ready else 1, self._checkout),
+            (5 * (4 if self.stage.time.now < self.stage.busy_until else 1) if any_ready else 1, self._checkout),
             (0.3 if self.tokens else 3, self._login),
             (0.5, self._read),
         ]
@@ -190,7 +190,7 @@ class Conversation(StringTransport):
         super().write(data)
         head, found, body = self.value().partition(b"\r\n\r\n")
         if found and not self.complete and len(body) >= _length(head):
-            self.complete = True
+            self.complete = self.asking.answered = True
             self._clients.stage.steps.append(Answer(self))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:

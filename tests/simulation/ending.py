@@ -94,6 +94,8 @@ class Ending:
         """What was answered with 2xx has happened, and has not been undone."""
         kinds = {event.what for event in asking.events}
         match asking.kind:
+            case _ if asking.lost:
+                return  # of answers that Redis lost, those about who has which VM are judged, see judge.py
             case "tag":
                 kept = self._record(asking.vm).get(f"tag:{asking.argument}") == "yes"
             case "lifetime":
@@ -133,10 +135,11 @@ class Ending:
         """The VMs of checkouts that were refused, or whose client hung up: they go back, unless their process died."""
         held = self._judge.held.items()
         unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
-        return [vm for vm, asking in unheard.items() if not asking.crashed]
+        return [vm for vm, asking in unheard.items() if not asking.crashed and self._judge.held[vm].loss is None]
 
     def _keeps(self, asking: Asking) -> bool:
-        return any(holding.asking is asking for holding in self._judge.held.values())
+        """Whether a VM is still somebody's who never got it. One whose checkout Redis lost is nobody's again."""
+        return any(holding.asking is asking and holding.loss is None for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
         """The history of a VM is what the stream told, and gives its record."""
@@ -172,6 +175,10 @@ class Ending:
         return self._redis.ask(command)[0]
 
 
+OF_A_CLAIM = (*OF_A_CHECKOUT, "completed", "destroy", "quarantined")
+"""The fields that are written anew where somebody has a VM again, or may have it."""
+
+
 def replay(events: list[Event]) -> dict[str, str | None]:
     """What a record must say by the events of its VM; None for what it must not have."""
     record: dict[str, str | None] = {}
@@ -189,6 +196,9 @@ def replay(events: list[Event]) -> dict[str, str | None]:
                 record |= {"checkout": when, "checkout_id": event.more["checkout_id"]}
             case What.UNCLAIMED | What.RETURNED | What.COMPLETED:
                 record |= _no_longer_held(event)
+            case What.RESTORED | What.QUARANTINED:
+                record = {name: value for name, value in record.items() if name not in OF_A_CLAIM}
+                record |= {"unclaimed": None, **_claimed(event)}
             case What.DESTROYED:
                 record |= {"destroy": when}
             case What.DONE:
@@ -196,6 +206,13 @@ def replay(events: list[Event]) -> dict[str, str | None]:
             case What.CHANGED:
                 record |= _changed(event.why)
     return record
+
+
+def _claimed(event: Event) -> dict[str, str | None]:
+    """The fields that tell who has a VM again; when it was checked out is not in the event."""
+    if event.what is What.QUARANTINED:
+        return {"checkout": times.text(event.when), "quarantined": event.why}
+    return {"checkout_id": event.more["checkout_id"]} if event.more["checkout_id"] else {}
 
 
 def _no_longer_held(event: Event) -> dict[str, str | None]:

@@ -32,6 +32,7 @@ class Torment:
             (faults.plant, "VM of somebody else", self._plant),
             (faults.outage, "provider is away", self._outage),
             (faults.leap, "time leaps", self._leap),
+            (schedule.stage.world.backup, "a backup is made", self._backup),
         ]
 
     def strike(self) -> None:
@@ -94,6 +95,11 @@ class Torment:
 
     def _leap(self) -> None:
         self._schedule.advance(self._seconds(10, 200))
+
+    def _backup(self) -> None:
+        short = self._stage.chance.random() < 0.5
+        self._stage.note("fault", "makes a backup")
+        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 150))
 
     def _some_vm(self, *queues: Queue) -> str | None:
         """A VM that the provider has; mostly one that stands in one of these queues."""

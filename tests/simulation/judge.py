@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ from tests.simulation.request import Asking
 from tests.simulation.stage import Stage
 from vmpooler.domain.checkout import Catalogue, Wanted
 from vmpooler.domain.events import Event, What
+from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
 
@@ -29,6 +30,15 @@ MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {
 }
 """From which queue an event takes its VM to which; ``completed`` says from which."""
 
+TO_SOMEBODY = (What.RESTORED, What.QUARANTINED)
+"""Events that bring a VM from anywhere to running, because somebody has it, or may have it."""
+
+SAID_AGAIN = 60.0
+"""Seconds in which a process says again what it had promised."""
+
+WAITED_FOR = 4.0
+"""Seconds that processes are waited for at the least, after a loss."""
+
 ROUNDING = 1.0
 """Seconds by which a moment in a record may be early: it is kept in whole ones."""
 
@@ -37,11 +47,36 @@ LIFETIME = re.compile(r"^lifetime (\d+) hours")
 
 @attrs.define
 class Holding:
-    """A VM that was checked out: by which request, when, and how many hours it lives."""
+    """A VM that was checked out: by which request, when by the clock of its process, and how many hours it lives.
+    ``id`` is that of the checkout, ``given`` when it happened. ``changes`` are those of its lifetime. ``loss``: Redis
+    lost the checkout, and has not come to know it again."""
 
     asking: Asking
     since: float
     hours: float
+    id: str
+    given: float
+    changes: list[Change] = attrs.field(factory=list)
+    loss: Loss | None = None
+
+
+@attrs.define
+class Change:
+    """A change of a lifetime: who asked for it, when, the hours before it, and whether Redis lost it."""
+
+    asking: Asking | None
+    event: str
+    when: float
+    before: float
+    loss: Loss | None = None
+
+
+@attrs.frozen
+class Loss:
+    """Redis lost a checkout, or a change. ``back``: when it answered again. ``stamped``: it stood on the VM then."""
+
+    back: float
+    stamped: bool
 
 
 class Judge:
@@ -51,6 +86,9 @@ class Judge:
         self.foreign: set[str] = set()
         self.held: dict[str, Holding] = {}
         self.expected: dict[str, Place] = {}
+        self._losses = 0
+        self._asked: dict[int, Asking] = {}
+        self.has_come: Callable[[str, float], bool] = lambda name, since: True
         self._stage = stage
         self._tally = stage.tally
         self._hypervisor = hypervisor
@@ -60,6 +98,8 @@ class Judge:
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Asking | None) -> None:
         """A command was carried out."""
+        if behalf is not None:
+            behalf.done, self._asked[behalf.number] = self._stage.time.now, behalf
         for event in events:
             self._stage.counts[f"event: {event.what}"] += 1
             if behalf is not None:
@@ -79,8 +119,12 @@ class Judge:
         if event.what is What.CLONE:
             self._ordered(event)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
-            self.held[event.vm].hours = float(hours[1])
-        if event.what is What.COMPLETED:
+            held = self.held[event.vm]
+            held.changes.append(Change(behalf, event.id, self._stage.time.now, held.hours))
+            held.hours = float(hours[1])
+        if event.what in TO_SOMEBODY:
+            self.expected[event.vm] = (event.pool, Queue.RUNNING)
+        elif event.what is What.COMPLETED:
             self._move(event, Queue(event.more["queue"]), Queue.COMPLETED)
         elif event.what in MOVES:
             self._move(event, *MOVES[event.what])
@@ -103,31 +147,92 @@ class Judge:
         vm, held = event.vm, self.held.get(event.vm)
         if event.what is What.CHECKOUT:
             assert behalf is not None, "a checkout for nobody"
-            self._tally.hold(ONE_CLIENT, held is None, lambda: f"{vm} was given to {held}, now to {behalf}")
+            free = held is None or self._excused(vm, held, "given again")
+            self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} was given to {held}, now to {behalf}")
             general = self._stage.settings.general
             hours = (general.vm_lifetime_auth if behalf.token else 0) or general.vm_lifetime
-            self.held[vm] = Holding(behalf, event.when, hours)
+            self.held[vm] = Holding(behalf, event.when, hours, event.more["checkout_id"], self._stage.time.now)
             behalf.taken.append(vm)
+        elif event.what is What.RESTORED and held is not None and event.more["checkout_id"] == held.id:
+            held.loss = None
         elif event.what in (What.UNCLAIMED, What.RETURNED) and held is not None:
             told = f"{vm} was taken back from {held.asking}, which got it"
             self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
             del self.held[vm]
         elif event.what is What.COMPLETED and held is not None:
-            allowed = self._may_end(event, held, behalf)
+            allowed = self._may_end(event, held, behalf) or self._excused(vm, held, "completed")
             told = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
             self._tally.hold(ONE_CLIENT, allowed, lambda: f"{told} since {event.when - held.since:.3f} s")
             del self.held[vm]
 
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
-        over = event.when >= held.since + held.hours * 3600 - ROUNDING
-        return deleted or over
+        return deleted or event.when >= held.since + self._lives(held) * 3600 - ROUNDING
+
+    def _lives(self, held: Holding) -> float:
+        """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
+        hours = held.hours
+        for change in reversed(held.changes):
+            heard_of = change.asking is not None and change.asking.heard_of
+            if change.loss is None or (heard_of and not self._is_gone(change.loss, change.asking, change.when)):
+                break
+            hours = min(hours, change.before)
+        return hours
+
+    def lost(self, since: float, events: Sequence[Event], after: Sight, back: float) -> None:
+        """Redis lost these events. What clients have is theirs all the same, but see :meth:`_excused`."""
+        self._losses += 1
+        ids = {event.id for event in events}
+        self.expected = {vm: places[0] for vm, places in after.places.items()}
+        for asking in self._asked.values():
+            asking.lost |= any(event.id in ids for event in asking.events) or asking.done >= since  # a login has none
+        for vm, held in self.held.items():
+            stamped = self._holder(vm)
+            on_it = stamped is not None and stamped.checkout_id == held.id
+            if any(event.more.get("checkout_id") == held.id for event in events if event.vm == vm):
+                held.loss = Loss(back, on_it)
+                self._stage.counts[f"lost: a checkout, {'stamped' if on_it else 'not stamped'}"] += 1
+            until = stamped.until if on_it and stamped is not None else None
+            known = until is not None and until >= held.since + held.hours * 3600 - ROUNDING
+            for change in held.changes:
+                if change.event in ids:
+                    change.loss = Loss(back, known)
+
+    def _holder(self, vm: str) -> Holder | None:
+        """Who has a VM, as its stamp says."""
+        guest = self._hypervisor.vms().get(vm)
+        return guest.stamp.holder if guest is not None and guest.stamp is not None else None
+
+    def _excused(self, vm: str, held: Holding, what: str) -> bool:
+        """Whether Redis lost the checkout, and no client was answered, or nothing can make that good. A VM that is gone
+        bears no stamp any more."""
+        if held.loss is None:
+            return False
+        if not held.asking.heard_of or vm not in self._hypervisor.vms():
+            return True
+        gone = self._is_gone(held.loss, held.asking, held.given)
+        self._stage.counts[f"gap: {what}"] += gone
+        return gone
+
+    def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:
+        """Whether what was lost did not stand on the VM yet, and the process that did it ended, had done it too long
+        ago, or did not come before the wait for it was over."""
+        if loss.stamped:
+            return False
+        if asking is None or asking.crashed or loss.back - when > SAID_AGAIN:
+            return True
+        late = self._stage.time.now >= loss.back + WAITED_FOR
+        return late and not self.has_come(asking.api, loss.back)
 
     def checked_out(self, before: Sight, command: Command, reply: Any, asking: Asking) -> None:
         """A checkout was answered."""
         wanted = self._catalogue.wanted(asking.wanted)
         there = self._hypervisor.vms().keys()  # ready VMs that are missing need not be given
         ready = {pool: len(there & {*before.standing(pool, Queue.READY)}) for pool in self._sizes}
+        if reply[0] == "doubted":
+            told = f"{asking} was refused because pools were not verified, and Redis lost nothing"
+            self._tally.hold(NOT_REFUSED, self._losses > 0, lambda: told)
+            asking.too_few = True
         if reply[0] == "empty":
             self._tally.hold(NOT_REFUSED, not possible(wanted, ready), lambda: f"{asking} was refused with {ready}")
             asking.too_few = True
@@ -135,7 +240,8 @@ class Judge:
     def destroying(self, vm: str) -> None:
         """The provider is told to destroy a VM."""
         self._tally.hold(ACCOUNTED, vm not in self.foreign, lambda: f"{vm}, which is foreign, is destroyed")
-        self._tally.hold(ONE_CLIENT, vm not in self.held, lambda: f"{vm} is destroyed, which {self.held[vm]} has")
+        free = vm not in self.held or self._excused(vm, self.held[vm], "destroyed")
+        self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} is destroyed, which {self.held[vm]} has")
 
     def cloned(self) -> None:
         """The provider has begun a clone."""

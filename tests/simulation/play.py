@@ -52,6 +52,8 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome
             failure, invariant = str(violation), violation.invariant.number
         except Exception:
             failure = f"a defect, perhaps of the simulation: {traceback.format_exc()}"
+        finally:
+            schedule.close()
     stage = schedule.stage
     if errors and not failure:
         failure = f"an error that nobody expects: {errors[0]}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.simulation.book import Book
 from tests.simulation.clock import ProcessClock
@@ -14,7 +16,10 @@ from tests.simulation.stage import Stage
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.connection import Connection
-from vmpooler.store.wire import ServerError, Value
+from vmpooler.store.failover import Failover
+from vmpooler.store.redis_time import RedisTime
+from vmpooler.store.stream import EventStream, order
+from vmpooler.store.wire import ServerError, Value, Wire
 
 ON_BEHALF: ContextVar[Any] = ContextVar("ON_BEHALF", default=None)
 """The request of a client that something is done for; None for none."""
@@ -24,6 +29,9 @@ PATIENCE = 5.0
 
 NO_ANSWER = object()
 """Instead of a reply: the connection was lost."""
+
+SOON = 0.05
+"""Seconds after which a lost connection is made anew."""
 
 LATE = 4.0
 """Seconds after which such a command does not arrive any more."""
@@ -40,7 +48,32 @@ class Process:
         self.frozen_until = 0.0
         self.cut_until = 0.0
         self.clock = ProcessClock(stage.time)
+        self.fast = stage.chance.uniform(-stage.world.set_by, stage.world.set_by) if stage.world.timed else 0.0
+        self.measured = stage.time.now
+        self.time = self.failover = None
+        if stage.world.timed:
+            self.time = RedisTime(self.clock, self.own)
+        if stage.world.guarded:
+            who = f"{''.join(filter(str.isdigit, name))}{len(stage.trace):08d}"  # digits alone, see redis.py
+            self.failover = Failover(stage.settings, who, self.clock)
         self.connection = line(self)
+        self.connection.open()
+
+    def own(self) -> float:
+        """The moment by the clock of its host."""
+        return self.stage.time.now + self.fast
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        """The clock that it takes moments from."""
+        return self.time or self.clock.seconds
+
+    def events(self) -> EventStream:
+        """What reads the events of this process."""
+        events = EventStream(Reading(self.connection), self.clock)
+        if self.failover is not None:
+            events.listen(self.failover.heard)
+        return events
 
     @property
     def acts(self) -> bool:
@@ -59,10 +92,17 @@ class Process:
         for step in list(self.stage.steps):
             if isinstance(step, (Asked, Told)) and step.process is self:
                 step.lose()
+        self.connection.lost()
+
+    def forget(self) -> None:
+        """Nothing of it goes on when Python collects its garbage: a coroutine that ends there gives its lock away."""
+        if self.failover is not None:
+            self.failover._turn.waiting.clear()
 
     def die(self) -> None:
         """It ends, now. What it has sent arrives, or does not."""
         self.alive = False
+        self.forget()
         for call in self.clock.calls:
             call.cancelled = 1
         self.clock.calls.clear()
@@ -83,25 +123,100 @@ class Sent:
 
 
 class Line(Connection):
-    """The connection of a process to Redis: what is sent waits for the scheduler."""
+    """The connection of a process to Redis: what is sent waits for the scheduler.
+
+    Where processes notice losses, or measure Redis's clock, each connection is welcomed first, as each wire is in real
+    life. Here one stands for all wires of a process.
+    """
 
     def __init__(self, process: Process) -> None:
-        super().__init__(Redis(socket="/nowhere"), process.clock)
+        super().__init__(Redis(socket="/nowhere"), process.clock, failover=process.failover, time=process.time)
         self._process = process
+        self.number = 0
+        self._guarded = process.failover is not None or process.time is not None
+        self.welcomed = not self._guarded
+        self.came = 0.0
 
-    def reader(self, reply_timeout: float) -> Connection:
-        """The same: it is all one to the scheduler."""
-        return self
+    def open(self) -> None:
+        """Connect for the first time."""
+        if self._time is not None:
+            self._time.start(self)
+        if self._failover is not None:
+            self._failover.start(self, lambda why: self._process.cut(0.0))
+        self.lost()
+
+    def lost(self) -> None:
+        """What was connected is not any more; it is made anew."""
+        self.number += 1
+        if self._guarded:
+            self.welcomed = False
+            Deferred.fromCoroutine(self._come(self.number))
+
+    async def leave(self) -> None:
+        """The process ends in good order."""
+        if self._failover is not None:
+            await self._failover.leave()
+
+    async def _come(self, number: int) -> None:
+        """Connect again and again, until the connection of that number is there, or lost."""
+        while number == self.number:
+            await deferLater(self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON)
+            try:
+                await self._welcome(cast(Wire, OfNumber(self, number)))
+            except StoreAway:
+                continue
+            if number == self.number:
+                self.welcomed, self.came = True, self._process.stage.time.now
+                return
 
     async def _send(self, *command: Value) -> Any:
-        process = self._process
-        if not process.alive:
+        if not self._process.alive:
             return await Deferred()
-        if process.stage.time.now < process.cut_until:
+        if not self.welcomed or self._process.stage.time.now < self._process.cut_until:
             raise StoreAway("Redis is away: it was cut off")
-        asked = Asked(process, command)
-        process.stage.steps.append(asked)
+        return await self.ask(command)
+
+    async def read(self, command: Command) -> Any:
+        """The reply, wherever Redis can be reached."""
+        if not self._process.alive:
+            return await Deferred()
+        if self._process.stage.time.now < self._process.cut_until:
+            raise StoreAway("Redis is away: it was cut off")
+        return await self.ask(command)
+
+    async def ask(self, command: Command) -> Any:
+        """The reply, also where nobody is welcome yet."""
+        asked = Asked(self._process, command)
+        self._process.stage.steps.append(asked)
         return await asked.answer
+
+
+class Reading:
+    """What an event stream is read over: a connection of its own, which nobody welcomes."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def call(self, *command: Value) -> Any:
+        """The reply to one command."""
+        return await self._line.read(command)
+
+
+class OfNumber:
+    """One connection of a process, as far as it is used like a Wire before others may use it."""
+
+    def __init__(self, line: Line, number: int) -> None:
+        self._line = line
+        self._number = number
+
+    @property
+    def lost(self) -> bool:
+        """Whether another has taken its place."""
+        return self._number != self._line.number
+
+    async def execute_command(self, *command: Value) -> Any:
+        """The reply."""
+        return await self._line.ask(command)
 
 
 class Asked(Sent):
@@ -114,6 +229,7 @@ class Asked(Sent):
         self.answer: Deferred[Any] = Deferred()
         self.since = process.stage.time.now
         self.waits = "BLOCK" in command[:4]
+        self.arrived = 0.0
         self._arrives = process.stage.held_back()
 
     @property
@@ -122,7 +238,7 @@ class Asked(Sent):
         book = self.process.book
         if not self.waits:
             return book.stage.calm or book.stage.counts["steps"] >= self._arrives
-        return book.newest != self.command[-1] or book.stage.time.now >= self.since + 10
+        return order(book.newest) > order(str(self.command[-1])) or book.stage.time.now >= self.since + 10
 
     def take(self) -> None:
         """It arrives. Its reply goes its way, at once or later."""
@@ -157,6 +273,7 @@ class Asked(Sent):
 
     def arrive(self) -> Any:
         """Be carried out; the reply."""
+        self.arrived = self.process.stage.time.now
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 
@@ -209,4 +326,6 @@ class Told:
         elif isinstance(self._reply, ServerError):
             asked.answer.errback(self._reply)
         else:
+            if asked.command[0] == "TIME":
+                self.process.measured = asked.arrived
             asked.answer.callback(self._reply)

@@ -5,6 +5,12 @@ Note [What makes a schedule replay]
 Scripts make no random choice, but the order of a set's members depends on a secret of each Redis process, unless all
 are numbers: small sets of these are kept in order. So all names are made of digits. The ids of the event stream are
 made to follow virtual time. What is left is compared: a replay has the same trace, or says where it differs.
+
+Note [The clock of the simulated Redis]
+
+Redis's own clock cannot be set. So each script is run with another text in the places where it asks for the time, or
+for what is left of the lease: it reads two keys there, which are written before it (``TIME``, ``LEFT``). The lease does
+not expire by itself, see ``book.py``. Other keys with an end stay until a fault ends them.
 """
 
 from __future__ import annotations
@@ -26,6 +32,25 @@ Command = Sequence[Value]
 LARGEST = 65536
 """Bytes of one reading."""
 
+TIME = "sim:time"
+"""The key of the moment by Redis's clock, in whole seconds."""
+
+LEFT = "sim:left"
+"""The key of the milliseconds that the lease holds."""
+
+VIRTUAL = {
+    "redis.call('TIME')": f"({{redis.call('GET', '{TIME}'), '0'}})",
+    "redis.call('PTTL', KEYS[1])": f"tonumber(redis.call('GET', '{LEFT}'))",
+    "redis.call('PEXPIRE', KEYS[1], most)": "do end",
+    "ARGV[1], 'PX', ARGV[2])": "ARGV[1])",
+    "mark, 'PX', ARGV[2])": "mark)",
+    "redis.call('DBSIZE')": "(redis.call('DBSIZE') - 2)",
+}
+"""What scripts say where they ask for the time, and what they say instead."""
+
+SAVED = 1
+"""The number of the database in which a backup lies."""
+
 
 class LockStep:
     """A blocking connection to a Redis of its own."""
@@ -35,18 +60,23 @@ class LockStep:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(server.socket)
         self.scripts: dict[str, str] = {}
+        self.fenced: set[str] = set()
+        self._instead: dict[Any, str] = {}
         self._reader = hiredis.Reader(replyError=ServerError, encoding="utf-8", errors="surrogateescape")
         for setting in ("hash-max-ziplist-entries", "hash-max-ziplist-value"):
             self.ask(("CONFIG", "SET", setting, 65536))  # small hashes keep the order of their fields
         for path in files("vmpooler.store").joinpath("lua").iterdir():
             if not path.name.startswith("_"):
                 script = load(path.name.removesuffix(".lua"))
-                self.learn(script)
-                self.learn(fenced(script))
+                for each in (script, fenced(script)):
+                    self.learn(each)
+                    self.run_instead(each, virtual(each))
+                self.fenced.add(fenced(script).sha)
 
     def ask(self, *commands: Command) -> list[Any]:
         """The replies; an error as a ServerError among them."""
-        self._socket.sendall(b"".join(hiredis.pack_command(tuple(map(_encoded, command))) for command in commands))
+        told = [[self._instead.get(part, part) for part in command] for command in commands]
+        self._socket.sendall(b"".join(hiredis.pack_command(tuple(map(_encoded, command))) for command in told))
         replies: list[Any] = []
         while len(replies) < len(commands):
             if (reply := self._reader.gets()) is False:
@@ -57,8 +87,15 @@ class LockStep:
 
     def learn(self, script: Script) -> None:
         """Have Redis know a script."""
-        self.ask(("SCRIPT", "LOAD", script.source))
+        if self.ask(("SCRIPT", "LOAD", script.source)) != [script.sha]:
+            raise ValueError(f"Redis does not understand {script.name}")
         self.scripts[script.sha] = script.name
+
+    def run_instead(self, script: Script, other: Script) -> None:
+        """Have Redis run another script where one is asked for."""
+        if other.sha != script.sha:
+            self.learn(other)
+            self._instead[script.sha] = other.sha
 
     def named(self, command: Command) -> str:
         """The name of the script that a command runs, or of the command, also of one that is sent through the fence."""
@@ -70,6 +107,23 @@ class LockStep:
     def empty(self, now: float) -> None:
         """Forget everything but the scripts; the event stream is there, and begins now."""
         self.ask(("FLUSHALL",), ("XADD", keys.EVENTS, _id(now), "what", "begin"), ("XTRIM", keys.EVENTS, "MAXLEN", 0))
+        self.ask(("MSET", TIME, int(now), LEFT, 0))
+
+    def save(self) -> None:
+        """Make a backup of everything, instead of an earlier one."""
+        self.ask(("SELECT", SAVED), ("FLUSHDB",), ("SELECT", 0))
+        self._copy(SAVED)
+
+    def put_back(self) -> None:
+        """Have what the backup has, and nothing else."""
+        self.ask(("FLUSHDB",), ("SELECT", SAVED))
+        self._copy(0)
+        self.ask(("SELECT", 0))
+
+    def _copy(self, to: int) -> None:
+        found = sorted(self.ask(("KEYS", "*"))[0])
+        if not all(reply == 1 for reply in self.ask(*(("COPY", key, key, "DB", to) for key in found))):
+            raise ValueError("Redis did not copy everything")
 
     def close(self) -> None:
         """Hang up."""
@@ -79,6 +133,14 @@ class LockStep:
 def at(now: float) -> Command:
     """Makes the ids of events follow the clock."""
     return ("XSETID", keys.EVENTS, _id(now))
+
+
+def virtual(script: Script) -> Script:
+    """The same, with the clock of the schedule."""
+    source = script.source
+    for old, new in VIRTUAL.items():
+        source = source.replace(old, new)
+    return Script(script.name, source)
 
 
 def _id(now: float) -> str:

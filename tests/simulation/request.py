@@ -16,7 +16,8 @@ class Asking:
     """One request. ``kind`` says what it wants: ``wanted`` VMs, or something of ``vm``; ``argument`` is a tag, a
     snapshot, ... ``taken`` are the VMs that it took, ``too_few``: there were not enough. ``events`` happened on its
     behalf. ``status`` and ``answer`` are what the client heard, 0 for nothing. ``crashed``: the process that it asked
-    ended, then or later. ``hung_up``: its client did, before the answer was there."""
+    ended, then or later. ``hung_up``: its client did, before the answer was there. ``answered``: there was one.
+    ``done``: when something was last done for it. ``lost``: Redis lost that."""
 
     number: int
     kind: str
@@ -34,6 +35,9 @@ class Asking:
     too_few: bool = False
     crashed: bool = False
     hung_up: bool = False
+    answered: bool = False
+    lost: bool = False
+    done: float = 0.0
     status: int = 0
     answer: Any = None
 
@@ -44,6 +48,11 @@ class Asking:
     def succeeded(self) -> bool:
         """Whether the client has heard that it was done."""
         return 200 <= self.status < 300
+
+    @property
+    def heard_of(self) -> bool:
+        """Whether its client was answered, or may be, and not that it is not known."""
+        return self.answered and not self.weather
 
     @property
     def weather(self) -> bool:

@@ -6,18 +6,19 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from tests.simulation.book import Book
+from tests.simulation.book import Backup, Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
 from tests.simulation.ending import Ending
 from tests.simulation.faults import Torment
 from tests.simulation.hypervisor import Hypervisor, Order
 from tests.simulation.judge import Judge
-from tests.simulation.process import Line, Process
+from tests.simulation.process import Line, Process, Straggler
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.stage import Stage
 from tests.simulation.variety import faults_of, settings_of
+from tests.simulation.world import World, world_of
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Settings
@@ -34,6 +35,13 @@ FILLED = 0.7
 BUSY = 0.9
 """How often something that can happen does before time goes on."""
 
+BUSIER = 0.2
+"""How often a client asks for something around a loss: soon after the backup, and when it is put back. What is given
+then is what counts."""
+
+AROUND = 12.0
+"""Seconds that this lasts each time."""
+
 RECOVERY = 240.0
 """Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
 clone that never boots (a minute), one that the provider never began (half a minute), the clones in its place, and an
@@ -47,7 +55,8 @@ class Schedule:
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
-        self.stage = stage = Stage(self.settings(chance), chance, faults_of(chance))
+        world = self.world(seed)
+        self.stage = stage = Stage(self.settings(chance, world), chance, faults_of(chance, world), world=world)
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
@@ -58,12 +67,18 @@ class Schedule:
         self.clients = Clients(stage, self.judge)
         self.processes: list[Process] = []
         self.recovery = 0.0
+        self.judge.has_come = self._has_come
+        self._losses: list[tuple[float, Backup]] = []
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
 
-    def settings(self, chance: Random) -> Settings:
+    def settings(self, chance: Random, world: World) -> Settings:
         """The pools, and what holds for them."""
-        return settings_of(chance)
+        return settings_of(chance, world)
+
+    def world(self, seed: int) -> World:
+        """What else can happen."""
+        return world_of(seed)
 
     def run(self) -> None:
         """From the start to the end. Raises Violation."""
@@ -72,13 +87,18 @@ class Schedule:
             self._start(f"manager-{number + 1}")
         for number in range(APIS):
             self._start(f"api-{number + 1}")
-        if self.stage.chance.random() < FILLED:
+        if self.stage.chance.random() < FILLED or self.stage.world.backup:
             self._fill()
         for _ in range(self.stage.chance.randint(*STEPS)):
             self._torment.strike()
             self._next()
         self._recover()
         Ending(self).check()
+
+    def close(self) -> None:
+        """All ends."""
+        for process in self.processes:
+            process.forget()
 
     def kill(self, process: Process, seconds: float) -> None:
         """A process ends; another takes its place so many seconds later."""
@@ -89,6 +109,34 @@ class Schedule:
         if isinstance(process, ApiProcess):
             self.clients.died(process)
         self._down.append((self.stage.time.now + seconds, process.name))
+
+    def back_up(self, seconds: float) -> None:
+        """A backup of Redis is made, and put back so many seconds later, unless there is one already."""
+        if not self._losses:
+            self._losses.append((self.stage.time.now + seconds, self.book.save()))
+            self.stage.busy_until = self.stage.time.now + AROUND
+
+    def _lose(self, backup: Backup) -> None:
+        """Redis is started anew with a backup; some processes end with it."""
+        chance = self.stage.chance
+        away = chance.uniform(0.2, 3)
+        ends = chance.choice([0.0, 0.0, 0.3, 1.0])
+        self.stage.note("fault", "puts a backup back", (backup.when, away))
+        self.stage.counts["fault: a backup is put back"] += 1
+        for process in self.processes:
+            process.cut(away)
+        self.stage.drop(lambda step: isinstance(step, Straggler))
+        for process in self.processes[:]:
+            if chance.random() < ends:
+                self.kill(process, chance.uniform(0, 15))
+        self.book.put_back(backup, self.stage.time.now + away)
+        self.stage.busy_until = self.stage.time.now + AROUND
+        if not self.processes:
+            self.stage.counts["lost: no process lived on"] += 1
+
+    def _has_come(self, name: str, since: float) -> bool:
+        """Whether a process has come to Redis since some moment."""
+        return any(each.name == name and each.connection.came >= since for each in self.processes)
 
     def advance(self, seconds: float) -> None:
         """Time goes on, when what is on its way to the provider has arrived."""
@@ -102,7 +150,7 @@ class Schedule:
         stage, chance = self.stage, self.stage.chance
         self._restart()
         apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
-        if not stage.calm and apis and chance.random() < 0.06:
+        if not stage.calm and apis and chance.random() < (BUSIER if stage.time.now < stage.busy_until else 0.06):
             self.clients.act(apis)
         elif not self._work(BUSY):
             self._time_goes_on()
@@ -130,12 +178,15 @@ class Schedule:
         """To the next moment at which something is due; what is on its way to the provider arrives in time."""
         clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
         moments = [clock.due for clock in clocks if clock.due is not None]
+        moments += [when for when, _ in self._losses]
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
         now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
         soonest = min((moment for moment in moments if moment > now), default=now + 1)
         self.stage.time.now = max(now, min([soonest, *orders]))
 
     def _restart(self) -> None:
+        if self._losses and (self._losses[0][0] <= self.stage.time.now or self.stage.calm):
+            self._lose(self._losses.pop()[1])
         for each in self._down[:]:
             when, name = each
             if when <= self.stage.time.now:

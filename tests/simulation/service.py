@@ -15,7 +15,6 @@ from tests.simulation.process import Line, Process
 from tests.simulation.stage import Stage
 from vmpooler.manager.manager import Manager
 from vmpooler.store.lease import Lease
-from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.json_app import Handler, JsonApp
 
@@ -34,7 +33,7 @@ class ManagerProcess(Process):
 
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
         super().__init__(stage, book, name, line)
-        events = EventStream(self.connection, self.clock)
+        events = self.events()
         unique = f"{name}-{len(stage.trace)}"
         lease = partial(Lease, self.connection, self.clock, unique, holds=HOLDS)
         self._manager = Manager(
@@ -43,27 +42,35 @@ class ManagerProcess(Process):
             lease,
             lambda may_order: {"dummy": Front(self, hypervisor, may_order)},
             self.clock,
-            self.clock.seconds,
+            self.wall,
             stage.choice,
             look=LOOK,
         )
+        if self.failover is not None:
+            self.failover.when_lost(self._manager.look_again)
         events.start()
         Deferred.fromCoroutine(self._manager.start())
 
     def leave(self, left: Callable[[], None]) -> None:
         """End in good order; ``left`` is called when that is done."""
-        Deferred.fromCoroutine(self._manager.stop(DRAIN)).addCallback(lambda _: left())
+        Deferred.fromCoroutine(self._leave()).addCallback(lambda _: left())
+
+    async def _leave(self) -> None:
+        await self._manager.stop(DRAIN)
+        await self.connection.leave()
 
 
 class ApiProcess(Process):
-    """A process of role ``api``. Nobody listens to events there, so it reads none."""
+    """A process of role ``api``. Where losses are noticed, it reads events for that; else nobody listens to them."""
 
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
         super().__init__(stage, book, name, line)
-        clocks = self.clock, self.clock.seconds
+        clocks = self.clock, self.wall
         unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "app": routes(name)}
         api = Api(stage.settings, self.connection, *clocks, stage.choice, **unlike)
         self.site = api.site(1000)
+        if self.failover is not None:
+            self.events().start()
 
 
 class LateRoutes(JsonApp):

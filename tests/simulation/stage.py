@@ -11,6 +11,7 @@ import attrs
 
 from tests.proof.invariants import Tally
 from tests.simulation.clock import Time
+from tests.simulation.world import PLAIN, World
 from vmpooler.settings import Settings
 
 DIGITS = "123456789"
@@ -43,7 +44,8 @@ class Entry:
 
 @attrs.define
 class Stage:
-    """One schedule. ``calm``: no faults any more."""
+    """One schedule. ``calm``: no faults any more. ``ahead``: seconds by which Redis's clock is ahead of true time.
+    ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again."""
 
     settings: Settings
     chance: Random
@@ -54,6 +56,15 @@ class Stage:
     trace: list[Entry] = attrs.field(factory=list)
     steps: list[Step] = attrs.field(factory=list)
     calm: bool = False
+    world: World = PLAIN
+    ahead: float = 0.0
+    busy_until: float = 0.0
+    steps_of_redis: list[tuple[float, float]] = attrs.field(factory=list)
+
+    @property
+    def redis_now(self) -> float:
+        """The moment by Redis's clock."""
+        return self.time.now + self.ahead
 
     def note(self, who: str, what: str, detail: Any = "", outcome: Any = None) -> None:
         """Something happened."""

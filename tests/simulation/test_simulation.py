@@ -26,8 +26,9 @@ from tests.proof.invariants import (
 from tests.redis_server import RedisServer
 from tests.simulation.play import difference, play, play_all, words
 from tests.simulation.process import Line
-from tests.simulation.redis import Command, LockStep
+from tests.simulation.redis import LockStep, virtual
 from tests.simulation.schedule import Schedule
+from tests.simulation.world import World
 from vmpooler.settings import Settings
 from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
@@ -85,23 +86,20 @@ class Mutated(LockStep):
     """A Redis that runs another text for a script."""
 
     def __init__(self, server: RedisServer, name: str, old: str, new: str) -> None:
-        self._instead: dict[Any, str] = {}
         super().__init__(server)
         script = load(name)
         assert old in script.source, f"{name} does not say {old!r} any more"
         broken = Script(name, script.source.replace(old, new))
         for whole, part in ((script, broken), (fenced(script), fenced(broken))):
-            self.learn(part)
-            self._instead[whole.sha] = part.sha
-
-    def ask(self, *commands: Command) -> list[Any]:
-        return super().ask(*([self._instead.get(part, part) for part in command] for command in commands))
+            self.run_instead(whole, virtual(part))
 
 
 BROKEN = [
     ("complete", "redis.call('SMOVE', KEYS[5], KEYS[6], vm)", "redis.call('SREM', KEYS[5], vm)", ONE_QUEUE),
-    ("move", "redis.call('SMOVE', KEYS[4], KEYS[5], vm)", "redis.call('SADD', KEYS[5], vm)", ONE_QUEUE),
-    ("move", "if ARGV[8] ~= '' and", "do return 0 end if ARGV[8] ~= '' and", FULL_AGAIN),
+    ("give_back", "redis.call('SMOVE', KEYS[4], KEYS[5], vm)", "redis.call('SADD', KEYS[5], vm)", ONE_QUEUE),
+    ("put_back", "redis.call('SMOVE', KEYS[4], KEYS[5], vm)", "redis.call('SADD', KEYS[5], vm)", ONE_QUEUE),
+    ("give_back", "if redis.call('HGET', KEYS[2], 'checkout_id') ~=", "do return 0 end if '' ~=", FULL_AGAIN),
+    ("put_back", "if not why or", "if true or", FULL_AGAIN),
     ("complete", "if ARGV[11] and", "if false and", ONE_CLIENT),
     ("begin_clone", ">= tonumber(ARGV[7])", "> tonumber(ARGV[7])", WITHIN_LIMITS),
     ("begin_clone", "if free <= before then", "if false then", WITHIN_LIMITS),
@@ -136,8 +134,8 @@ def test_a_checkout_of_two_commands_is_caught(redis: LockStep) -> None:
 
 def test_a_service_that_destroys_what_is_foreign_is_caught(redis: LockStep) -> None:
     class Broken(Schedule):
-        def settings(self, chance: Random) -> Settings:
-            right = super().settings(chance)
+        def settings(self, chance: Random, world: World) -> Settings:
+            right = super().settings(chance, world)
             return attrs.evolve(right, general=attrs.evolve(right.general, destroy_foreign=True))
 
     assert caught(redis, ACCOUNTED, Broken)

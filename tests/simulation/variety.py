@@ -3,6 +3,7 @@
 from random import Random
 
 from tests.simulation.stage import Faults
+from tests.simulation.world import PLAIN, World
 from vmpooler.settings import Auth, Dummy, General, Pool, Settings
 
 HYPERVISOR = Dummy(
@@ -20,9 +21,16 @@ MINUTE = 1 / 60
 """In hours."""
 
 
-def settings_of(chance: Random) -> Settings:
+SIZES = [(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)]
+"""How large the pools are."""
+
+LARGER = [(2, 2), (4, 2), (3, 3), (3, 2, 2)]
+"""The same where VMs are to be given and lost."""
+
+
+def settings_of(chance: Random, world: World = PLAIN) -> Settings:
     """A few small pools, of which two share an alias, whose timers run out within minutes."""
-    sizes = chance.choice([(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)])
+    sizes = chance.choice(LARGER if world.backup else SIZES)
     fresh = chance.choice([0, 2])
     pools = [
         Pool(name=name, alias=alias, size=size, provider="dummy", timeout=1, ready_ttl=fresh)
@@ -39,8 +47,10 @@ def settings_of(chance: Random) -> Settings:
     return Settings(general=general, pools=tuple(pools), providers={"dummy": HYPERVISOR}, auth=Auth(provider="dummy"))
 
 
-def faults_of(chance: Random) -> Faults:
-    """One kind of trouble, or some of everything."""
+def faults_of(chance: Random, world: World = PLAIN) -> Faults:
+    """One kind of trouble, or some of everything; where Redis loses something, mostly not much else."""
+    if world.backup and chance.random() < 0.7:
+        return chance.choice([Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)])
     everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10, 0.4)
     kinds = [
         Faults(slow=15),
