@@ -72,7 +72,7 @@ class Process:
         """What reads the events of this process."""
         events = EventStream(Reading(self.connection), self.clock)
         if self.failover is not None:
-            events.listen(self.failover.heard)
+            events.follow(self.failover.saw)
         return events
 
     @property
