@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
@@ -50,20 +48,24 @@ class Caller:
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
         """What the script returns. Raises StoreAway or StoreFault; one behind the fence also NotLeading."""
-        given = (len(keys), *keys, *args)
+        given, send = (len(keys), *keys, *args), self._sender(script)
         try:
             try:
-                return await self._send("EVALSHA", script.sha, *given)
+                return await send("EVALSHA", script.sha, *given)
             except ServerError as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
-                return await self._send("EVAL", script.source, *given)
+                return await send("EVAL", script.source, *given)
         except ServerError as error:
             raise self._meaning(told(error), script.name) from None
 
     async def _send(self, *command: Value) -> Any:
         """The reply to one command. Raises StoreAway or ServerError."""
         raise NotImplementedError
+
+    def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
+        """What sends a script."""
+        return self._send
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
         if error.startswith(FENCED):
@@ -74,15 +76,17 @@ class Caller:
 
 
 class OneWire(Caller):
-    """All over the same wire, which need not be for everybody yet."""
+    """All over the same wire, which need not be for everybody yet. ``lasting``: answers are held back until Redis has
+    written what it answered."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, lasting: bool = False) -> None:
         self._wire = wire
+        self._lasting = lasting
 
     async def _send(self, *command: Value) -> Any:
         if self._wire.lost:
             raise StoreAway("Redis is away")
-        return await self._wire.execute_command(*command)
+        return await (self._wire.execute_lasting(*command) if self._lasting else self._wire.execute_command(*command))
 
 
 class Arrival(Protocol):
@@ -147,10 +151,8 @@ class Connection(Caller):
         self._failover = failover
         self._disk = disk
         self._refuses = False
-        self._unwritten: list[Deferred[None]] = []
-        self._asking = False
         self._time = time
-        self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome)
+        self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome, self._unwritten)
         self._sentinels: Sentinels | None = None
         if settings.sentinels:
             self.address = f"{settings.sentinel_master} of {', '.join(settings.sentinels)}"
@@ -207,13 +209,11 @@ class Connection(Caller):
         the script was carried out.
         """
         if script.name in LASTING and self._settings.wait_replicas:
-            wire = OneWire(self._least_busy())
+            wire = OneWire(self._least_busy(), self._sender(script) == self._send_lasting)
             reply = await wire.run(script, keys, args)
             await self._confirmed(wire)
         else:
             reply = await super().run(script, keys, args)
-        if script.name in LASTING and self._failover is not None and self._failover.writes:
-            await self._written()
         if self._failover is not None:
             self._failover.ran(script, keys, args, reply)
         return reply
@@ -224,6 +224,13 @@ class Connection(Caller):
 
     async def _send(self, *command: Value) -> Any:
         return await self._least_busy().execute_command(*command)
+
+    async def _send_lasting(self, *command: Value) -> Any:
+        return await self._least_busy().execute_lasting(*command)
+
+    def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
+        lasting = script.name in LASTING and self._failover is not None and self._failover.writes
+        return self._send_lasting if lasting else self._send
 
     def _least_busy(self) -> Wire:
         wires = self._wires.ready()
@@ -263,35 +270,9 @@ class Connection(Caller):
             log.info("Redis at {address} writes its data again", address=self.address)
         return reply
 
-    def _written(self) -> Deferred[None]:
-        """Fires when Redis has written what it has answered. Fails with StoreAway when it could not."""
-        written: Deferred[None] = Deferred()
-        self._unwritten.append(written)
-        if not self._asking:
-            self._asking = True
-            self._reactor.callLater(0, self._ask_whether_written)  # once for all whose answers came together
-        return written
-
-    def _ask_whether_written(self) -> None:
-        self._asking = bool(self._unwritten)
-        if self._asking:
-            waiting, self._unwritten = self._unwritten, []
-            try:
-                asked = self._least_busy().execute_command("PING")
-            except StoreAway as error:
-                asked = fail(error)
-            asked.addCallbacks(self._is_written, self._is_not_written, (waiting,), {}, (waiting,))
-            asked.addCallback(lambda _: self._ask_whether_written())
-
-    def _is_written(self, _: object, waiting: Sequence[Deferred[None]]) -> None:
-        for each in waiting:
-            each.callback(None)
-
-    def _is_not_written(self, failure: Failure, waiting: Sequence[Deferred[None]]) -> None:
-        error = failure.value
-        why = self._meaning(told(error), "PING") if isinstance(error, ServerError) else error
-        for each in waiting:
-            each.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
+    def _unwritten(self, why: str) -> None:
+        """Redis could not write what it had answered."""
+        self._meaning(why, "PING")
 
     async def _confirmed(self, wire: OneWire) -> None:
         """Return when enough replicas have what was written on this wire. Raises StoreAway."""

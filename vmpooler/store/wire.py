@@ -31,6 +31,9 @@ Value = str | bytes | int | float
 
 _pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
 
+Held = list[tuple[Deferred[Any], Any]]
+"""Answers that are held back, and who waits for each."""
+
 ServerError = txredisapi.ResponseError
 """What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
 
@@ -54,7 +57,9 @@ class Wire(txredisapi.HiredisProtocol):
         self._reader = hiredis.Reader(
             protocolError=txredisapi.InvalidData, replyError=ServerError, encoding="utf-8", errors="surrogateescape"
         )
-        self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
+        self._unanswered: deque[tuple[float, Deferred[Any], bool]] = deque()
+        self._held: Held = []
+        self._asking = False
         self._watchdog: IDelayedCall | None = None
         self._greeting: Deferred[None] = succeed(None)
         self._end = ""
@@ -72,7 +77,7 @@ class Wire(txredisapi.HiredisProtocol):
     @property
     def load(self) -> int:
         """How many commands wait for their answer."""
-        return len(self._unanswered)
+        return len(self._unanswered) + len(self._held)
 
     def connectionMade(self) -> None:
         """Greet Redis; the wire is ready when it has answered, and welcomes us."""
@@ -98,12 +103,20 @@ class Wire(txredisapi.HiredisProtocol):
 
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
+        return self._execute(args, False)
+
+    def execute_lasting(self, *args: Value) -> Deferred[Any]:
+        """The same, and the answer is held back until Redis has written what it answered; fails with StoreAway (sent)
+        when it could not. See Note [A disk that is full] in connection.py."""
+        return self._execute(args, True)
+
+    def _execute(self, args: tuple[Value, ...], lasting: bool) -> Deferred[Any]:
         try:
             self.transport.write(_packed(args))
         except UnicodeEncodeError:
             return fail(Invalid("text that is not valid Unicode"))
         answer: Deferred[Any] = Deferred()
-        self._unanswered.append((self.factory.clock.seconds() + self.replyTimeout, answer))
+        self._unanswered.append((self.factory.clock.seconds() + self.replyTimeout, answer, lasting))
         if self._watchdog is None:
             self._watch()
         return answer
@@ -124,10 +137,36 @@ class Wire(txredisapi.HiredisProtocol):
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
-                _, answer = self._unanswered.popleft()
-                (answer.errback if isinstance(reply, Exception) else answer.callback)(reply)
+                _, answer, lasting = self._unanswered.popleft()
+                if isinstance(reply, Exception):
+                    answer.errback(reply)
+                elif lasting:
+                    self._held.append((answer, reply))
+                else:
+                    answer.callback(reply)
+            if self._held and not self._asking:
+                self._ask_whether_written()
         except (txredisapi.InvalidData, IndexError):
             self.cut("what answers there is not Redis")
+
+    def _ask_whether_written(self) -> None:
+        """One question for all answers that are held back: Redis tries to write before it answers, and refuses PING
+        once it could not."""
+        held, self._held, self._asking = self._held, [], True
+        self.execute_command("PING").addCallbacks(self._written, self._not_written, (held,), {}, (held,))
+
+    def _written(self, _: object, held: Held) -> None:
+        self._asking = False
+        for answer, reply in held:
+            answer.callback(reply)
+
+    def _not_written(self, failure: Failure, held: Held) -> None:
+        self._asking = False
+        why = told(failure.value)
+        if isinstance(failure.value, ServerError):
+            self.factory.unwritten(why)
+        for answer, _ in held:
+            answer.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
 
     def cut(self, why: str) -> None:
         """End this wire now, and tell why."""
@@ -149,7 +188,8 @@ class Wire(txredisapi.HiredisProtocol):
             self._end = why
             self.factory.tell(why)
         unanswered, self._unanswered = self._unanswered, deque()
-        for _, answer in unanswered:
+        held, self._held = self._held, []
+        for answer in (*(answer for answer, _ in held), *(answer for _, answer, _ in unanswered)):
             answer.errback(StoreAway(f"Redis is away: {self._end}", sent=True))
         self._greeting.cancel()
 
@@ -163,6 +203,7 @@ class Wires(txredisapi.RedisFactory):
 
     ``tell`` is called with the reason whenever a wire ends or cannot be had, and with "" when Redis answers.
     ``welcome`` says of a wire that Redis answers on when other commands may follow; it raises what keeps them away.
+    ``unwritten`` is called with the reason when Redis could not write what it had answered.
     """
 
     protocol = Wire
@@ -178,6 +219,7 @@ class Wires(txredisapi.RedisFactory):
         clock: IReactorTime,
         tell: Callable[[str], None],
         welcome: Callable[[Wire], Awaitable[None]] = _at_once,
+        unwritten: Callable[[str], None] = lambda why: None,
     ) -> None:
         super().__init__(
             "vmpooler",
@@ -192,6 +234,7 @@ class Wires(txredisapi.RedisFactory):
         self.clock = clock
         self.tell = tell
         self.welcome = welcome
+        self.unwritten = unwritten
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         """Begin."""
