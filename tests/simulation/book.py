@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -77,6 +78,9 @@ class Watcher(Protocol):
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Any) -> None:
         """A command was carried out. Raises Violation."""
 
+    def dropped(self, what: str, of: str, after: Sight) -> None:
+        """A key vanished."""
+
     def checked_out(self, before: Sight, command: Command, reply: Any, behalf: Any) -> None:
         """A checkout was answered. Raises Violation."""
 
@@ -147,6 +151,17 @@ class Book:
         seen = self.redis.ask(self._clock(), at(self.stage.time.now), (*self._observe, self.newest))[2]
         self.sight = self._sight(seen)
         self._watcher.lost(backup.when, lost, self.sight, back)
+
+    def drop(self, what: str, of: str) -> None:
+        """A key vanishes: the record or the history of a VM, or the running queue of a pool."""
+        key = {"record": keys.record, "history": keys.history, "running": partial(keys.queue, Queue.RUNNING)}[what](of)
+        self.stage.note("fault", "drops", key)
+        if what == "record":
+            self.redis.ask(("DEL", key), ("DEL", keys.history(of)))
+        else:
+            self.redis.ask(("DEL", key))
+        self.sight = self._sight(self.redis.ask((*self._observe, self.newest))[0])
+        self._watcher.dropped(what, of, self.sight)
 
     def _lease(self, who: str, name: str, command: Command) -> Any:
         """What is said of the lease, which holds until a moment by the clock of the simulated Redis."""

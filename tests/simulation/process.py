@@ -230,6 +230,7 @@ class Asked(Sent):
         self.since = process.stage.time.now
         self.waits = "BLOCK" in command[:4]
         self.arrived = 0.0
+        self.sent = process.stage.redis_now
         self._arrives = process.stage.held_back()
 
     @property
@@ -274,6 +275,7 @@ class Asked(Sent):
     def arrive(self) -> Any:
         """Be carried out; the reply."""
         self.arrived = self.process.stage.time.now
+        self.process.stage.sent = self.sent
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 

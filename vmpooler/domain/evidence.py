@@ -14,7 +14,8 @@ may have by either witness is never given and never destroyed for any reason but
 - Such a VM goes to running: for its holder where checkout and moment are known, else quarantined, which is running for
   nobody. It ends at the end that the stamp names, else after the lifetime that the settings say.
 - On a VM that is running in Redis the newer checkout is right while the pool is not verified: the store may be an old
-  one. Once the pool is verified, Redis is right, and the stamp is written anew.
+  one. Once the pool is verified, Redis is right, and the stamp is written anew; but a record that names no checkout,
+  because it was evicted, does not contradict a stamp that does.
 
 A stamp is written after the checkout was answered. A checkout that Redis loses before its stamp was written has no
 second witness; docs/proof.md names what is left.
@@ -57,7 +58,12 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
     if vm.queue is Queue.COMPLETED:
         return None
     if vm.queue is Queue.RUNNING:
-        return None if verified or vm.unclaimed or stamped is None else _newer(stamped, recorded(vm))
+        if vm.unclaimed or stamped is None:
+            return None
+        known = recorded(vm)
+        if known is not None and _is_evicted(known, stamped):
+            return Claim(stamped, BY_STAMP)
+        return None if verified else _newer(stamped, known)
     known = recorded(vm)
     if stamped is not None and (known is None or (stamped.since or 0) >= (known.since or 0)):
         return Claim(stamped, BY_STAMP)
@@ -67,6 +73,11 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
 def _has_ended(vm: Vm, holder: Holder | None) -> bool:
     """Whether the checkout that a stamp names has ended by the record: the VM was completed since."""
     return holder is None or (vm.ended and holder.checkout_id in ("", vm.checkout_id))
+
+
+def _is_evicted(known: Holder, stamped: Holder) -> bool:
+    """Whether the record of a running VM lacks the checkout that its stamp names, and does not name a later one."""
+    return not known.checkout_id and bool(stamped.checkout_id) and (stamped.since or 0) >= (known.since or 0)
 
 
 def _newer(stamped: Holder, known: Holder | None) -> Claim | None:
