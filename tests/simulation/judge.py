@@ -182,6 +182,8 @@ class Judge:
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
         lives = self._lives(held) * 3600 - ROUNDING
+        if event.vm in self.dropped_of and event.vm not in self._hypervisor.vms():  # nothing says how long it lives
+            lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
         return deleted or event.when >= held.since + lives or self._stage.time.now >= held.given + lives
 
     def _lives(self, held: Holding) -> float:
@@ -215,6 +217,9 @@ class Judge:
 
     def dropped(self, what: str, of: str, after: Sight) -> None:
         """A key vanished. What it told of a VM is not judged any more, but who has the VM is."""
+        for vm in self.expected.keys() - after.places.keys() | {of}:
+            if vm in self.held:
+                self.held[vm].was_lost = True
         self.expected = {vm: places[0] for vm, places in after.places.items()}
         if what == "running":
             return

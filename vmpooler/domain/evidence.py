@@ -65,6 +65,8 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
             return Claim(stamped, BY_STAMP)
         return None if verified else _newer(stamped, known)
     known = recorded(vm)
+    if stamped is not None and known is not None and _ends_later(known, stamped):
+        return Claim(known, BY_RECORD)  # a change of the lifetime is written on the VM a little later
     if stamped is not None and (known is None or (stamped.since or 0) >= (known.since or 0)):
         return Claim(stamped, BY_STAMP)
     return Claim(known, BY_RECORD) if known is not None else None
@@ -73,6 +75,13 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
 def _has_ended(vm: Vm, holder: Holder | None) -> bool:
     """Whether the checkout that a stamp names has ended by the record: the VM was completed since."""
     return holder is None or (vm.ended and holder.checkout_id in ("", vm.checkout_id))
+
+
+def _ends_later(known: Holder, stamped: Holder) -> bool:
+    """Whether the record gives the checkout that a stamp names more time."""
+    if not known.checkout_id or known.checkout_id != stamped.checkout_id or stamped.until is None:
+        return False
+    return known.until is None or known.until > stamped.until
 
 
 def _is_evicted(known: Holder, stamped: Holder) -> bool:
