@@ -459,3 +459,20 @@ def test_a_checkout_that_lies_ahead_is_evidence_like_any() -> None:
     action = judged(READY, ready=NOW - 60, checkout=NOW + HOUR, lifetime=1)
     assert isinstance(action, Reclaim)
     assert action.why == BY_RECORD
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_running_vm_whose_record_was_evicted_is_its_holders_until_its_end(verified: bool) -> None:
+    evicted: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 0.1, "checkout_id": ""}
+    holder = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(holder), verified=verified, **evicted) == Reclaim("vm", RUNNING, holder, BY_STAMP)
+    earlier = Holder("ann", "id", NOW - 2 * HOUR, NOW + HOUR)
+    assert isinstance(judged(RUNNING, stamped(earlier), verified=verified, **evicted), Complete)
+
+
+@pytest.mark.parametrize("queue", [PENDING, READY, DISCOVERED])
+def test_a_longer_lifetime_that_is_not_on_the_vm_yet_holds_when_it_runs_again(queue: Queue) -> None:
+    known: dict[str, Any] = {"ordered": 0.0, "ready": 0.0, "since": 0.0, "checkout": NOW - HOUR, "owner": "ann"}
+    longer, stamp = Holder("ann", "id", NOW - HOUR, NOW + HOUR), Holder("ann", "id", NOW - HOUR, NOW)
+    found = judged(queue, stamped(stamp), lifetime=2.0, checkout_id="id", **known)
+    assert found == Reclaim("vm", queue, longer, BY_RECORD)

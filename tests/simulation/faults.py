@@ -100,9 +100,9 @@ class Torment:
         self._schedule.advance(self._seconds(10, 200))
 
     def _backup(self) -> None:
-        short = self._stage.chance.random() < 0.5
+        short = self._stage.chance.random() < 0.4
         self._stage.note("fault", "makes a backup")
-        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 150))
+        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 60))
 
     def _set_clock(self) -> None:
         """That of Redis's host, or of another, forth or back."""

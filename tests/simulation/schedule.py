@@ -56,9 +56,10 @@ inventory that does not come (a minute)."""
 
 
 class Schedule:
-    """The schedule of a seed. ``line`` and ``settings`` are for those who try whether a broken program is caught."""
+    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is caught."""
 
     line: type[Line] = Line
+    kinds: tuple[type[ManagerProcess], type[ApiProcess]] = (ManagerProcess, ApiProcess)
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
@@ -209,10 +210,11 @@ class Schedule:
 
     def _start(self, name: str) -> None:
         self.stage.note(name, "begins")
+        manager, api = self.kinds
         if name.startswith("manager"):
-            self.processes.append(ManagerProcess(self.stage, self.book, name, self.line, self.hypervisor))
+            self.processes.append(manager(self.stage, self.book, name, self.line, self.hypervisor))
         else:
-            self.processes.append(ApiProcess(self.stage, self.book, name, self.line))
+            self.processes.append(api(self.stage, self.book, name, self.line))
 
     def _fill(self) -> None:
         """Let the pools come to size before anything goes wrong."""

@@ -40,7 +40,7 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
         task_limit=chance.choice([1, 2, 3]),
         timeout=1.0,
         vm_checktime=0.5,
-        vm_lifetime=chance.choice([0.6, 1.5, 600]) * MINUTE,
+        vm_lifetime=chance.choice([1.5, 10, 600] if world.backup else [0.6, 1.5, 600]) * MINUTE,
         vm_lifetime_auth=chance.choice([0, 1]),
         discovered_grace=0.5,
     )
