@@ -310,6 +310,22 @@ def test_a_quarantined_vm_runs_for_the_holder_whose_whole_stamp_comes_to_light()
     assert judged(RUNNING, stamped(holder), checkout_id="id", ended=True, **taken) is None
 
 
+def test_a_running_vm_whose_record_was_evicted_is_its_stamp_s_holder_s() -> None:
+    holder = Holder("bob", "id", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(holder), checkout=NOW - HOUR) == Reclaim("vm", RUNNING, holder, BY_STAMP)
+    earlier = attrs.evolve(holder, since=NOW - 2 * HOUR)
+    assert isinstance(judged(RUNNING, stamped(earlier), checkout=NOW - HOUR), WriteStamp)
+
+
+def test_a_later_end_that_only_the_record_knows_holds_where_the_stamp_is_behind() -> None:
+    known: dict[str, Any] = {"since": NOW, "checkout": NOW - HOUR, "lifetime": 9.0, "checkout_id": "id", "owner": "ann"}
+    behind = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
+    longer = attrs.evolve(behind, until=NOW + 8 * HOUR)
+    assert judged(DISCOVERED, stamped(behind), **known) == Reclaim("vm", DISCOVERED, longer, BY_RECORD)
+    never = attrs.evolve(behind, until=None)
+    assert judged(DISCOVERED, stamped(never), **known) == Reclaim("vm", DISCOVERED, never, BY_STAMP)
+
+
 def test_a_vm_that_no_client_got_is_cleared_of_its_stamp_before_it_is_ready_again() -> None:
     assert judged(RUNNING, stamped(Holder("ann", "id", NOW, NOW + HOUR)), unclaimed=True) == WriteStamp("vm", None)
     assert judged(RUNNING, UP, unclaimed=True) == WriteStamp("vm", None)
@@ -467,3 +483,20 @@ def test_a_checkout_that_lies_ahead_is_evidence_like_any() -> None:
     action = judged(READY, ready=NOW - 60, checkout=NOW + HOUR, lifetime=1)
     assert isinstance(action, Reclaim)
     assert action.why == BY_RECORD
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_running_vm_whose_record_was_evicted_is_its_holders_until_its_end(verified: bool) -> None:
+    evicted: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 0.1, "checkout_id": ""}
+    holder = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(holder), verified=verified, **evicted) == Reclaim("vm", RUNNING, holder, BY_STAMP)
+    earlier = Holder("ann", "id", NOW - 2 * HOUR, NOW + HOUR)
+    assert isinstance(judged(RUNNING, stamped(earlier), verified=verified, **evicted), Complete)
+
+
+@pytest.mark.parametrize("queue", [PENDING, READY, DISCOVERED])
+def test_a_longer_lifetime_that_is_not_on_the_vm_yet_holds_when_it_runs_again(queue: Queue) -> None:
+    known: dict[str, Any] = {"ordered": 0.0, "ready": 0.0, "since": 0.0, "checkout": NOW - HOUR, "owner": "ann"}
+    longer, stamp = Holder("ann", "id", NOW - HOUR, NOW + HOUR), Holder("ann", "id", NOW - HOUR, NOW)
+    found = judged(queue, stamped(stamp), lifetime=2.0, checkout_id="id", **known)
+    assert found == Reclaim("vm", queue, longer, BY_RECORD)

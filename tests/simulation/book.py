@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -15,13 +16,19 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.scripts import Script
 from vmpooler.store.stream import order
-from vmpooler.store.wire import ServerError, Value
+from vmpooler.store.wire import ServerError
 
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands after which nothing can have changed."""
 
 LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}) | {
-    "arrive", "present", "verify", "find_pools", "leftovers", "remember_pools"}
+    "arrive",
+    "present",
+    "verify",
+    "find_pools",
+    "leftovers",
+    "remember_pools",
+}
 """The same of scripts; some write notes that are of no account here."""
 
 LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
@@ -76,6 +83,9 @@ class Watcher(Protocol):
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Any) -> None:
         """A command was carried out. Raises Violation."""
+
+    def dropped(self, what: str, of: str, after: Sight) -> None:
+        """A key vanished."""
 
     def checked_out(self, before: Sight, command: Command, reply: Any, behalf: Any) -> None:
         """A checkout was answered. Raises Violation."""
@@ -148,6 +158,17 @@ class Book:
         self.sight = self._sight(seen)
         self._watcher.lost(backup.when, lost, self.sight, back)
 
+    def drop(self, what: str, of: str) -> None:
+        """A key vanishes: the record or the history of a VM, or the running queue of a pool."""
+        key = {"record": keys.record, "history": keys.history, "running": partial(keys.queue, Queue.RUNNING)}[what](of)
+        self.stage.note("fault", "drops", key)
+        if what == "record":
+            self.redis.ask(("DEL", key), ("DEL", keys.history(of)))
+        else:
+            self.redis.ask(("DEL", key))
+        self.sight = self._sight(self.redis.ask((*self._observe, self.newest))[0])
+        self._watcher.dropped(what, of, self.sight)
+
     def _lease(self, who: str, name: str, command: Command) -> Any:
         """What is said of the lease, which holds until a moment by the clock of the simulated Redis."""
         now = self.stage.redis_now
@@ -193,7 +214,6 @@ class Book:
         before, self.sight = self.sight, self._sight(seen)
         self.events += events
         self._watcher.changed(before, events, self.sight, who, behalf)
-
 
     def _sight(self, seen: Any) -> Sight:
         _, cloning, counted, *members = seen

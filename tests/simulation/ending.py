@@ -87,14 +87,14 @@ class Ending:
         for event in self._schedule.book.events:
             events.setdefault(event.vm, []).append(event)
         for vm, mine in events.items():
-            if vm:
+            if vm and vm not in self._judge.dropped_of:
                 self._replayed(vm, mine)
 
     def _kept(self, asking: Asking) -> None:
         """What was answered with 2xx has happened, and has not been undone."""
         kinds = {event.what for event in asking.events}
         match asking.kind:
-            case _ if asking.lost:
+            case _ if asking.lost or asking.vm in self._judge.dropped_of:
                 return  # of answers that Redis lost, those about who has which VM are judged, see judge.py
             case "tag":
                 kept = self._record(asking.vm).get(f"tag:{asking.argument}") == "yes"
@@ -135,11 +135,11 @@ class Ending:
         """The VMs of checkouts that were refused, or whose client hung up: they go back, unless their process died."""
         held = self._judge.held.items()
         unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
-        return [vm for vm, asking in unheard.items() if not asking.crashed and self._judge.held[vm].loss is None]
+        return [vm for vm, asking in unheard.items() if not asking.crashed and not self._judge.held[vm].nobodys]
 
     def _keeps(self, asking: Asking) -> bool:
-        """Whether a VM is still somebody's who never got it. One whose checkout Redis lost is nobody's again."""
-        return any(holding.asking is asking and holding.loss is None for holding in self._judge.held.values())
+        """Whether a VM is still somebody's who never got it, and could be given back."""
+        return any(holding.asking is asking and not holding.nobodys for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
         """The history of a VM is what the stream told, and gives its record."""
@@ -149,7 +149,9 @@ class Ending:
         self._tally.hold(ONE_EVENT, equal, lambda: f"the history of {vm} is {entries}, told was {events}")
         record, replayed = self._record(vm), replay(events)
         differs = {
-            name: (told, record.get(name)) for name, told in replayed.items() if not same(record.get(name), told)
+            name: (told, record.get(name))
+            for name, told in replayed.items()
+            if not same(record.get(name), told, bounded=bool(self._stage.steps_of_redis))
         }
         self._tally.hold(ONE_EVENT, not differs, lambda: f"the record of {vm} differs from its events: {differs}")
 
@@ -231,12 +233,13 @@ def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | Non
     return {f"snapshot:{argument}": times.text(event.when)} if event.more["kind"] == Kind.SNAPSHOT else {}
 
 
-def same(stored: str | None, told: str | None) -> bool:
-    """Whether two values are the same; of moments one may be rounded to whole seconds."""
+def same(stored: str | None, told: str | None, bounded: bool = False) -> bool:
+    """Whether two values are the same; of moments one may be rounded to whole seconds. ``bounded``: Redis's clock was
+    set, and moments in the future were written anew."""
     if stored is None or told is None or stored == told:
         return stored == told
     moments = times.moment(stored), times.moment(told)
-    return None not in moments and abs((moments[0] or 0) - (moments[1] or 0)) <= 1
+    return None not in moments and (bounded or abs((moments[0] or 0) - (moments[1] or 0)) <= 1)
 
 
 def _changed(why: str) -> dict[str, str | None]:

@@ -33,6 +33,9 @@ class Torment:
             (faults.outage, "provider is away", self._outage),
             (faults.leap, "time leaps", self._leap),
             (schedule.stage.world.backup, "a backup is made", self._backup),
+            (schedule.stage.world.step, "a clock is set", self._set_clock),
+            (schedule.stage.world.expire, "a record expires", self._expire),
+            (schedule.stage.world.evict, "a key vanishes", self._evict),
         ]
 
     def strike(self) -> None:
@@ -97,9 +100,38 @@ class Torment:
         self._schedule.advance(self._seconds(10, 200))
 
     def _backup(self) -> None:
-        short = self._stage.chance.random() < 0.5
+        short = self._stage.chance.random() < 0.4
         self._stage.note("fault", "makes a backup")
-        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 150))
+        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 60))
+
+    def _set_clock(self) -> None:
+        """That of Redis's host, or of another, forth or back."""
+        by = self._seconds(-self._stage.world.set_by, self._stage.world.set_by)
+        if self._stage.chance.random() < 0.4:
+            self._stage.note("fault", "sets Redis's clock", by)
+            self._stage.ahead += by
+            self._stage.steps_of_redis.append((self._stage.time.now, by))
+        else:
+            victim = self._stage.chance.choice(self._schedule.processes)
+            self._stage.note("fault", "sets a clock", (victim.name, by))
+            victim.fast += by
+
+    def _expire(self) -> None:
+        """What is kept for a time ends: the record of a VM that is gone, or the history of any."""
+        vms = sorted({event.vm for event in self._schedule.book.events if event.vm})
+        gone = [vm for vm in vms if vm not in self._schedule.judge.expected]
+        if gone and self._stage.chance.random() < 0.6:
+            self._schedule.book.drop("record", self._stage.chance.choice(gone))
+        elif vms:
+            self._schedule.book.drop("history", self._stage.chance.choice(vms))
+
+    def _evict(self) -> None:
+        """A key vanishes that nobody deleted: the running queue of a pool, or the record of a VM in use."""
+        held = sorted(self._schedule.judge.held)
+        if held and self._stage.chance.random() < 0.5:
+            self._schedule.book.drop("record", self._stage.chance.choice(held))
+        else:
+            self._schedule.book.drop("running", self._stage.chance.choice(self._stage.settings.pools).name)
 
     def _some_vm(self, *queues: Queue) -> str | None:
         """A VM that the provider has; mostly one that stands in one of these queues."""

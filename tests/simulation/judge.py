@@ -49,7 +49,7 @@ LIFETIME = re.compile(r"^lifetime (\d+) hours")
 class Holding:
     """A VM that was checked out: by which request, when by the clock of its process, and how many hours it lives.
     ``id`` is that of the checkout, ``given`` when it happened. ``changes`` are those of its lifetime. ``loss``: Redis
-    lost the checkout, and has not come to know it again."""
+    lost the checkout, and has not come to know it again; ``was_lost``: it has."""
 
     asking: Asking
     since: float
@@ -58,6 +58,13 @@ class Holding:
     given: float
     changes: list[Change] = attrs.field(factory=list)
     loss: Loss | None = None
+    was_lost: bool = False
+
+    @property
+    def nobodys(self) -> bool:
+        """Whether it need not go back although no client got it: a checkout that Redis lost is not found any more by
+        the process that made it. The VM is ready, or runs to its end where its stamp names the checkout."""
+        return self.was_lost or self.loss is not None
 
 
 @attrs.define
@@ -87,7 +94,9 @@ class Judge:
         self.held: dict[str, Holding] = {}
         self.expected: dict[str, Place] = {}
         self._losses = 0
+        self.dropped_of: set[str] = set()
         self._asked: dict[int, Asking] = {}
+        self.unknown: Callable[[str], float] = lambda who: 0.0
         self.has_come: Callable[[str, float], bool] = lambda name, since: True
         self._stage = stage
         self._tally = stage.tally
@@ -104,7 +113,7 @@ class Judge:
             self._stage.counts[f"event: {event.what}"] += 1
             if behalf is not None:
                 behalf.events.append(event)
-            self._follow(event, behalf)
+            self._follow(event, behalf, who)
         twice = {vm: places for vm, places in after.places.items() if len(places) != 1}
         self._tally.hold(ONE_QUEUE, not twice, lambda: f"in several queues: {twice}")
         lost = self.expected.keys() - after.places.keys()
@@ -115,7 +124,7 @@ class Judge:
         told = f"{after.counted} clones are counted, {len(after.cloning)} under way, {self._limit} allowed"
         self._tally.hold(WITHIN_LIMITS, fits, lambda: told)
 
-    def _follow(self, event: Event, behalf: Asking | None) -> None:
+    def _follow(self, event: Event, behalf: Asking | None, who: str) -> None:
         if event.what is What.CLONE:
             self._ordered(event)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
@@ -129,6 +138,11 @@ class Judge:
         elif event.what in MOVES:
             self._move(event, *MOVES[event.what])
         self._hold_to_clients(event, behalf)
+        if event.what in (What.CHECKOUT, What.COMPLETED):
+            off = event.when - self._stage.sent  # what waits before it is sent is of an earlier moment, and ends late
+            off = abs(off) if event.what is What.CHECKOUT else off if behalf is None else 0
+            told = f"{event} was {off:.1f} s off Redis's clock, which {who} could know to {self.unknown(who):.1f} s"
+            self._tally.hold(ONE_CLIENT, off <= self.unknown(who), lambda: told)
 
     def _move(self, event: Event, source: Queue | None, target: Queue | None) -> None:
         place = self.expected.pop(event.vm, None)
@@ -154,7 +168,7 @@ class Judge:
             self.held[vm] = Holding(behalf, event.when, hours, event.more["checkout_id"], self._stage.time.now)
             behalf.taken.append(vm)
         elif event.what is What.RESTORED and held is not None and event.more["checkout_id"] == held.id:
-            held.loss = None
+            held.was_lost, held.loss = held.was_lost or held.loss is not None, None
         elif event.what in (What.UNCLAIMED, What.RETURNED) and held is not None:
             told = f"{vm} was taken back from {held.asking}, which got it"
             self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
@@ -167,7 +181,10 @@ class Judge:
 
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
-        return deleted or event.when >= held.since + self._lives(held) * 3600 - ROUNDING
+        lives = self._lives(held) * 3600 - ROUNDING
+        if event.vm in self.dropped_of and event.vm not in self._hypervisor.vms():  # nothing says how long it lives
+            lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
+        return deleted or event.when >= held.since + lives or self._stage.time.now >= held.given + lives
 
     def _lives(self, held: Holding) -> float:
         """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
@@ -197,6 +214,22 @@ class Judge:
             for change in held.changes:
                 if change.event in ids:
                     change.loss = Loss(back, known)
+
+    def dropped(self, what: str, of: str, after: Sight) -> None:
+        """A key vanished. What it told of a VM is not judged any more, but who has the VM is."""
+        for vm in self.expected.keys() - after.places.keys() | {of}:
+            if vm in self.held:
+                self.held[vm].was_lost = True
+        self.expected = {vm: places[0] for vm, places in after.places.items()}
+        if what == "running":
+            return
+        self.dropped_of.add(of)
+        if what == "record" and (held := self.held.get(of)):
+            stamped = self._holder(of)
+            if stamped is None or stamped.checkout_id != held.id:
+                held.hours = min(held.hours, self._stage.settings.general.vm_lifetime)
+            elif stamped.until is not None:  # a change of the lifetime is written on the VM a little later
+                held.hours = min(held.hours, (stamped.until + ROUNDING - held.since) / 3600)
 
     def _holder(self, vm: str) -> Holder | None:
         """Who has a VM, as its stamp says."""

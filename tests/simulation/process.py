@@ -160,7 +160,9 @@ class Line(Connection):
     async def _come(self, number: int) -> None:
         """Connect again and again, until the connection of that number is there, or lost."""
         while number == self.number:
-            await deferLater(self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON)
+            await deferLater(
+                self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON
+            )
             try:
                 await self._welcome(cast(Wire, OfNumber(self, number)))
             except StoreAway:
@@ -230,6 +232,7 @@ class Asked(Sent):
         self.since = process.stage.time.now
         self.waits = "BLOCK" in command[:4]
         self.arrived = 0.0
+        self.sent = process.stage.redis_now
         self._arrives = process.stage.held_back()
 
     @property
@@ -274,6 +277,7 @@ class Asked(Sent):
     def arrive(self) -> Any:
         """Be carried out; the reply."""
         self.arrived = self.process.stage.time.now
+        self.process.stage.sent = self.sent
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 

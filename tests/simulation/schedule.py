@@ -39,6 +39,13 @@ BUSIER = 0.2
 """How often a client asks for something around a loss: soon after the backup, and when it is put back. What is given
 then is what counts."""
 
+KNOWN = 15.0
+"""Seconds by which a moment may be off that a process measured and sent: half of the longest answer, and the longest way
+of a command, also of one that was given up and arrives late, both ways."""
+
+ON_THE_WAY = 30.0
+"""Seconds that a command may take from the moment that it was thought of."""
+
 AROUND = 12.0
 """Seconds that this lasts each time."""
 
@@ -49,9 +56,10 @@ inventory that does not come (a minute)."""
 
 
 class Schedule:
-    """The schedule of a seed. ``line`` and ``settings`` are for those who try whether a broken program is caught."""
+    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is caught."""
 
     line: type[Line] = Line
+    kinds: tuple[type[ManagerProcess], type[ApiProcess]] = (ManagerProcess, ApiProcess)
 
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
@@ -68,6 +76,7 @@ class Schedule:
         self.processes: list[Process] = []
         self.recovery = 0.0
         self.judge.has_come = self._has_come
+        self.judge.unknown = self._unknown
         self._losses: list[tuple[float, Backup]] = []
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
@@ -134,6 +143,12 @@ class Schedule:
         if not self.processes:
             self.stage.counts["lost: no process lived on"] += 1
 
+    def _unknown(self, name: str) -> float:
+        """The seconds by which the clock that a process goes by may differ from Redis's: what its measurement and its
+        message took, and what Redis's clock was set by since it measured."""
+        since = min((each.measured for each in self.processes if each.name == name), default=0.0) - ON_THE_WAY
+        return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)
+
     def _has_come(self, name: str, since: float) -> bool:
         """Whether a process has come to Redis since some moment."""
         return any(each.name == name and each.connection.came >= since for each in self.processes)
@@ -195,10 +210,11 @@ class Schedule:
 
     def _start(self, name: str) -> None:
         self.stage.note(name, "begins")
+        manager, api = self.kinds
         if name.startswith("manager"):
-            self.processes.append(ManagerProcess(self.stage, self.book, name, self.line, self.hypervisor))
+            self.processes.append(manager(self.stage, self.book, name, self.line, self.hypervisor))
         else:
-            self.processes.append(ApiProcess(self.stage, self.book, name, self.line))
+            self.processes.append(api(self.stage, self.book, name, self.line))
 
     def _fill(self) -> None:
         """Let the pools come to size before anything goes wrong."""

@@ -45,7 +45,8 @@ class Entry:
 @attrs.define
 class Stage:
     """One schedule. ``calm``: no faults any more. ``ahead``: seconds by which Redis's clock is ahead of true time.
-    ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again."""
+    ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again.
+    ``sent``: when the command was sent that arrives now, by Redis's clock."""
 
     settings: Settings
     chance: Random
@@ -59,6 +60,7 @@ class Stage:
     world: World = PLAIN
     ahead: float = 0.0
     busy_until: float = 0.0
+    sent: float = 0.0
     steps_of_redis: list[tuple[float, float]] = attrs.field(factory=list)
 
     @property

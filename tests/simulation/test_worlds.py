@@ -1,7 +1,7 @@
 """Worlds in which the store, the clocks or the configuration do not stand still, and proof that they catch what is
 broken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -9,10 +9,15 @@ import pytest
 from tests.proof.invariants import ONE_CLIENT, Invariant
 from tests.redis_server import RedisServer
 from tests.simulation.play import play, play_all
+from tests.simulation.process import Process
 from tests.simulation.redis import LockStep
 from tests.simulation.schedule import Schedule
+from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.test_simulation import Mutated
-from tests.simulation.world import LOSSES, World
+from tests.simulation.world import CLOCKS, EVERYTHING, KEYS, LOSSES, World
+
+SCHEDULES = 20
+"""How many CI plays of each world, beside those of ``test_simulation.py``."""
 
 ENOUGH = 300
 """Schedules within which a broken program is caught, after the one that is known to catch it."""
@@ -53,9 +58,40 @@ BROKEN = [
 ]
 
 
+@pytest.mark.parametrize("world", [LOSSES, CLOCKS, KEYS, EVERYTHING], ids=lambda world: world.name)
+def test_no_schedule_of_a_world_violates_an_invariant(redis: LockStep, world: World) -> None:
+    totals = play_all(iter(range(SCHEDULES)), redis, in_a(world))
+    assert not totals.failures, "\n\n".join(totals.failures.values())
+    for name, percent in (
+        ("a backup is put back", world.backup),
+        ("a clock is set", world.step),
+        ("a record expires", world.expire),
+        ("a key vanishes", world.evict),
+    ):
+        assert bool(totals.counts[f"fault: {name}"]) == bool(percent), name
+
+
 @pytest.mark.parametrize(("world", "script", "old", "new", "invariant", "known"), BROKEN)
 def test_a_broken_script_is_caught(
     redis: LockStep, world: World, script: str, old: str, new: str, invariant: Invariant, known: int
 ) -> None:
     with closing(Mutated(redis.server, script, old, new)) as broken:
         assert caught(broken, invariant, in_a(world), known)
+
+
+def test_moments_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> None:
+    class Own(Process):
+        @property
+        def wall(self) -> Callable[[], float]:
+            return self.own
+
+    class OwnManager(Own, ManagerProcess):
+        pass
+
+    class OwnApi(Own, ApiProcess):
+        pass
+
+    class Broken(in_a(CLOCKS)):  # type: ignore[misc]  # a class that is made here
+        kinds = OwnManager, OwnApi
+
+    assert caught(redis, ONE_CLIENT, Broken, 0)

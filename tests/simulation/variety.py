@@ -40,7 +40,7 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
         task_limit=chance.choice([1, 2, 3]),
         timeout=1.0,
         vm_checktime=0.5,
-        vm_lifetime=chance.choice([0.6, 1.5, 600]) * MINUTE,
+        vm_lifetime=chance.choice([1.5, 10, 600] if world.backup else [0.6, 1.5, 600]) * MINUTE,
         vm_lifetime_auth=chance.choice([0, 1]),
         discovered_grace=0.5,
     )
@@ -50,7 +50,9 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
 def faults_of(chance: Random, world: World = PLAIN) -> Faults:
     """One kind of trouble, or some of everything; where Redis loses something, mostly not much else."""
     if world.backup and chance.random() < 0.7:
-        return chance.choice([Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)])
+        return chance.choice(
+            [Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)]
+        )
     everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10, 0.4)
     kinds = [
         Faults(slow=15),

@@ -15,7 +15,7 @@ may have by either witness is never given and never destroyed for any reason but
   nobody. It ends at the end that the stamp names, else after the lifetime that the settings say.
 - On a VM that is running in Redis the newer checkout is right while the pool is not verified: the store may be an old
   one. Once the pool is verified, Redis is right, and the stamp is written anew. Of a quarantined VM Redis knows
-  nothing: a stamp that is whole is right at any time.
+  nothing: a stamp that is whole is right at any time. So it is where the record of a running VM was evicted.
 
 A stamp is written after the checkout was answered. A checkout that Redis loses before its stamp was written has no
 second witness; docs/proof.md names what is left.
@@ -58,9 +58,16 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
     if vm.queue is Queue.COMPLETED:
         return None
     if vm.queue is Queue.RUNNING:
+        if vm.unclaimed or stamped is None:
+            return None
+        known = recorded(vm)
+        if known is not None and _is_evicted(known, stamped):
+            return Claim(stamped, BY_STAMP)
         sure = verified and not vm.quarantined
-        return None if sure or vm.unclaimed or stamped is None else _newer(stamped, recorded(vm))
+        return None if sure else _newer(stamped, known)
     known = recorded(vm)
+    if stamped is not None and known is not None and _ends_later(known, stamped):
+        return Claim(known, BY_RECORD)  # a change of the lifetime is written on the VM a little later
     if stamped is not None and (known is None or (stamped.since or 0) >= (known.since or 0)):
         return Claim(stamped, BY_STAMP)
     return Claim(known, BY_RECORD) if known is not None else None
@@ -69,6 +76,18 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
 def _has_ended(vm: Vm, holder: Holder | None) -> bool:
     """Whether the checkout that a stamp names has ended by the record: the VM was completed since."""
     return holder is None or (vm.ended and holder.checkout_id in ("", vm.checkout_id))
+
+
+def _ends_later(known: Holder, stamped: Holder) -> bool:
+    """Whether the record gives the checkout that a stamp names more time."""
+    if not known.checkout_id or known.checkout_id != stamped.checkout_id or stamped.until is None:
+        return False
+    return known.until is None or known.until > stamped.until
+
+
+def _is_evicted(known: Holder, stamped: Holder) -> bool:
+    """Whether the record of a running VM lacks the checkout that its stamp names, and does not name a later one."""
+    return not known.checkout_id and bool(stamped.checkout_id) and (stamped.since or 0) >= (known.since or 0)
 
 
 def _newer(stamped: Holder, known: Holder | None) -> Claim | None:
