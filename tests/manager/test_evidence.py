@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from tests.manager.world import World
 from tests.store.contents import settings
@@ -14,7 +16,7 @@ from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Pool
+from vmpooler.settings import Dummy, Pool
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
@@ -94,6 +96,35 @@ async def test_after_an_old_backup_nobody_gets_what_another_has_and_all_of_it_ru
         assert taken <= set(world.provider.vms())
         await world.advance(hours=0.2)
         assert not taken & set(world.provider.vms())
+
+
+class SlowToWrite(DummyProvider):
+    """A hypervisor that takes a minute to write who has a VM."""
+
+    def __init__(self, settings: Dummy, clock: IReactorTime, *more: Any) -> None:
+        super().__init__(settings, clock, *more)
+        self._slowly = clock
+
+    async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
+        await deferLater(self._slowly, 60)
+        await super().stamp(pool, name, holder)
+
+
+async def test_no_vm_is_given_while_it_is_being_written_who_has_one(store: Connection) -> None:
+    async with World(store, a_pool(size=1), SlowToWrite) as world:
+        await world.advance(minutes=1)
+        await back_up(store, world)
+        (vm,) = await world.checkout(debian=1)
+        await world.advance(seconds=10)
+        await put_back(store, world)
+        await world.advance(seconds=40)
+        assert vm in await world.queue(Queue.READY), "nothing says yet that somebody has it"
+        with pytest.raises(StoreAway):
+            await world.checkout(debian=1)
+        await world.advance(minutes=1)
+        assert vm in await world.queue(Queue.RUNNING)
+        await world.advance(minutes=2)
+        assert vm not in await world.checkout(debian=1)
 
 
 async def test_a_vm_that_its_stamp_brought_back_is_ended_with_a_token_of_its_user_only(store: Connection) -> None:

@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from vmpooler.domain import actions as act
-from vmpooler.domain.guest import Guest
-from vmpooler.domain.model import PoolState, Queue
+from vmpooler.domain.guest import Guest, Holder
+from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import Choice, vm_name
 from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
@@ -72,6 +72,8 @@ class PoolRound:
     """The pools that nobody manages and that VMs in this pool's folder were made for, as last logged."""
     unreadable: tuple[str, ...] = ()
     """What the last round could not read."""
+    stamping: set[str] = attrs.field(factory=set)
+    """The VMs on which it is being written who has them."""
 
     log = Logger()
 
@@ -81,16 +83,13 @@ class PoolRound:
         Raises StoreAway when Redis is, NotLeading when another manager leads: what was not done then is what the next
         round finds, or the other.
         """
-        # Note [Order of a look]: first what is in flight, then the inventory, then the queues. A VM that is made or
-        # destroyed meanwhile is in the first, so it is never taken for unknown or missing.
-        busy = self.tasks.busy()
         try:
-            inventory = await self._inventory()
+            busy, inventory, seen = await self._look()
+            if not seen.verified:  # the inventory may be of before the loss, and lack a stamp that was written since
+                busy, inventory, seen = await self._look()
         except ProviderError as error:
             await self.queues.withdraw(self.pool.name)
             return min(self.longest, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
-        async with self.turns:
-            seen = await look(self.connection, self.pool.name, self.lifetime)
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         hidden = self.unseen() & {vm.name for vm in seen.vms}
@@ -116,6 +115,15 @@ class PoolRound:
             if text not in self.unreadable:
                 self.log.warn("[!] [{pool}] cannot be read, and is left alone: {text}", pool=self.pool.name, text=text)
         self.unreadable = seen.unreadable
+
+    async def _look(self) -> tuple[frozenset[str], Mapping[str, Guest], Look]:
+        """What is in flight, the inventory, and the queues. Raises ProviderError."""
+        # Note [Order of a look]: in this order a VM that is made or destroyed meanwhile is in the first, so it is never
+        # taken for unknown or missing.
+        busy = self.tasks.busy()
+        inventory = await self._inventory()
+        async with self.turns:
+            return busy, inventory, await look(self.connection, self.pool.name, self.lifetime)
 
     async def _inventory(self) -> Mapping[str, Guest]:
         asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))
@@ -208,7 +216,8 @@ class PoolRound:
             case act.NoteMissing(why):
                 await (self.queues.fail(pool, keys.MISSING, why, now) if why else self._believe(now))
             case act.Verify():
-                await self.queues.verify(pool, seen.doubted)
+                if not self.stamping:  # what is being written on a VM may say that somebody has it
+                    await self.queues.verify(pool, seen.doubted)
             case act.NoteEmpty():
                 await self.queues.note_empty(pool, now)
             case act.Withdraw():
@@ -240,9 +249,16 @@ class PoolRound:
             case act.Seek():
                 self.tasks.start(vm.name, self.work.seek(vm))
             case act.WriteStamp(_, holder):
-                self.tasks.start(vm.name, self.work.stamp(vm, holder))
+                self.tasks.start(vm.name, self._stamp(vm, holder))
             case act.RunTask(_, task):
                 self.tasks.start(vm.name, self.work.run_task(task))
+
+    async def _stamp(self, vm: Vm, holder: Holder | None) -> None:
+        self.stamping.add(vm.name)
+        try:
+            await self.work.stamp(vm, holder)
+        finally:
+            self.stamping.discard(vm.name)
 
     async def _clone(self, count: int) -> None:
         """Order clones until there are enough, or it is another pool's turn."""
