@@ -16,13 +16,19 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.scripts import Script
 from vmpooler.store.stream import order
-from vmpooler.store.wire import ServerError, Value
+from vmpooler.store.wire import ServerError
 
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands after which nothing can have changed."""
 
 LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}) | {
-    "arrive", "present", "verify", "find_pools", "leftovers", "remember_pools"}
+    "arrive",
+    "present",
+    "verify",
+    "find_pools",
+    "leftovers",
+    "remember_pools",
+}
 """The same of scripts; some write notes that are of no account here."""
 
 LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
@@ -154,7 +160,12 @@ class Book:
 
     def drop(self, what: str, of: str) -> None:
         """A key vanishes: the record or the history of a VM, or the running queue of a pool."""
-        key = {"record": keys.record, "history": keys.history, "running": partial(keys.queue, Queue.RUNNING)}[what](of)
+        names: dict[str, Callable[[str], str]] = {
+            "record": keys.record,
+            "history": keys.history,
+            "running": partial(keys.queue, Queue.RUNNING),
+        }
+        key = names[what](of)
         self.stage.note("fault", "drops", key)
         if what == "record":
             self.redis.ask(("DEL", key), ("DEL", keys.history(of)))
@@ -208,7 +219,6 @@ class Book:
         before, self.sight = self.sight, self._sight(seen)
         self.events += events
         self._watcher.changed(before, events, self.sight, who, behalf)
-
 
     def _sight(self, seen: Any) -> Sight:
         _, cloning, counted, *members = seen

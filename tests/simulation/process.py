@@ -160,7 +160,9 @@ class Line(Connection):
     async def _come(self, number: int) -> None:
         """Connect again and again, until the connection of that number is there, or lost."""
         while number == self.number:
-            await deferLater(self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON)
+            await deferLater(
+                self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON
+            )
             try:
                 await self._welcome(cast(Wire, OfNumber(self, number)))
             except StoreAway:

@@ -50,7 +50,9 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
 def faults_of(chance: Random, world: World = PLAIN) -> Faults:
     """One kind of trouble, or some of everything; where Redis loses something, mostly not much else."""
     if world.backup and chance.random() < 0.7:
-        return chance.choice([Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)])
+        return chance.choice(
+            [Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)]
+        )
     everything = Faults(1, 0.5, 0.7, 0.5, 0.4, 0.2, 0.2, 0.3, 4, 4, 5, 15, 10, 0.4)
     kinds = [
         Faults(slow=15),
