@@ -160,7 +160,12 @@ class Book:
 
     def drop(self, what: str, of: str) -> None:
         """A key vanishes: the record or the history of a VM, or the running queue of a pool."""
-        key = {"record": keys.record, "history": keys.history, "running": partial(keys.queue, Queue.RUNNING)}[what](of)
+        names: dict[str, Callable[[str], str]] = {
+            "record": keys.record,
+            "history": keys.history,
+            "running": partial(keys.queue, Queue.RUNNING),
+        }
+        key = names[what](of)
         self.stage.note("fault", "drops", key)
         if what == "record":
             self.redis.ask(("DEL", key), ("DEL", keys.history(of)))

@@ -193,14 +193,10 @@ def replay(events: list[Event]) -> dict[str, str | None]:
                 record |= {"clone_time": event.more["seconds"]}
             case What.READY:
                 record |= {"ready": when}
-            case What.CHECKOUT:
-                record = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
-                record |= {"checkout": when, "checkout_id": event.more["checkout_id"]}
+            case What.CHECKOUT | What.RESTORED | What.QUARANTINED:
+                record = _held(event, record)
             case What.UNCLAIMED | What.RETURNED | What.COMPLETED:
                 record |= _no_longer_held(event)
-            case What.RESTORED | What.QUARANTINED:
-                record = {name: value for name, value in record.items() if name not in OF_A_CLAIM}
-                record |= {"unclaimed": None, **_claimed(event)}
             case What.DESTROYED:
                 record |= {"destroy": when}
             case What.DONE:
@@ -210,11 +206,15 @@ def replay(events: list[Event]) -> dict[str, str | None]:
     return record
 
 
-def _claimed(event: Event) -> dict[str, str | None]:
-    """The fields that tell who has a VM again; when it was checked out is not in the event."""
+def _held(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The record of a VM that somebody has from now on, or again; then, when it was checked out is not in the event."""
+    if event.what is What.CHECKOUT:
+        rest = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
+        return rest | {"checkout": times.text(event.when), "checkout_id": event.more["checkout_id"]}
+    rest = {name: value for name, value in record.items() if name not in OF_A_CLAIM} | {"unclaimed": None}
     if event.what is What.QUARANTINED:
-        return {"checkout": times.text(event.when), "quarantined": event.why}
-    return {"checkout_id": event.more["checkout_id"]} if event.more["checkout_id"] else {}
+        return rest | {"checkout": times.text(event.when), "quarantined": event.why}
+    return rest | ({"checkout_id": event.more["checkout_id"]} if event.more["checkout_id"] else {})
 
 
 def _no_longer_held(event: Event) -> dict[str, str | None]:

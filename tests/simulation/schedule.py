@@ -40,8 +40,8 @@ BUSIER = 0.2
 then is what counts."""
 
 KNOWN = 15.0
-"""Seconds by which a moment may be off that a process measured and sent: half of the longest answer, and the longest way
-of a command, also of one that was given up and arrives late, both ways."""
+"""Seconds by which a moment may be off that a process measured and sent: half of the longest answer, and the longest
+way of a command, also of one that was given up and arrives late, both ways."""
 
 ON_THE_WAY = 30.0
 """Seconds that a command may take from the moment that it was thought of."""
@@ -56,7 +56,8 @@ inventory that does not come (a minute)."""
 
 
 class Schedule:
-    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is caught."""
+    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is
+    caught."""
 
     line: type[Line] = Line
     kinds: tuple[type[ManagerProcess], type[ApiProcess]] = (ManagerProcess, ApiProcess)
