@@ -18,6 +18,7 @@ from vmpooler.domain.actions import (
     Miss,
     NoteEmpty,
     NoteMissing,
+    Probe,
     Reclaim,
     Release,
     RunTask,
@@ -194,6 +195,12 @@ def test_witnesses_are_the_ready_vms_that_were_not_looked_at_for_the_longest_tim
     assert planned(pool_of(*vms, witnesses=1, witnesses_since=NOW - 5.0)) == [Check("b")]
     assert set(planned(pool_of(*vms, witnesses=3, witnesses_since=NOW - 5.0))) == {Check("a"), Check("b")}
     assert planned(pool_of(*vms, witnesses=0, witnesses_since=NOW - 5.0)) == []
+
+
+def test_a_vm_that_is_missing_is_no_witness() -> None:
+    vms = [ready(name, since=NOW - 60) for name in ("a", "b")]
+    vms = [attrs.evolve(vm, checked=NOW - 60, since=NOW - 5) for vm in vms]
+    assert planned(PoolState(vms=(*vms,), distrusts=True, witnesses=2, witnesses_since=NOW)) == [Clone(1)]
 
 
 def test_nobody_who_is_busy_in_trouble_or_looked_at_in_the_same_second_is_a_witness() -> None:
@@ -419,6 +426,12 @@ def test_a_vm_that_somebody_has_by_any_witness_is_neither_completed_nor_kept_rea
         holder = stamp.holder if stamp and stamp.name == vm.name else None
         if (holder and not vm.ended) or (vm.checkout is not None and not vm.ended and not vm.quarantined):
             assert vm.name in reclaimed
+
+
+@given(states(), SIZES)
+def test_only_a_vm_that_is_there_is_looked_at(state: PoolState, size: int) -> None:
+    looks = (action for action in planned(state, size) if isinstance(action, Check | Probe))
+    assert {action.vm for action in looks} <= state.inventory.keys()
 
 
 @given(states(), SIZES)

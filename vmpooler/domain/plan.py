@@ -177,7 +177,7 @@ def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: 
 def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """The ready VMs that are looked at early, the stalest first: whether they answer says whether the network is at
     fault for those that do not. See Note [When a look that failed is believed]."""
-    idle = {vm for vm, action in fates.items() if action is None}
+    idle = {vm for vm, action in fates.items() if action is None} & state.inventory.keys()
     ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and not waits(vm.retry_at, now)]
     since = math.floor(state.witnesses_since)  # as records have moments
     stale = [vm for vm in ready if _looked_at(vm) < since]
