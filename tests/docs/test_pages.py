@@ -12,7 +12,7 @@ from .book import PAGES, ROOT
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 TOPS = ("benchmarks", "docs", "tests", "vmpooler")
-FILES = [path.relative_to(ROOT).as_posix() for top in TOPS for path in (ROOT / top).rglob("*")]
+FILES = ["findings", *(path.relative_to(ROOT).as_posix() for top in TOPS for path in (ROOT / top).rglob("*"))]
 CODE = re.compile(r"`([^`\n]+)`")
 
 
