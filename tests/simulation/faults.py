@@ -101,11 +101,12 @@ class Torment:
         self._schedule.advance(self._seconds(10, 200))
 
     def _backup(self) -> None:
-        kinds = ["short", "long", "stamped"]
-        kind = self._stage.chance.choices(kinds, [30, 20, 150 if self._gives() else 0])[0]
+        chance, gives = self._stage.chance, self._gives()
+        kind = chance.choices(["short", "long", "stamped", "none"], [30, 20, 100, 0] if gives else [15, 10, 0, 75])[0]
         self._stage.note("fault", "makes a backup", kind)
-        seconds = self._seconds(0.2, 2) if kind == "short" else self._seconds(5, 60)
-        self._schedule.back_up(seconds, stamped=kind == "stamped")
+        if kind != "none":
+            span = {"short": (0.2, 2), "long": (5, 60), "stamped": (30, 60)}[kind]
+            self._schedule.back_up(self._seconds(*span), stamped=kind == "stamped")
 
     def _gives(self) -> bool:
         """Whether somebody who asks would get a VM."""

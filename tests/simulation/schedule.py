@@ -50,8 +50,8 @@ ON_THE_WAY = 30.0
 AROUND = 12.0
 """Seconds that this lasts each time: from a backup on, and from when all processes are there again after a loss."""
 
-AFTERWARDS = 60
-"""Steps that follow a loss at the least, in which clients ask."""
+AFTERWARDS = 80
+"""Steps that follow a backup and a loss at the least, in which clients ask."""
 
 RECOVERY = 240.0
 """Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
@@ -142,6 +142,7 @@ class Schedule:
         if not self._losses:
             self._losses.append(Loss(self.stage.time.now + seconds, self.book.save(), stamped))
             self.stage.busy_until = self.stage.time.now + AROUND
+            self._left = max(self._left, AFTERWARDS)
 
     def _lose(self, loss: Loss) -> None:
         """Redis is started anew with a backup; some processes end with it."""
