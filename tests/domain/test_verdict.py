@@ -329,6 +329,12 @@ def test_a_later_end_that_only_the_record_knows_holds_where_the_stamp_is_behind(
 def test_a_vm_that_no_client_got_is_cleared_of_its_stamp_before_it_is_ready_again() -> None:
     assert judged(RUNNING, stamped(Holder("ann", "id", NOW, NOW + HOUR)), unclaimed=True) == WriteStamp("vm", None)
     assert judged(RUNNING, UP, unclaimed=True) == WriteStamp("vm", None)
+    later = Holder("ann", "id", NOW, NOW + HOUR)
+    for stamping, verified in (("id", False), ("another", True)):
+        found = judged(RUNNING, stamped(later), verified=verified, unclaimed=True, stamping=stamping)
+        assert found == WriteStamp("vm", None)
+    found = judged(RUNNING, stamped(later), verified=False, unclaimed=True, stamping="another")
+    assert found == Reclaim("vm", RUNNING, later, BY_STAMP), "it went to another client, which Redis lost"
     assert isinstance(judged(RUNNING, None, unclaimed=True), Complete)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_EVENT
+from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_CLIENT, ONE_EVENT
 from tests.simulation.request import Asking
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
@@ -52,7 +52,7 @@ class Ending:
             return False
         if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind) or self._unknown():
             return False
-        return self._explained() and not self._unheard_of()
+        return self._explained() and not self._unheard_of() and not self._judge.astray()
 
     def _is_lost(self, vm: str) -> bool:
         """Whether a VM in use has vanished: it stays until its lifetime ends, and what is asked for it waits."""
@@ -74,6 +74,8 @@ class Ending:
 
     def check(self) -> None:
         """Judge everything. Raises Violation."""
+        astray = self._judge.astray()
+        self._tally.hold(ONE_CLIENT, not astray, lambda: f"somebody has them, and they do not run: {astray}")
         self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
         for vm in self._schedule.provider.vms():
             told = f"nobody knows {vm}, which is ours"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.service import ManagerProcess
 from vmpooler.domain.model import Queue
+from vmpooler.store import keys
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule
@@ -100,9 +101,20 @@ class Torment:
         self._schedule.advance(self._seconds(10, 200))
 
     def _backup(self) -> None:
-        short = self._stage.chance.random() < 0.4
-        self._stage.note("fault", "makes a backup")
-        self._schedule.back_up(self._seconds(0.2, 2) if short else self._seconds(5, 60))
+        chance, gives = self._stage.chance, self._gives()
+        kind = chance.choices(["short", "long", "stamped", "none"], [30, 20, 100, 0] if gives else [15, 10, 0, 75])[0]
+        self._stage.note("fault", "makes a backup", kind)
+        if kind != "none":
+            span = {"short": (0.2, 2), "long": (5, 60), "stamped": (30, 60)}[kind]
+            self._schedule.back_up(self._seconds(*span), stamped=kind == "stamped")
+
+    def _gives(self) -> bool:
+        """Whether somebody who asks would get a VM."""
+        doubted, verified = self._schedule.book.redis.ask(("EXISTS", keys.DOUBTED), ("SMEMBERS", keys.VERIFIED))
+        return any(
+            queue is Queue.READY and (not doubted or pool in verified)
+            for pool, queue in self._schedule.judge.expected.values()
+        )
 
     def _set_clock(self) -> None:
         """That of Redis's host, or of another, forth or back."""

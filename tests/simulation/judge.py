@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -231,20 +231,33 @@ class Judge:
             elif stamped.until is not None:  # a change of the lifetime is written on the VM a little later
                 held.hours = min(held.hours, (stamped.until + ROUNDING - held.since) / 3600)
 
+    def stamped_since(self, when: float) -> Iterator[Holding]:
+        """What clients have got since some moment and the stamp of the VM tells."""
+        for vm, held in self.held.items():
+            stamped = self._holder(vm) if held.given >= when and held.asking.succeeded else None
+            if stamped is not None and stamped.checkout_id == held.id:
+                yield held
+
+    def astray(self) -> dict[str, Place | None]:
+        """The VMs that somebody has and that do not run, with where they stand: nothing excuses that for long."""
+        held = {vm: self.expected.get(vm) for vm, held in self.held.items() if not self._excused(vm, held)}
+        return {vm: place for vm, place in held.items() if place is None or place[1] is not Queue.RUNNING}
+
     def _holder(self, vm: str) -> Holder | None:
         """Who has a VM, as its stamp says."""
         guest = self._hypervisor.vms().get(vm)
         return guest.stamp.holder if guest is not None and guest.stamp is not None else None
 
-    def _excused(self, vm: str, held: Holding, what: str) -> bool:
+    def _excused(self, vm: str, held: Holding, what: str = "") -> bool:
         """Whether Redis lost the checkout, and no client was answered, or nothing can make that good. A VM that is gone
-        bears no stamp any more."""
+        bears no stamp any more. ``what`` happened to it is counted."""
         if held.loss is None:
             return False
         if not held.asking.heard_of or vm not in self._hypervisor.vms():
             return True
         gone = self._is_gone(held.loss, held.asking, held.given)
-        self._stage.counts[f"gap: {what}"] += gone
+        if what:
+            self._stage.counts[f"gap: {what}"] += gone
         return gone
 
     def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:

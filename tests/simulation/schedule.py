@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from tests.simulation.book import Backup, Book
@@ -47,12 +48,24 @@ ON_THE_WAY = 30.0
 """Seconds that a command may take from the moment that it was thought of."""
 
 AROUND = 12.0
-"""Seconds that this lasts each time."""
+"""Seconds that this lasts each time: from a backup on, and from when all processes are there again after a loss."""
+
+AFTERWARDS = 80
+"""Steps that follow a backup and a loss at the least, in which clients ask."""
 
 RECOVERY = 240.0
 """Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
 clone that never boots (a minute), one that the provider never began (half a minute), the clones in its place, and an
 inventory that does not come (a minute)."""
+
+
+@attrs.frozen
+class Loss:
+    """A backup that is put back at a moment, or sooner, see :meth:`Schedule.back_up`."""
+
+    when: float
+    backup: Backup
+    stamped: bool
 
 
 class Schedule:
@@ -78,7 +91,8 @@ class Schedule:
         self.recovery = 0.0
         self.judge.has_come = self._has_come
         self.judge.unknown = self._unknown
-        self._losses: list[tuple[float, Backup]] = []
+        self._losses: list[Loss] = []
+        self._left = 0
         self._down: list[tuple[float, str]] = []
         self._torment = Torment(self)
 
@@ -99,7 +113,9 @@ class Schedule:
             self._start(f"api-{number + 1}")
         if self.stage.chance.random() < FILLED or self.stage.world.backup:
             self._fill()
-        for _ in range(self.stage.chance.randint(*STEPS)):
+        self._left = self.stage.chance.randint(*STEPS)
+        while self._left > 0:
+            self._left -= 1
             self._torment.strike()
             self._next()
         self._recover()
@@ -120,29 +136,46 @@ class Schedule:
             self.clients.died(process)
         self._down.append((self.stage.time.now + seconds, process.name))
 
-    def back_up(self, seconds: float) -> None:
-        """A backup of Redis is made, and put back so many seconds later, unless there is one already."""
+    def back_up(self, seconds: float, *, stamped: bool = False) -> None:
+        """A backup of Redis is made, and put back so many seconds later, unless there is one already. ``stamped``: as
+        soon as a VM that a client has got since bears its stamp; then nobody is left who could tell Redis of it."""
         if not self._losses:
-            self._losses.append((self.stage.time.now + seconds, self.book.save()))
+            self._losses.append(Loss(self.stage.time.now + seconds, self.book.save(), stamped))
             self.stage.busy_until = self.stage.time.now + AROUND
+            self._left = max(self._left, AFTERWARDS)
 
-    def _lose(self, backup: Backup) -> None:
+    def _lose(self, loss: Loss) -> None:
         """Redis is started anew with a backup; some processes end with it."""
         chance = self.stage.chance
         away = chance.uniform(0.2, 3)
-        ends = chance.choice([0.0, 0.0, 0.3, 1.0])
-        self.stage.note("fault", "puts a backup back", (backup.when, away))
+        self.stage.note("fault", "puts a backup back", (loss.backup.when, away))
         self.stage.counts["fault: a backup is put back"] += 1
         for process in self.processes:
             process.cut(away)
         self.stage.drop(lambda step: isinstance(step, Straggler))
-        for process in self.processes[:]:
-            if chance.random() < ends:
-                self.kill(process, chance.uniform(0, 15))
-        self.book.put_back(backup, self.stage.time.now + away)
-        self.stage.busy_until = self.stage.time.now + AROUND
+        for process in self._ending_with(loss):
+            self.kill(process, chance.uniform(0, 15))
+        now = self.stage.time.now
+        self.book.put_back(loss.backup, now + away)
+        self.stage.busy_until = max([now, *(when for when, _ in self._down)]) + AROUND
+        self._left = max(self._left, AFTERWARDS)
         if not self.processes:
             self.stage.counts["lost: no process lived on"] += 1
+
+    def _ending_with(self, loss: Loss) -> list[Process]:
+        """The processes that end with a Redis."""
+        chance = self.stage.chance
+        gave = {held.asking.api for held in self.judge.stamped_since(loss.backup.when)}
+        if loss.stamped and gave and chance.random() < 0.5:
+            return [each for each in self.processes if each.name in gave]
+        ends = 1.0 if loss.stamped else chance.choice([0.0, 0.0, 0.3, 1.0])
+        return [each for each in self.processes if chance.random() < ends]
+
+    def _is_lost_now(self, loss: Loss) -> bool:
+        """Whether it is time for a loss."""
+        if loss.when <= self.stage.time.now or self.stage.calm:
+            return True
+        return loss.stamped and any(self.judge.stamped_since(loss.backup.when))
 
     def _unknown(self, name: str) -> float:
         """The seconds by which the clock that a process goes by may differ from Redis's: what its measurement and its
@@ -194,15 +227,15 @@ class Schedule:
         """To the next moment at which something is due; what is on its way to the provider arrives in time."""
         clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
         moments = [clock.due for clock in clocks if clock.due is not None]
-        moments += [when for when, _ in self._losses]
+        moments += [loss.when for loss in self._losses]
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
         now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
         soonest = min((moment for moment in moments if moment > now), default=now + 1)
         self.stage.time.now = max(now, min([soonest, *orders]))
 
     def _restart(self) -> None:
-        if self._losses and (self._losses[0][0] <= self.stage.time.now or self.stage.calm):
-            self._lose(self._losses.pop()[1])
+        if self._losses and self._is_lost_now(self._losses[0]):
+            self._lose(self._losses.pop())
         for each in self._down[:]:
             when, name = each
             if when <= self.stage.time.now:

@@ -27,7 +27,7 @@ class World:
 
 PLAIN = World()
 
-LOSSES = World("losses", guarded=True, backup=0.5)
+LOSSES = World("losses", guarded=True, backup=1)
 
 CLOCKS = World("clocks", timed=True, step=1, set_by=900)
 

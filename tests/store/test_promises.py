@@ -27,6 +27,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import failover, guard, keys
 from vmpooler.store.changes import Changes
+from vmpooler.store.checkouts import OF_A_CHECKOUT
 from vmpooler.store.connection import Connection
 from vmpooler.store.failover import Failover
 from vmpooler.store.promises import KEPT
@@ -173,6 +174,21 @@ async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process
     await process.comes()
     assert await standing(store) == [Queue.RUNNING]
     assert await store.call("EXISTS", keys.confirmed("debian")) == 0
+
+
+async def test_a_vm_that_waits_for_its_stamp_in_the_redis_of_before_is_restored(
+    store: Connection, process: Process
+) -> None:
+    """Its client before never got it; it went back to ready, and to a client that has it: Redis lost both."""
+    await process.gives("vm")
+    await store.call("FLUSHALL")
+    await make_running(store, "vm")
+    await store.call("HDEL", keys.record("vm"), *OF_A_CHECKOUT)
+    await store.call("HSET", keys.record("vm"), "unclaimed", "its client hung up", "stamping", "id")
+    await process.comes()
+    assert await standing(store) == [Queue.RUNNING]
+    record = await hash_of(store, keys.record("vm"))
+    assert record["checkout_id"] and "unclaimed" not in record
 
 
 async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(store: Connection, process: Process) -> None:

@@ -15,7 +15,8 @@ may have by either witness is never given and never destroyed for any reason but
   nobody. It ends at the end that the stamp names, else after the lifetime that the settings say.
 - On a VM that is running in Redis the newer checkout is right while the pool is not verified: the store may be an old
   one. Once the pool is verified, Redis is right, and the stamp is written anew. Of a quarantined VM Redis knows
-  nothing: a stamp that is whole is right at any time. So it is where the record of a running VM was evicted.
+  nothing: a stamp that is whole is right at any time. So it is where the record of a running VM was evicted. On a VM
+  that waits for its stamp to be cleared, a stamp that names another checkout is of a later one, which Redis lost.
 
 A stamp is written after the checkout was answered. A checkout that Redis loses before its stamp was written has no
 second witness; docs/proof.md names what is left.
@@ -58,8 +59,11 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
     if vm.queue is Queue.COMPLETED:
         return None
     if vm.queue is Queue.RUNNING:
-        if vm.unclaimed or stamped is None:
+        if stamped is None:
             return None
+        if vm.unclaimed:
+            lost = not verified and stamped.checkout_id and vm.stamping not in ("", stamped.checkout_id)
+            return Claim(stamped, BY_STAMP) if lost else None
         known = recorded(vm)
         if known is not None and _is_evicted(known, stamped):
             return Claim(stamped, BY_STAMP)

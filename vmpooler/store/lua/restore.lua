@@ -18,7 +18,8 @@ end
 if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], 'destroy') == 1
   or redis.call('HGET', KEYS[2], 'completed') and redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] then return 0 end
 local runs = redis.call('SISMEMBER', KEYS[4], vm) == 1
-if runs and redis.call('HEXISTS', KEYS[2], 'quarantined') == 0 then return -1 end
+local nobodys = redis.call('HEXISTS', KEYS[2], 'quarantined') == 1 or redis.call('HEXISTS', KEYS[2], 'unclaimed') == 1
+if runs and not nobodys then return -1 end
 for i = 11, #KEYS do redis.call('SREM', KEYS[i], vm) end
 redis.call('SREM', KEYS[10], vm)
 redis.call('HDEL', KEYS[7], vm)
