@@ -137,12 +137,11 @@ class Judge:
             self._move(event, Queue(event.more["queue"]), Queue.COMPLETED)
         elif event.what in MOVES:
             self._move(event, *MOVES[event.what])
-        self._hold_to_clients(event, behalf)
-        if event.what in (What.CHECKOUT, What.COMPLETED):
-            off = event.when - self._stage.sent  # what waits before it is sent is of an earlier moment, and ends late
-            off = abs(off) if event.what is What.CHECKOUT else off if behalf is None else 0
+        off = event.when - self._stage.sent
+        self._hold_to_clients(event, behalf, off <= self.unknown(who))
+        if event.what is What.CHECKOUT:
             told = f"{event} was {off:.1f} s off Redis's clock, which {who} could know to {self.unknown(who):.1f} s"
-            self._tally.hold(ONE_CLIENT, off <= self.unknown(who), lambda: told)
+            self._tally.hold(ONE_CLIENT, abs(off) <= self.unknown(who), lambda: told)
 
     def _move(self, event: Event, source: Queue | None, target: Queue | None) -> None:
         place = self.expected.pop(event.vm, None)
@@ -157,7 +156,8 @@ class Judge:
         told = f"{event.vm} was ordered for {event.pool} with {there} pending and ready"
         self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: told)
 
-    def _hold_to_clients(self, event: Event, behalf: Asking | None) -> None:
+    def _hold_to_clients(self, event: Event, behalf: Asking | None, knew: bool) -> None:
+        """``knew``: the event's moment is not ahead of what its process could know of Redis's clock."""
         vm, held = event.vm, self.held.get(event.vm)
         if event.what is What.CHECKOUT:
             assert behalf is not None, "a checkout for nobody"
@@ -174,17 +174,18 @@ class Judge:
             self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
             del self.held[vm]
         elif event.what is What.COMPLETED and held is not None:
-            allowed = self._may_end(event, held, behalf) or self._excused(vm, held, "completed")
+            allowed = self._may_end(event, held, behalf, knew) or self._excused(vm, held, "completed")
             told = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
             self._tally.hold(ONE_CLIENT, allowed, lambda: f"{told} since {event.when - held.since:.3f} s")
             del self.held[vm]
 
-    def _may_end(self, event: Event, held: Holding, behalf: Asking | None) -> bool:
+    def _may_end(self, event: Event, held: Holding, behalf: Asking | None, knew: bool) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
         lives = self._lives(held) * 3600 - ROUNDING
         if event.vm in self.dropped_of and event.vm not in self._hypervisor.vms():  # nothing says how long it lives
             lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
-        return deleted or event.when >= held.since + lives or self._stage.time.now >= held.given + lives
+        by_clock = knew and event.when >= held.since + lives
+        return deleted or by_clock or self._stage.time.now >= held.given + lives
 
     def _lives(self, held: Holding) -> float:
         """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
