@@ -188,7 +188,8 @@ async def test_a_vm_that_waits_for_its_stamp_in_the_redis_of_before_is_restored(
     await process.comes()
     assert await standing(store) == [Queue.RUNNING]
     record = await hash_of(store, keys.record("vm"))
-    assert record["checkout_id"] and "unclaimed" not in record
+    assert record["checkout_id"]
+    assert "unclaimed" not in record
 
 
 async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(store: Connection, process: Process) -> None:
