@@ -94,6 +94,11 @@ class Torment:
 
     def _outage(self) -> None:
         self._stage.note("fault", "cuts from the provider")
+        if "another" in self._stage.settings.providers:
+            self._stage.counts["fault: one of two providers is away"] += 1
+            self._stage.away.add("another")
+            self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._stage.away.clear)
+            return
         self._schedule.provider.outage(OUTAGE)
         self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._schedule.provider.outage, None)
 

@@ -29,7 +29,7 @@ ON_THE_WAY = 1.0
 
 
 class Hypervisor:
-    """The one hypervisor, which outlives every process."""
+    """The one hypervisor, which outlives every process. Where there are two providers, both lead to it."""
 
     def __init__(self, stage: Stage, provider: DummyProvider, judge: Judge) -> None:
         self.stage = stage
@@ -86,7 +86,9 @@ class Order(Sent):
     def take(self) -> None:
         """It arrives, is refused, or its answer is lost."""
         stage, faults = self.process.stage, self.process.stage.faults
-        if stage.strikes(faults.refuse, "provider refuses"):
+        if self._args[0].provider in stage.away:
+            self._end(Failure(ProviderError("no route to this provider")))
+        elif stage.strikes(faults.refuse, "provider refuses"):
             self._end(Failure(ProviderError("the provider cannot")))
         elif self._what == "probe" and stage.strikes(faults.deaf, "guest does not answer"):
             self._end(Failure(NoAnswer("the guest is busy")))

@@ -7,6 +7,7 @@ from random import Random
 import attrs
 from twisted.internet.defer import Deferred
 
+from tests.proof.invariants import FULL_AGAIN
 from tests.simulation.book import Backup, Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
@@ -18,7 +19,7 @@ from tests.simulation.process import Line, Process, Straggler
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.stage import Stage
-from tests.simulation.variety import faults_of, settings_of
+from tests.simulation.variety import faults_of, settings_of, with_another_provider
 from tests.simulation.world import World, world_of
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
@@ -78,7 +79,9 @@ class Schedule:
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
         world = self.world(seed)
-        self.stage = stage = Stage(self.settings(chance, world), chance, faults_of(chance, world), world=world)
+        self.stage = stage = Stage(
+            with_another_provider(self.settings(chance, world), seed), chance, faults_of(chance, world), world=world
+        )
         self.hypervisor_clock = ProcessClock(stage.time)
         dummy = stage.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
@@ -266,10 +269,26 @@ class Schedule:
         self._down = [(stage.time.now, name) for _, name in self._down]
         for process in self.processes:
             process.frozen_until = process.cut_until = 0.0
+        if "another" in stage.settings.providers:
+            self._recover_beside_one_that_is_away()
         began, waits = stage.time.now, Ending(self).waits()
         while stage.time.now < began + RECOVERY + waits and not Ending(self).quiet():
             self._calm_step()
         self.recovery = max(0.0, stage.time.now - began - waits)
+
+    def _recover_beside_one_that_is_away(self) -> None:
+        """One of two providers fails until the pools of the other are full again."""
+        stage = self.stage
+        stage.counts["fault: one of two providers is away"] += 1
+        self.hypervisor_clock.calls = [call for call in self.hypervisor_clock.calls if call.func != stage.away.clear]
+        stage.away.add("another")
+        until = stage.time.now + RECOVERY + Ending(self).waits()
+        pools = {pool.name: pool.size for pool in stage.settings.pools if pool.provider != "another"}
+        while stage.time.now < until and (sizes := self.sizes()) and any(sizes[name] != pools[name] for name in pools):
+            self._calm_step()
+        short = {name: size for name, size in self.sizes().items() if name in pools and size != pools[name]}
+        stage.tally.hold(FULL_AGAIN, not short, lambda: f"beside a provider that is away there are {short} of {pools}")
+        stage.away.clear()
 
     def _calm_step(self) -> None:
         self._restart()

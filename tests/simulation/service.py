@@ -40,7 +40,7 @@ class ManagerProcess(Process):
             stage.settings,
             events,
             lease,
-            lambda may_order: {"dummy": Front(self, hypervisor, may_order)},
+            lambda may_order: {name: Front(self, hypervisor, may_order) for name in stage.settings.providers},
             self.clock,
             self.wall,
             stage.choice,

@@ -2,6 +2,8 @@
 
 from random import Random
 
+import attrs
+
 from tests.simulation.stage import Faults
 from tests.simulation.world import PLAIN, World
 from vmpooler.settings import Auth, Dummy, General, Pool, Settings
@@ -20,6 +22,9 @@ HYPERVISOR = Dummy(
 MINUTE = 1 / 60
 """In hours."""
 
+
+TWO_PROVIDERS = 0.3
+"""In how many schedules there are two providers."""
 
 SIZES = [(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)]
 """How large the pools are."""
@@ -45,6 +50,16 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
         discovered_grace=0.5,
     )
     return Settings(general=general, pools=tuple(pools), providers={"dummy": HYPERVISOR}, auth=Auth(provider="dummy"))
+
+
+def with_another_provider(settings: Settings, seed: int) -> Settings:
+    """The same; in some schedules the last pool has a provider of its own. That has a chance of its own, so that it
+    does not change the rest of a schedule."""
+    if len(settings.pools) == 1 or Random(f"providers {seed}").random() > TWO_PROVIDERS:
+        return settings
+    *others, last = settings.pools
+    pools = (*others, attrs.evolve(last, provider="another"))
+    return attrs.evolve(settings, pools=pools, providers={**settings.providers, "another": HYPERVISOR})
 
 
 def faults_of(chance: Random, world: World = PLAIN) -> Faults:
