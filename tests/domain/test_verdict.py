@@ -279,6 +279,49 @@ def test_a_checkout_that_has_ended_is_no_evidence() -> None:
     assert judged(DISCOVERED, stamped(later), **known) == Reclaim("vm", DISCOVERED, later, BY_STAMP)
 
 
+def test_a_vm_that_was_completed_for_want_of_its_checkout_runs_again() -> None:
+    lost = Holder("ann", "lost", NOW - HOUR, NOW + HOUR)
+    assert judged(COMPLETED, stamped(lost)) == Reclaim("vm", COMPLETED, lost, BY_STAMP)
+    earlier: dict[str, Any] = {"checkout": NOW - 2 * HOUR, "checkout_id": "earlier", "ended": True}
+    assert judged(COMPLETED, stamped(lost), **earlier) == Reclaim("vm", COMPLETED, lost, BY_STAMP)
+    for known in ({"checkout_id": "lost"}, {"stamping": "lost", "unclaimed": True}, {**earlier, "checkout": NOW}):
+        assert judged(COMPLETED, stamped(lost), **known) == Destroy("vm")
+    assert judged(COMPLETED, stamped(Holder("ann"))) == Destroy("vm"), "a stamp of an early version"
+
+
+def test_a_quarantined_vm_that_stands_in_no_queue_is_quarantined_again() -> None:
+    known: dict[str, Any] = {"since": NOW - HOUR, "checkout": NOW - HOUR, "quarantined": True}
+    assert judged(DISCOVERED, **known) == Reclaim("vm", DISCOVERED, Holder(""), BY_RECORD)
+
+
+def test_while_redis_may_be_an_old_one_nothing_ends_that_cannot_be_compared() -> None:
+    assert judged(READY, None, ready=NOW, verified=False) == Miss("vm", READY)
+    assert judged(READY, None, ready=NOW, since=NOW - HOUR, verified=False) is None
+    assert judged(READY, None, ready=NOW, since=NOW - MINUTE) is None
+    assert judged(PENDING, None, ordered=0.0, verified=False) is None
+    over: dict[str, Any] = {"checkout": NOW - 2 * HOUR, "lifetime": 1.0}
+    assert judged(RUNNING, None, verified=False, **over) == Miss("vm", RUNNING)
+    assert isinstance(judged(RUNNING, None, **over), Complete)
+
+
+def test_a_running_vm_that_was_missing_is_compared_when_it_is_back() -> None:
+    taken: dict[str, Any] = {"checkout": NOW - HOUR, "lifetime": 2.0, "checkout_id": "old", "owner": "ann"}
+    later = Holder("bob", "new", NOW, NOW + HOUR)
+    assert judged(RUNNING, stamped(later), since=NOW, **taken) == Reclaim("vm", RUNNING, later, BY_STAMP)
+    mine = Holder("ann", "old", NOW - HOUR, NOW + HOUR)
+    assert judged(RUNNING, stamped(mine), since=NOW, **taken) == Welcome("vm", RUNNING)
+
+
+def test_a_vm_whose_stamp_cannot_be_cleared_is_replaced_after_the_grace() -> None:
+    held = stamped(Holder("ann", "id", NOW, NOW + HOUR))
+    assert judged(RUNNING, held, unclaimed=True, since=NOW - 9 * MINUTE) == WriteStamp("vm", None)
+    assert isinstance(judged(RUNNING, held, unclaimed=True, since=NOW - 10 * MINUTE), Complete)
+
+
+def test_a_ready_vm_that_was_finished_with_by_its_record_is_replaced() -> None:
+    assert isinstance(judged(READY, ready=NOW, checkout=NOW - HOUR, ended=True), Complete)
+
+
 def test_a_completed_vm_is_destroyed_though_its_stamp_still_names_its_client() -> None:
     assert judged(COMPLETED, stamped(Holder("ann", "id", NOW, NOW + HOUR)), checkout=NOW) == Destroy("vm")
 

@@ -1,5 +1,6 @@
 """What somebody has is neither given nor destroyed, whatever Redis forgot. See Note [Two witnesses]."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.store.contents import settings
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission, Need
 from vmpooler.domain.errors import NotYours, PoolEmpty, StoreAway, TokenNeeded
-from vmpooler.domain.guest import Holder
+from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
@@ -125,6 +126,30 @@ async def test_no_vm_is_given_while_it_is_being_written_who_has_one(store: Conne
         assert vm in await world.queue(Queue.RUNNING)
         await world.advance(minutes=2)
         assert vm not in await world.checkout(debian=1)
+
+
+class Elsewhere(DummyProvider):
+    """A hypervisor of which some VMs are outside the place of their pool."""
+
+    moved: frozenset[str] = frozenset()
+
+    async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
+        there = await super().inventory(pool)
+        return {name: guest for name, guest in there.items() if name not in self.moved}
+
+
+async def test_a_completed_vm_that_is_elsewhere_and_in_use_is_not_destroyed(store: Connection) -> None:
+    async with World(store, a_pool(), Elsewhere) as world:
+        await world.advance(minutes=1)
+        await back_up(store, world)
+        (vm,) = await world.checkout(debian=1)
+        await world.advance(minutes=1)
+        assert isinstance(world.provider, Elsewhere)
+        world.provider.moved = frozenset({vm})
+        await put_back(store, world)
+        await world.advance(minutes=15)
+        assert vm in await world.queue(Queue.RUNNING)
+        assert vm in world.provider.vms()
 
 
 async def test_a_vm_that_its_stamp_brought_back_is_ended_with_a_token_of_its_user_only(store: Connection) -> None:

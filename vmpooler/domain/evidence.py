@@ -57,7 +57,7 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
     """
     stamped = guest.stamp.holder if guest and guest.stamp and ours and not _has_ended(vm, guest.stamp.holder) else None
     if vm.queue is Queue.COMPLETED:
-        return None
+        return Claim(stamped, BY_STAMP) if stamped is not None and _is_unknown(vm, stamped) else None
     if vm.queue is Queue.RUNNING:
         if stamped is None:
             return None
@@ -67,14 +67,24 @@ def claim(vm: Vm, guest: Guest | None, ours: bool, verified: bool) -> Claim | No
         known = recorded(vm)
         if known is not None and _is_evicted(known, stamped):
             return Claim(stamped, BY_STAMP)
-        sure = verified and not vm.quarantined
+        sure = verified and not vm.quarantined and vm.since is None  # one that was missing was not compared yet
         return None if sure else _newer(stamped, known)
     known = recorded(vm)
+    if known is None and stamped is None and vm.quarantined and not vm.ended:
+        return Claim(Holder(vm.owner), BY_RECORD)
     if stamped is not None and known is not None and _ends_later(known, stamped):
         return Claim(known, BY_RECORD)  # a change of the lifetime is written on the VM a little later
     if stamped is not None and (known is None or (stamped.since or 0) >= (known.since or 0)):
         return Claim(stamped, BY_STAMP)
     return Claim(known, BY_RECORD) if known is not None else None
+
+
+def _is_unknown(vm: Vm, stamped: Holder) -> bool:
+    """Whether a completed VM was taken, by its stamp, in a checkout that its record does not name: Redis completed it
+    for want of that. A checkout whose client never got the VM is named by ``stamping``."""
+    if not stamped.checkout_id or stamped.since is None or stamped.checkout_id in (vm.checkout_id, vm.stamping):
+        return False
+    return vm.checkout is None or stamped.since > vm.checkout
 
 
 def _has_ended(vm: Vm, holder: Holder | None) -> bool:

@@ -129,6 +129,8 @@ def _pending(case: Case) -> VmAction | None:
     if vm.ordered is None:
         return Mend(vm.name, vm.queue)
     late = case.older(vm.ordered, case.pool.timeout * 60)
+    if guest is None and not case.verified:
+        return None  # somebody may have it, and nothing says so before it is back
     if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
@@ -171,6 +173,8 @@ def _ready(case: Case) -> VmAction | None:
         return _missing_ready(case)
     if vm.since is not None:
         return Welcome(vm.name, vm.queue)
+    if vm.ended:
+        return Complete(vm.name, vm.queue, "has a record by which it was finished with")
     why = None
     if pool.ready_ttl and case.older(fresh, pool.ready_ttl * 60):
         why = f"reached end of TTL after {pool.ready_ttl:g} minutes"
@@ -185,14 +189,15 @@ def _ready(case: Case) -> VmAction | None:
 
 
 def _missing_ready(case: Case) -> VmAction | None:
-    """Replace a ready VM that is missing. Where too many are missing at once, the provider may be wrong: they are not
-    given, and are replaced once they have been missing for the grace without a break."""
+    """Replace a ready VM that is missing. Where too many are missing at once, the provider may be wrong, and while the
+    pool is not verified somebody may have it: then it is not given, and is replaced once it has been missing for the
+    grace without a break."""
     vm = case.vm
-    if not case.distrusts:
-        return Complete(vm.name, vm.queue, "is missing from the inventory")
     if vm.since is None:
-        return Miss(vm.name, vm.queue)
-    if case.older(vm.since, case.grace):
+        if case.distrusts or not case.verified:
+            return Miss(vm.name, vm.queue)
+        return Complete(vm.name, vm.queue, "is missing from the inventory")
+    if case.verified and case.older(vm.since, case.grace):
         return Complete(vm.name, vm.queue, f"has been missing for {case.grace / 60:g} minutes")
     return None
 
@@ -202,10 +207,13 @@ def _running(case: Case) -> VmAction | None:
     if vm.unclaimed:
         if guest is None:
             return Complete(vm.name, vm.queue, "its client never got it, and it is missing from the inventory")
+        if case.older(vm.since, case.grace):
+            return Complete(vm.name, vm.queue, "its client never got it, and its stamp could not be cleared")
         return WriteStamp(vm.name, None)
     if vm.checkout is None:
         return Mend(vm.name, vm.queue)
-    if vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
+    known = guest is not None or case.verified  # else its stamp may name a later end
+    if known and vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
         return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours", vm.terms)
     if guest is None:
         if vm.since is None:

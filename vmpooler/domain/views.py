@@ -83,7 +83,7 @@ def _vm(vm: Vm, tags: Tags, now: float) -> dict[str, Any]:
         "owner": vm.owner or None,
         "tags": tags.get(vm.name, {}),
         "remaining": None if ends is None else round(ends - now, 1),
-        "missing": vm.queue in (Queue.READY, Queue.RUNNING) and vm.since is not None,
+        "missing": vm.queue in (Queue.READY, Queue.RUNNING) and vm.since is not None and not vm.unclaimed,
     }
 
 

@@ -74,6 +74,9 @@ class PoolRound:
     """What the last round could not read."""
     stamping: set[str] = attrs.field(factory=set)
     """The VMs on which it is being written who has them."""
+    verifiable: bool = True
+    """Whether no such work was in flight for a VM that nobody has, when the last look at a pool that is not verified
+    began."""
 
     log = Logger()
 
@@ -86,13 +89,17 @@ class PoolRound:
         try:
             busy, inventory, seen = await self._look()
             if not seen.verified:  # the inventory may be of before the loss, and lack a stamp that was written since
+                stamping = frozenset(self.stamping)
                 busy, inventory, seen = await self._look()
+                self.verifiable = not any(vm.name in stamping for vm in seen.vms if vm.queue is not Queue.RUNNING)
         except ProviderError as error:
             await self.queues.withdraw(self.pool.name)
             return min(self.longest, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         hidden = self.unseen() & {vm.name for vm in seen.vms}
+        if not seen.verified:
+            await self._withhold(seen, hidden)
         await self._withdraw_stranded(seen, busy)
         self._say_unreadable(seen)
         state = state_of(seen, await self._own(inventory, seen), busy | hidden)
@@ -145,6 +152,12 @@ class PoolRound:
             elif since is not None and now - since >= self.rules.grace:
                 why = "stands at a former place of its pool that no provider has"
                 await self.queues.complete(self.pool.name, vm.name, vm.queue, why, now)
+
+    async def _withhold(self, seen: Look, hidden: frozenset[str]) -> None:
+        """Have ready VMs not given that stand where nobody can look now: what is written on them was not compared."""
+        for vm in seen.vms:
+            if vm.name in hidden and vm.queue is Queue.READY and vm.since is None:
+                await self.queues.miss(self.pool.name, vm.name, vm.queue, True, self._now())
 
     async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
         """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""
@@ -216,7 +229,7 @@ class PoolRound:
             case act.NoteMissing(why):
                 await (self.queues.fail(pool, keys.MISSING, why, now) if why else self._believe(now))
             case act.Verify():
-                if not self.stamping:  # what is being written on a VM may say that somebody has it
+                if self.verifiable:  # what was being written on a VM may say that somebody has it
                     await self.queues.verify(pool, seen.doubted)
             case act.NoteEmpty():
                 await self.queues.note_empty(pool, now)
@@ -245,7 +258,7 @@ class PoolRound:
             case act.StaysOff(_, why):
                 self.tasks.start(vm.name, self.work.stays_off(vm, why))
             case act.Destroy():
-                self.tasks.start(vm.name, self.work.destroy(vm))
+                self.tasks.start(vm.name, self.work.destroy(vm, state.inventory.get(vm.name)))
             case act.Seek():
                 self.tasks.start(vm.name, self.work.seek(vm))
             case act.WriteStamp(_, holder):

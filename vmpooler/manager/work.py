@@ -12,9 +12,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.answers import Answers
 from vmpooler.domain.bearing import Bearing
+from vmpooler.domain.evidence import Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.pace import UNANSWERED
+from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.tasks import Kind, Task, gigabytes
 from vmpooler.domain.verdict import is_misnamed
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
@@ -148,16 +150,24 @@ class Work:
         await self.queues.fail(pool, keys.POWER, why, now)
         await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
-    async def destroy(self, vm: Vm) -> None:
-        """Destroy a completed VM and forget it."""
+    async def destroy(self, vm: Vm, guest: Guest | None) -> None:
+        """Destroy a completed VM and forget it. One that is elsewhere, and that its stamp says somebody has, runs again."""
         start = self.clock.seconds()
         await self.assured()
         try:
+            if guest is None and (held := await self._held_elsewhere(vm)):
+                now = self.wall()
+                await self.queues.reclaim(self.pool.name, vm.name, vm.queue, held.holder, held.why, now)
+                return
             await self.provider.destroy(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
             await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
+
+    async def _held_elsewhere(self, vm: Vm) -> Claim | None:
+        guest = await self.provider.find(self.pool, vm.name)
+        return claim(vm, guest, is_stamped(guest, vm.name, self.pool.name), verified=True)
 
     async def seek(self, vm: Vm) -> None:
         """Search for a running VM that is missing, and note where it is; ever more rarely. Its absence ends nothing,

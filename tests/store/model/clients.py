@@ -79,6 +79,7 @@ class Clients(Manager):
             self.records[vm].pop(field, None)
         if stamped:
             self.write(vm, unclaimed=why)
+            self.since[vm] = self.moment
         self.tell(What.UNCLAIMED if stamped else What.RETURNED, vm, pool_of(vm), "api", why)
         return True
 

@@ -78,7 +78,8 @@ class Vms:
             now = self._watch.vm(name)
             return now is None or now.guest.powered_on
 
-        await self._watch.until(is_seen, SEEN)
+        if not await self._watch.until(is_seen, SEEN):
+            raise ProviderError(f"the stamp of {name} is not seen {SEEN:g} s after it was written")
 
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
         """Attach a disk, unless that of this ``id`` is there; its file may be."""

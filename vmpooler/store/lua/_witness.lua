@@ -28,7 +28,7 @@ end
 -- Whether the last sign of life of a process, given at ``known``, is not there. Silent processes are forgotten after
 -- ``forgotten`` seconds, and signs that a clock that was set back leaves in the future, at ``time``, are removed.
 local function unsigned(processes, who, known, forgotten, time)
-  if known == 0 or (time and known > time + 1) then return false end
+  if known == 0 or (time and (known > time + 1 or time - known >= forgotten)) then return false end
   if tonumber(redis.call('ZSCORE', processes, who) or 0) >= known then return false end
   local last = tonumber(redis.call('ZREVRANGE', processes, 0, 0, 'WITHSCORES')[2] or 0)
   return last - known < forgotten

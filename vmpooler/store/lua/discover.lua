@@ -7,6 +7,7 @@
 for i = 6, 9 do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 0 end end
 -- A record that has a checkout without an end says who has it: the next round restores that.
 local held = redis.call('HEXISTS', KEYS[2], 'checkout') == 1 and redis.call('HEXISTS', KEYS[2], 'completed') == 0
+  and redis.call('HEXISTS', KEYS[2], 'quarantined') == 0
   and redis.call('HEXISTS', KEYS[2], 'destroy') == 0
 local why = ARGV[6] == '1' and not held and redis.call('GET', KEYS[10])
 if why and redis.call('SISMEMBER', KEYS[4], vm) == 0 then

@@ -8,7 +8,7 @@ if redis.call('HGET', KEYS[2], 'checkout_id') ~= ARGV[7] or redis.call('SISMEMBE
 local stamped = redis.call('HEXISTS', KEYS[2], 'stamping') == 1
 if not stamped then redis.call('SMOVE', KEYS[4], KEYS[5], vm) end  -- first: if Redis refuses that, nothing was changed
 redis.call('HDEL', KEYS[6], vm)
-redis.call('HDEL', KEYS[7], vm)
+if stamped then redis.call('HSET', KEYS[7], vm, now) else redis.call('HDEL', KEYS[7], vm) end
 unbook(pool, vm)
 for _, field in ipairs(cjson.decode(ARGV[8])) do redis.call('HDEL', KEYS[2], field) end
 if stamped then

@@ -14,7 +14,7 @@ local less = lacks(KEYS[6], 10, #ARGV) or unsigned(KEYS[2], ARGV[2], tonumber(AR
 if less or redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'arrive', {}, time, '', {}} end
 redis.call('ZADD', KEYS[2], time, ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', time - ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], time + 1, '+inf')  -- of before the clock was set back
+redis.call('ZREMRANGEBYSCORE', KEYS[2], time + 10, '+inf')  -- of before the clock was set back, by more than a moment
 local function answer(what, missing)
   return {what, missing, time, newest(KEYS[6]), redis.call('ZRANGE', KEYS[2], 0, -1)}
 end
