@@ -280,7 +280,10 @@ class Schedule:
         """One of two providers fails until the pools of the other are full again."""
         stage = self.stage
         stage.counts["fault: one of two providers is away"] += 1
-        self.hypervisor_clock.calls = [call for call in self.hypervisor_clock.calls if call.func != stage.away.clear]
+        calls = self.hypervisor_clock.calls
+        calls[:] = [
+            call for call in calls if call.func != stage.away.clear
+        ]  # in place: a call that ends removes itself
         stage.away.add("another")
         until = stage.time.now + RECOVERY + Ending(self).waits()
         pools = {pool.name: pool.size for pool in stage.settings.pools if pool.provider != "another"}
