@@ -151,7 +151,7 @@ class Work:
         await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
     async def destroy(self, vm: Vm, guest: Guest | None) -> None:
-        """Destroy a completed VM and forget it. One that is elsewhere, and that its stamp says somebody has, runs again."""
+        """Destroy a completed VM and forget it. One that is elsewhere, and whose stamp names a client, runs again."""
         start = self.clock.seconds()
         await self.assured()
         try:
