@@ -241,7 +241,8 @@ class Judge:
 
     def astray(self) -> dict[str, Place | None]:
         """The VMs that somebody has and that do not run, with where they stand: nothing excuses that for long."""
-        held = {vm: self.expected.get(vm) for vm, held in self.held.items() if not self._excused(vm, held)}
+        mine = {vm: held for vm, held in self.held.items() if held.asking.succeeded and not self._excused(vm, held)}
+        held = {vm: self.expected.get(vm) for vm in mine}
         return {vm: place for vm, place in held.items() if place is None or place[1] is not Queue.RUNNING}
 
     def _holder(self, vm: str) -> Holder | None:

@@ -69,6 +69,10 @@ class Loss:
     stamped: bool
 
 
+UNHEARD = 60.0
+"""Seconds in which a process may have measured nothing, because its answers were lost, before its last measurement."""
+
+
 class Schedule:
     """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is
     caught."""
@@ -182,8 +186,8 @@ class Schedule:
 
     def _unknown(self, name: str) -> float:
         """The seconds by which the clock that a process goes by may differ from Redis's: what its measurement and its
-        message took, and what Redis's clock was set by since it measured."""
-        since = min((each.measured for each in self.processes if each.name == name), default=0.0) - ON_THE_WAY
+        message took, and what Redis's clock was set by since it measured, or while its answers may have been lost."""
+        since = min((each.measured for each in self.processes if each.name == name), default=0.0) - UNHEARD
         return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)
 
     def _has_come(self, name: str, since: float) -> bool:
