@@ -163,6 +163,20 @@ async def test_a_pool_whose_provider_fails_holds_up_no_other_in_the_line(store: 
         assert (await world.counts(other)).get("ready") == 2
 
 
+async def test_clones_of_a_pool_whose_provider_is_away_give_their_places_to_others(store: Connection) -> None:
+    """They were ordered by a manager that has died: nobody waits for them."""
+    slow = f"config: {{task_limit: 1}}\nproviders: {{dummy: {{createvm_max_time: 200, bootvm_max_time: 1}}}}\n{TWO}"
+    async with World(store, slow, Failing) as world:
+        first, other = ("debian", "centos") if await world.counts("debian") else ("centos", "debian")
+        failing(world, f"inventory {first}", f"clone {first}")
+        await world.crash()
+        await world.advance(minutes=20)
+        assert (await world.counts(other)).get("ready") == 2
+        failing(world)
+        await world.advance(minutes=20)
+        assert (await world.counts(first)).get("ready") == 2
+
+
 async def test_an_inventory_that_never_comes_ends_the_round_and_the_next_may_have_one(store: Connection) -> None:
     async with World(store, a_pool(), Failing) as world:
         await world.advance(minutes=1)

@@ -94,6 +94,7 @@ class PoolRound:
                 self.verifiable = not any(vm.name in stamping for vm in seen.vms if vm.queue is not Queue.RUNNING)
         except ProviderError as error:
             await self.queues.withdraw(self.pool.name)
+            await self._release_clones()
             return min(self.longest, await self.queues.fail(self.pool.name, keys.INVENTORY, str(error), self._now()))
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
@@ -122,6 +123,14 @@ class PoolRound:
             if text not in self.unreadable:
                 self.log.warn("[!] [{pool}] cannot be read, and is left alone: {text}", pool=self.pool.name, text=text)
         self.unreadable = seen.unreadable
+
+    async def _release_clones(self) -> None:
+        """Stop counting the pool's clones that nobody here waits for: while the provider is away they would take the
+        places of pools whose provider is not. What has become of them is seen when it is back."""
+        busy = self.tasks.busy()
+        for vm in await self.queues.cloning(self.pool.name):
+            if vm not in busy:
+                await self.queues.end_clone(self.pool.name, vm, None, self._now())
 
     async def _look(self) -> tuple[frozenset[str], Mapping[str, Guest], Look]:
         """What is in flight, the inventory, and the queues. Raises ProviderError."""

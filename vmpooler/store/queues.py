@@ -57,6 +57,11 @@ class Queues:
         more = (keys.CLONING, keys.TASKS_CLONE, keys.clone_times(times.day(now)), keys.trouble(pool))
         return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds), self._daily_ttl))
 
+    async def cloning(self, pool: str) -> list[str]:
+        """The VMs of a pool whose clones count as under way."""
+        flat = await self._connection.call("HGETALL", keys.CLONING)
+        return [vm for vm, owner in zip(flat[::2], flat[1::2], strict=True) if owner == pool]
+
     async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
         """pending -> ready, ``seconds`` after its clone was ordered."""
         queues = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
