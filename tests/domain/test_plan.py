@@ -27,6 +27,7 @@ from vmpooler.domain.actions import (
     Unflag,
     Verify,
     VmAction,
+    Welcome,
     Withdraw,
 )
 from vmpooler.domain.evidence import BY_STAMP, recorded
@@ -95,7 +96,7 @@ def test_many_missing_vms_at_once_are_noted_and_kept_and_a_few_are_replaced() ->
     plan = planned(PoolState(vms=(*ten,), inventory=few), size=10)
     assert completed(plan) == []
     assert [action for action in plan if isinstance(action, Miss)] == [Miss(vm.name, Queue.READY) for vm in ten[:6]]
-    why = "6 VMs are missing from the inventory at once; none is replaced before 10 minutes"
+    why = "6 VMs are missing from the inventory at once; none is given up before 10 minutes"
     assert NoteMissing(why) in plan
     assert not [
         action
@@ -200,7 +201,10 @@ def test_witnesses_are_the_ready_vms_that_were_not_looked_at_for_the_longest_tim
 def test_a_vm_that_is_missing_is_no_witness() -> None:
     vms = [ready(name, since=NOW - 60) for name in ("a", "b")]
     vms = [attrs.evolve(vm, checked=NOW - 60, since=NOW - 5) for vm in vms]
-    assert planned(PoolState(vms=(*vms,), distrusts=True, witnesses=2, witnesses_since=NOW)) == [Clone(1)]
+    assert planned(PoolState(vms=(*vms,), distrusts=True, witnesses=2, witnesses_since=NOW)) == [
+        NoteEmpty(True),
+        Clone(3, 2),
+    ]
 
 
 def test_nobody_who_is_busy_in_trouble_or_looked_at_in_the_same_second_is_a_witness() -> None:
@@ -467,6 +471,9 @@ def test_an_unknown_vm_is_completed_only_when_all_the_rules_allow_it(
 def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, size: int) -> None:
     plan = planned(state, size)
     gone = {*completed(plan), *(action.vm for action in plan if isinstance(action, Reclaim))}
+    missed = {action.vm for action in plan if isinstance(action, Miss)}
+    found = {action.vm for action in plan if isinstance(action, Welcome)}
+    gone |= {vm.name for vm in state.vms if vm.queue is Queue.READY and (vm.name in missed or vm.since)} - found
     filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
     ordered = sum(action.count for action in plan if isinstance(action, Clone))
     assert ordered == 0 or (ordered > 0 and len(filling) + ordered <= size)
@@ -489,7 +496,7 @@ def test_a_running_vm_is_completed_at_the_end_of_its_lifetime_and_for_nothing_el
         vm = vms[name]
         if vm.queue is Queue.RUNNING:
             if vm.unclaimed:
-                assert vm.name not in state.inventory
+                assert vm.name not in state.inventory or (vm.since is not None and NOW - vm.since >= 600)
                 continue
             assert vm.checkout is not None
             assert vm.lifetime is not None

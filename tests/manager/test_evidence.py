@@ -292,7 +292,7 @@ async def test_vms_in_use_that_stand_in_no_queue_run_again(store: Connection, lo
         assert not taken & set(world.provider.vms())
 
 
-async def test_many_ready_vms_that_are_missing_at_once_are_not_given_and_are_ready_again_when_back(
+async def test_many_ready_vms_that_are_missing_at_once_are_not_given_and_the_pool_is_filled_beside_them(
     store: Connection,
 ) -> None:
     async with World(store, a_pool(size=10)) as world:
@@ -307,14 +307,15 @@ async def test_many_ready_vms_that_are_missing_at_once_are_not_given_and_are_rea
         names = {host.name for host in hosts}
         assert names <= await world.queue(Queue.READY)
         assert any("7 VMs are missing" in line for line in world.log())
-        assert not names & {*await world.checkout(debian=3)}
+        assert await world.counts() == {"ready": 17}, "the pool is filled beside them"
+        assert not names & {*await world.checkout(debian=10)}
         with pytest.raises(PoolEmpty):
-            await world.checkout(debian=8)
+            await world.checkout(debian=1)
         for host in hosts:
             world.provider.come_back(host)
         await world.advance(minutes=2)
-        assert names <= set(world.provider.vms())
-        assert len(await world.checkout(debian=10)) == 10
+        assert await world.counts() == {"ready": 10, "running": 10}
+        assert len(world.provider.vms()) == 20
 
 
 async def test_many_missing_ready_vms_are_replaced_after_the_grace(store: Connection) -> None:

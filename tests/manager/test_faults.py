@@ -19,7 +19,8 @@ from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
-from vmpooler.store.lease import HOLDS, leader
+from vmpooler.store.lease import HOLDS
+from vmpooler.store.registry import leader_and_leftovers
 
 
 class Noting(DummyProvider):
@@ -117,11 +118,11 @@ async def test_the_lease_is_kept_until_what_is_in_flight_has_ended(store: Connec
         ended = Deferred.fromCoroutine(process.manager.stop(60))
         await world.advance(HOLDS + 1)
         assert not ended.called
-        assert await leader(store) == "1 manager-1"
+        assert (await leader_and_leftovers(store))[0] == "1 manager-1"
         await world.advance(30)
         await ended
         process.dead = True
-        assert await leader(store) == ""
+        assert (await leader_and_leftovers(store))[0] == ""
         assert await store.call("HLEN", keys.CLONING) == 0
 
 

@@ -16,8 +16,9 @@ from vmpooler.log import _text
 from vmpooler.providers.base import ProviderError
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
-from vmpooler.store.lease import HOLDS, leader
+from vmpooler.store.lease import HOLDS
 from vmpooler.store.queues import Queues
+from vmpooler.store.registry import leader_and_leftovers
 from vmpooler.store.scripts import Script
 
 SLOW = "createdisk_max_time: 10, revertsnapshot_max_time: 10"
@@ -49,7 +50,7 @@ async def test_one_leads_and_the_other_does_nothing(store: Connection) -> None:
         assert world.leaders() == ["manager-1"]
         assert await world.counts() == {"ready": 3}
         assert len(world.provider.vms()) == 3
-        assert await leader(store) == "1 manager-1"
+        assert (await leader_and_leftovers(store))[0] == "1 manager-1"
         states = [process.manager.state() for process in world.processes]
         assert [state["manager"] for state in states] == ["leading", "standing by"]
         assert states[0]["providers"] == {"dummy": "ok"}
@@ -142,9 +143,9 @@ async def test_one_that_slept_for_a_while_and_that_nobody_followed_goes_on_as_if
         await world.advance(1)
         world.processes[0].pause()
         await world.advance(minutes=2)
-        assert await leader(store) == ""
+        assert (await leader_and_leftovers(store))[0] == ""
         await world.processes[0].go_on()
-        assert await leader(store) == "1 manager-1"
+        assert (await leader_and_leftovers(store))[0] == "1 manager-1"
         await world.advance(minutes=2)
         assert await world.counts() == {"ready": 3}
         assert not any(event.what in ("failed", "completed") for event in world.events)
@@ -281,7 +282,7 @@ async def test_one_whose_provider_is_not_fit_to_lead_with_leaves_the_lead_and_tr
         unfit.manager._providers["dummy"].start = refuse  # type: ignore[method-assign]  # for once
         world.processes[0].kill()
         await world.advance(HOLDS + 1)
-        assert await leader(store) == ""
+        assert (await leader_and_leftovers(store))[0] == ""
         await until_led_by(world, unfit.name, EAGER)
         said = [_text(event) for event in logged if "cannot lead" in _text(event)]
         assert said == ["[!] cannot lead: the file is broken"]
@@ -295,7 +296,7 @@ async def test_a_term_that_could_not_begin_leaves_nothing_behind_that_the_next_w
         with pausing_after(world, "take_lease", second):
             world.processes[0].kill()
             await world.advance(HOLDS + 1)
-        assert (await leader(store)).endswith(second.name)
+        assert (await leader_and_leftovers(store))[0].endswith(second.name)
         third = await world.begin()
         await until_led_by(world, third.name, TAKEOVER)
         await second.go_on()

@@ -37,7 +37,8 @@ ACCOUNTED = Invariant(
 WITHIN_LIMITS = Invariant(
     4,
     "Within limits",
-    "No clone is ordered while pending + ready is at size or above; clones in flight never exceed task_limit.",
+    "No clone is ordered while pending + ready is at size or above, ready VMs that are missing left out; clones in "
+    "flight never exceed task_limit.",
 )
 DURABLE = Invariant(
     5,

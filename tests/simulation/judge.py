@@ -98,6 +98,7 @@ class Judge:
         self._asked: dict[int, Asking] = {}
         self.unknown: Callable[[str], float] = lambda who: 0.0
         self.has_come: Callable[[str, float], bool] = lambda name, since: True
+        self.missing: set[str] = set()
         self._stage = stage
         self._tally = stage.tally
         self._hypervisor = hypervisor
@@ -125,6 +126,10 @@ class Judge:
         self._tally.hold(WITHIN_LIMITS, fits, lambda: told)
 
     def _follow(self, event: Event, behalf: Asking | None, who: str) -> None:
+        if event.what is What.MISSING:
+            self.missing.add(event.vm)
+        elif event.what is not What.FAILED:
+            self.missing.discard(event.vm)
         if event.what is What.CLONE:
             self._ordered(event)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
@@ -153,6 +158,7 @@ class Judge:
     def _ordered(self, event: Event) -> None:
         places = list(self.expected.values())
         there = sum(places.count((event.pool, queue)) for queue in (Queue.PENDING, Queue.READY))
+        there -= sum(self.expected.get(vm) == (event.pool, Queue.READY) for vm in self.missing)
         told = f"{event.vm} was ordered for {event.pool} with {there} pending and ready"
         self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: told)
 

@@ -9,9 +9,10 @@ from vmpooler.domain.tasks import Task
 
 @attrs.frozen
 class Clone:
-    """Order so many clones, as far as the limit allows."""
+    """Order so many clones, as far as the limit allows, ``beside`` so many ready VMs that are withheld."""
 
     count: int
+    beside: int = 0
 
 
 @attrs.frozen

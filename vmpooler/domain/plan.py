@@ -13,6 +13,7 @@ from vmpooler.domain.actions import (
     Discover,
     DropTask,
     Flag,
+    Miss,
     NoteEmpty,
     NoteMissing,
     Reclaim,
@@ -22,6 +23,7 @@ from vmpooler.domain.actions import (
     Unflag,
     Verify,
     VmAction,
+    Welcome,
     Withdraw,
     WriteStamp,
 )
@@ -152,13 +154,26 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
         return []
     if not distrusts:
         return [NoteMissing("")]
-    patience = f"none is replaced before {rules.grace / 60:g} minutes"
+    patience = f"none is given up before {rules.grace / 60:g} minutes"
     return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
+
+
+def is_withheld(vm: Vm, action: VmAction | None) -> bool:
+    """Whether a ready VM is missing, and therefore not given: the pool is filled beside it."""
+    missing = isinstance(action, Miss) or (
+        vm.since is not None and not isinstance(action, Welcome | Complete | Reclaim)
+    )
+    return vm.queue is Queue.READY and missing
+
+
+def counts(vm: Vm, action: VmAction | None) -> bool:
+    """Whether a VM is one of those that a pool is to have."""
+    return not isinstance(action, Complete | StaysOff | Reclaim) and not is_withheld(vm, action)
 
 
 def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: str = "") -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
-    staying = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
+    staying = [vm for vm in state.vms if counts(vm, fates.get(vm.name))]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -224,7 +239,8 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if not isinstance(fates.get(vm.name), Complete | StaysOff | Reclaim)]
+    counted = [vm for vm in state.vms if counts(vm, fates.get(vm.name))]
+    withheld = sum(is_withheld(vm, fates.get(vm.name)) for vm in state.vms)
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)
@@ -234,5 +250,5 @@ def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], no
         tried = any(vm.name in state.cloning or (state.power_fails and _is_off(vm, state)) for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
     if wanted > 0 and not waits(state.clones_after, now):
-        return [*notes, Clone(wanted)]
+        return [*notes, Clone(wanted, withheld)]
     return [*notes, Withdraw()] if state.waiting else notes

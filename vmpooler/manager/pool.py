@@ -27,6 +27,9 @@ from vmpooler.store.queues import Queues
 PATIENCE = 60.0
 """Seconds that an inventory may take."""
 
+STARTS_WITHIN = 10.0
+"""Seconds that the provider of a former place may take to answer before a pool is filled beside what stands there."""
+
 LOOKS = 8
 """How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
 work in flight would wait for all."""
@@ -76,9 +79,15 @@ class PoolRound:
     """The VMs on which it is being written who has them."""
     verifiable: bool = True
     """Whether no such work was in flight for a VM that nobody has, when the last look at a pool that is not verified
-    began."""
+    began, and every place where its VMs stand has answered, or had the time to."""
+    opened: float = attrs.field(init=False)
+    """When the manager began to look after the pool, in seconds of ``clock``."""
 
     log = Logger()
+
+    @opened.default
+    def _now_of_clock(self) -> float:
+        return self.clock.seconds()
 
     async def run(self) -> float:
         """Look, plan and perform; the seconds until the next round is due if nothing happens before.
@@ -99,9 +108,12 @@ class PoolRound:
         if keys.INVENTORY in seen.troubles:
             await self.queues.recover(self.pool.name, keys.INVENTORY, self._now())
         hidden = self.unseen() & {vm.name for vm in seen.vms}
-        if not seen.verified:
-            await self._withhold(seen, hidden)
-        await self._withdraw_stranded(seen, busy)
+        stranded = self.stranded() - busy
+        awaited = not seen.verified and self._awaits(hidden - stranded)
+        if awaited:
+            self.verifiable = False
+        withheld = await self._withhold(seen, stranded if seen.verified or awaited else hidden)
+        await self._replace_stranded(seen, stranded)
         self._say_unreadable(seen)
         state = state_of(seen, await self._own(inventory, seen), busy | hidden)
         state = self._with_witnesses(state)
@@ -115,7 +127,7 @@ class PoolRound:
         due = pause(state, self._now(), longest=self.longest)
         if any(isinstance(action, act.Discover) for action in plan):
             return min(SOONEST, due)  # whether somebody has such a VM is decided at once
-        return min(EAGER, due) if self.refused else due
+        return min(EAGER, due) if self.refused or withheld or awaited else due
 
     def _say_unreadable(self, seen: Look) -> None:
         """Log once what another version wrote and this one cannot read. It stays as it is."""
@@ -148,25 +160,27 @@ class PoolRound:
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
-    async def _withdraw_stranded(self, seen: Look, busy: frozenset[str]) -> None:
-        """Give nothing away that stands where no provider looks: whether it still lives is not known. After the grace
-        it is replaced, and destroyed when its provider is back. The grace is for a provider that is only named anew."""
-        stranded, now = self.stranded() - busy, self._now()
+    async def _withhold(self, seen: Look, unseen: frozenset[str]) -> bool:
+        """Have ready VMs not given that stand where nobody can look now: whether they still live, or what is written on
+        them, is not known. Whether there were any: the pool is to be filled beside them."""
+        found = [vm.name for vm in seen.vms if vm.name in unseen and vm.queue is Queue.READY and vm.since is None]
+        for name in found:
+            await self.queues.miss(self.pool.name, name, Queue.READY, True, self._now())
+        return bool(found)
+
+    def _awaits(self, late: frozenset[str]) -> bool:
+        """Whether the places where these VMs stand may still answer: their providers have only just been started."""
+        return bool(late) and self.clock.seconds() - self.opened < STARTS_WITHIN
+
+    async def _replace_stranded(self, seen: Look, stranded: frozenset[str]) -> None:
+        """Give up, after the grace, what stands where no provider looks: it is destroyed when its provider is back. The
+        grace is for a provider that is only named anew."""
+        now = self._now()
         for vm in seen.vms:
-            if vm.name not in stranded or vm.queue not in (Queue.PENDING, Queue.READY):
-                continue
-            since = vm.ordered if vm.queue is Queue.PENDING else vm.since
-            if vm.queue is Queue.READY and since is None:
-                await self.queues.miss(self.pool.name, vm.name, vm.queue, True, now)
-            elif since is not None and now - since >= self.rules.grace:
+            since = vm.ordered if vm.queue is Queue.PENDING else vm.since if vm.queue is Queue.READY else None
+            if vm.name in stranded and since is not None and now - since >= self.rules.grace:
                 why = "stands at a former place of its pool that no provider has"
                 await self.queues.complete(self.pool.name, vm.name, vm.queue, why, now)
-
-    async def _withhold(self, seen: Look, hidden: frozenset[str]) -> None:
-        """Have ready VMs not given that stand where nobody can look now: what is written on them was not compared."""
-        for vm in seen.vms:
-            if vm.name in hidden and vm.queue is Queue.READY and vm.since is None:
-                await self.queues.miss(self.pool.name, vm.name, vm.queue, True, self._now())
 
     async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
         """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""
@@ -207,8 +221,8 @@ class PoolRound:
     async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - an arm each
         pool, now = self.pool.name, self._now()
         match action:
-            case act.Clone(count):
-                await self._clone(count)
+            case act.Clone(count, beside):
+                await self._clone(count, self.pool.size + beside)
             case act.Release(vm):
                 await self.queues.end_clone(pool, vm, None, now)
             case act.Complete(vm, queue, why, terms):
@@ -282,11 +296,11 @@ class PoolRound:
         finally:
             self.stamping.discard(vm.name)
 
-    async def _clone(self, count: int) -> None:
+    async def _clone(self, count: int, size: int) -> None:
         """Order clones until there are enough, or it is another pool's turn."""
         while count > 0:
             name = vm_name(self.choice, self.prefix)
-            match await self.queues.begin_clone(self.pool.name, name, self.pool.size, self._now()):
+            match await self.queues.begin_clone(self.pool.name, name, size, self._now()):
                 case "ok":
                     self.tasks.start(name, self.work.clone(name), longest=self.pool.timeout * 60 + PATIENCE)
                     count -= 1

@@ -149,8 +149,3 @@ class Fenced:
         except NotLeading:
             self._refused()
             raise
-
-
-async def leader(connection: Commands) -> str:
-    """Epoch and name of the manager that leads; empty for none."""
-    return await connection.call("GET", keys.LEASE) or ""

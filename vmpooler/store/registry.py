@@ -57,6 +57,12 @@ async def leftovers(connection: Commands) -> Leftovers:
     return leftovers_of(await connection.run(load("leftovers"), (keys.DRAINING, keys.MOVED), tuple(Queue)))
 
 
+async def leader_and_leftovers(connection: Commands) -> tuple[str, Leftovers]:
+    """Epoch and name of the manager that leads, empty for none; and what it says, in one round trip."""
+    leader, *left = await connection.run(load("leader"), (keys.DRAINING, keys.MOVED, keys.LEASE), tuple(Queue))
+    return leader or "", leftovers_of(left)
+
+
 def leftovers_of(reply: Sequence[Any]) -> Leftovers:
     """The same, of what a script says."""
     rows, moved = reply

@@ -6,9 +6,9 @@ from typing import Any
 from twisted.web.resource import IResource, Resource
 
 from vmpooler.settings import Limits
-from vmpooler.store import lease, stats
+from vmpooler.store import stats
 from vmpooler.store.commands import Commands
-from vmpooler.store.registry import leftovers
+from vmpooler.store.registry import leader_and_leftovers
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.left import left_of
 from vmpooler.web.request import Request
@@ -44,10 +44,10 @@ class HealthRoutes:
         """Whether this process can do its part, which manager leads, and how that of this process stands; also, while
         there is something to say, which pools are drained or have moved, and which processes have other pools."""
         await self._connection.call("PING")  # refused by a Redis that cannot write its data
-        epoch, _, name = (await lease.leader(self._connection)).partition(" ")
+        lease, left = await leader_and_leftovers(self._connection)
+        epoch, _, name = lease.partition(" ")
         leader = {"name": name, "epoch": int(epoch)} if epoch else None
-        left = left_of(await leftovers(self._connection))
-        return {"ok": True, "leader": leader, **self._state(), **left}
+        return {"ok": True, "leader": leader, **self._state(), **left_of(left)}
 
 
 def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
