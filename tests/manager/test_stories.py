@@ -1,5 +1,7 @@
 """A day in the life of a pool, told on a clock that the story turns."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.manager.world import World
@@ -244,10 +246,11 @@ async def test_a_ready_vm_that_vanished_is_replaced_at_once(store: Connection) -
         assert await world.counts() == {"ready": 3}
 
 
-async def test_a_pool_that_was_made_smaller_is_trimmed_the_stalest_first(store: Connection) -> None:
-    async with World(store, a_pool()) as world:
+async def test_a_pool_that_was_made_smaller_is_trimmed_the_stalest_first(store: Connection, tmp_path: Path) -> None:
+    pool = a_pool(dummy=f"filename: {tmp_path}/dummy.json")
+    async with World(store, pool) as world:
         await world.advance(minutes=1)
-    smaller = a_pool().replace("size: 3", "size: 1")
+    smaller = pool.replace("size: 3", "size: 1")
     async with World(store, smaller) as world:
         await world.advance(minutes=2)
         assert (await world.counts()).get("ready", 0) <= 1

@@ -45,4 +45,4 @@ def test_an_api_alone_gives_what_is_ready_and_a_manager_that_comes_later_replace
         assert api.request("POST", "/vm/debian-12").status == 200
         assert api.ready() == 1
         with Service(config, "--role=manager"):
-            until(lambda: api.ready() == 2, "the VM is replaced")
+            until(lambda: api.ready() == 3, "the VM is replaced, and the one whose hypervisor is gone is filled beside")

@@ -35,7 +35,7 @@ from vmpooler.store.connection import Connection
 from vmpooler.store.lease import Lease
 from vmpooler.store.look import look
 from vmpooler.store.queues import Queues
-from vmpooler.store.registry import Registry, leftovers
+from vmpooler.store.registry import Registry, leader_and_leftovers, leftovers
 from vmpooler.store.samples import Samples, Taken
 from vmpooler.store.scripts import fenced, load
 from vmpooler.store.tasks import Tasks
@@ -92,6 +92,7 @@ CHANGES: dict[str, Deed] = {
 
 READS: dict[str, Deed] = {
     "find_pools": lambda me: me.registry.find("0"),
+    "leader": lambda me: leader_and_leftovers(me.store),
     "leftovers": lambda me: leftovers(me.store),
     "of_others": lambda me: me.registry.of_others(POOL, ["centos"], ["running"]),
     "samples": lambda me: me.samples.read(MINUTES, 0, 1, [POOL]),

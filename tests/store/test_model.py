@@ -36,7 +36,7 @@ USUAL = {
 
 ELSEWHERE = {
     *("counts", "days", "overview", "samples", "sizes", "tags"),  # only read, and are compared with what is there
-    *("find_pools", "leftovers", "of_others", "where"),  # only read
+    *("find_pools", "leader", "leftovers", "of_others", "where"),  # only read
     *("keep_sums", "rate", "sample"),  # write keys of their own, which no other script reads
     *("peers", "remember_pools"),  # write what is only shown to people, or read at the start of a term
     "command",  # any command, behind the fence
