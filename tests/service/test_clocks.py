@@ -124,7 +124,6 @@ async def test_a_leader_that_dies_after_redis_was_set_back_is_followed_at_once(
         assert leader.process is not None
         leader.process.send_signal(signal.SIGSTOP)  # it keeps up nothing any more
         host.set(-600)
-        assert await api.redis("PTTL", keys.LEASE) > 590_000
         leader.kill()
         until(lambda: "leads from now on" in other.said, "the other leads", 10)
         assert "too long: Redis's clock was set back" in other.said
