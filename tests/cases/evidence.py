@@ -161,13 +161,13 @@ def a_lost_queue(world: World) -> str:
     return "restored to running"
 
 
-@case("1d", "all ready VMs are missing at once, and come back", "12 of 12 are completed at once", "vcsim")
+@case("1d", "all ready VMs are missing for a moment, within the grace", "12 of 12 are completed at once", "vcsim")
 def many_missing(world: World) -> str:
     port = probe_port()
     world.listener(port)
     vcenter = world.vcenter(f"pools/{POOL}")
     pools = [{"name": POOL, "size": 12, "folder": f"pools/{POOL}"}]
-    service = world.service("all", on_vcenter(vcenter.url, pools, port))
+    service = world.service("all", on_vcenter(vcenter.url, pools, port, discovered_grace=10))
     service.start()
     of = books(service)
     ready = full(of, 12)

@@ -33,6 +33,7 @@ from vmpooler.domain.actions import (
 from vmpooler.domain.evidence import BY_STAMP, recorded
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
+from vmpooler.domain.pace import pause
 from vmpooler.domain.plan import Rules, plan_pool
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
@@ -200,11 +201,21 @@ def test_witnesses_are_the_ready_vms_that_were_not_looked_at_for_the_longest_tim
 
 def test_a_vm_that_is_missing_is_no_witness() -> None:
     vms = [ready(name, since=NOW - 60) for name in ("a", "b")]
-    vms = [attrs.evolve(vm, checked=NOW - 60, since=NOW - 5) for vm in vms]
+    vms = [attrs.evolve(vm, checked=NOW - 60, since=NOW - 9) for vm in vms]
     assert planned(PoolState(vms=(*vms,), distrusts=True, witnesses=2, witnesses_since=NOW)) == [
         NoteEmpty(True),
         Clone(3, 2),
     ]
+
+
+def test_a_pool_is_filled_beside_vms_that_are_missing_for_more_than_a_moment() -> None:
+    vms = [attrs.evolve(ready(name), since=NOW - 5) for name in ("a", "b")]
+    state = PoolState(vms=(*vms,), distrusts=True)
+    assert planned(state, size=2) == []
+    assert planned(state, size=2, now=NOW + 3)[-1] == Clone(2, 2)
+    ahead = PoolState(vms=(*(attrs.evolve(vm, since=NOW + 3600) for vm in vms),), distrusts=True)
+    assert Clone(2, 2) in planned(ahead, size=2), "its clock was set back since"
+    assert pause(state, NOW) == 3
 
 
 def test_nobody_who_is_busy_in_trouble_or_looked_at_in_the_same_second_is_a_witness() -> None:
@@ -471,9 +482,9 @@ def test_an_unknown_vm_is_completed_only_when_all_the_rules_allow_it(
 def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, size: int) -> None:
     plan = planned(state, size)
     gone = {*completed(plan), *(action.vm for action in plan if isinstance(action, Reclaim))}
-    missed = {action.vm for action in plan if isinstance(action, Miss)}
     found = {action.vm for action in plan if isinstance(action, Welcome)}
-    gone |= {vm.name for vm in state.vms if vm.queue is Queue.READY and (vm.name in missed or vm.since)} - found
+    away = {vm.name for vm in state.vms if vm.queue is Queue.READY and vm.since is not None and NOW - vm.since >= 8}
+    gone |= away - found
     filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
     ordered = sum(action.count for action in plan if isinstance(action, Clone))
     assert ordered == 0 or (ordered > 0 and len(filling) + ordered <= size)

@@ -49,6 +49,8 @@ def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
     retries = [vm.retry_at for vm in state.vms if waits(vm.retry_at, now)]
     retries += [task.retry_at for task in state.tasks if waits(task.retry_at, now)]
+    away = [vm.since + SECOND_LOOK for vm in state.vms if vm.queue is Queue.READY and vm.since is not None]
+    retries += [until for until in away if waits(until, now, SECOND_LOOK)]
     if waits(state.clones_after, now):
         retries.append(state.clones_after)
     until_retry = min(retries, default=now + longest) - now

@@ -13,7 +13,6 @@ from vmpooler.domain.actions import (
     Discover,
     DropTask,
     Flag,
-    Miss,
     NoteEmpty,
     NoteMissing,
     Reclaim,
@@ -30,7 +29,7 @@ from vmpooler.domain.actions import (
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import waits
+from vmpooler.domain.pace import SECOND_LOOK, waits
 from vmpooler.domain.tasks import first_of_each
 from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
@@ -63,7 +62,7 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
     free = {vm for vm, action in judged.items() if isinstance(action, Reclaim) and not state.verified}
     fates = {vm: action for vm, action in judged.items() if vm in free or vm not in state.busy}
-    fates |= trims(pool, state, fates, NOT_CONFIGURED if rules.draining else "")
+    fates |= trims(pool, state, fates, now, NOT_CONFIGURED if rules.draining else "")
     fates |= {} if rules.draining else due_tasks(state, fates, now)
     fates |= witnesses(state, fates, now)
     known = {vm.name for vm in state.vms}
@@ -158,22 +157,23 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
     return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
 
 
-def is_withheld(vm: Vm, action: VmAction | None) -> bool:
-    """Whether a ready VM is missing, and therefore not given: the pool is filled beside it."""
-    missing = isinstance(action, Miss) or (
-        vm.since is not None and not isinstance(action, Welcome | Complete | Reclaim)
-    )
-    return vm.queue is Queue.READY and missing
+def is_withheld(vm: Vm, action: VmAction | None, now: float) -> bool:
+    """Whether a ready VM is missing, and not only for a moment: the pool is filled beside it, as it is not given."""
+    if vm.queue is not Queue.READY or vm.since is None or isinstance(action, Welcome | Complete | Reclaim):
+        return False
+    return not waits(vm.since + SECOND_LOOK, now, SECOND_LOOK)
 
 
-def counts(vm: Vm, action: VmAction | None) -> bool:
+def counts(vm: Vm, action: VmAction | None, now: float) -> bool:
     """Whether a VM is one of those that a pool is to have."""
-    return not isinstance(action, Complete | StaysOff | Reclaim) and not is_withheld(vm, action)
+    return not isinstance(action, Complete | StaysOff | Reclaim) and not is_withheld(vm, action, now)
 
 
-def trims(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], why: str = "") -> dict[str, VmAction | None]:
+def trims(
+    pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float, why: str = ""
+) -> dict[str, VmAction | None]:
     """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
-    staying = [vm for vm in state.vms if counts(vm, fates.get(vm.name))]
+    staying = [vm for vm in state.vms if counts(vm, fates.get(vm.name), now)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -239,8 +239,8 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
 
 
 def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if counts(vm, fates.get(vm.name))]
-    withheld = sum(is_withheld(vm, fates.get(vm.name)) for vm in state.vms)
+    counted = [vm for vm in state.vms if counts(vm, fates.get(vm.name), now)]
+    withheld = sum(is_withheld(vm, fates.get(vm.name), now) for vm in state.vms)
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)

@@ -127,7 +127,8 @@ class PoolRound:
         due = pause(state, self._now(), longest=self.longest)
         if any(isinstance(action, act.Discover) for action in plan):
             return min(SOONEST, due)  # whether somebody has such a VM is decided at once
-        return min(EAGER, due) if self.refused or withheld or awaited else due
+        missed = withheld or any(isinstance(action, act.Miss) for action in plan)
+        return min(EAGER, due) if self.refused or missed or awaited else due
 
     def _say_unreadable(self, seen: Look) -> None:
         """Log once what another version wrote and this one cannot read. It stays as it is."""
