@@ -188,10 +188,16 @@ class Judge:
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None, knew: bool) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
         lives = self._lives(held) * 3600 - ROUNDING
-        if event.vm in self.dropped_of and event.vm not in self._hypervisor.vms():  # nothing says how long it lives
+        if self._is_untold(event.vm):
             lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
         by_clock = knew and event.when >= held.since + lives
-        return deleted or by_clock or self._stage.time.now >= held.given + lives
+        # docs/operations.md: each step of Redis's clock forward takes its seconds from a lifetime
+        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given and by > 0)
+        return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
+
+    def _is_untold(self, vm: str) -> bool:
+        """Whether no witness is left of who has a VM, and for how long: its record vanished, and it is gone itself."""
+        return vm in self.dropped_of and vm not in self._hypervisor.vms()
 
     def _lives(self, held: Holding) -> float:
         """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
@@ -247,8 +253,10 @@ class Judge:
 
     def astray(self) -> dict[str, Place | None]:
         """The VMs that somebody has and that do not run, with where they stand: nothing excuses that for long."""
-        mine = {vm: held for vm, held in self.held.items() if held.asking.succeeded and not self._excused(vm, held)}
-        held = {vm: self.expected.get(vm) for vm in mine}
+        excused = {vm for vm, held in self.held.items() if self._excused(vm, held) or self._is_untold(vm)}
+        held = {
+            vm: self.expected.get(vm) for vm, held in self.held.items() if held.asking.succeeded and vm not in excused
+        }
         return {vm: place for vm, place in held.items() if place is None or place[1] is not Queue.RUNNING}
 
     def _holder(self, vm: str) -> Holder | None:
