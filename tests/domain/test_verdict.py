@@ -365,6 +365,11 @@ def test_a_later_end_that_only_the_record_knows_holds_where_the_stamp_is_behind(
     behind = Holder("ann", "id", NOW - HOUR, NOW + HOUR)
     longer = attrs.evolve(behind, until=NOW + 8 * HOUR)
     assert judged(DISCOVERED, stamped(behind), **known) == Reclaim("vm", DISCOVERED, longer, BY_RECORD)
+    nameless, unnamed = attrs.evolve(behind, checkout_id=""), attrs.evolve(longer, checkout_id="")
+    known |= {"checkout_id": ""}
+    assert judged(DISCOVERED, stamped(nameless), **known) == Reclaim("vm", DISCOVERED, unnamed, BY_RECORD)
+    other = attrs.evolve(nameless, since=NOW - 60)
+    assert judged(DISCOVERED, stamped(other), **known) == Reclaim("vm", DISCOVERED, other, BY_STAMP)
     never = attrs.evolve(behind, until=None)
     assert judged(DISCOVERED, stamped(never), **known) == Reclaim("vm", DISCOVERED, never, BY_STAMP)
 

@@ -38,7 +38,7 @@ WITHIN_LIMITS = Invariant(
     4,
     "Within limits",
     "No clone is ordered while pending + ready is at size or above, ready VMs that are missing left out; clones in "
-    "flight never exceed task_limit.",
+    "flight never exceed task_limit, those left out whose provider is away.",
 )
 DURABLE = Invariant(
     5,

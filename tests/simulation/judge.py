@@ -78,6 +78,10 @@ class Change:
     loss: Loss | None = None
 
 
+NOTICED = 10.0
+"""Seconds in which every process has noticed that Redis's clock was set."""
+
+
 @attrs.frozen
 class Loss:
     """Redis lost a checkout, or a change. ``back``: when it answered again. ``stamped``: it stood on the VM then."""
@@ -99,6 +103,7 @@ class Judge:
         self.unknown: Callable[[str], float] = lambda who: 0.0
         self.has_come: Callable[[str, float], bool] = lambda name, since: True
         self.missing: set[str] = set()
+        self.released: set[str] = set()
         self._stage = stage
         self._tally = stage.tally
         self._hypervisor = hypervisor
@@ -121,6 +126,8 @@ class Judge:
         self._tally.hold(ONE_QUEUE, not lost, lambda: f"in no queue: {sorted(lost)}")
         seen = {vm: places[0] for vm, places in after.places.items()}
         self._tally.hold(ONE_EVENT, seen == self.expected, lambda: f"events tell {self.expected}, there is {seen}")
+        away = {pool.name for pool in self._stage.settings.pools if pool.provider in self._stage.away}
+        self.released |= {vm for vm in before.cloning - after.cloning if self.expected.get(vm, ("",))[0] in away}
         fits = after.counted == len(after.cloning) <= self._limit
         told = f"{after.counted} clones are counted, {len(after.cloning)} under way, {self._limit} allowed"
         self._tally.hold(WITHIN_LIMITS, fits, lambda: told)
@@ -192,7 +199,7 @@ class Judge:
             lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
         by_clock = knew and event.when >= held.since + lives
         # docs/operations.md: each step of Redis's clock forward takes its seconds from a lifetime
-        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given and by > 0)
+        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given - NOTICED and by > 0)
         return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
 
     def _is_untold(self, vm: str) -> bool:
@@ -309,7 +316,8 @@ class Judge:
         """The provider has begun a clone."""
         now = self._stage.time.now
         pending = {vm for vm, (_, queue) in self.expected.items() if queue is Queue.PENDING}
-        under_way = [vm.name for vm in self._hypervisor.vms().values() if vm.cloning(now) and vm.name in pending]
+        cloning = [vm.name for vm in self._hypervisor.vms().values() if vm.cloning(now) and vm.name in pending]
+        under_way = [vm for vm in cloning if vm not in self.released]
         told = f"the provider clones {under_way}, {self._limit} are allowed"
         self._tally.hold(WITHIN_LIMITS, len(under_way) <= self._limit, lambda: told)
 

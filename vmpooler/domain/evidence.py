@@ -94,7 +94,9 @@ def _has_ended(vm: Vm, holder: Holder | None) -> bool:
 
 def _ends_later(known: Holder, stamped: Holder) -> bool:
     """Whether the record gives the checkout that a stamp names more time."""
-    if not known.checkout_id or known.checkout_id != stamped.checkout_id or stamped.until is None:
+    if known.checkout_id != stamped.checkout_id or stamped.until is None:
+        return False
+    if not known.checkout_id and known.since != stamped.since:  # the record was evicted before it was on the VM
         return False
     return known.until is None or known.until > stamped.until
 
