@@ -107,8 +107,8 @@ def main(arguments: Sequence[str]) -> int:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     counts = {outcome: sum(each.outcome is outcome for each in done) for outcome in Outcome}
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    print(f"\n{told} in {time.monotonic() - began:.0f} s")
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    print(f"\n{summary} in {time.monotonic() - began:.0f} s")
     return 1 if counts[Outcome.FAILED] else 0
 
 

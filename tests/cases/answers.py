@@ -1,11 +1,13 @@
 """Kind 8: an answer of the vCenter's address that is no answer of a vCenter."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 from tests.cases.case import case
 from tests.cases.world import POOL, World, books, comes, events_of, full, hold, on_vcenter, probe_port
@@ -28,8 +30,10 @@ class PageProxy(ThreadingHTTPServer):
         self.given = False
         self._method, self._logged_in = b"", False
 
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of a vCenter or a service that hung up: its connection ends."""
+    def handle_error(self, *request: Any) -> None:
+        """Print what went wrong, unless a peer only closed its connection."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(*request)
 
     @property
     def url(self) -> str:

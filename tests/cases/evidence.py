@@ -24,8 +24,7 @@ from tests.cases.world import (
     members,
     of_vcenter,
     on,
-    on_vcenter,
-    probe_port,
+    served_by_vcenter,
     shown,
     take,
     taken,
@@ -117,12 +116,7 @@ def an_old_backup_of_one(world: World) -> str:
 
 @case("1b", "the host of a VM in use leaves for longer than the grace", "completed, then destroyed", "vcsim")
 def a_host_that_leaves(world: World) -> str:
-    port = probe_port()
-    world.listener(port)
-    vcenter = world.vcenter(f"pools/{POOL}")
-    pools = [{"name": POOL, "size": 2, "folder": f"pools/{POOL}"}]
-    service = world.service("all", on_vcenter(vcenter.url, pools, port))
-    service.start()
+    service, vcenter, _ = served_by_vcenter(world, 2)
     of = books(service)
     full(of, 2)
     vm = take(service, log_in(service))
@@ -163,12 +157,7 @@ def a_lost_queue(world: World) -> str:
 
 @case("1d", "all ready VMs are missing for a moment, within the grace", "12 of 12 are completed at once", "vcsim")
 def many_missing(world: World) -> str:
-    port = probe_port()
-    world.listener(port)
-    vcenter = world.vcenter(f"pools/{POOL}")
-    pools = [{"name": POOL, "size": 12, "folder": f"pools/{POOL}"}]
-    service = world.service("all", on_vcenter(vcenter.url, pools, port, discovered_grace=10))
-    service.start()
+    service, vcenter, _ = served_by_vcenter(world, 12, discovered_grace=10)
     of = books(service)
     ready = full(of, 12)
     with without(vcenter, lambda name: name in ready):

@@ -16,8 +16,8 @@ from tests.cases.world import (
     hold,
     members,
     of_vcenter,
-    on_vcenter,
     probe_port,
+    served_by_vcenter,
     take,
 )
 from tests.vcsim.listener import Listener
@@ -61,12 +61,7 @@ def no_network(world: World) -> str:
 
 @case("7b", "a pending VM is off after its clone", "the pool waits for the whole timeout", "vcsim")
 def off_after_its_clone(world: World) -> str:
-    port = probe_port()
-    world.listener(port)
-    vcenter = world.vcenter(f"pools/{POOL}", boot="4000ms")
-    pools = [{"name": POOL, "size": 1, "folder": f"pools/{POOL}"}]
-    service = world.service("all", on_vcenter(vcenter.url, pools, port))
-    service.start()
+    service, vcenter, _ = served_by_vcenter(world, 1, boot="4000ms")
     of = books(service)
     comes(lambda: of_vcenter(vcenter), 20)
     with closing(Vcenter(vcenter)) as administrator:

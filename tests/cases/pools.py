@@ -20,7 +20,8 @@ from tests.cases.world import (
     members,
     of_vcenter,
     on_vcenter,
-    probe_port,
+    pool_on_vcenter,
+    served_by_vcenter,
     shown,
     take,
     there,
@@ -90,19 +91,14 @@ def a_disk(world: World) -> str:
 
 @case("3-renamed", "a pool is renamed, its folder stays", "its VMs live for ever or are unknown VMs", "vcsim")
 def renamed(world: World) -> str:
-    port = probe_port()
-    world.listener(port)
-    vcenter = world.vcenter(f"pools/{POOL}")
-    old = {"name": POOL, "size": 2, "folder": f"pools/{POOL}"}
-    service = world.service("all", on_vcenter(vcenter.url, [old], port))
-    service.start()
+    service, vcenter, port = served_by_vcenter(world, 2)
     of = books(service)
     ready = full(of, 2)
     token = log_in(service)
     vm = take(service, token)
     ready = full(of, 2)
     time.sleep(NOTED)
-    reconfigured(service, on_vcenter(vcenter.url, [{**old, "name": "trixie"}], port))
+    reconfigured(service, on_vcenter(vcenter.url, [{**pool_on_vcenter(2), "name": "trixie"}], port))
     full(of, 2, "trixie")
     time.sleep(GRACE * 60 + AFTER_GRACE)
     hold(vm in of_vcenter(vcenter), f"{vm}, which is in use, was destroyed")

@@ -131,6 +131,21 @@ def on_vcenter(url: str, pools: Sequence[Mapping[str, Any]], probe_port: int, **
     return json.dumps({**known, "providers": {"vcenter": server}})
 
 
+def served_by_vcenter(world: World, size: int, boot: str = "200ms", **general: Any) -> tuple[Service, Simulator, int]:
+    """A service that was started, with a pool of that size on a simulated vCenter; and the port that is probed."""
+    port = probe_port()
+    world.listener(port)
+    vcenter = world.vcenter(f"pools/{POOL}", boot=boot)
+    service = world.service("all", on_vcenter(vcenter.url, [pool_on_vcenter(size)], port, **general))
+    service.start()
+    return service, vcenter, port
+
+
+def pool_on_vcenter(size: int) -> dict[str, Any]:
+    """The pool there."""
+    return {"name": POOL, "size": size, "folder": f"pools/{POOL}"}
+
+
 def ask(service: Service, method: str, path: str, body: Any = None, token: str = "", seconds: float = 20.0) -> Answer:
     """One request to the API. Raises OSError when nobody is there, or nothing comes in time."""
     headers = {"X-AUTH-TOKEN": token} if token else {}

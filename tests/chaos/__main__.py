@@ -35,12 +35,12 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = _chosen(options.world, options.seed)
-    told = together([_played(name, options) for name in names])
+    report_of_all = together([_played(name, options) for name in names])
     if options.json:
-        options.json.write_text(json.dumps(told, indent=1))
+        options.json.write_text(json.dumps(report_of_all, indent=1))
     if len(names) > 1:
-        print("\nall of them", *table(told), sep="\n", flush=True)
-    return any(each["violations"] for each in told["invariants"]) or bool(told["errors logged"])
+        print("\nAll worlds together", *table(report_of_all), sep="\n", flush=True)
+    return any(each["violations"] for each in report_of_all["invariants"]) or bool(report_of_all["errors logged"])
 
 
 def _options() -> argparse.Namespace:
