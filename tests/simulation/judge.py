@@ -78,10 +78,6 @@ class Change:
     loss: Loss | None = None
 
 
-NOTICED = 10.0
-"""Seconds in which every process has noticed that Redis's clock was set."""
-
-
 @attrs.frozen
 class Loss:
     """Redis lost a checkout, or a change. ``back``: when it answered again. ``stamped``: it stood on the VM then."""
@@ -199,7 +195,7 @@ class Judge:
             lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
         by_clock = knew and event.when >= held.since + lives
         # docs/operations.md: each step of Redis's clock forward takes its seconds from a lifetime
-        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given - NOTICED and by > 0)
+        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given and by > 0)
         return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
 
     def _is_untold(self, vm: str) -> bool:

@@ -307,6 +307,20 @@ async def test_mend_starts_a_clock_that_is_lacking_or_unreadable(
     assert (await hash_of(store, key))[field] == written
 
 
+async def test_a_moment_that_is_ahead_only_for_a_manager_that_is_behind_stays(
+    store: Connection, queues: Queues
+) -> None:
+    seconds, _ = await store.call("TIME")
+    now = float(seconds)
+    await store.call("SADD", keys.queue(Queue.RUNNING, POOL), "vm")
+    await store.call("HSET", keys.record("vm"), "checkout", times.text(now))
+    assert not await queues.mend(POOL, "vm", Queue.RUNNING, now - 600)
+    assert (await hash_of(store, keys.record("vm")))["checkout"] == times.text(now)
+    await store.call("HSET", keys.record("vm"), "checkout", times.text(now + 600))
+    assert await queues.mend(POOL, "vm", Queue.RUNNING, now)
+    assert (await hash_of(store, keys.record("vm")))["checkout"] == times.text(now)
+
+
 # Every transition.
 
 Act = Callable[[Queues], Awaitable[object]]
