@@ -256,10 +256,9 @@ class Judge:
 
     def astray(self) -> dict[str, Place | None]:
         """The VMs that somebody has and that do not run, with where they stand: nothing excuses that for long."""
-        excused = {vm for vm, held in self.held.items() if self._excused(vm, held) or self._is_untold(vm)}
-        held = {
-            vm: self.expected.get(vm) for vm, held in self.held.items() if held.asking.succeeded and vm not in excused
-        }
+        there = self._hypervisor.vms()  # a VM that is gone and whose queue vanished is found when it is back
+        mine = {vm: held for vm, held in self.held.items() if held.asking.succeeded and not self._excused(vm, held)}
+        held = {vm: self.expected.get(vm) for vm, held in mine.items() if vm in there or not held.was_lost}
         return {vm: place for vm, place in held.items() if place is None or place[1] is not Queue.RUNNING}
 
     def _holder(self, vm: str) -> Holder | None:

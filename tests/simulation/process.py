@@ -233,6 +233,7 @@ class Asked(Sent):
         self.waits = "BLOCK" in command[:4]
         self.arrived = 0.0
         self.sent = process.stage.redis_now
+        self._measured = process.measured
         self._arrives = process.stage.held_back()
 
     @property
@@ -277,7 +278,7 @@ class Asked(Sent):
     def arrive(self) -> Any:
         """Be carried out; the reply."""
         self.arrived = self.process.stage.time.now
-        self.process.stage.sent = self.sent
+        self.process.stage.sent, self.process.stage.measured = self.sent, self._measured
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 

@@ -46,7 +46,8 @@ class Entry:
 class Stage:
     """One schedule. ``calm``: no faults any more. ``ahead``: seconds by which Redis's clock is ahead of true time.
     ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again.
-    ``sent``: when the command was sent that arrives now, by Redis's clock. ``away``: the providers that fail every
+    ``sent``: when the command was sent that arrives now, by Redis's clock; ``measured``: when its process had measured
+    that clock last. ``away``: the providers that fail every
     call."""
 
     settings: Settings
@@ -62,6 +63,7 @@ class Stage:
     ahead: float = 0.0
     busy_until: float = 0.0
     sent: float = 0.0
+    measured: float = 0.0
     steps_of_redis: list[tuple[float, float]] = attrs.field(factory=list)
     away: set[str] = attrs.field(factory=set)
 

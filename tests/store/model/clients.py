@@ -1,6 +1,6 @@
 """What clients do to the store, in the model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
 
 import attrs
@@ -18,18 +18,25 @@ from vmpooler.store import keys
 from vmpooler.store.checkouts import OF_A_CHECKOUT
 
 
+def in_pools(few: Iterable[Wanted], stock: Callable[[str], int]) -> int:
+    """The VMs of all the pools that may serve some names."""
+    return sum(map(stock, set(chain.from_iterable(each.pools for each in few))))
+
+
 @attrs.define
 class Clients(Manager):
     """Transitions of VMs that clients have, want, or change."""
 
-    def can_be_served(self, wanted: Sequence[Wanted]) -> bool:
+    def can_be_served(self, wanted: Sequence[Wanted], stock: Callable[[str], int]) -> bool:
         """Whether there is a VM for everyone: any few of the names want no more than all of their pools have."""
         some = chain.from_iterable(combinations(wanted, count) for count in range(1, len(wanted) + 1))
-        return all(sum(each.count for each in few) <= self.ready_in(each.pools for each in few) for few in some)
+        return all(sum(each.count for each in few) <= in_pools(few, stock) for few in some)
 
-    def ready_in(self, pools: Iterable[Sequence[str]]) -> int:
-        sure = (pool for pool in set(chain.from_iterable(pools)) if not self.doubts(pool))
-        return sum(self.clear(vm) for pool in sure for vm in self.standing(Queue.READY, pool))
+    def ready_in(self, pool: str) -> int:
+        return sum(self.clear(vm) for vm in self.standing(Queue.READY, pool))
+
+    def sure_in(self, pool: str) -> int:
+        return 0 if self.doubts(pool) else self.ready_in(pool)
 
     def doubts(self, pool: str) -> bool:
         """Whether a pool was not compared with its provider since Redis may have lost something."""
@@ -44,12 +51,12 @@ class Clients(Manager):
         be served."""
         if token is not None and token not in self.tokens:
             return {TokenNeeded}
-        if self.can_be_served(wanted):
+        if self.can_be_served(wanted, self.sure_in):
             return set()
-        return {StoreAway if self.withheld(each) else PoolEmpty for each in wanted if each.count}
-
-    def withheld(self, each: Wanted) -> bool:
-        return any(self.doubts(pool) and self.standing(Queue.READY, pool) for pool in each.pools)
+        # The script counts ready VMs before it looks which of them are clear: between the two it may say either.
+        compared = self.can_be_served(wanted, self.ready_in)
+        refused = self.doubted and self.can_be_served(wanted, lambda pool: len(self.standing(Queue.READY, pool)))
+        return {StoreAway} if compared else {StoreAway, PoolEmpty} if refused else {PoolEmpty}
 
     def checkout(self, wanted: Sequence[Wanted], given: Sequence[Given], id: str, token: str | None) -> None:
         """Which VMs of a pool are given is Redis's choice: it must be a right one."""

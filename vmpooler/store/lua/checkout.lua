@@ -8,7 +8,7 @@
 --   has the name of its first pool, which then goes before the others, how many pools may serve it, and these by their
 --   numbers here from 1
 -- Returns {'ok', number of the wanted entry, number of its pool, VM, ...}, {'token'}, {'empty', number of the entry}, or
--- {'doubted', number of the entry} where only pools that are not verified could serve it.
+-- {'doubted', number of the entry} where all could be served if pools that are not verified were.
 local user = ''
 if ARGV[10] == '1' then
   if redis.call('EXISTS', KEYS[2]) == 0 then return {'token'} end
@@ -56,23 +56,26 @@ local function take(i, tried)
   end
   return false
 end
-local function refused(i)
-  for _, p in ipairs(wanted[i].pools) do
-    if doubted[p] and redis.call('SCARD', ready_key(p)) > 0 then return {'doubted', i} end
-  end
-  return {'empty', i}
-end
+-- The number of an entry that cannot be served, if there is one.
 local function divide()
   for p = 1, #names do free[p] = most[p] end
   for i = 1, #wanted do
     share[i] = {}
     local all = 0
     for _, p in ipairs(wanted[i].pools) do all = all + free[p] end
-    if wanted[i].count > all then return refused(i) end
+    if wanted[i].count > all then return i end
   end
   for i = 1, #wanted do
-    for _ = 1, wanted[i].count do if not take(i, {}) then return refused(i) end end
+    for _ = 1, wanted[i].count do if not take(i, {}) then return i end end
   end
+end
+
+-- Why it is not served: only for want of pools that are not verified, or anyhow.
+local function refused(i)
+  for p = 1, #names do
+    if doubted[p] then most[p] = redis.call('SCARD', ready_key(p)) end
+  end
+  return {doubts and not divide() and 'doubted' or 'empty', i}
 end
 
 -- Whether nobody has a VM by any witness in Redis, and it is not missing. What is not clear is left to the next round.
@@ -104,7 +107,7 @@ end
 local found, short = {}, true
 while short do
   local no = divide()
-  if no then return no end
+  if no then return refused(no) end
   short = false
   for p = 1, #names do
     local count = 0
