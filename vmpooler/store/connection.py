@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 from twisted.internet.task import deferLater
@@ -29,6 +31,8 @@ puts them behind the place in the script. Nothing was changed."""
 FENCED = "NOTLEADING "
 """How the error begins by which a script refuses a manager that does not lead."""
 
+_load = attrgetter("load")
+
 log = Logger()
 
 
@@ -51,17 +55,22 @@ class Caller:
         given, send = (len(keys), *keys, *args), self._sender(script)
         try:
             try:
-                return await send("EVALSHA", script.sha, *given)
+                reply = await send("EVALSHA", script.sha, *given)
             except ServerError as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
-                return await send("EVAL", script.source, *given)
+                reply = await send("EVAL", script.source, *given)
         except ServerError as error:
             raise self._meaning(told(error), script.name) from None
+        self._ran(script, keys, args, reply)
+        return reply
 
-    async def _send(self, *command: Value) -> Any:
+    def _send(self, *command: Value) -> Awaitable[Any]:
         """The reply to one command. Raises StoreAway or ServerError."""
         raise NotImplementedError
+
+    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        """A script was carried out."""
 
     def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
         """What sends a script."""
@@ -76,17 +85,15 @@ class Caller:
 
 
 class OneWire(Caller):
-    """All over the same wire, which need not be for everybody yet. ``lasting``: answers are held back until Redis has
-    written what it answered."""
+    """All over the same wire, which need not be for everybody yet."""
 
-    def __init__(self, wire: Wire, lasting: bool = False) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._lasting = lasting
 
-    async def _send(self, *command: Value) -> Any:
+    def _send(self, *command: Value) -> Awaitable[Any]:
         if self._wire.lost:
             raise StoreAway("Redis is away")
-        return await (self._wire.execute_lasting(*command) if self._lasting else self._wire.execute_command(*command))
+        return self._wire.execute_command(*command)
 
 
 class Arrival(Protocol):
@@ -115,6 +122,9 @@ class Connection(Caller):
     ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
     is what this process does about a Redis that may have lost something. ``time`` is measured
     on every wire before others may use it, and regularly. ``disk``: where Redis keeps its data, for people.
+
+    A script of LASTING returns when as many replicas as the settings want have what it wrote. When that takes too long
+    it raises StoreAway (sent), and was carried out.
 
     Note [A disk that is full]
 
@@ -202,41 +212,39 @@ class Connection(Caller):
                 return
             await deferLater(self._reactor, 0.02)
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns; of a lasting one when as many replicas as the settings want have what it wrote.
-
-        Raises StoreFault, for one behind the fence NotLeading, or StoreAway: also when that takes too long, and then
-        the script was carried out.
-        """
-        if script.name in LASTING and self._settings.wait_replicas:
-            wire = OneWire(self._least_busy(), self._sender(script) == self._send_lasting)
-            reply = await wire.run(script, keys, args)
-            await self._confirmed(wire)
-        else:
-            reply = await super().run(script, keys, args)
-        if self._failover is not None:
-            self._failover.ran(script, keys, args, reply)
-        return reply
-
     def require(self) -> None:
         """Raise StoreAway where it is known that Redis is."""
         self._least_busy()
 
-    async def _send(self, *command: Value) -> Any:
-        return await self._least_busy().execute_command(*command)
+    def _send(self, *command: Value) -> Awaitable[Any]:
+        return self._least_busy().execute_command(*command)
 
-    async def _send_lasting(self, *command: Value) -> Any:
-        return await self._least_busy().execute_lasting(*command)
+    def _send_lasting(self, *command: Value) -> Awaitable[Any]:
+        return self._least_busy().execute_lasting(*command)
+
+    async def _send_replicated(self, send: Callable[..., Awaitable[Any]], wire: Wire, *command: Value) -> Any:
+        reply = await send(*command)
+        await self._confirmed(OneWire(wire))
+        return reply
 
     def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
-        lasting = script.name in LASTING and self._failover is not None and self._failover.writes
+        if script.name not in LASTING:
+            return self._send
+        lasting = self._failover is not None and self._failover.writes
+        if self._settings.wait_replicas:
+            wire = self._least_busy()
+            return partial(self._send_replicated, wire.execute_lasting if lasting else wire.execute_command, wire)
         return self._send_lasting if lasting else self._send
+
+    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+        if self._failover is not None:
+            self._failover.ran(script, keys, args, reply)
 
     def _least_busy(self) -> Wire:
         wires = self._wires.ready()
         if not wires:
             raise StoreAway(f"Redis is away: {self.last_error or 'not connected yet'}")
-        return min(wires, key=lambda wire: wire.load)
+        return min(wires, key=_load)
 
     async def _welcome(self, wire: Wire) -> None:
         """Its version must be one that can be worked with; where sentinels say who is the primary, it must be one; and

@@ -6,6 +6,7 @@ one needs to know of fail-overs.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ KEPT = 60.0
 """Seconds that a promise is kept."""
 
 MOST = 50_000
-"""Promises that are kept."""
+"""Scripts that are remembered."""
 
 BY = "failover"
 
@@ -36,11 +37,6 @@ CHECKOUT = "checkout "
 
 Again = Callable[[Caller], Awaitable[object]]
 """Keeps a promise over whatever it is given. It finds out first whether Redis knows it, and then changes nothing."""
-
-
-Taken = tuple[Any, ...]
-"""A VM that was given to a client, as little as will do, for there may be many: when (epoch), the events kept, when as
-text, the checkout's id, the token, the hours to live that it was given and those of others, the pool, and the VM."""
 
 
 @attrs.frozen
@@ -62,52 +58,51 @@ class Ran:
 
 
 class Promises:
-    """The promises of this process, the oldest first."""
+    """The promises of this process. What ran is kept as it came; what it promised is worked out when it is needed."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._kept: dict[str, tuple[float, Again | Taken]] = {}
+        self._ran: deque[tuple[float, str, Sequence[str], Sequence[Any], Any]] = deque(maxlen=MOST)
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
         """A script ran; this may be a promise, or the end of one."""
         if script.name == "checkout":
-            self._given(args, reply)
-        elif script.name in SCRIPTS:
-            self._other(script, Ran(touched, args, reply))
-
-    def _other(self, script: Script, ran: Ran) -> None:
-        if script.name == "give_back" and ran.reply:
-            self._kept.pop(_checkout(ran.args[6], ran.vm), None)
-        elif found := KINDS.get(script.name):
-            for name, again in found(ran):
-                self._keep(name, again)
+            done, reply = reply[0] == "ok", tuple(reply)  # the garbage collector passes over tuples of text
+        else:
+            done = script.name in KINDS and reply in DONE
+        if done:
+            now = self._clock.seconds()
+            self._ran.append((now, script.name, touched, args, reply))
+            while self._ran[0][0] < now - KEPT:
+                self._ran.popleft()
 
     def all(self) -> dict[str, Again]:
         """How to keep each of them, by their names, in their order."""
-        kept = {name: again for name, (_, again) in self._kept.items()}
-        return {name: partial(_restore, each) if isinstance(each, tuple) else each for name, each in kept.items()}
-
-    def _given(self, args: Sequence[Any], reply: Sequence[Any]) -> None:
-        if reply[0] == "ok":
-            for pool, vm in zip(reply[2::3], reply[3::3], strict=True):
-                taken = (args[0], args[1], args[5], args[8], args[10], args[11], args[12], args[13 + pool], vm)
-                self._keep(_checkout(args[8], vm), taken)
-
-    def _keep(self, name: str, again: Again | Taken) -> None:
-        now = self._clock.seconds()
-        self._kept.pop(name, None)
-        self._kept[name] = (now, again)
-        while len(self._kept) > MOST or next(iter(self._kept.values()))[0] < now - KEPT:
-            del self._kept[next(iter(self._kept))]
+        found: dict[str, Again] = {}
+        for _, script, touched, args, reply in self._ran:
+            for name, again in KINDS[script](Ran(touched, args, reply)):
+                found.pop(name, None)
+                if again is not None:
+                    found[name] = again
+        return found
 
 
-Named = Iterator[tuple[str, Again]]
-"""Promises, each by a name that the next of the same name makes void."""
+Named = Iterator[tuple[str, Again | None]]
+"""Promises, each by a name that the next of the same name makes void, or None in whose place nothing is promised."""
 
 
-async def _restore(taken: Taken, over: Caller) -> None:
+def _given(ran: Ran) -> Named:
+    for pool, vm in zip(ran.reply[2::3], ran.reply[3::3], strict=True):
+        yield _checkout(ran.args[8], vm), partial(_restore, ran.args, ran.args[13 + pool], vm)
+
+
+def _given_back(ran: Ran) -> Named:
+    yield _checkout(ran.args[6], ran.vm), None
+
+
+async def _restore(given: Sequence[Any], pool: str, vm: str, over: Caller) -> None:
     """Any queue -> running, for the client that it was given to."""
-    now, kept, text, checkout_id, token, hours, default, pool, vm = taken
+    now, kept, text, checkout_id, token, hours, default = (given[place] for place in (0, 1, 5, 8, 10, 11, 12))
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
     books = (keys.since(pool), keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
@@ -118,8 +113,7 @@ async def _restore(taken: Taken, over: Caller) -> None:
 
 
 def _completed(ran: Ran) -> Named:
-    if ran.reply == 1:
-        yield f"complete {ran.vm}", partial(_complete, ran)
+    yield f"complete {ran.vm}", partial(_complete, ran)
 
 
 async def _same_client(ran: Ran, over: Caller) -> None:
@@ -143,7 +137,7 @@ async def _complete(ran: Ran, over: Caller) -> None:
 
 def _changed(ran: Ran) -> Named:
     now, told = ran.args[0], ran.args[9]
-    if ran.reply == 1 and told:
+    if told:
         yield f"change {ran.vm} {now} {told}", partial(_change, ran)
 
 
@@ -156,8 +150,7 @@ async def _change(ran: Ran, over: Caller) -> None:
 
 
 def _requested(ran: Ran) -> Named:
-    if ran.reply == 1:
-        yield f"request {ran.args[10]}", partial(_request, ran)
+    yield f"request {ran.args[10]}", partial(_request, ran)
 
 
 async def _request(ran: Ran, over: Caller) -> None:
@@ -168,8 +161,7 @@ async def _request(ran: Ran, over: Caller) -> None:
 
 
 def _token(script: str, ran: Ran) -> Named:
-    if ran.reply == 1:
-        yield f"token {ran.keys[0]}", lambda over: over.run(load(script), ran.keys, ran.args)
+    yield f"token {ran.keys[0]}", lambda over: over.run(load(script), ran.keys, ran.args)
 
 
 def _checkout(checkout_id: str, vm: str) -> str:
@@ -177,12 +169,15 @@ def _checkout(checkout_id: str, vm: str) -> str:
 
 
 KINDS: Mapping[str, Callable[[Ran], Named]] = {
+    "checkout": _given,
+    "give_back": _given_back,
     "complete": _completed,
     "change": _changed,
     "request": _requested,
     "add_token": partial(_token, "add_token"),
     "drop_token": partial(_token, "drop_token"),
 }
-"""The scripts that promise something else than a VM."""
+"""What the scripts promise that did what they were asked to."""
 
-SCRIPTS = frozenset({*KINDS, "give_back"})
+DONE = (1, 2)
+"""What scripts return that did it, but for a checkout."""

@@ -133,7 +133,7 @@ class Request(server.Request):
         awaited before an answer that cannot be taken back."""
         if self.gone:
             return True
-        found = _events(self.channel.transport)
+        found = self.channel.events()
         if found & HUNG_UP:
             return True
         for _ in range(TURNS if found else 0):
@@ -152,19 +152,6 @@ class Request(server.Request):
         self._refused = True
         most = self.channel.site.limits.body_bytes
         self.channel.write(refusal(413, f"the body is larger than {most} bytes"))
-
-
-def _events(transport: Any) -> int:
-    """What the kernel says of a connection: 0 when there is nothing to read, and for one that has no socket."""
-    while transport is not None and not hasattr(transport, "fileno"):
-        transport = getattr(transport, "transport", None)  # TLS stands before the socket
-    if transport is None:
-        return 0
-    if (number := transport.fileno()) < 0:
-        return select.POLLHUP
-    poll = select.poll()
-    poll.register(number, select.POLLIN | HUNG_UP)
-    return sum(events for _, events in poll.poll(0))
 
 
 def refusal(status: int, message: str) -> bytes:

@@ -1,6 +1,7 @@
 """Connections of clients: none keeps the service from the others."""
 
 import resource
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.web.resource import IResource
 
 from vmpooler.settings import Limits
 from vmpooler.web.origin import Origins, place
-from vmpooler.web.request import IGNORED_MOST, Request, refusal
+from vmpooler.web.request import HUNG_UP, IGNORED_MOST, Request, refusal
 
 LINGER = 2.0
 """Seconds in which a client that was refused may take the answer, though it still sends."""
@@ -33,6 +34,7 @@ class Channel(HTTPChannel):
     origin = ""
     _refused = False
     _ignored = 0
+    _poll: "select.poll | None" = None
 
     def connectionMade(self) -> None:
         """A client is there."""
@@ -42,6 +44,19 @@ class Channel(HTTPChannel):
         super().connectionMade()
         self._host = self.transport.getHost()
         self.site.entered(self)
+
+    def events(self) -> int:
+        """What the kernel says of the connection, which is open: 0 when there is nothing to read, and for one that has
+        no socket."""
+        if self._poll is None:
+            transport = self.transport
+            while transport is not None and not hasattr(transport, "fileno"):
+                transport = getattr(transport, "transport", None)  # TLS stands before the socket
+            self._poll = select.poll()
+            if transport is not None:
+                self._poll.register(transport.fileno(), select.POLLIN | HUNG_UP)
+        found = self._poll.poll(0)
+        return found[0][1] if found else 0
 
     def dataReceived(self, data: bytes) -> None:
         """Some of a request. Twisted's own would give it the time anew with every byte."""
