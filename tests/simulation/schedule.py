@@ -188,7 +188,7 @@ class Schedule:
         """The seconds by which the clock that a process goes by may differ from Redis's: what its measurement and its
         message took, and what Redis's clock was set by since it measured, or while its answers may have been lost."""
         known = [each.measured for each in self.processes if each.name == name]
-        since = min(self.stage.measured, *known) - UNHEARD
+        since = min([self.stage.measured, *known]) - UNHEARD
         return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)
 
     def _has_come(self, name: str, since: float) -> bool:
