@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 class Process:
     """Its clock stands still while it is paused: what is due then, and what it is told, comes when it goes on. What a
-    dead one has asked for is done, and it never hears of it."""
+    dead one has asked for is done, and it never hears of it. ``ahead``: seconds by which its moments are."""
 
     def __init__(self, world: World, name: str) -> None:
         self.name = name
         self.clock = Clock()
         self.clock.rightNow = world.clock.rightNow
+        self.ahead = 0.0
         self.paused = False
         self.dead = False
         self._world = world
@@ -40,7 +41,7 @@ class Process:
             lambda: Lease(line, self.clock, name, holds=world.holds, alone=world.alone),
             lambda _: {"dummy": cast(Provider, Face(world, self))},
             self.clock,
-            self.clock.seconds,
+            lambda: self.clock.seconds() + self.ahead,
             world.chance.choice,
         )
 

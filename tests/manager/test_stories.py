@@ -11,6 +11,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
+from vmpooler.store.scripts import Script
 
 POOL = """
 config: {{prefix: vm-, vm_lifetime: 2, {config}}}
@@ -56,6 +57,24 @@ async def test_a_vm_whose_lifetime_is_over_is_destroyed_and_its_record_kept_for_
         assert 0 < await store.call("TTL", keys.record(vm)) <= 168 * 3600
         assert 0 < await store.call("TTL", keys.history(vm)) <= 168 * 3600
         assert any("reached end of TTL after 2 hours" in line for line in world.log(vm))
+
+
+async def test_what_was_over_by_a_clock_that_was_set_back_since_is_not_ended(store: Connection) -> None:
+    async with World(store, a_pool()) as world:
+        await world.advance(minutes=1)
+        await world.checkout(debian=3)
+        process, ended = world.processes[-1], list[str]()
+
+        def ran(script: Script, reply: object) -> None:
+            if script.name == "complete":
+                ended.append(script.name)
+                process.ahead = 0
+
+        world.counted.ran = ran
+        process.ahead = 3 * 3600
+        await world.advance(minutes=1)
+        assert ended == ["complete"]
+        assert len(await world.queue(Queue.RUNNING)) == 2
 
 
 @pytest.mark.limit(90)  # four hours of rounds

@@ -12,6 +12,7 @@ from tests.simulation.request import Asking
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
+from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.checkouts import OF_A_CHECKOUT
@@ -32,13 +33,14 @@ class Ending:
 
     def waits(self) -> float:
         """Seconds that are still to be waited because of what failed: for the next try, or for a grace."""
-        until = [self._stage.time.now]
+        until: list[float] = []
         for pool in self._stage.settings.pools:
             flat = self._ask("HGETALL", keys.trouble(pool.name))
             troubles = zip(flat[::2], flat[1::2], strict=True)
             until += [json.loads(text)["until"] for subject, text in troubles if not self._is_lost(subject)]
             until += [task["retry_at"] for task in self._tasks(pool.name)]
-        return max(until) - self._stage.time.now
+        now = self._stage.redis_now
+        return max((moment - now for moment in until if waits(moment, now)), default=0.0)
 
     def quiet(self) -> bool:
         """Whether nothing is left to be done."""

@@ -12,7 +12,7 @@ from vmpooler.domain import actions as act
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import Choice, vm_name
-from vmpooler.domain.pace import EAGER, ROUND, SOONEST, pause
+from vmpooler.domain.pace import AGREE, EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
 from vmpooler.domain.verdict import in_doubt_since
 from vmpooler.manager.tasks import WorkInFlight
@@ -119,8 +119,11 @@ class PoolRound:
         state = self._with_witnesses(state)
         await self._tell_answers(seen)
         self.refused = False
-        plan = plan_pool(self.pool, state, self._now(), self.rules)
+        decided = self._now()
+        plan = plan_pool(self.pool, state, decided, self.rules)
         for action in plan:
+            if self._now() < decided - AGREE:
+                return SOONEST  # Redis's clock was set back: whose time was over may have some left
             await self._perform(action, seen, state)
         if self.rules.draining and not (state.vms or state.inventory or state.busy or state.tasks):
             await self.emptied()
