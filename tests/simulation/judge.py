@@ -180,7 +180,8 @@ class Judge:
             held.was_lost, held.loss = held.was_lost or held.loss is not None, None
         elif event.what in (What.UNCLAIMED, What.RETURNED) and held is not None:
             told = f"{vm} was taken back from {held.asking}, which got it"
-            self._tally.hold(ONE_CLIENT, not held.asking.succeeded, lambda: told)
+            allowed = not held.asking.succeeded or self._excused(vm, held, "taken back")
+            self._tally.hold(ONE_CLIENT, allowed, lambda: told)
             del self.held[vm]
         elif event.what is What.COMPLETED and held is not None:
             allowed = self._may_end(event, held, behalf, knew) or self._excused(vm, held, "completed")
