@@ -102,7 +102,7 @@ class Clients:
         """A VM that a client was told of is that client's, unless its lifetime is over already."""
         holding = self.judge.held.get(vm)
         its = holding is not None and holding.asking is asking
-        ended = self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
+        ended = vm in asking.ended or self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
         self.stage.tally.hold(DURABLE, its or ended, lambda: f"{asking} has {vm} no more: {holding}")
         if its:
             self.has[vm] = asking.token

@@ -187,6 +187,7 @@ class Judge:
             allowed = self._may_end(event, held, behalf, knew) or self._excused(vm, held, "completed")
             told = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
             self._tally.hold(ONE_CLIENT, allowed, lambda: f"{told} since {event.when - held.since:.3f} s")
+            held.asking.ended.append(vm)
             del self.held[vm]
 
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None, knew: bool) -> bool:

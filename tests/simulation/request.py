@@ -14,7 +14,8 @@ from vmpooler.domain.events import Event
 @attrs.define(eq=False)
 class Asking:
     """One request. ``kind`` says what it wants: ``wanted`` VMs, or something of ``vm``; ``argument`` is a tag, a
-    snapshot, ... ``taken`` are the VMs that it took, ``too_few``: there were not enough. ``events`` happened on its
+    snapshot, ... ``taken`` are the VMs that it took, ``ended``
+    those of them that were completed since, ``too_few``: there were not enough. ``events`` happened on its
     behalf. ``status`` and ``answer`` are what the client heard, 0 for nothing. ``crashed``: the process that it asked
     ended, then or later. ``hung_up``: its client did, before the answer was there. ``answered``: there was one.
     ``done``: when something was last done for it. ``lost``: Redis lost that."""
@@ -31,6 +32,7 @@ class Asking:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     api: str = ""
     taken: list[str] = attrs.field(factory=list)
+    ended: list[str] = attrs.field(factory=list)
     events: list[Event] = attrs.field(factory=list)
     too_few: bool = False
     crashed: bool = False

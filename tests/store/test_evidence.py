@@ -160,6 +160,17 @@ async def test_a_later_end_of_the_same_checkout_keeps_its_token(store: Connectio
     assert await store.call("HGET", keys.HELD + "t-ann", "vm") == POOL
 
 
+@pytest.mark.parametrize(("asked", "kept"), [(9, "9"), (1, None), (0, "0")])
+async def test_a_longer_lifetime_that_was_asked_for_since_the_loss_is_kept(
+    store: Connection, asked: int, kept: str | None
+) -> None:
+    await make_ready(store, "vm")
+    await Changes(store, settings()).make("vm", Change(asked), FREE, NOW)
+    assert await queues_of(store).reclaim(POOL, "vm", Queue.READY, HOLDER, BY_STAMP, LATER)
+    known = await record(store)
+    assert (known.get("lifetime"), float(known["lifetime_default"])) == (kept, 2)
+
+
 async def test_a_vm_of_an_unknown_moment_is_quarantined_for_the_lifetime_of_the_settings(store: Connection) -> None:
     await make_ready(store, "vm")
     await Changes(store, settings()).make("vm", Change(9), FREE, NOW)

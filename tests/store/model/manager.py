@@ -171,7 +171,8 @@ class Manager(Books):
         self.confirmed.discard(vm)
         self.fading.discard(keys.record(vm))
         dropped = ["unclaimed", "quarantined", "completed", "destroy"]
-        if record.get("checkout_id", holder.checkout_id) != holder.checkout_id:
+        known = "checkout_id" in record
+        if known and record["checkout_id"] != holder.checkout_id:
             dropped += ["token:token", "token:user", "lifetime"]
         for field in dropped:
             record.pop(field, None)
@@ -186,11 +187,19 @@ class Manager(Books):
         if named:
             self.write(vm, **{"token:user": holder.owner})
         if why != BY_RECORD:
-            record.pop("lifetime", None)
+            if known or not self._asked_for_more(record.get("lifetime", ""), holder):
+                record.pop("lifetime", None)
             self.write(vm, lifetime_default="0" if holder.until is None else repr((holder.until - holder.since) / 3600))
         who = holder.owner if named else "manager"
         self.tell(What.RESTORED, vm, pool, who, why, checkout_id=holder.checkout_id)
         return True
+
+    def _asked_for_more(self, lifetime: str, holder: Holder) -> bool:
+        """Whether these hours end later than what the stamp says."""
+        if not lifetime or holder.until is None:
+            return lifetime == "0"
+        assert holder.since is not None
+        return lifetime == "0" or int(lifetime) > (holder.until - holder.since) / 3600
 
     def stamp(self, vm: str, id: str) -> bool:
         record = self.records.get(vm, {})

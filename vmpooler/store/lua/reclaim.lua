@@ -27,7 +27,9 @@ redis.call('HSET', KEYS[2], 'checkout', ARGV[8], 'template', pool, 'pool', pool)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'checkout_id', ARGV[9], 'stamping', ARGV[9]) end
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[2], 'token:user', ARGV[10]); by = ARGV[10] end
 if ARGV[11] ~= '' then
-  redis.call('HDEL', KEYS[2], 'lifetime')
+  -- Without the checkout, a lifetime is what its holder asked for since that was lost.
+  local hours, asked = tonumber(ARGV[11]), not id and tonumber(redis.call('HGET', KEYS[2], 'lifetime') or '')
+  if not asked or asked > 0 and (hours <= 0 or asked <= hours) then redis.call('HDEL', KEYS[2], 'lifetime') end
   redis.call('HSET', KEYS[2], 'lifetime_default', ARGV[11])
 end
 book(pool, vm, redis.call('HGET', KEYS[2], 'token:token'))
