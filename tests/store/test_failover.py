@@ -174,6 +174,25 @@ async def test_a_vm_that_went_back_is_no_longer_its_clients(join: Join, spare_re
     assert await standing(one) == [Queue.READY]
 
 
+async def test_the_later_of_two_checkouts_holds_where_redis_remembers_the_one_before(
+    join: Join, spare_redis: RedisServer
+) -> None:
+    one, other = await join(process("one")), await join(process("other"))
+    await one.call("HSET", keys.token("t-ann"), "user", "ann")
+    await make_ready(one, "vm")
+    await check_out(one, token="t-ann")
+    await forget_what_follows(one)
+    assert await checkouts_of(one).give_back("debian", "vm", "first", "its client hung up", NOW + 1)
+    await checkouts_of(other).checkout([Wanted("debian", 1, ("debian",))], "second", None, NOW + 2)
+    restart(spare_redis)
+    await one.wait_ready(SOON)
+    await other.wait_ready(SOON)
+    known = await hash_of(one, keys.record("vm"))
+    assert (await standing(one), known["checkout_id"]) == ([Queue.RUNNING], "second")
+    assert "token:token" not in known
+    assert await one.call("EXISTS", keys.HELD + "t-ann") == 0
+
+
 @pytest.mark.parametrize("stood", ["pending", "nowhere"])
 async def test_a_vm_is_restored_though_redis_forgot_that_it_was_ready(
     join: Join, spare_redis: RedisServer, stood: str

@@ -125,8 +125,12 @@ class Failovers(Clients, Requests):
         ended = "completed" in record and record.get("checkout_id") == id
         if ended or queue is Queue.COMPLETED or "destroy" in record:
             return
-        if queue is Queue.RUNNING and "quarantined" not in record:
+        before = record.get("checkout", self.text) < self.text
+        if queue is Queue.RUNNING and "quarantined" not in record and "unclaimed" not in record and not before:
             raise GivenTwice
+        if before:
+            for field in ("token:token", "token:user", "lifetime"):
+                record.pop(field, None)
         pool = pool_of(vm)
         self.since.pop(vm, None)
         self.cloning.discard(vm)

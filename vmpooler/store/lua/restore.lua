@@ -4,7 +4,7 @@
 --   [10] confirmed, [11..] the other queues
 --   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] hours to live or '', [10] hours
 --   to live of a VM without these
--- Returns 1; 0 when that is known here, or its end is; -1 when another client has it.
+-- Returns 1; 0 when that is known here, or its end is; -1 when another client has it since.
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   if string.find(entry, ARGV[7], 1, true) then
     -- A stamp brings a checkout back without its token.
@@ -19,7 +19,14 @@ if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], '
   or redis.call('HGET', KEYS[2], 'completed') and redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] then return 0 end
 local runs = redis.call('SISMEMBER', KEYS[4], vm) == 1
 local nobodys = redis.call('HEXISTS', KEYS[2], 'quarantined') == 1 or redis.call('HEXISTS', KEYS[2], 'unclaimed') == 1
-if runs and not nobodys then return -1 end
+-- A checkout before this one had ended: else the VM would not have been given again.
+local given = redis.call('HGET', KEYS[2], 'checkout')
+local before = given and given:match('^%d%d%d%d%-') and given < ARGV[6]
+if runs and not nobodys and not before then return -1 end
+if before then
+  unbook(pool, vm)
+  redis.call('HDEL', KEYS[2], 'token:token', 'token:user', 'lifetime')
+end
 for i = 11, #KEYS do redis.call('SREM', KEYS[i], vm) end
 redis.call('SREM', KEYS[10], vm)
 redis.call('HDEL', KEYS[7], vm)
