@@ -183,12 +183,12 @@ async def test_the_later_of_two_checkouts_holds_where_redis_remembers_the_one_be
     await check_out(one, token="t-ann")
     await forget_what_follows(one)
     assert await checkouts_of(one).give_back("debian", "vm", "first", "its client hung up", NOW + 1)
-    await checkouts_of(other).checkout([Wanted("debian", 1, ("debian",))], "second", None, NOW + 2)
+    await checkouts_of(other).checkout([Wanted("debian", 1, ("debian",))], "later", None, NOW + 2)
     restart(spare_redis)
     await one.wait_ready(SOON)
     await other.wait_ready(SOON)
     known = await hash_of(one, keys.record("vm"))
-    assert (await standing(one), known["checkout_id"]) == ([Queue.RUNNING], "second")
+    assert (await standing(one), known["checkout_id"]) == ([Queue.RUNNING], "later")
     assert "token:token" not in known
     assert await one.call("EXISTS", keys.HELD + "t-ann") == 0
 
