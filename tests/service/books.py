@@ -62,11 +62,17 @@ class Books(ABC):
         return [event for event in found if event is not None]
 
     async def full(self, seconds: float = 60.0) -> None:
-        """Return when every pool is at size and nothing is under way."""
+        """Return when every pool is at size and is given, and nothing is under way."""
         end = time.monotonic() + seconds
-        while not self._is_full(status := self.request("GET", "/status")):
+        while not (self._is_full(status := self.request("GET", "/status")) and await self._is_compared(status)):
             assert time.monotonic() < end, f"not full within {seconds:g} s: {status.body}"
             await deferLater(clock, 0.05)
+
+    async def _is_compared(self, status: Any) -> bool:
+        """Whether the pools were compared with their provider since Redis was started."""
+        if not await self.redis("EXISTS", keys.DOUBTED):
+            return True
+        return status.body["pools"].keys() <= {*await self.redis("SMEMBERS", keys.VERIFIED)}
 
     @staticmethod
     def _is_full(status: Any) -> bool:
