@@ -72,7 +72,7 @@ class Books(ABC):
         """Whether the pools were compared with their provider since Redis was started."""
         if not await self.redis("EXISTS", keys.DOUBTED):
             return True
-        return status.body["pools"].keys() <= {*await self.redis("SMEMBERS", keys.VERIFIED)}
+        return {*status.body["pools"]} <= {*await self.redis("SMEMBERS", keys.VERIFIED)}
 
     @staticmethod
     def _is_full(status: Any) -> bool:
