@@ -70,7 +70,11 @@ func (m *memory) save() {
 		}
 	}
 	for _, e := range simulator.Map.All("VirtualMachine") {
-		simulator.Map.WithLock(e, func() { all.VMs = append(all.VMs, kept(e.(*simulator.VirtualMachine))) })
+		simulator.Map.WithLock(e, func() {
+			if vm := e.(*simulator.VirtualMachine); vm.Config != nil { // one without it is being made by another task
+				all.VMs = append(all.VMs, kept(vm))
+			}
+		})
 	}
 	sort.Slice(all.VMs, func(i, j int) bool { return number(all.VMs[i].ID) < number(all.VMs[j].ID) })
 	text, err := json.Marshal(all)
