@@ -16,7 +16,9 @@ from tests.auth.certificates import Authority
 from tests.providers.vsphere.case import TEMPLATE, VsphereCase, clock
 from tests.vcsim.simulator import Simulator
 from tests.vcsim.vcenter import Vcenter
+from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
+from vmpooler.providers.vsphere import vms
 from vmpooler.providers.vsphere.stamp import stamped
 from vmpooler.settings import General, Pool
 
@@ -459,3 +461,12 @@ async def test_a_vm_that_was_not_made_by_this_service_is_not_switched_on(case: V
     case.switch_off("foreign")
     with pytest.raises(ProviderError, match="foreign was not made by this service"):
         await case.provider.power_on(case.pool, "foreign")
+
+
+async def test_a_holder_that_the_inventory_never_shows_is_an_error(
+    case: VsphereCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vms, "SEEN", 0.5)
+    await case.provider.clone(case.pool, "one")
+    nobody = Holder("")  # it reads back as no holder
+    assert "the stamp of one is not seen" in await error_of(case.provider.stamp(case.pool, "one", nobody))

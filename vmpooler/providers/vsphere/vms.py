@@ -59,7 +59,8 @@ class Vms:
             now = self._watch.vm(name)
             return now is None or (now.guest.stamp is not None and now.guest.stamp.holder == holder)
 
-        await self._watch.until(is_seen, SEEN)
+        if not await self._watch.until(is_seen, SEEN):
+            raise ProviderError(f"the stamp of {name} is not seen {SEEN:g} s after it was written")
 
     async def power_on(self, place: Place, name: str) -> None:
         """Switch a VM on, and return when it is seen to be. One that is on by now counts as done."""
@@ -78,8 +79,7 @@ class Vms:
             now = self._watch.vm(name)
             return now is None or now.guest.powered_on
 
-        if not await self._watch.until(is_seen, SEEN):
-            raise ProviderError(f"the stamp of {name} is not seen {SEEN:g} s after it was written")
+        await self._watch.until(is_seen, SEEN)
 
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
         """Attach a disk, unless that of this ``id`` is there; its file may be."""
