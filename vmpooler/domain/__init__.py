@@ -1,1 +1,1 @@
-"""What the service decides, as pure functions: no Twisted, no clock, no chance, no store."""
+"""The decisions of the service as pure functions. They use no Twisted, no clock, no randomness and no store."""

@@ -1,4 +1,4 @@
-"""What a plan can ask for: frozen, comparable, without methods."""
+"""The actions that a plan can contain: frozen, comparable, without methods."""
 
 import attrs
 
@@ -9,7 +9,10 @@ from vmpooler.domain.tasks import Task
 
 @attrs.frozen
 class Clone:
-    """Order so many clones, as far as the limit allows, ``beside`` so many ready VMs that are withheld."""
+    """Order ``count`` clones, as far as the clone limit allows.
+
+    ``beside``: the number of withheld ready VMs, which do not count towards the pool's size.
+    """
 
     count: int
     beside: int = 0
@@ -17,15 +20,18 @@ class Clone:
 
 @attrs.frozen
 class Release:
-    """Stop counting a clone as under way: nobody is waiting for it any more."""
+    """Stop counting a clone as in progress: no operation waits for it any more."""
 
     vm: str
 
 
 @attrs.frozen
 class Probe:
-    """See whether a pending VM answers, and make it ready. When it does not and has no time left, complete it, unless
-    ``since`` is None: then it was the first look after its time was up."""
+    """Probe a pending VM, and move it to ready if it answers.
+
+    ``last``: the pool's timeout has passed. A VM that does not answer is then completed, unless ``since`` is None: then
+    this is the first failed check after the timeout.
+    """
 
     vm: str
     last: bool = False
@@ -34,8 +40,11 @@ class Probe:
 
 @attrs.frozen
 class Check:
-    """See whether a ready VM still answers, under its name. ``since``: when a look at it failed first, without one that
-    succeeded since; it is completed when this one fails too."""
+    """Check that a ready VM still answers, and under its own name.
+
+    ``since``: when a check of it first failed, without a successful check since. The VM is completed if this check
+    fails too.
+    """
 
     vm: str
     since: float | None = None
@@ -43,14 +52,14 @@ class Check:
 
 @attrs.frozen
 class PowerOn:
-    """Have the provider switch a pending VM on; complete it when that fails."""
+    """Have the provider power on a pending VM. Complete the VM if that fails."""
 
     vm: str
 
 
 @attrs.frozen
 class StaysOff:
-    """Complete a pending VM that is off again, and slow down the clones of its pool."""
+    """Complete a pending VM that is powered off again, and back off the clones of its pool."""
 
     vm: str
     why: str
@@ -58,14 +67,17 @@ class StaysOff:
 
 @attrs.frozen
 class Recover:
-    """Stop noting that a look at a VM failed: it is in use."""
+    """Clear the recorded failure of a VM's check, because the VM is in use."""
 
     vm: str
 
 
 @attrs.frozen
 class Complete:
-    """Finish with a VM that stands in ``queue``; with ``terms``, only while it is held on these."""
+    """Complete a VM that is in ``queue``.
+
+    With ``terms``, complete it only while its record still has this checkout and this lifetime.
+    """
 
     vm: str
     queue: Queue
@@ -75,14 +87,14 @@ class Complete:
 
 @attrs.frozen
 class Destroy:
-    """Have the provider destroy a completed VM, then forget it."""
+    """Have the provider destroy a completed VM, then delete its state."""
 
     vm: str
 
 
 @attrs.frozen
 class Discover:
-    """Note a VM that is in the inventory and in no queue."""
+    """Record a VM that is in the inventory and in no queue."""
 
     vm: str
     stamped: bool
@@ -90,7 +102,7 @@ class Discover:
 
 @attrs.frozen
 class Explain:
-    """Stop noting a VM that is unknown no more."""
+    """Remove the record of an unknown VM that is not unknown any more."""
 
     vm: str
     why: str
@@ -98,7 +110,7 @@ class Explain:
 
 @attrs.frozen
 class Reclaim:
-    """Move a VM from ``queue`` to running: ``holder`` has it, as the stamp or the record says (``why``)."""
+    """Move a VM from ``queue`` to running: it belongs to ``holder`` according to its stamp or its record (``why``)."""
 
     vm: str
     queue: Queue
@@ -108,7 +120,7 @@ class Reclaim:
 
 @attrs.frozen
 class Miss:
-    """Note that a VM is missing from the inventory. A ready one is not given to anybody meanwhile."""
+    """Record that a VM is missing from the inventory. A ready VM is not handed out meanwhile."""
 
     vm: str
     queue: Queue
@@ -116,7 +128,7 @@ class Miss:
 
 @attrs.frozen
 class Welcome:
-    """Note that a VM that was missing is back."""
+    """Record that a missing VM is in the inventory again."""
 
     vm: str
     queue: Queue
@@ -124,14 +136,17 @@ class Welcome:
 
 @attrs.frozen
 class Seek:
-    """Search the provider for a running VM that is missing, and note where it is. Its absence ends nothing."""
+    """Search the whole provider for a running VM that is missing, and record where it is.
+
+    The VM is not completed because it is absent.
+    """
 
     vm: str
 
 
 @attrs.frozen
 class Mend:
-    """Fill in a moment that a VM's record lacks: the clock of a timer starts now."""
+    """Fill in a timestamp that a VM's record lacks. The timer that depends on it starts now."""
 
     vm: str
     queue: Queue
@@ -139,7 +154,7 @@ class Mend:
 
 @attrs.frozen
 class Settle:
-    """Take a VM that stands in several queues out of all but one."""
+    """Remove a VM that is in several queues from all queues but one."""
 
     vm: str
     queue: Queue
@@ -148,7 +163,7 @@ class Settle:
 
 @attrs.frozen
 class WriteStamp:
-    """Have the provider write on a VM who has it. None: nobody; the VM then goes back to ready."""
+    """Have the provider write the VM's holder on it. With None, clear the stamp; the VM then returns to ready."""
 
     vm: str
     holder: Holder | None
@@ -156,7 +171,7 @@ class WriteStamp:
 
 @attrs.frozen
 class RunTask:
-    """Do what a client asked for."""
+    """Run a task that a client requested."""
 
     vm: str
     task: Task
@@ -164,7 +179,7 @@ class RunTask:
 
 @attrs.frozen
 class DropTask:
-    """Give up what a client asked for: it can never be done."""
+    """Drop a task that a client requested, because it can never be done."""
 
     task: Task
     why: str
@@ -172,39 +187,41 @@ class DropTask:
 
 @attrs.frozen
 class Flag:
-    """Tell that too much of a pool is unknown at once for any of it to be completed."""
+    """Report that too many VMs of a pool are unknown at once for any of them to be completed."""
 
     why: str
 
 
 @attrs.frozen
 class Unflag:
-    """Tell that the pool can be explained again."""
+    """Report that the mass guard of the pool does not hold any more."""
 
 
 @attrs.frozen
 class NoteEmpty:
-    """Tell that a pool has run out of ready VMs, or has some again."""
+    """Report that a pool has run out of ready VMs, or that it has some again."""
 
     empty: bool
 
 
 @attrs.frozen
 class NoteMissing:
-    """Note that too many VMs of a pool are missing at once for their absence to be believed, or (empty ``why``) that
-    this is over."""
+    """Record that too many VMs of a pool are missing at once, so that their absence is not trusted.
+
+    An empty ``why`` ends this.
+    """
 
     why: str
 
 
 @attrs.frozen
 class Verify:
-    """Note that all VMs of a pool were compared with the provider: they may be given again."""
+    """Record that all VMs of a pool were compared with the provider: they may be handed out again."""
 
 
 @attrs.frozen
 class Withdraw:
-    """Leave the line for a clone."""
+    """Remove the pool from the queue for clones."""
 
 
 VmAction = (

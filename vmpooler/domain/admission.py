@@ -1,4 +1,4 @@
-"""What a client must show before it changes something."""
+"""What a client must present before it changes something."""
 
 from enum import StrEnum
 
@@ -6,17 +6,20 @@ import attrs
 
 
 class Need(StrEnum):
-    """When a token is needed."""
+    """When a request needs a token."""
 
     NEVER = ""
-    WHERE_TAKEN = "taken"  # of a VM that was checked out with one
+    WHERE_TAKEN = "taken"  # for a VM that was checked out with a token
     ALWAYS = "always"
 
 
 @attrs.frozen
 class Admission:
-    """A client: the token that it sent (None if it sent none), what it needs, and whether what it changes must be its
-    own user's."""
+    """How a client is authorized.
+
+    ``token`` is the token that it sent, None if it sent none. ``need`` is when one is required. ``own``: a client may
+    change only what belongs to its own user.
+    """
 
     token: str | None = attrs.field(default=None, repr=False)
     need: Need = Need.NEVER
@@ -24,4 +27,4 @@ class Admission:
 
 
 FREE = Admission()
-"""Nobody is asked: the manager's own."""
+"""No authorization is required: used for the manager's own operations."""

@@ -1,17 +1,18 @@
-"""How many clones a provider bears at once: found out by ordering more, and fewer, and looking how fast they come."""
+"""Finds how many clones a provider can run at once: tries more and fewer, and measures how long they take."""
 
 # Note [What is borne]
-# The best number of clones at once is the one at which most VMs come in a minute, and no more wait than that takes. By
-# Little's law VMs come at the rate of the clones under way divided by the time that one takes. So a limit on trial is
-# compared with the one that is held by the times of the clones alone: the gain is how many more were under way, divided
-# by how much longer each took. Where more are borne, times hold and all of what was added is gained; where they are
-# not, times grow and little is.
+# The best number of concurrent clones is the smallest one that makes the most VMs in a minute. By Little's law, VMs are
+# made at the rate of the clones in progress divided by the time that one clone takes. So a trial limit is compared with
+# the held limit by the clone times alone: the gain is how many times more clones were in progress, divided by how many
+# times longer each took. If the provider can run more clones, times stay the same and the whole increase is gained. If
+# it cannot, times grow and the gain is small.
 #
-# At first the limit doubles until that does not pay. Then it is held, and now and then one a quarter larger is tried,
-# or one smaller by a fifth, which is kept where hardly anything is lost by it. After a trial that failed the next waits
-# twice as long. Whatever is tried is judged by the clones that begin first under it, when the last of them has ended:
-# to take those that end first would be to choose the short ones. Times are compared with the usual one of the same
-# pool, for templates differ. Where clones take half as long again at the limit that is held, or fail, it falls at once.
+# At first the limit doubles until that does not pay any more. Then it is held. Now and then a limit one quarter larger
+# is tried, or one a fifth smaller, which is kept if almost nothing is lost. After a failed trial the wait before the
+# next trial doubles. A trial is judged by the clones that start first under it, once the last of them has ended: to
+# take the clones that end first would select the short ones. Times are compared with the usual time of the same pool,
+# because templates differ. If clones at the held limit take 1.5 times as long as usual, or fail, the limit drops at
+# once.
 
 import math
 from collections.abc import Mapping
@@ -19,34 +20,37 @@ from collections.abc import Mapping
 import attrs
 
 FIRST = 4
-"""How many are under way at once before anything is known."""
+"""Number of concurrent clones before anything is known."""
 
 PAYS = 0.3
-"""The share of what is added that must come as a gain; less is not worth the longer clones."""
+"""Minimum gain, as a share of the added clones. A smaller gain does not justify the longer clones."""
 
 UP, DOWN = 1.25, 0.8
-"""From the limit that is held to the ones that are tried."""
+"""Factors from the held limit to the trial limits."""
 
 FULL = 0.85
-"""The share of the limit that must have been under way: otherwise there was too little to do to judge it."""
+"""Minimum share of the limit that must have been in progress. With fewer clones the limit cannot be judged."""
 
 SLOWER = 1.5
-"""How many times as long as usual clones take where the provider bears less than it did."""
+"""Factor on the usual clone time from which the provider counts as slower than before."""
 
 PATIENCE = 8
-"""How many samples are taken between two trials at the most."""
+"""Maximum number of samples between two trials."""
 
 ENOUGH = 12
-"""How many clones make a sample at the least, once the limit does not double any more."""
+"""Minimum number of clones in a sample, once the limit does not double any more."""
 
 RECENT = 0.3
-"""How much the last sample counts in what is usual."""
+"""Weight of the last sample in the usual clone times."""
 
 
 @attrs.define(eq=False)
 class Sample:
-    """The first clones, ``wanted`` of them, that begin under a limit. ``load``: those that were under way meanwhile,
-    added up over the seconds of each; ``times`` (seconds) are of those that were done, by pool."""
+    """The first ``wanted`` clones that start under a limit.
+
+    ``load``: the number of clones in progress, summed over the seconds of each finished clone. ``times`` has the
+    seconds that each successful clone took, by pool.
+    """
 
     wanted: int
     begun: int = 0
@@ -56,17 +60,17 @@ class Sample:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all have ended."""
+        """Whether all clones of the sample have ended."""
         return self.ended >= self.wanted
 
     @property
     def under_way(self) -> float:
-        """How many clones were under way, on average."""
+        """The average number of clones in progress."""
         seconds = sum(sum(times) for times in self.times.values())
         return self.load / seconds if seconds else 0.0
 
     def stretch(self, usual: Mapping[str, float]) -> float:
-        """How many times as long as usual they took; 1 where nothing is known."""
+        """Return how many times longer than usual the clones took; 1 if no usual time is known."""
         known = {pool: times for pool, times in self.times.items() if pool in usual}
         expected = sum(usual[pool] * len(times) for pool, times in known.items())
         return sum(sum(times) for times in known.values()) / expected if expected else 1.0
@@ -74,7 +78,7 @@ class Sample:
 
 @attrs.frozen(eq=False)
 class Clone:
-    """A clone under way. ``load``: the clones under way, added up over all seconds until it began."""
+    """A clone in progress. ``load``: the number of clones in progress, summed over all seconds until it started."""
 
     pool: str
     began: float
@@ -83,7 +87,10 @@ class Clone:
 
 
 class Bearing:
-    """The limit of clones at once, between ``least`` and ``most``: the same where these are. Moments are in seconds."""
+    """The limit of concurrent clones, between ``least`` and ``most``; fixed if these are equal.
+
+    Times are in seconds.
+    """
 
     def __init__(self, most: int, least: int = 1) -> None:
         self._most, self._least = most, least
@@ -99,7 +106,7 @@ class Bearing:
         self._sample = self._new_sample()
 
     def begin(self, pool: str, now: float) -> Clone:
-        """A clone begins."""
+        """Record that a clone of a pool starts."""
         self._pass(now)
         self._under_way += 1
         sample = self._sample if self._sample.begun < self._sample.wanted else None
@@ -108,7 +115,7 @@ class Bearing:
         return Clone(pool, now, self._load, sample)
 
     def end(self, clone: Clone, now: float, *, done: bool | None) -> None:
-        """It is done, or has failed; None: nobody knows how it ends."""
+        """Record that a clone ended: it succeeded, or failed; None if the outcome is unknown."""
         self._pass(now)
         self._under_way -= 1
         sample = clone.sample
@@ -120,7 +127,7 @@ class Bearing:
                 sample.times.setdefault(clone.pool, []).append(now - clone.began)
                 sample.load += self._load - clone.load
         elif done is False and clone.pool not in self._failing:
-            self._failing.add(clone.pool)  # what goes on failing is the pool's own trouble, and waits by itself
+            self._failing.add(clone.pool)  # a pool that keeps failing has a fault of its own, and backs off by itself
             if clone.began > self._fell:
                 self._fall(2)
         if self._sample.is_whole:
@@ -145,7 +152,10 @@ class Bearing:
         self._try(self.held)
 
     def _fall(self, times: float) -> None:
-        """The provider does not bear what it did. What was ordered before is not held against it again."""
+        """Lower the limit, because the provider is slower than before.
+
+        Clones that started before do not lower it again.
+        """
         self._fell = self._until
         self._doubling, self._upward, self._patience, self._rest = False, True, 1, 1
         self._usual_load = 0.0

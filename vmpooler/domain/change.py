@@ -1,4 +1,4 @@
-"""What a client may set of its VM: how long it lives, and tags."""
+"""What a client may change on its VM: the lifetime, and tags."""
 
 import json
 import re
@@ -12,16 +12,16 @@ from vmpooler.domain.numbers import whole
 from vmpooler.settings import Settings
 
 VALUE_MOST = 1024
-"""Bytes that the value of a tag may have."""
+"""Maximum bytes of a tag value."""
 
 NAME_MOST = 100
-"""Characters that the name of a tag may have."""
+"""Maximum characters of a tag name."""
 
 TAGS_MOST = 100
-"""Tags that may be set at once."""
+"""Maximum number of tags in one request."""
 
 TOLD_MOST = 300
-"""Characters that are told of a change."""
+"""Maximum characters of the text that describes a change."""
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 NOT_IN_VALUES = re.compile(r"[\ud800-\udfff]")
@@ -29,13 +29,13 @@ NOT_IN_VALUES = re.compile(r"[\ud800-\udfff]")
 
 @attrs.frozen
 class Change:
-    """A lifetime in hours, None to leave it as it is, and tags to add or to overwrite."""
+    """A lifetime in hours (None to leave it unchanged), and tags to add or to overwrite."""
 
     lifetime: int | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
 
     def __str__(self) -> str:
-        """What is set, for people; empty when nothing is."""
+        """Return what is set, as text for people; empty if nothing is set."""
         hours = [] if self.lifetime is None else [f"lifetime {self.lifetime} hours"]
         told = ", ".join([*hours, *(f"{name}={value}" for name, value in self.tags.items())])
         return told if len(told) <= TOLD_MOST else told[:TOLD_MOST] + "…"
@@ -43,8 +43,11 @@ class Change:
 
 @attrs.frozen
 class Rules:
-    """What an operator allows: the names of tags (all when empty), what is kept of their values, and the longest
-    lifetime in hours (0 for no limit)."""
+    """What an operator allows.
+
+    ``allowed``: the permitted tag names (all if empty). ``filters``: which part of a tag's value is kept, by tag name.
+    ``longest``: the longest lifetime in hours (0 for no limit).
+    """
 
     allowed: tuple[str, ...] = ()
     filters: Mapping[str, re.Pattern[str]] = attrs.field(factory=dict)
@@ -52,13 +55,16 @@ class Rules:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The rules in the settings."""
+        """Return the rules that the settings define."""
         general = settings.general
         return cls(general.allowed_tags, settings.tagfilter, general.max_lifetime_upper_limit)
 
 
 def change_of(body: object, rules: Rules) -> Change:
-    """The change that a body asks for. Raises Unfit with all that is wrong. Source: API-CONTRACT 3, PUT."""
+    """Return the change that a request body asks for.
+
+    Raises Unfit with everything that is wrong. Source: API-CONTRACT 3, PUT.
+    """
     if not isinstance(body, dict) and body != []:
         raise Unfit(["expected an object with lifetime or tags"])
     asked: dict[str, Any] = dict(body)
@@ -100,7 +106,7 @@ def _wrong_tags(tags: object, allowed: tuple[str, ...]) -> Iterator[str]:
 
 
 def _kept(tags: Mapping[str, object], filters: Mapping[str, re.Pattern[str]]) -> dict[str, str]:
-    """The tags with what is kept of their values; without those of which that is nothing."""
+    """Return the tags with their filtered values. A tag whose value is empty is dropped."""
     kept = {name: _text(value) for name, value in tags.items()}
     for name in kept.keys() & filters.keys():
         if found := filters[name].search(kept[name]):

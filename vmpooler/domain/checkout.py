@@ -1,4 +1,4 @@
-"""What a client asks for, and which pools may serve it."""
+"""What a client requests, and which pools can serve it."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,12 +9,15 @@ from vmpooler.domain.numbers import whole
 from vmpooler.settings import Pool
 
 MANY = 10**6
-"""More VMs of a name than any pool has: what is above counts as this many."""
+"""Upper bound of a requested count: more VMs than any pool has. A larger count is cut to this number."""
 
 
 @attrs.frozen
 class Wanted:
-    """So many VMs of a pool or alias, to be had from ``pools``: the pool of that name first, if there is one."""
+    """A requested number of VMs of a pool or alias.
+
+    ``pools`` can serve it: the pool of that name comes first, if it exists.
+    """
 
     name: str
     count: int
@@ -23,7 +26,7 @@ class Wanted:
 
 @attrs.frozen
 class Given:
-    """A VM that was given, and the name it was asked for by."""
+    """A VM that was handed out, and the name under which it was requested."""
 
     name: str
     pool: str
@@ -31,7 +34,7 @@ class Given:
 
 
 def counts_of_path(path: str) -> dict[str, int]:
-    """How many VMs of which name a path such as ``a+a+b`` asks for. Empty pieces at its end ask for nothing."""
+    """Return the requested number of VMs by name for a path such as ``a+a+b``. Empty parts at its end are ignored."""
     counts: dict[str, int] = {}
     for name in path.rstrip("+").split("+") if path.strip("+") else []:
         counts[name] = counts.get(name, 0) + 1
@@ -39,7 +42,10 @@ def counts_of_path(path: str) -> dict[str, int]:
 
 
 def counts_of_body(body: object) -> dict[str, int]:
-    """How many VMs of which name a body asks for. Raises UnknownPools for null, Invalid for what is no such thing."""
+    """Return the requested number of VMs by name for a request body.
+
+    Raises UnknownPools for null, Invalid if it is not an object of names and counts.
+    """
     if body is None:
         raise UnknownPools("nothing was asked for")
     if not isinstance(body, dict):
@@ -48,8 +54,10 @@ def counts_of_body(body: object) -> dict[str, int]:
 
 
 def count_of(name: str, value: object) -> int:
-    """A count as clients send it: a number, or text that begins with one; none when there is none. Source:
-    API-CONTRACT 3, POST /vm."""
+    """Return a count as clients send it: a number, or text that begins with one; 0 if it contains none.
+
+    Raises Invalid for a value that cannot mean a number. Source: API-CONTRACT 3, POST /vm.
+    """
     count = whole(value)
     if count is None:
         raise Invalid(f"the count of {name} is not a number")
@@ -57,7 +65,7 @@ def count_of(name: str, value: object) -> int:
 
 
 class Catalogue:
-    """Which pools serve which names."""
+    """Maps pool names and aliases to the pools that serve them."""
 
     def __init__(self, pools: Iterable[Pool]) -> None:
         self.pools = tuple(pools)
@@ -70,7 +78,10 @@ class Catalogue:
         self._serving: Mapping[str, tuple[str, ...]] = {name: tuple(names) for name, names in serving.items()}
 
     def wanted(self, counts: Mapping[str, int]) -> list[Wanted]:
-        """What was asked for with the pools that may serve it. Raises UnknownPools naming every unknown name."""
+        """Return the requested VMs with the pools that can serve them.
+
+        Raises UnknownPools with the unknown names (at most 10).
+        """
         unknown = [name for name in counts if name not in self._serving]
         if unknown:
             raise UnknownPools(f"no such pool: {', '.join(unknown[:10])}")

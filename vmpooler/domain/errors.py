@@ -1,4 +1,7 @@
-"""What can go wrong, by its meaning. The web's one table maps these to statuses."""
+"""The errors of the service, one class for each meaning.
+
+The web layer has one table that maps them to HTTP statuses.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 
 class VmpoolerError(Exception):
-    """The base of all errors that this service raises on purpose; its text is for people."""
+    """The base of all errors that this service raises on purpose. The text is for people."""
 
 
 class ConfigError(VmpoolerError):
-    """The configuration cannot be used; ``mistakes`` has all of them, each with its path in the file."""
+    """The configuration cannot be used. ``mistakes`` has all mistakes, each with its path in the file."""
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -18,12 +21,14 @@ class ConfigError(VmpoolerError):
 
 
 class StartError(VmpoolerError):
-    """The service cannot start; the text is one line that says what to do."""
+    """The service cannot start. The text is one line that states what to do."""
 
 
 class StoreAway(VmpoolerError):
-    """Redis cannot be reached, or did not answer in time. Whether a command sent to it was carried out is unknown
-    when ``sent`` is true; it was not when ``sent`` is false."""
+    """Redis cannot be reached, or did not respond in time.
+
+    If ``sent`` is true, it is unknown whether Redis ran the command. If ``sent`` is false, Redis did not run it.
+    """
 
     def __init__(self, text: str, *, sent: bool = False) -> None:
         self.sent = sent
@@ -31,12 +36,14 @@ class StoreAway(VmpoolerError):
 
 
 class Invalid(VmpoolerError):
-    """What a client sent is malformed."""
+    """A client sent malformed data."""
 
 
 class Unfit(VmpoolerError):
-    """What a client wants of a VM cannot be; ``failures`` say why, where clients are told. ``lifetime``: whether that
-    was among it."""
+    """A client requested a change of a VM that is not possible.
+
+    ``failures`` has the reasons, for replies that include them. ``lifetime``: whether the request contained a lifetime.
+    """
 
     def __init__(self, failures: Sequence[str] = (), *, lifetime: bool = False) -> None:
         self.failures = tuple(failures)
@@ -45,15 +52,15 @@ class Unfit(VmpoolerError):
 
 
 class NoSuchVm(VmpoolerError):
-    """No record of that VM, or it does not stand where the request needs it."""
+    """The VM has no record, or is not in the queue that the request needs."""
 
 
 class UnknownPools(VmpoolerError):
-    """A name that is neither a pool nor an alias."""
+    """A name is neither a pool nor an alias."""
 
 
 class PoolGone(VmpoolerError):
-    """The pool of a VM is not configured any more; nothing was changed."""
+    """The pool of a VM is not configured any more. Nothing was changed."""
 
 
 class TokenNeeded(VmpoolerError):
@@ -65,28 +72,31 @@ class PasswordNeeded(VmpoolerError):
 
 
 class NoSuchToken(VmpoolerError):
-    """A token that is not known, none of a user's, or tokens where nobody logs in."""
+    """A token is unknown, a user has no tokens, or no authentication is configured."""
 
 
 class NothingToDelete(VmpoolerError):
-    """The token to delete is not known."""
+    """The token to delete is unknown."""
 
 
 class NotYours(VmpoolerError):
-    """What was to be changed is another user's, and the operator wants it left to its owner."""
+    """The object to change belongs to another user, and the operator allows only its owner to change it."""
 
 
 class AuthAway(VmpoolerError):
-    """Who knows the users cannot be asked, or did not answer in time; whether the password is right is not known."""
+    """The authentication server cannot be reached, or did not respond in time.
+
+    Whether the password is right is unknown.
+    """
 
 
 class GivenTwice(VmpoolerError):
-    """A VM is another client's though it was given to one: what nothing here may ever do."""
+    """A VM that was handed out to one client belongs to another client. This must never happen."""
 
 
 class PoolEmpty(VmpoolerError):
-    """Fewer VMs are ready than were asked for; nothing was changed."""
+    """Fewer VMs are ready than were requested. Nothing was changed."""
 
 
 class NotLeading(VmpoolerError):
-    """Another manager leads, or this one has given up the lease; nothing was changed."""
+    """Another manager leads, or this one has given up the leadership lease. Nothing was changed."""

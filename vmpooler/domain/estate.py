@@ -1,21 +1,21 @@
-"""Pools that have VMs and are not configured, or are configured elsewhere by now: who ends their VMs, and where.
+"""Decides what happens to VMs of pools that are not configured any more, or whose configured place has changed.
 
 Note [Draining]
 
-The leader manages every pool that has VMs. What it needs for a pool that is not configured any more it has from its
-memory: Redis keeps, for each pool, where its VMs stand (store/registry.py). Such a pool is *drained*: nothing is
-cloned, its pending and ready VMs are ended, the running ones keep their time, and what clients ask to be done to them
-is refused. When it has no VM left it is forgotten.
+The leader manages every pool that has VMs. For a pool that is not configured any more it uses remembered data: Redis
+stores, for each pool, where its VMs are (store/registry.py). Such a pool is *drained*: nothing is cloned, its pending
+and ready VMs are completed, the running ones keep their lifetime, and tasks that clients request for them are refused.
+When the pool has no VM left, its memory is deleted.
 
 Nothing is destroyed that cannot be explained. The place of a VM is the provider's server or file, and the folder there.
-Where no configured provider has that place, a drained pool is left as it stands, and the operator must act. Where the
-provider of that name has another server, only those VMs are touched that it lists: it may be the same server under
+If no configured provider has that place, a drained pool is left unchanged, and the operator must act. If the provider
+of that name has another server, only the VMs that this provider lists are touched: it may be the same server under
 another name.
 
-A configured pool whose place has changed has VMs at both. Those of the former place are known by name: they stood in
-the pool's queues when the change was seen. They keep their queues, and each is worked on where it stands. Those whose
-place cannot be reached now are left alone: they are not missing. Where no configured provider has it, the ready ones
-are given no more.
+A configured pool whose place has changed has VMs at both places. The VMs at the former place are known by name: they
+were in the pool's queues when the change was detected. They keep their queues, and each operation on one runs at the
+place of the VM. VMs whose place cannot be reached now are left unchanged: they do not count as missing. If no
+configured provider has the place, its ready VMs are not handed out any more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,22 +31,25 @@ REMEMBERED = (
     *("provider", "template", "folder", "datastore", "datacenter", "clone_target"),
     *("create_linked_clone", "timeout", "ready_ttl", "probe_port"),
 )
-"""The settings of a pool that are remembered; none is a secret."""
+"""The settings of a pool that are stored in Redis. None is a secret."""
 
 WAY_OUT = "put the pool back with size: 0"
-"""What an operator can always do."""
+"""The remedy that is always available to an operator."""
 
 NOT_CONFIGURED = "is of a pool that is not configured any more"
-"""Why a VM of a drained pool is ended."""
+"""Why a VM of a drained pool is completed."""
 
 REFUSED = "its pool is not configured any more, and is drained"
-"""Why nothing is done to a VM of a drained pool."""
+"""Why a task for a VM of a drained pool is refused."""
 
 
 @attrs.frozen
 class Memory:
-    """Where VMs of a pool stand. ``pool`` has size 0. ``kind`` is the class of its provider, ``at`` that provider's
-    server or file. ``vms`` are named in memories of a former place only, which ``before`` has."""
+    """The place of a pool's VMs, as Redis remembers it.
+
+    ``pool`` has size 0. ``kind`` is the kind of its provider, ``at`` that provider's server or file. ``vms`` has names
+    only in the memory of a former place; ``before`` has these memories.
+    """
 
     pool: Pool
     kind: str = ""
@@ -56,20 +59,23 @@ class Memory:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What is alike for two pools whose VMs stand together; the dummy provider tells pools apart itself."""
+        """Return a key that is equal for two pools whose VMs are in the same place.
+
+        The dummy provider separates the VMs of its pools itself.
+        """
         if self.kind == KINDS[Vsphere]:
             return self.kind, self.at, self.pool.datacenter, self.pool.folder.strip("/")
         return self.kind, self.pool.provider, self.at
 
     def __str__(self) -> str:
-        """The place, for people."""
+        """Return the place as text for people."""
         where = ", ".join(filter(None, [self.at, self.pool.folder if self.kind == KINDS[Vsphere] else ""]))
         return f"provider {self.pool.provider}{f' ({where})' if where else ''}"
 
 
 @attrs.frozen
 class Part:
-    """VMs of a pool at a former place. ``provider`` is the configured one that has it, empty for none."""
+    """VMs of a pool at a former place. ``provider`` is the configured one that has the place, empty if none has."""
 
     pool: Pool
     provider: str
@@ -78,8 +84,11 @@ class Part:
 
 @attrs.frozen
 class Charge:
-    """A pool that the leader is responsible for. ``provider`` is the configured one that has its VMs, empty for none:
-    then it is left as it stands. ``note`` is for people: why it is drained, or what stands at a former place."""
+    """A pool that the leader manages.
+
+    ``provider`` is the configured one that has its VMs, empty if none has: then the pool is left unchanged. ``note`` is
+    for people: why the pool is drained, or what is left at a former place.
+    """
 
     pool: Pool
     provider: str
@@ -90,20 +99,22 @@ class Charge:
 
 
 def memory_of(pool: Pool, settings: Settings) -> Memory:
-    """Where the VMs of a configured pool stand."""
+    """Return the place of the VMs of a configured pool."""
     section = settings.providers[pool.provider]
     datacenter = pool.datacenter or (section.datacenter if isinstance(section, Vsphere) else "")
     return Memory(attrs.evolve(pool, alias=(), size=0, datacenter=datacenter), KINDS[type(section)], at(section))
 
 
 def at(section: Dummy | Vsphere) -> str:
-    """Where a provider has its VMs: a server or a file."""
+    """Return where a provider keeps its VMs: a server or a file."""
     return section.server if isinstance(section, Vsphere) else section.filename
 
 
 def configured(pool: Pool, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
-    """What is to be done for a configured pool of which ``old`` is remembered; ``standing`` are its VMs if it may have
-    moved."""
+    """Return the charge for a configured pool.
+
+    ``old`` is the pool's remembered place. ``standing`` are the VMs in its queues, needed if it may have moved.
+    """
     now = memory_of(pool, settings)
     memory = attrs.evolve(now, before=_before(now, old, standing) if old else ())
     parts = tuple(_part(each, settings) for each in memory.before)
@@ -111,7 +122,7 @@ def configured(pool: Pool, old: Memory | None, standing: frozenset[str], setting
 
 
 def drained(name: str, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
-    """What is to be done for a pool that is not configured; ``old`` is None where nothing is known of it."""
+    """Return the charge for a pool that is not configured. ``old`` is None if no place of it is remembered."""
     if old is None:
         return _unremembered(name, settings)
     provider, sure = _home(old, settings)
@@ -129,7 +140,7 @@ def drained(name: str, old: Memory | None, standing: frozenset[str], settings: S
 
 
 def left_at_former_places(charge: Charge, vms: frozenset[str]) -> Charge:
-    """The same, when only these VMs are left there."""
+    """Return the charge reduced to those VMs at former places that are in ``vms``."""
     memory = charge.memory
     if memory is None or not memory.before:
         return charge
@@ -143,7 +154,7 @@ def left_at_former_places(charge: Charge, vms: frozenset[str]) -> Charge:
 
 
 def neighbours(charges: Iterable[Charge]) -> dict[str, list[str]]:
-    """For each pool the others whose VMs stand, or stood, in the same folder."""
+    """Return for each pool the other pools whose VMs are, or were, in the same folder."""
     found: dict[tuple[str, ...], list[str]] = {}
     charges = list(charges)
     for charge in charges:
@@ -157,13 +168,16 @@ def neighbours(charges: Iterable[Charge]) -> dict[str, list[str]]:
 
 
 def may_have_moved(pool: Pool, old: Memory, settings: Settings) -> bool:
-    """Whether the VMs of a configured pool may stand at a former place."""
+    """Return whether VMs of a configured pool may be at a former place."""
     return bool(old.before) or memory_of(pool, settings).place != old.place
 
 
 def of_json(name: str, known: Any) -> Memory:
-    """A memory as it stands in Redis. What this version does not know is ignored, what is missing has its default.
-    Raises ValueError for what is of another type."""
+    """Return a memory from its JSON form in Redis.
+
+    Members that this version does not know are ignored, and missing ones have their default. Raises ValueError for a
+    member of another type.
+    """
     if not isinstance(known, Mapping):
         raise ValueError("it is not an object")
     fields = {field.name: field for field in attrs.fields(Pool)}
@@ -181,7 +195,7 @@ def of_json(name: str, known: Any) -> Memory:
 
 
 def to_json(memory: Memory) -> dict[str, Any]:
-    """A memory as it stands in Redis."""
+    """Return the JSON form of a memory, as stored in Redis."""
     known: dict[str, Any] = {name: getattr(memory.pool, name) for name in REMEMBERED}
     known |= {"kind": memory.kind, "at": memory.at}
     if memory.vms:
@@ -204,8 +218,10 @@ def _folders(charge: Charge) -> list[tuple[str, ...]]:
 
 
 def _before(now: Memory, old: Memory, standing: frozenset[str]) -> tuple[Memory, ...]:
-    """The former places of a pool, each with those of its VMs that still stand in a queue. What stands in a queue and
-    is not known to be at a former place was made at the last one."""
+    """Return the former places of a pool, each with those of its VMs that are still in a queue.
+
+    A VM that is in a queue and is not known to be at a former place was made at the last one.
+    """
     formers = [attrs.evolve(each, vms=each.vms & standing) for each in old.before]
     rest = standing.difference(*(each.vms for each in formers))
     latest = attrs.evolve(old, vms=rest, before=())
@@ -213,7 +229,7 @@ def _before(now: Memory, old: Memory, standing: frozenset[str]) -> tuple[Memory,
 
 
 def _home(memory: Memory, settings: Settings) -> tuple[str, bool]:
-    """The configured provider that has a place, empty for none, and whether that is sure."""
+    """Return the configured provider that has a place (empty if none has), and whether that is certain."""
     same = settings.providers.get(memory.pool.provider)
     alike = {name: each for name, each in settings.providers.items() if KINDS[type(each)] == memory.kind}
     if same is not None and memory.pool.provider in alike and at(same) == memory.at:
@@ -231,7 +247,7 @@ def _part(memory: Memory, settings: Settings) -> Part:
 
 
 def _moved(formers: Sequence[Memory], parts: Sequence[Part]) -> list[str]:
-    """What stands at former places, for people."""
+    """Return what is left at former places, as text for people."""
     told = []
     for memory, part in zip(formers, parts, strict=False):
         where = f"{len(memory.vms)} of its VMs stood at {memory} when the pool moved"
@@ -241,8 +257,10 @@ def _moved(formers: Sequence[Memory], parts: Sequence[Part]) -> list[str]:
 
 
 def _unremembered(name: str, settings: Settings) -> Charge:
-    """A pool that another version made, or another program. The dummy provider needs its name only; of a vCenter the
-    folder is not known."""
+    """Return the charge for a pool that another version or another program made.
+
+    The dummy provider needs only the pool's name. In a vCenter the folder would be needed, and it is not known.
+    """
     pool = Pool(name=name, size=0)
     only = next(iter(settings.providers)) if len(settings.providers) == 1 else ""
     if only and isinstance(settings.providers[only], Dummy):

@@ -1,4 +1,4 @@
-"""What happened: one event for each transition, written by the same script that made it."""
+"""Events: each transition writes one, in the same script that makes the transition."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,44 +8,45 @@ import attrs
 
 
 class What(StrEnum):
-    """The kinds of event. The comment says what ``why`` holds, where it holds something."""
+    """The kinds of event. The comments describe each kind, and the content of ``why`` where it is set."""
 
     CLONE = "clone"  # a clone was ordered
-    CLONED = "cloned"  # it is done, after ``seconds``
-    READY = "ready"  # pending -> ready, ``seconds`` after its order
-    CHECKOUT = "checkout"  # ready -> running; by: the user, as far as known
-    UNCLAIMED = "unclaimed"  # its client never got it: why; it goes back to ready when its stamp is clear
+    CLONED = "cloned"  # the clone has ended, after ``seconds``
+    READY = "ready"  # pending -> ready, ``seconds`` after its clone was ordered
+    CHECKOUT = "checkout"  # ready -> running; by: the user, if known
+    UNCLAIMED = "unclaimed"  # its client never got it: why; it returns to ready when its stamp is cleared
     RETURNED = "returned"  # running -> ready: why its client never got it
-    RESTORED = "restored"  # any queue -> running: Redis had lost its checkout: how that is known, if by the VM's stamp
-    # or record; by: the user, as far as known
+    RESTORED = "restored"  # any queue -> running, Redis had lost its checkout: the evidence, if it is the VM's stamp or
+    # record; by: the user, if known
     QUARANTINED = (
-        "quarantined"  # ready, pending or none -> running: why a client may have it though Redis does not know
+        "quarantined"  # ready, pending or none -> running: why a client may have it though Redis has no checkout
     )
     COMPLETED = "completed"  # ``queue`` -> completed: why
-    DESTROYED = "destroyed"  # gone, after ``seconds``
-    DISCOVERED = "discovered"  # in the inventory, in no queue
-    EXPLAINED = "explained"  # discovered no more: why
+    DESTROYED = "destroyed"  # destroyed, after ``seconds``
+    DISCOVERED = "discovered"  # is in the inventory and in no queue
+    EXPLAINED = "explained"  # is not discovered any more: why
     MISSING = "missing"  # a ready or running VM is not in the inventory
-    FOUND = "found"  # it is back
-    SETTLED = "settled"  # it stood in several queues: which it left
-    CHANGED = "changed"  # its lifetime or tags were set: to what
-    REQUESTED = "requested"  # a client asks for ``kind`` with ``argument``; ``task`` is its id
-    DONE = "done"  # that was done
-    DELAYED = "delayed"  # it did not work: why; ``tries`` so far, next after ``seconds``
-    GAVE_UP = "gave_up"  # it did not work and is not tried any more: why
-    FAILED = "failed"  # what was tried (``subject``) did not work: why; ``tries`` in a row, next after ``seconds``
+    FOUND = "found"  # is in the inventory again
+    SETTLED = "settled"  # was in several queues: the queues that it left
+    CHANGED = "changed"  # its lifetime or tags were set: the new values
+    REQUESTED = "requested"  # a client requested task ``kind`` with ``argument``; ``task`` is its id
+    DONE = "done"  # the task was done
+    DELAYED = "delayed"  # the task failed: why; ``tries`` so far, the next after ``seconds``
+    GAVE_UP = "gave_up"  # the task failed and is not retried: why
+    FAILED = "failed"  # an operation on ``subject`` failed: why; ``tries`` in a row, the next after ``seconds``
     RECOVERED = "recovered"  # ``subject`` works again
     FLAGGED = "flagged"  # the mass guard holds: why
     UNFLAGGED = "unflagged"
     EMPTY = "empty"  # the pool has no ready VM
-    FILLED = "filled"  # it has one again
+    FILLED = "filled"  # the pool has a ready VM again
 
 
 @attrs.frozen
 class Event:
-    """One event. ``when`` is in seconds since the epoch; ``id`` is the stream's, and grows.
+    """One event. ``when`` is in seconds since the epoch; ``id`` is the stream's id, and increases.
 
-    ``by`` is who made it happen: ``manager``, ``api`` or a user. ``more`` has what only some kinds have, as text.
+    ``by`` is the source of the event: ``manager``, ``api`` or a user. ``more`` has the fields that only some kinds
+    have, as text.
     """
 
     id: str
@@ -59,7 +60,10 @@ class Event:
 
     @classmethod
     def of(cls, id: str, fields: Mapping[str, str]) -> Self | None:
-        """An event from the fields of a stream's entry; None for an entry of a kind that this version lacks."""
+        """Return an event from the fields of a stream entry.
+
+        None if this version does not know the kind, or a field is missing.
+        """
         rest = dict(fields)
         try:
             return cls(

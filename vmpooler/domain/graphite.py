@@ -1,7 +1,7 @@
-"""What Graphite tells of the pools, and charts that are filled from it.
+"""Reads series of the pools from Graphite, and fills charts from them.
 
-Its answer is a list of series, each with the name of a metric as ``target`` and its ``datapoints``: pairs of a number,
-or null, and a time (epoch). Source: API-CONTRACT 5.
+Graphite returns a list of series, each with the name of a metric as ``target`` and its ``datapoints``: pairs of a
+number, or null, and a time (epoch). Source: API-CONTRACT 5.
 """
 
 import json
@@ -11,23 +11,25 @@ from typing import Any
 from vmpooler.domain.history import MOST
 
 ASKED = ("ready", "running")
-"""What the original has sent of each pool, and so what can be asked for."""
+"""The metrics that Ruby vmpooler sent for each pool, and so the ones that can be requested."""
 
 REPEATED = 8
-"""How often the original's dashboard is told each number."""
+"""How many times each number is repeated in the data for Ruby vmpooler's dashboard."""
 
 Points = Sequence[Any]
-"""The ``datapoints`` of a series as they came: anything may be among them."""
+"""The ``datapoints`` of a series as received: not validated."""
 
 Told = Mapping[str, Mapping[str, Points]]
-"""For each of ASKED, the points of pools."""
+"""The points of the pools, for each of ASKED."""
 
 NOTHING: Told = {what: {} for what in ASKED}
 
 
 def targets(prefix: str, pools: Sequence[str]) -> list[str]:
-    """The metrics to ask for: of one pool its own, else of all that there are. A star stands for what is between two
-    dots, and the name of a pool may have dots."""
+    """Return the metrics to request: those of one pool if only one is given, else all that exist.
+
+    A star matches what is between two dots, and the name of a pool can contain dots.
+    """
     if len(pools) == 1:
         return [f"{prefix}.{what}.{pools[0]}" for what in ASKED]
     depths = sorted({pool.count(".") for pool in pools})
@@ -35,7 +37,7 @@ def targets(prefix: str, pools: Sequence[str]) -> list[str]:
 
 
 def told(answer: bytes, prefix: str) -> Told:
-    """The series in an answer. Raises ValueError when it is none."""
+    """Return the series in a response. Raises ValueError if the response is not a list of series."""
     try:
         found = json.loads(answer)
     except RecursionError:
@@ -53,8 +55,11 @@ def told(answer: bytes, prefix: str) -> Told:
 
 
 def filled(column: Sequence[float | None], points: Points, first: int, step: int) -> list[float | None]:
-    """A column of numbers, of steps of so many seconds from ``first`` (epoch) on, in which those that are missing are
-    the last that Graphite has within the step."""
+    """Return a column with its missing numbers filled in from Graphite.
+
+    The column has a number for each ``step`` seconds from ``first`` (epoch) on. A missing one becomes the last number
+    that Graphite has within the step.
+    """
     found: list[float | None] = [None] * len(column)
     for when, number in _numbers(points):
         place = (when - first) // step
@@ -64,7 +69,7 @@ def filled(column: Sequence[float | None], points: Points, first: int, step: int
 
 
 def steady(points: Points, start: int) -> list[int]:
-    """The numbers, whole, where what is missing is as before, and ``start`` before the first."""
+    """Return the numbers as integers. A missing number repeats the one before it, or ``start`` at the beginning."""
     numbers: list[int] = []
     for _, number in _numbers(points):
         start = start if number is None else int(number)
@@ -73,7 +78,7 @@ def steady(points: Points, start: int) -> list[int]:
 
 
 def _numbers(points: Points) -> Iterator[tuple[int, float | None]]:
-    """The time and number of each point; None for what cannot be a count of VMs."""
+    """Yield the time and number of each point. The number is None for a value that cannot be a count of VMs."""
     for each in points:
         match each:
             case [number, int(when)]:

@@ -1,4 +1,4 @@
-"""A VM as its provider sees it."""
+"""A VM as its provider reports it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import attrs
 class Holder:
     """Who has a VM: the second record of a checkout, beside the one in Redis.
 
-    ``checkout_id`` is empty where it is not known: in the stamps of early versions, and for checkouts of the Ruby
-    vmpooler. ``since`` and ``until`` are in whole seconds since the epoch. ``until`` is None for a VM without an end;
-    it is not known either where ``since`` is None.
+    ``checkout_id`` is empty if it is not known: in the stamps of early versions, and for checkouts of Ruby vmpooler.
+    ``since`` and ``until`` are in whole seconds since the epoch. ``until`` is None for a VM without an end; the end is
+    not known either if ``since`` is None.
     """
 
     owner: str
@@ -22,9 +22,9 @@ class Holder:
 
 @attrs.frozen
 class Stamp:
-    """What a provider wrote on a VM that it made, so that state can be read back from the hypervisor.
+    """The data that a provider wrote on a VM that it made, so that state can be read back from the hypervisor.
 
-    ``pool`` is empty in a stamp of the Ruby vmpooler, ``holder`` is None while nobody has the VM. ``created`` is in
+    ``pool`` is empty in a stamp of Ruby vmpooler. ``holder`` is None while no client has the VM. ``created`` is in
     seconds since the epoch.
     """
 
@@ -38,9 +38,9 @@ class Stamp:
 class Guest:
     """A VM in a provider's inventory.
 
-    ``cloning``: its clone is still under way, whoever ordered it. ``hostname`` and ``address`` are what the guest
-    itself reports, empty until it has booted. ``stamp`` is None on a VM that this service did not make. ``booted``:
-    when it was switched on, in seconds since the epoch, and ``host``: what it runs on, where the provider tells.
+    ``cloning``: its clone is still in progress, from any source. ``hostname`` and ``address`` are what the guest itself
+    reports, empty until it has booted. ``stamp`` is None on a VM that this service did not make. ``booted`` is when it
+    was powered on, in seconds since the epoch, and ``host`` is where it runs, if the provider reports these.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""How pools stood: samples, and series of them.
+"""Samples of the pools' counts, and series of samples.
 
-A sample is eight bytes: how many VMs were ready, running, pending, and how many were checked out since the sample
-before, two bytes each, the number and one; nothing but zeros where no sample was taken.
+A sample is eight bytes: how many VMs were ready, running and pending, and how many were checked out since the sample
+before. Each takes two bytes and is stored as the number plus one. Eight zero bytes mean that no sample was taken.
 """
 
 import struct
@@ -16,17 +16,17 @@ SERIES = ("ready", "running", "pending", "checkouts")
 SAMPLE = struct.Struct(">4H")
 
 MOST = (1 << 16) - 2
-"""The largest number that a sample tells."""
+"""The largest number that a sample can contain."""
 
 CHECKOUTS = 3
 
 Row = Sequence[int]
-"""One number of each of SERIES."""
+"""One number for each of SERIES."""
 
 
 @attrs.frozen
 class Grain:
-    """So many seconds between samples, of which so many make a chunk: what is kept in one piece."""
+    """A resolution: ``seconds`` between two samples, and ``chunk`` samples that are stored as one string."""
 
     name: str
     seconds: int
@@ -37,12 +37,12 @@ MINUTES = Grain("minutes", 60, 24 * 60)
 QUARTERS = Grain("quarters", 15 * 60, 30 * 24 * 4)
 
 GROUP = QUARTERS.seconds // MINUTES.seconds
-"""Minutes of a quarter of an hour."""
+"""Samples of MINUTES in one of QUARTERS."""
 
 
 @attrs.frozen
 class Range:
-    """A time to look back on: so many samples, told as steps of ``group`` of them, and of one pool of ``fine``."""
+    """A time range of ``samples`` samples, in steps of ``group`` samples, or of ``fine`` samples for a single pool."""
 
     grain: Grain
     samples: int
@@ -58,19 +58,19 @@ RANGES = {
 
 
 def range_of(name: str) -> Range:
-    """What a client asks for. Raises Invalid."""
+    """Return the time range that a client requests. Raises Invalid for an unknown name."""
     if name not in RANGES:
         raise Invalid(f"'range' must be one of {', '.join(RANGES)}.")
     return RANGES[name]
 
 
 def packed(row: Row) -> bytes:
-    """A sample as it is kept."""
+    """Return a sample in its stored form."""
     return SAMPLE.pack(*(min(MOST, number) + 1 for number in row))
 
 
 def joined(kept: bytes) -> bytes:
-    """The one sample that stands for some: the mean of each count, and all checkouts."""
+    """Return one sample that stands for several: the mean of each count, and the sum of checkouts."""
     rows = _rows(kept)
     if not rows:
         return bytes(SAMPLE.size)
@@ -79,7 +79,7 @@ def joined(kept: bytes) -> bytes:
 
 
 def series(kept: bytes, group: int) -> dict[str, list[float | None]]:
-    """Samples as steps of ``group`` each; None for a step without a sample."""
+    """Return samples as steps of ``group`` samples each; None for a step without a sample."""
     size = SAMPLE.size * group
     steps = [_step(_rows(kept[first : first + size])) for first in range(0, len(kept), size)]
     columns = zip(*steps, strict=True) if steps else ([] for _ in SERIES)
@@ -87,7 +87,7 @@ def series(kept: bytes, group: int) -> dict[str, list[float | None]]:
 
 
 def _rows(kept: bytes) -> list[list[int]]:
-    """The samples that there are."""
+    """Return the samples that were taken."""
     return [[number - 1 for number in row] for row in SAMPLE.iter_unpack(kept) if row[0]]
 
 
@@ -99,7 +99,7 @@ def _step(rows: Sequence[Row]) -> Sequence[float | None]:
 
 
 def checkouts(pools: Iterable[str]) -> Mapping[str, int]:
-    """How often each pool occurs."""
+    """Return how often each pool occurs."""
     counts: dict[str, int] = {}
     for pool in pools:
         counts[pool] = counts.get(pool, 0) + 1

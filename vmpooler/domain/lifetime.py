@@ -1,12 +1,14 @@
-"""How long a checked-out VM lives."""
+"""The lifetime of a checked-out VM."""
 
 import math
 import re
 
 
 def hours(stored: str, default: float) -> float:
-    """The hours that a record's ``lifetime`` means: its leading number, ``default`` when there is no such field. Text
-    without a number is 0. Source: MANAGER-CONTRACT 1.2."""
+    """Return the hours that a record's ``lifetime`` means: its leading number, or ``default`` if the field is missing.
+
+    Text without a number is 0. Source: MANAGER-CONTRACT 1.2.
+    """
     if not stored:
         return default
     number = re.match(r"\s*[+-]?\d{1,15}", stored, re.ASCII)
@@ -14,8 +16,10 @@ def hours(stored: str, default: float) -> float:
 
 
 def given(stored: str, default: float) -> float:
-    """The hours that a VM without a lifetime of its own was given at its checkout: later changes of the settings are
-    for later checkouts. ``default`` where the record does not say."""
+    """Return the default hours that were stored at the checkout of a VM, or ``default`` if the record has none.
+
+    Later changes of the settings apply to later checkouts only.
+    """
     try:
         hours = float(stored)
     except ValueError:
@@ -24,6 +28,6 @@ def given(stored: str, default: float) -> float:
 
 
 def limit(stored: str, default: float) -> float | None:
-    """The same as a limit: None, for never, when it is not above 0."""
+    """Return the hours of :func:`hours` as a limit: None (no limit) if they are not above 0."""
     found = hours(stored, default)
     return found if found > 0 else None

@@ -1,4 +1,4 @@
-"""What one look at a pool saw."""
+"""The state of a pool, as one read of Redis and the provider's inventory returns it."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,7 +13,7 @@ NOBODY = "anonymous"
 
 
 class Queue(StrEnum):
-    """Where a VM stands; the value is what its Redis key says."""
+    """The queue that a VM is in. The value is the name in its Redis key."""
 
     PENDING = "pending"
     READY = "ready"
@@ -23,25 +23,31 @@ class Queue(StrEnum):
 
 
 PRECEDENCE = (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
-"""Which queue is believed of a VM that stands in several, as only a crash of the original can leave it: the one in
-which it is safest from being destroyed in use."""
+"""Order of precedence for a VM that is in several queues, which only a crash of Ruby vmpooler can cause.
+
+The first queue is the one in which the VM is safest from destruction while in use.
+"""
 
 
 @attrs.frozen
 class Vm:
-    """A VM as Redis has it. Moments are in seconds since the epoch, None where they are not known.
+    """A VM as Redis has it. Times are in seconds since the epoch, None if they are not known.
 
-    ``ordered`` is when its clone was, ``checked`` when it was last found well as a ready VM. ``lifetime`` is in
-    hours, None for never. ``since`` is when it was first found missing (a ready or running VM) or unknown (a discovered
-    one) without a break. ``retry_at`` is when what failed at the provider may be tried again, and ``troubled`` whether
-    something failed that has not worked since. ``doubted`` is when the first look at it failed since the last that did
-    not. ``powered`` is when it was switched on because it was off after its clone, which took ``clone_seconds``.
-    ``also`` names the queues it must leave. ``terms`` are on what it is held: ``checkout`` and ``lifetime`` as the
-    record has them.
-
-    ``checkout_id`` is the id of its last checkout. ``ended``: that checkout has ended, for the VM was completed.
-    ``unclaimed``: its client never got it; the VM goes back to ready once its stamp is clear. ``stamping`` is the
-    checkout whose holder was, or is being, written on the VM. ``quarantined``: nobody knows who has it.
+    - ``ordered``: when its clone was ordered.
+    - ``checked``: when it last passed a check as a ready VM.
+    - ``lifetime``: in hours, None for no limit.
+    - ``since``: since when, without a break, it is missing (a ready or running VM) or unknown (a discovered VM).
+    - ``retry_at``: when an operation that failed at the provider may be retried.
+    - ``troubled``: whether an operation failed and has not succeeded since.
+    - ``doubted``: when a check of it first failed since the last successful check.
+    - ``powered``: when it was powered on because it was off after its clone, which took ``clone_seconds``.
+    - ``also``: the other queues, which it must leave.
+    - ``terms``: ``checkout`` and ``lifetime`` as text, as the record has them.
+    - ``checkout_id``: the id of its last checkout.
+    - ``ended``: that checkout has ended, because the VM was completed.
+    - ``unclaimed``: its client never got it; the VM returns to ready once its stamp is clear.
+    - ``stamping``: the checkout whose holder was written, or is being written, on the VM.
+    - ``quarantined``: who has it is unknown.
     """
 
     name: str
@@ -69,15 +75,18 @@ class Vm:
 
 @attrs.frozen
 class PoolState:
-    """A pool at one moment: its VMs in Redis, the provider's inventory, and what is in flight.
+    """A pool at one moment: its VMs in Redis, the provider's inventory, and the operations in progress.
 
-    ``busy``: VMs that this process has work in flight for. ``cloning``: VMs of this pool whose clone Redis counts as
-    under way. ``clone_failures`` and ``clones_after``: how often in a row clones failed, and when to try again.
-    ``power_fails``: VMs could not be switched on after their clone, and none has become ready since.
-    ``witnesses``: how many ready VMs should be looked at early, of those that were not since ``witnesses_since``.
-    ``confirmed``: unknown VMs that an operator gave up. ``waiting``: the pool stands in line for a clone.
-    ``tasks``: what clients asked to be done to its VMs. ``verified``: the VMs were compared with the provider since
-    this Redis came; while they were not, none is given. ``distrusts``: it is noted that too many VMs are missing.
+    - ``busy``: VMs for which this process has an operation in progress.
+    - ``cloning``: VMs of this pool whose clone Redis counts as in progress.
+    - ``clone_failures``, ``clones_after``: how often in a row clones failed, and when to retry.
+    - ``power_fails``: VMs could not be powered on after their clone, and none has become ready since.
+    - ``witnesses``: how many ready VMs to check early, of those that were not checked since ``witnesses_since``.
+    - ``confirmed``: unknown VMs that an operator confirmed; the mass guard does not keep these.
+    - ``waiting``: the pool is in the queue for clones.
+    - ``tasks``: what clients requested for its VMs.
+    - ``verified``: the VMs were compared with the provider since this Redis came; until then none is handed out.
+    - ``distrusts``: Redis has a note that too many VMs are missing.
     """
 
     vms: tuple[Vm, ...] = ()

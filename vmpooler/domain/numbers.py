@@ -3,12 +3,14 @@
 import re
 
 MOST = 10**15 - 1
-"""What is above counts as this many."""
+"""The largest number: a larger one counts as this one."""
 
 
 def whole(value: object) -> int | None:
-    """The whole number meant by a number, or by text that begins with one: from 0 to MOST, 0 where there is none. None
-    for what cannot mean a number: true, a list, an object. Source: API-CONTRACT 3, POST and PUT."""
+    """Return the integer that a number means, or text that begins with one: from 0 to MOST, 0 if it contains none.
+
+    None for a value that cannot mean a number: true, false, a list, an object. Source: API-CONTRACT 3, POST and PUT.
+    """
     match value:
         case None:
             return 0
