@@ -22,7 +22,7 @@ class What(StrEnum):
         "quarantined"  # ready, pending or none -> running: why a client may have it though Redis has no checkout
     )
     COMPLETED = "completed"  # ``queue`` -> completed: why
-    DESTROYED = "destroyed"  # destroyed, after ``seconds``
+    DESTROYED = "destroyed"  # was destroyed, which took ``seconds``
     DISCOVERED = "discovered"  # is in the inventory and in no queue
     EXPLAINED = "explained"  # is not discovered any more: why
     MISSING = "missing"  # a ready or running VM is not in the inventory

@@ -1,4 +1,4 @@
-"""How the pools stand, as people who watch are told: the rows of docs/events.md."""
+"""Builds the JSON rows of the pools for the dashboard: see docs/events.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from vmpooler.domain.summary import Figures
 from vmpooler.settings import Pool
 
 FAILING_MOST = 5
-"""Of so many things that keep failing a row tells."""
+"""Maximum number of failing subjects in a row."""
 
 SUBJECTS = {
     ":clone": "clone",
@@ -19,12 +19,12 @@ SUBJECTS = {
     ":answers": "answers",
     ":power": "power",
 }
-"""What else than a VM can fail, in words."""
+"""Subjects other than VMs that can fail, as words."""
 
 
 @attrs.frozen
 class Failing:
-    """Something that keeps failing: how often in a row, when (epoch) it is tried again, and why it failed last."""
+    """A subject that keeps failing: how often in a row, when (epoch) it is retried, and why it failed last."""
 
     subject: str
     tries: int
@@ -34,7 +34,7 @@ class Failing:
 
 @attrs.frozen
 class Standing:
-    """How many VMs of a pool stand where, and what is wrong there. ``flagged``: why the mass guard holds, or empty."""
+    """The number of VMs of a pool by queue, and what fails there. ``flagged``: why the mass guard holds, or empty."""
 
     ready: int = 0
     pending: int = 0
@@ -48,7 +48,7 @@ class Standing:
 
 @attrs.frozen
 class Today:
-    """The clones of a day so far, and the mean seconds of clones and boots; None of nothing."""
+    """The clones of a day so far, and the mean seconds of clones and boots; None if there were none."""
 
     cloned: int = 0
     clone_average: float | None = None
@@ -56,12 +56,12 @@ class Today:
 
 
 def platform(pool: str) -> str:
-    """The family that a pool is of: what precedes the first hyphen of its name."""
+    """Return the family of a pool: what precedes the first hyphen of its name."""
     return pool.partition("-")[0]
 
 
 def row(pool: Pool, standing: Standing) -> dict[str, Any]:
-    """A pool as it is told."""
+    """Return the JSON row of a pool."""
     worst = sorted(standing.failing, key=lambda each: (-each.tries, each.subject))[:FAILING_MOST]
     return {
         "name": pool.name,
@@ -81,12 +81,15 @@ def row(pool: Pool, standing: Standing) -> dict[str, Any]:
 
 
 def mean(figures: Figures) -> float | None:
-    """The mean of some times, to a tenth; None of none."""
+    """Return the mean of some times, to a tenth of a second; None if there are none."""
     return round(figures.total / figures.count, 1) if figures.count else None
 
 
 def week(dates: Sequence[str], clones: Sequence[Mapping[str, Any]], boots: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Each day as it is told, of its date and its sums (see ``vmpooler.domain.summary``) of clones and boots."""
+    """Return the JSON of each day.
+
+    The arguments are the dates, and for each date the sums of clones and boots (see ``vmpooler.domain.summary``).
+    """
     return [_day(*each) for each in zip(dates, clones, boots, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What should happen to a pool now: first each VM is judged, then VMs are counted."""
+"""Plans a round of a pool: first decides on each VM, then counts the VMs."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -35,13 +35,15 @@ from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
 ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
-"""Where a VM stands that is not finished with."""
+"""The queues of VMs that are not completed."""
 
 
 @attrs.frozen
 class Rules:
-    """What holds for a pool beside its settings; times are in seconds. ``check_every`` lies between two checks of a
-    ready VM. ``draining``: the pool is not configured any more."""
+    """Rules for a pool in addition to its settings. Times are in seconds.
+
+    ``check_every`` is the time between two checks of a ready VM. ``draining``: the pool is not configured any more.
+    """
 
     grace: float = 600.0
     check_every: float = 900.0
@@ -50,10 +52,11 @@ class Rules:
 
 
 def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) -> list[Action]:
-    """What should happen now: at most one action for each VM, then what concerns the pool as a whole.
+    """Return the actions for a pool now: at most one for each VM, then those for the pool as a whole.
 
-    A VM that this process has work in flight for is left to that work: its stamp may be written, or cleared, since the
-    inventory was read. While the pool is not verified, work that began before does not keep a claim waiting.
+    A VM for which this process has an operation in progress is left to that operation: its stamp may have been written,
+    or cleared, since the inventory was read. While the pool is not verified, an operation that started earlier does not
+    delay a claim.
     """
     unknown = unknown_vms(state)
     guarded = is_guarded(unknown, state)
@@ -97,30 +100,39 @@ def _case(
 
 
 def is_stamped(guest: Guest | None, name: str, pool: str, shared: bool = False) -> bool:
-    """Whether this service made the VM for this pool, or the original did, which does not say for which: that is not
-    enough where pools have a ``shared`` folder."""
+    """Return whether this service made the VM for this pool, or Ruby vmpooler made it.
+
+    A stamp of Ruby vmpooler does not name the pool. It is not enough if pools have a ``shared`` folder.
+    """
     stamp = guest.stamp if guest else None
     return stamp is not None and stamp.name == name and stamp.pool in ((pool,) if shared else ("", pool))
 
 
 def stamped_for_others(inventory: Mapping[str, Guest], names: Collection[str], pool: str) -> dict[str, str]:
-    """Those of some VMs that this service made for another pool, which may share the folder, and for which."""
+    """Return which of the VMs ``names`` this service made for another pool, and for which one.
+
+    Another pool may share the folder.
+    """
     stamps = {name: inventory[name].stamp for name in names}
     made = {name: stamp.pool for name, stamp in stamps.items() if stamp is not None and stamp.name == name}
     return {name: owner for name, owner in made.items() if owner not in ("", pool)}
 
 
 def unknown_vms(state: PoolState) -> frozenset[str]:
-    """The VMs of the inventory that stand in no queue but ``discovered``, and that nobody works on."""
+    """Return the unknown VMs of the inventory.
+
+    They are in no queue but ``discovered``, and have no operation in progress.
+    """
     explained = {vm.name for vm in state.vms if vm.queue is not Queue.DISCOVERED}
     return frozenset(state.inventory.keys() - explained - state.busy)
 
 
 def is_guarded(unknown: frozenset[str], state: PoolState) -> bool:
-    """The mass guard: whether so much is unknown at once that the store, not the VMs, must be at fault.
+    """Return whether the mass guard holds: so much is unknown at once that the store, not the VMs, must be at fault.
 
-    A pool that is flagged stays guarded until each of its unknown VMs is confirmed or explained: the clones that fill
-    it up again would soon make the unknown ones a small part. A VM in no queue that is worked on is no sign of health.
+    A flagged pool stays guarded until each of its unknown VMs is confirmed or explained: otherwise the clones that fill
+    it again would soon make the unknown VMs a small part. A VM that is in no queue and has an operation in progress is
+    no sign of health.
     """
     strange = len(unknown - state.confirmed)
     total = len(unknown) + sum(vm.queue is not Queue.DISCOVERED and vm.name in state.inventory for vm in state.vms)
@@ -128,8 +140,11 @@ def is_guarded(unknown: frozenset[str], state: PoolState) -> bool:
 
 
 def missing_vms(state: PoolState, now: float, grace: float) -> frozenset[str]:
-    """The VMs that should be in the inventory and are not: nobody works on them, they were not ordered a moment ago,
-    and they are not missing for longer than the grace, which is no news."""
+    """Return the VMs that should be in the inventory and are not.
+
+    VMs with an operation in progress and VMs that were ordered a moment ago do not count. Neither do VMs that have been
+    missing for longer than the grace: these are known already.
+    """
     made = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_expected(vm, now, grace)}
     return frozenset(made - state.inventory.keys() - state.busy - state.cloning)
 
@@ -141,14 +156,16 @@ def _is_expected(vm: Vm, now: float, grace: float) -> bool:
 
 
 def is_distrusted(missing: frozenset[str], state: PoolState) -> bool:
-    """The mass guard for missing VMs: whether so many are missing at once that the inventory, not the VMs, must be at
-    fault. All of two or more count as many."""
+    """Return whether so many VMs are missing at once that the inventory, not the VMs, must be at fault.
+
+    This is the mass guard for missing VMs. Two or more missing VMs are too many if they are all VMs of the pool.
+    """
     total = len(missing) + sum(vm.queue in ALIVE and vm.name in state.inventory for vm in state.vms)
     return len(missing) > max(5, total / 5) or 1 < len(missing) == total
 
 
 def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules: Rules) -> list[Action]:
-    """Note once that the missing VMs are kept, and once that this is over."""
+    """Record once that the missing VMs are kept, and once that this has ended."""
     if distrusts == state.distrusts:
         return []
     if not distrusts:
@@ -158,21 +175,27 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
 
 
 def is_withheld(vm: Vm, action: VmAction | None, now: float) -> bool:
-    """Whether a ready VM is missing, and not only for a moment: the pool is filled beside it, as it is not given."""
+    """Return whether a ready VM is missing, and not only for a moment.
+
+    Such a VM is not handed out, so the pool is filled up without counting it.
+    """
     if vm.queue is not Queue.READY or vm.since is None or isinstance(action, Welcome | Complete | Reclaim):
         return False
     return not waits(vm.since + SECOND_LOOK, now, SECOND_LOOK)
 
 
 def counts(vm: Vm, action: VmAction | None, now: float) -> bool:
-    """Whether a VM is one of those that a pool is to have."""
+    """Return whether a VM counts towards the pool's size."""
     return not isinstance(action, Complete | StaysOff | Reclaim) and not is_withheld(vm, action, now)
 
 
 def trims(
     pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float, why: str = ""
 ) -> dict[str, VmAction | None]:
-    """The VMs beyond the pool's size: pending ones first, the youngest before the others; then the stalest ready."""
+    """Return actions that complete the VMs beyond the pool's size.
+
+    Pending VMs are completed first, the youngest first; then ready VMs, those that became ready first.
+    """
     staying = [vm for vm in state.vms if counts(vm, fates.get(vm.name), now)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
@@ -190,11 +213,14 @@ def trims(
 
 
 def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
-    """The ready VMs that are looked at early, the stalest first: whether they answer says whether the network is at
-    fault for those that do not. See Note [When a look that failed is believed]."""
+    """Return the checks of ready VMs that are made early, the VM that was checked longest ago first.
+
+    Their answers show whether the network is at fault for the VMs that do not answer. See Note [When a look that failed
+    is believed].
+    """
     idle = {vm for vm, action in fates.items() if action is None} & state.inventory.keys()
     ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and not waits(vm.retry_at, now)]
-    since = math.floor(state.witnesses_since)  # as records have moments
+    since = math.floor(state.witnesses_since)  # records have whole seconds
     stale = [vm for vm in ready if _looked_at(vm) < since]
     return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
 
@@ -204,7 +230,7 @@ def _looked_at(vm: Vm) -> float:
 
 
 def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
-    """What clients asked for and can be done now: in order for each VM, and after what is more urgent for it."""
+    """Return the tasks of clients that can run now: in order for each VM, and after more urgent actions for it."""
     idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
@@ -220,14 +246,14 @@ def _is_off(vm: Vm, state: PoolState) -> bool:
 
 
 def _hopeless(state: PoolState) -> list[Action]:
-    """What clients asked for of VMs that are finished with."""
+    """Return actions that drop the tasks for VMs that are completed."""
     alive = {vm.name for vm in state.vms if vm.queue in ALIVE}
     gone = [task for task in state.tasks if task.vm not in alive and task.vm not in state.busy]
     return [DropTask(task, "the VM is finished with") for task in gone]
 
 
 def _refused(state: PoolState) -> list[Action]:
-    """What clients asked for of VMs of a pool that is drained."""
+    """Return actions that refuse the tasks for VMs of a drained pool."""
     return [DropTask(task, REFUSED) for task in state.tasks if task.vm not in state.busy]
 
 

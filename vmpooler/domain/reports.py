@@ -1,4 +1,4 @@
-"""What clients are told of the service and of a VM, as the JSON that they read."""
+"""Builds the JSON that clients read about the service and about a VM."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -17,12 +17,12 @@ ALL_WELL = "Battle station fully armed and operational."
 HOUR = 3600.0
 
 END_OF_TIME = 253402300799.0
-"""The last second of the year 9999: no lifetime is told to end later, since no date can."""
+"""The last second of the year 9999. No lifetime is reported to end later, since no date can be."""
 
 
 @attrs.frozen
 class PoolCounts:
-    """How many VMs of a pool stand where, and when the last became ready (text, empty if never)."""
+    """The number of VMs of a pool by queue, and when the last became ready (text, empty if never)."""
 
     ready: int
     pending: int
@@ -33,7 +33,7 @@ class PoolCounts:
 
 @attrs.frozen
 class Counts:
-    """All pools at one moment, in the order asked for; the day's clone and boot times in seconds."""
+    """The counts of all requested pools, in the requested order, and the day's clone and boot times in seconds."""
 
     pools: tuple[PoolCounts, ...]
     cloning: int
@@ -42,14 +42,14 @@ class Counts:
 
 
 MEMBERS = frozenset({"boot", "capacity", "clone", "pools", "queue"})
-"""What can be wanted of the status."""
+"""The members of the status that can be requested."""
 
 
 def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collection[str] = MEMBERS) -> dict[str, Any]:
-    """How the service does. ``counts`` are of ``pools``, in their order; ``uptime`` is in seconds.
+    """Return the body of ``GET /status``.
 
-    ``wanted`` are those of MEMBERS to be told; ``status`` always is, and judges the pools only when they are wanted.
-    Source: API-CONTRACT 3 and 8.
+    ``counts`` are those of ``pools``, in their order; ``uptime`` is in seconds. ``wanted`` has the MEMBERS to return.
+    ``status`` is always returned, and considers the pools only if ``pools`` is wanted. Source: API-CONTRACT 3 and 8.
     """
     members: dict[str, Any] = {
         "boot": _durations(counts.boot_seconds),
@@ -65,12 +65,18 @@ def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collect
 
 
 def left(counts: Mapping[str, int], note: str) -> dict[str, Any]:
-    """A pool that is not configured and has VMs: what happens to them, and how many stand in each queue."""
+    """Return the report of a pool that has VMs and is not configured.
+
+    ``note`` is what happens to the VMs, ``counts`` their number in each queue.
+    """
     return {"message": note, **counts}
 
 
 def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
-    """What some pools have; ``ready`` is of ``pools``, in their order. Source: API-CONTRACT 8, /poolstat."""
+    """Return the ready VMs of some pools. ``ready`` has a number for each of ``pools``, in their order.
+
+    Source: API-CONTRACT 8, /poolstat.
+    """
     return {
         "pools": {
             pool.name: {"max": pool.size, **_aliases(pool), "ready": count}
@@ -80,8 +86,11 @@ def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
 
 
 def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Points] | None) -> dict[str, Any]:
-    """What the dashboard draws of each pool; ``history`` is what Graphite knows, if it is wanted, and of a pool that it
-    does not know, this moment. Source: API-CONTRACT 5."""
+    """Return what the dashboard draws of each pool.
+
+    ``history`` is what Graphite returned, None if no history is requested. A pool that Graphite does not know has its
+    present count as history. Source: API-CONTRACT 5.
+    """
     found: dict[str, Any] = {}
     for pool, count in zip(pools, ready, strict=True):
         found[pool.name] = {"size": pool.size, "ready": count}
@@ -93,8 +102,11 @@ def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Poi
 
 
 def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, Points]) -> dict[str, Any]:
-    """How many VMs run of each family of pools: what precedes the first hyphen of their names, else nothing; and how
-    many did, of those that Graphite knows. Source: API-CONTRACT 5."""
+    """Return how many VMs of each family of pools are running, and how many were, as far as Graphite knows.
+
+    The family is what precedes the first hyphen of a pool's name, and is empty if the name has no hyphen. Source:
+    API-CONTRACT 5.
+    """
     families: dict[str, dict[str, Any]] = {}
     for pool, count in zip(pools, counts, strict=True):
         family, hyphen, _ = pool.name.partition("-")
@@ -107,11 +119,14 @@ def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, 
 
 
 def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
-    """What a VM's record tells; ``default_lifetime`` is in hours. Source: API-CONTRACT 3, GET /vm/:hostname, and 8."""
+    """Return the report of a VM from its record. ``default_lifetime`` is in hours.
+
+    Source: API-CONTRACT 3, GET /vm/:hostname, and 8.
+    """
     stored, default = record.get("lifetime", ""), lifetime.given(record.get("lifetime_default", ""), default_lifetime)
     report: dict[str, Any] = {
         "template": record.get("template", record.get("pool")),
-        # Clients divide by it: a part of an hour counts as one.
+        # Clients divide by it: a fraction of an hour counts as one hour.
         "lifetime": math.ceil(lifetime.hours(stored, default)),
         **_running(record, lifetime.limit(stored, default), now),
         "state": _state(record),
@@ -177,7 +192,7 @@ def _state(record: Mapping[str, str]) -> str:
 
 
 def _running(record: Mapping[str, str], limit: float | None, now: float) -> dict[str, Any]:
-    """How long a VM has been out of its pool, and while it still is, how long it will be; ``limit`` is in hours."""
+    """Return how long a VM has been out of its pool and, if it still is, how long it will be. ``limit`` is in hours."""
     start = times.moment(record.get("checkout", ""))
     destroyed = record.get("destroy")
     end = times.moment(destroyed) if destroyed else now

@@ -1,8 +1,8 @@
-"""What the days sum up to: how long clones and boots took, and which tags were set.
+"""Daily sums: how long clones and boots took, and which tags were set.
 
-A day's *sum* is what is kept of it: small, and JSON. Of ``boot`` and ``clone`` it has for each pool the list of how
-many there were, the seconds of all, of the shortest and of the longest; of ``tag`` for each tag how many VMs were given
-which value.
+A day's *sum* is the part of its data that is stored: small, and JSON. For ``boot`` and ``clone`` it has a list for each
+pool: the count, and the seconds of all together, of the shortest and of the longest. For ``tag`` it has for each tag
+the number of VMs by value.
 """
 
 import math
@@ -16,18 +16,18 @@ import attrs
 from vmpooler.domain.errors import Invalid
 
 ROUTES = ("boot", "clone", "tag")
-"""What there are summaries of."""
+"""The routes that have summaries."""
 
 TAG = "tag"
 
 UNKNOWN = "unknown"
-"""What counts for a pool or a tag where a field names none."""
+"""Name of the pool or tag if a field names none."""
 
 DAYS_MOST = 366
-"""Days that one summary may span."""
+"""Maximum number of days in one summary."""
 
 SHOWN = 40
-"""How many characters of a wrong date are told back."""
+"""Maximum characters of an invalid date in an error text."""
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 SECONDS = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
@@ -36,9 +36,9 @@ Sum = Mapping[str, Any]
 
 
 def days(start: str | None, end: str | None, today: str) -> list[str]:
-    """Every date from ``start`` to ``end``, both today where they are not given; none is later than today.
+    """Return every date from ``start`` to ``end``. Both default to today; no date is later than today.
 
-    Raises Invalid with the original's texts: API-CONTRACT 3, GET /summary.
+    Raises Invalid with the texts of Ruby vmpooler: API-CONTRACT 3, GET /summary.
     """
     now = date.fromisoformat(today)
     first, last = (now if text is None else _date(text) for text in (start, end))
@@ -53,19 +53,22 @@ def days(start: str | None, end: str | None, today: str) -> list[str]:
 
 
 def seconds(text: str) -> float | None:
-    """A time as it is stored; None for what is none, such as the empty text that the original can leave."""
+    """Return a duration from its stored text; None if it is not valid.
+
+    Ruby vmpooler can leave an empty text, for example.
+    """
     return float(text) if SECONDS.fullmatch(text) else None
 
 
 def summed(route: str, flat: Sequence[str]) -> Sum:
-    """The sum of a day, of its hash: field, value, field, ..."""
+    """Return the sum of a day from its hash: field, value, field, ..."""
     fields = zip(flat[::2], flat[1::2], strict=True)
     return _tags(fields) if route == TAG else _times(fields)
 
 
 @attrs.frozen
 class Figures:
-    """So many times: of all together, the shortest and the longest, in seconds."""
+    """A number of durations: their count, and in seconds the total, the shortest and the longest."""
 
     count: int = 0
     total: float = 0
@@ -74,12 +77,12 @@ class Figures:
 
     @classmethod
     def of(cls, times: Sequence[float]) -> Self:
-        """Of these times."""
+        """Return the figures of these durations."""
         return cls(len(times), round(math.fsum(times), 2), min(times), max(times)) if times else cls()
 
     @classmethod
     def joined(cls, parts: Iterable["Figures"]) -> Self:
-        """Of all that the parts are of."""
+        """Return the figures of all parts together."""
         some = [part for part in parts if part.count]
         if not some:
             return cls()
@@ -88,13 +91,13 @@ class Figures:
         return cls(sum(part.count for part in some), total, shortest, longest)
 
     def duration(self) -> dict[str, Any]:
-        """As clients are told."""
+        """Return the JSON that clients receive."""
         average = round(self.total / self.count, 1) if self.count else 0
         return {"average": average, "min": self.shortest, "max": self.longest, "total": self.total}
 
 
 class Summary:
-    """Adds up days of one or more routes; of a ``key`` only that member of each."""
+    """Adds up days of one or more routes. With a ``key``, reports only that member of each route."""
 
     def __init__(self, routes: Sequence[str], key: str | None = None) -> None:
         self._key = key
@@ -102,12 +105,12 @@ class Summary:
         self._daily: list[dict[str, Any]] = []
 
     def add(self, day: str, sums: Mapping[str, Sum]) -> None:
-        """One more day; of ``sums`` there is one for each route."""
+        """Add a day. ``sums`` has the sum of each route."""
         told = {route: self._narrow(overall.add(sums[route])) for route, overall in self._overall.items()}
         self._daily.append({"date": day, **told})
 
     def report(self) -> dict[str, Any]:
-        """As clients are told. Source: API-CONTRACT 3, GET /summary."""
+        """Return the JSON that clients receive. Source: API-CONTRACT 3, GET /summary."""
         return {
             **{route: self._narrow(overall.report()) for route, overall in self._overall.items()},
             "daily": self._daily,
@@ -120,10 +123,10 @@ class Summary:
 
 
 class _Times:
-    """Clones or boots of many days.
+    """Clones or boots of several days.
 
-    A pool's average is that of its clones. The original told the mean of each day's shortest and longest, which a
-    single slow clone moves as much as a thousand others.
+    A pool's average is the average of its clones. Ruby vmpooler returned the mean of each day's shortest and longest
+    time, which a single slow clone changes as much as a thousand others.
     """
 
     def __init__(self) -> None:
@@ -151,7 +154,7 @@ class _Times:
 
 
 class _Tags:
-    """Tags of many days."""
+    """Tags of several days."""
 
     def __init__(self) -> None:
         self._tags: dict[str, dict[str, int]] = {}
@@ -203,5 +206,8 @@ def _by_pool(pools: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
 
 
 def _totalled(tags: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    """With the number of all beside the values; a value of that very name is only part of it."""
+    """Return the tags with the total of each added to its values.
+
+    A value that is itself named ``total`` is included in the sum only.
+    """
     return {tag: {**values, "total": sum(values.values())} for tag, values in tags.items()}

@@ -1,4 +1,7 @@
-"""What clients ask to be done to a VM: extra disks, snapshots, reverts. Durable work, done in order for each VM."""
+"""Tasks that clients request for a VM: extra disks, snapshots, reverts.
+
+Tasks are durable, and run in order for each VM.
+"""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +13,7 @@ SIZE = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class Kind(StrEnum):
-    """What is to be done; the value is what the key of its intake says."""
+    """The kind of a task. The value is the name in the key of its intake queue."""
 
     DISK = "disk"
     SNAPSHOT = "snapshot"
@@ -19,9 +22,10 @@ class Kind(StrEnum):
 
 @attrs.frozen
 class Task:
-    """One request. ``id`` grows with the order of requests. ``argument``: the GB of a disk, the name of a snapshot.
+    """One task. ``id`` increases with the order of requests.
 
-    ``tries`` is how often it failed; it is tried again at ``retry_at`` (epoch).
+    ``argument`` is the GB of a disk, or the name of a snapshot. ``tries`` is how often the task failed; it is retried
+    at ``retry_at`` (epoch).
     """
 
     id: str
@@ -32,17 +36,17 @@ class Task:
     retry_at: float = 0
 
     def __str__(self) -> str:
-        """What it is, for people."""
+        """Return a short description for people."""
         return f"disk +{self.argument}gb" if self.kind is Kind.DISK else f"{self.kind} {self.argument}"
 
 
 def gigabytes(text: str) -> int:
-    """The size of a disk, given as a whole number and nothing beside it; 0 for what is none."""
+    """Return the size of a disk from text that is one integer and nothing else; 0 for any other text."""
     return int(text) if SIZE.fullmatch(text) else 0
 
 
 def first_of_each(tasks: Iterable[Task]) -> dict[str, Task]:
-    """The task of each VM that is to be done before its others."""
+    """Return for each VM the task that runs before its others."""
     first: dict[str, Task] = {}
     for task in sorted(tasks, key=lambda task: task.id):
         first.setdefault(task.vm, task)

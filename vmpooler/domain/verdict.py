@@ -1,4 +1,4 @@
-"""What should happen to one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
+"""Decides what to do with one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
 
 from typing import Any
 
@@ -32,19 +32,22 @@ from vmpooler.domain.pace import AGREE, waits
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0
-"""Seconds after its order in which a clone that nobody waits for may still come up in the inventory; and after its end,
-or after it was switched on, in which a VM may still be off: a vCenter switches it on in a task of its own."""
+"""Seconds after its order in which a clone without an operation in progress may still appear in the inventory.
+
+Also the seconds after the end of its clone, or after it was powered on, in which a VM may still be off: a vCenter
+powers it on in a task of its own.
+"""
 
 
 MOMENTS = ("ordered", "ready", "checked", "checkout", "since")
-"""The moments of a VM that are over when they are written."""
+"""The times of a VM that are in the past when they are written."""
 
 
 @attrs.frozen
 class Case:
-    """One VM, everything that bears on it, and the moment.
+    """One VM, everything that affects the decision on it, and the current time.
 
-    ``ours``: the guest bears a stamp of its own, of this pool. ``verified`` and ``distrusts`` are those of the pool.
+    ``ours``: the guest has a stamp of its own, of this pool. ``verified`` and ``distrusts`` are those of the pool.
     """
 
     vm: Vm
@@ -60,13 +63,15 @@ class Case:
     distrusts: bool = False
 
     def older(self, moment: float | None, seconds: float) -> bool:
-        """Whether ``moment`` is at least so many seconds ago."""
+        """Return whether ``moment`` is at least ``seconds`` ago."""
         return moment is not None and self.now - moment >= seconds
 
 
 def fate(case: Case) -> VmAction | None:
-    """The one thing to do about a VM, or None. What failed at the provider waits before it is tried again; a look that
-    failed keeps nothing waiting but the next look."""
+    """Return the one action for a VM, or None.
+
+    Provider actions are skipped while the VM is backing off. After a failed check only the next check is skipped.
+    """
     action = _judged(case)
     looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
     held_up = looks if case.vm.doubted is not None else looks | orders
@@ -74,8 +79,11 @@ def fate(case: Case) -> VmAction | None:
 
 
 def in_doubt_since(vm: Vm, now: float) -> float | None:
-    """When a look at a VM failed first, without one that succeeded since; None where none did, or where the row of
-    looks was broken off. See Note [When a look that failed is believed]."""
+    """Return when a check of a VM first failed without a successful check since.
+
+    None if no check failed, or if the run of failed checks was interrupted. See Note [When a look that failed is
+    believed].
+    """
     if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
         return None
     well = max(filter(None, (vm.ordered, vm.ready, vm.checked)), default=0.0)
@@ -83,13 +91,19 @@ def in_doubt_since(vm: Vm, now: float) -> float | None:
 
 
 def is_misnamed(guest: Guest, name: str) -> bool:
-    """Whether a guest reports a host name that is not its VM's; one that reports none may yet do."""
+    """Return whether a guest reports a host name that is not its VM's.
+
+    A guest that reports none may report it later.
+    """
     return bool(guest.hostname) and not is_called(guest.hostname, name)
 
 
 def believed(vm: Vm, now: float) -> Vm:
-    """The VM without its moments that lie ahead. Only a clock that was set back leaves such; each counts as unknown, so
-    that what counts from it begins anew now, and ends."""
+    """Return the VM without its times in the future.
+
+    Such times exist only if a clock was set back. Each counts as unknown, so that the timer that depends on it starts
+    again now, and ends.
+    """
     latest = now + AGREE
     ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
     unknown: dict[str, Any] = dict.fromkeys(ahead)
@@ -102,7 +116,7 @@ def _judged(case: Case) -> VmAction | None:
         return Settle(vm.name, vm.queue, vm.also)
     if found := claim(vm, case.guest, case.ours, case.verified):
         return Reclaim(vm.name, vm.queue, found.holder, found.why)
-    case = attrs.evolve(case, vm=believed(vm, case.now))  # not before: a checkout that lies ahead is a checkout
+    case = attrs.evolve(case, vm=believed(vm, case.now))  # after the claim: a future checkout is still a checkout
     if case.cloning and _clone_is_over(case):
         return Release(vm.name)
     match vm.queue:
@@ -119,8 +133,11 @@ def _judged(case: Case) -> VmAction | None:
 
 
 def _clone_is_over(case: Case) -> bool:
-    """Whether a clone that nobody here waits for is not under way. One that another manager has just ordered may not be
-    in the inventory yet: a pending VM that stays away is judged by that."""
+    """Return whether a clone for which this process has no operation has ended.
+
+    A clone that another manager has just ordered may not be in the inventory yet. Therefore a pending VM that is absent
+    is not decided here.
+    """
     return not case.guest.cloning if case.guest else case.vm.queue is not Queue.PENDING
 
 
@@ -130,7 +147,7 @@ def _pending(case: Case) -> VmAction | None:
         return Mend(vm.name, vm.queue)
     late = case.older(vm.ordered, case.pool.timeout * 60)
     if guest is None and not case.verified:
-        return None  # somebody may have it, and nothing says so before it is back
+        return None  # a client may have it; nothing shows that until it is in the inventory again
     if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
@@ -157,7 +174,7 @@ def _pending_trouble(guest: Guest | None) -> str:
 
 
 def _whereabouts(guest: Guest | None, now: float) -> str:
-    """Where to look for the cause: the host, and since when the VM is on."""
+    """Return where to look for the cause: the host, and since when the VM is powered on."""
     since = guest.booted if guest else None
     host = f"on {guest.host}" if guest and guest.host else ""
     told = ", ".join(filter(None, [host, "" if since is None else f"switched on {(now - since) / 60:.0f} minutes ago"]))
@@ -189,9 +206,11 @@ def _ready(case: Case) -> VmAction | None:
 
 
 def _missing_ready(case: Case) -> VmAction | None:
-    """Replace a ready VM that is missing. Where too many are missing at once, the provider may be wrong, and while the
-    pool is not verified somebody may have it: then it is not given, and is replaced once it has been missing for the
-    grace without a break."""
+    """Replace a ready VM that is missing.
+
+    If too many VMs are missing at once, the provider may be wrong; while the pool is not verified, a client may have
+    the VM. In both cases it is not handed out, and is replaced once it has been missing for the grace without a break.
+    """
     vm = case.vm
     if vm.since is None:
         if case.distrusts or not case.verified:
@@ -212,7 +231,7 @@ def _running(case: Case) -> VmAction | None:
         return WriteStamp(vm.name, None)
     if vm.checkout is None:
         return Mend(vm.name, vm.queue)
-    known = guest is not None or case.verified  # else its stamp may name a later end
+    known = guest is not None or case.verified  # otherwise its stamp may have a later end
     if known and vm.lifetime is not None and case.older(vm.checkout, vm.lifetime * 3600):
         return Complete(vm.name, vm.queue, f"reached end of TTL after {vm.lifetime:g} hours", vm.terms)
     if guest is None:
@@ -225,7 +244,10 @@ def _running(case: Case) -> VmAction | None:
 
 
 def _stamp(case: Case) -> VmAction | None:
-    """Have the stamp follow the record. A stamp on a quarantined VM is the last witness, and stays."""
+    """Update the stamp to match the record.
+
+    The stamp on a quarantined VM is the last evidence, and is left unchanged.
+    """
     vm, stamp, holder = case.vm, case.guest.stamp if case.guest else None, recorded(case.vm)
     if case.ours and stamp is not None and holder is not None and stamp.holder != holder:
         return WriteStamp(vm.name, holder)

@@ -1,4 +1,4 @@
-"""A pool and a VM in full, as people who look closer are told: see docs/events.md."""
+"""Builds the JSON of a pool's details and of a VM's details: see docs/events.md."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,23 +12,23 @@ from vmpooler.domain.times import moment
 from vmpooler.settings import Pool
 
 SHOWN_MOST = 500
-"""VMs of a queue that are told of."""
+"""Maximum number of VMs listed for a queue."""
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
 
 SECRET = "token:token"  # noqa: S105 - the field that has one
-"""The field of a record that nobody is told."""
+"""The field of a record that is never returned."""
 
 Tags = Mapping[str, Mapping[str, str]]
 
 
 def settings(pool: Pool) -> dict[str, Any]:
-    """What is configured for a pool."""
+    """Return the settings of a pool."""
     return attrs.asdict(pool) | {"alias": list(pool.alias)}
 
 
 def by_queue(vms: Iterable[Vm]) -> dict[Queue, list[Vm]]:
-    """VMs in their queues, in the order in which they came there."""
+    """Return VMs by queue, in the order in which they entered it."""
     found: dict[Queue, list[Vm]] = {queue: [] for queue in ORDER}
     for vm in sorted(vms, key=lambda vm: (entered(vm) or END_OF_TIME, vm.name)):
         found[vm.queue].append(vm)
@@ -36,19 +36,19 @@ def by_queue(vms: Iterable[Vm]) -> dict[Queue, list[Vm]]:
 
 
 def queues(found: Mapping[Queue, Sequence[Vm]], tags: Tags, now: float) -> dict[str, Any]:
-    """How many VMs stand in each queue, and the first of them."""
+    """Return the number of VMs in each queue, and the first VMs of each."""
     shown = {str(queue): [_vm(vm, tags, now) for vm in vms[:SHOWN_MOST]] for queue, vms in found.items()}
     return {"counts": {str(queue): len(vms) for queue, vms in found.items()}, "queues": shown}
 
 
 def entered(vm: Vm) -> float | None:
-    """When a VM came to its queue, as far as known."""
+    """Return when a VM entered its queue, if known."""
     known = {Queue.PENDING: vm.ordered, Queue.READY: vm.ready, Queue.RUNNING: vm.checkout, Queue.DISCOVERED: vm.since}
     return known.get(vm.queue)
 
 
 def record(known: Mapping[str, str], queue: Queue | None, default_lifetime: float, now: float) -> dict[str, Any]:
-    """What the record of a VM tells; ``default_lifetime`` is in hours."""
+    """Return the details of a VM from its record. ``default_lifetime`` is in hours."""
     default = lifetime.given(known.get("lifetime_default", ""), default_lifetime)
     limit = lifetime.limit(known.get("lifetime", ""), default)
     ends = _ends(moment(known.get("checkout", "")), limit) if queue is Queue.RUNNING else None
@@ -69,7 +69,7 @@ def record(known: Mapping[str, str], queue: Queue | None, default_lifetime: floa
 
 
 def tagged(known: Mapping[str, str]) -> dict[str, str]:
-    """The tags in a record."""
+    """Return the tags in a record."""
     return {field.removeprefix("tag:"): value for field, value in known.items() if field.startswith("tag:")}
 
 
@@ -88,5 +88,5 @@ def _vm(vm: Vm, tags: Tags, now: float) -> dict[str, Any]:
 
 
 def _ends(checkout: float | None, limit: float | None) -> float | None:
-    """When a running VM will be completed; None for never."""
+    """Return when a running VM will be completed; None if never."""
     return None if checkout is None or limit is None else min(checkout + limit * HOUR, END_OF_TIME)
