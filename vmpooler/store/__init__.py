@@ -1,1 +1,1 @@
-"""Redis: the only room that knows its keys, its scripts and how to reach it."""
+"""Redis access: this package alone contains the keys, the Lua scripts and the connection code."""

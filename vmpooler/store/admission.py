@@ -1,4 +1,4 @@
-"""Admission in scripts: what refusal in the prelude is given, and what its answers mean."""
+"""Authorization in Lua scripts: the arguments of ``refusal`` in the prelude, and the meaning of its return codes."""
 
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
@@ -6,12 +6,18 @@ from vmpooler.domain.estate import REFUSED
 
 
 def shown(admission: Admission) -> tuple[str, str]:
-    """What a script is told of an admission, beside the key of its token."""
+    """Return the script arguments that describe an admission: when a token is needed, and ``"1"`` for own VMs only.
+
+    The key of the client's token is passed to the script separately.
+    """
     return admission.need, "1" if admission.own else ""
 
 
 def admitted(answer: int, vm: str) -> None:
-    """Raise what a script's answer means, where it is not that something was done."""
+    """Raise the error that a script's return code stands for; return when the code reports success.
+
+    Raises PoolGone for -4, NotYours for -2, TokenNeeded for -1, NoSuchVm for 0.
+    """
     match answer:
         case -4:
             raise PoolGone(f"{vm}: {REFUSED}")

@@ -1,4 +1,4 @@
-"""What clients set of their VMs."""
+"""Client updates to VMs: lifetime and tags."""
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
@@ -13,11 +13,11 @@ from vmpooler.store.transition import Transitions
 BY = "api"
 
 TOO_MANY = -3
-"""What the script says of more tags than there may be."""
+"""Return code of change.lua when the VM would exceed the limit of tags."""
 
 
 class Changes:
-    """Lifetimes and tags, as records and summaries have them."""
+    """Writes lifetimes and tags to the VM records, and tags to the hash of the day that the tag summaries read."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, BY)
@@ -25,10 +25,10 @@ class Changes:
         self._most = settings.limits.tags
 
     async def make(self, vm: str, change: Change, admission: Admission, now: float) -> None:
-        """Set what there is to set, if anything.
+        """Set the lifetime (hours) and the tags that the change contains; either may be absent.
 
-        Raises NoSuchVm when there is no such VM, TokenNeeded or NotYours where the client is not admitted, Unfit when
-        the VM would have more tags than it may.
+        Raises NoSuchVm when the VM does not exist, TokenNeeded or NotYours when the client is not authorized, Unfit
+        when the VM would exceed the limit of tags.
         """
         touched = (keys.token(admission.token or ""), keys.tag_values(times.day(now)))
         hours = "" if change.lifetime is None else change.lifetime

@@ -1,4 +1,4 @@
-"""VMs as clients take them and give them back."""
+"""Checkouts: clients take VMs, return them, and finish with them."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -24,10 +24,10 @@ from vmpooler.store.transition import Transitions
 BY = "api"
 
 OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime", "lifetime_default")
-"""The fields of a record that a checkout writes; a VM that is given back loses them."""
+"""The record fields that a checkout writes. A VM that is given back loses them."""
 
 PAGE = 1000
-"""Events that one reading of the stream brings."""
+"""Number of events per read of the stream."""
 
 
 @attrs.frozen
@@ -41,7 +41,7 @@ class Taken:
 
 @attrs.frozen
 class Asked:
-    """What is asked for as the script wants to have it: the pools, their keys, and the entries."""
+    """A checkout request in the form that checkout.lua takes: the pools, the keys of each pool, and the entries."""
 
     pools: tuple[str, ...]
     places: tuple[str, ...]
@@ -49,7 +49,7 @@ class Asked:
 
 
 class Checkouts:
-    """ready -> running for a client, back again, or running -> completed at its wish."""
+    """Transitions that clients cause: ready -> running, running -> ready, and running -> completed."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self._connection = connection
@@ -59,10 +59,11 @@ class Checkouts:
         self._default_lifetime = settings.general.vm_lifetime
 
     async def checkout(self, wanted: Sequence[Wanted], checkout_id: str, token: str | None, now: float) -> list[Given]:
-        """Every VM wanted, recorded as its owner's; or none, and an unchanged store.
+        """Check out all requested VMs and record their owner, or take no VM and leave the store unchanged.
 
-        ``token`` is None where none was sent or none is needed. Raises TokenNeeded for one that is unknown, PoolEmpty
-        when too few VMs are ready, StoreAway when they may not be given before they were compared with their provider.
+        ``token`` is None when the client sent none or none is needed. Raises TokenNeeded when the token is unknown,
+        PoolEmpty when too few VMs are ready, StoreAway when enough VMs are ready but some are in pools that must first
+        be compared with their provider.
         """
         asked = _asked(tuple(wanted))
         head = (f"{now:.3f}", self._transitions.kept, NOBODY, "", "")
@@ -90,14 +91,17 @@ class Checkouts:
                 raise PoolEmpty(f"not enough VMs are ready for {wanted[reply[1] - 1].name}")
 
     async def hurry(self, pools: Sequence[str], now: float) -> None:
-        """Note that clients wait for VMs of these pools: those that are empty come first in the line for a clone."""
+        """Record that clients wait for VMs of these pools: the empty ones move to the front of the clone queue."""
         ready = (keys.queue(Queue.READY, pool) for pool in pools)
         touched = (keys.WANTED, keys.LINE, *ready)
         await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(HASTE), *pools))
 
     async def taken_by(self, checkout_ids: Collection[str], after: str) -> list[Taken]:
-        """The VMs that these checkouts took, by the events that follow the event with the id ``after``; by all events
-        where the stream ends before that id, as in a Redis that lost its last events. No clock is compared."""
+        """Return the VMs that these checkouts took, according to the events after the event id ``after``.
+
+        When the stream ends before that id (a Redis that lost its last events), all events are searched. No clocks are
+        compared.
+        """
         taken: list[Taken] = []
         start = f"({after if order(after) <= order(await newest(self._connection)) else FIRST}"
         while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE):
@@ -109,16 +113,19 @@ class Checkouts:
         return taken
 
     async def give_back(self, pool: str, vm: str, checkout_id: str, why: str, now: float) -> bool:
-        """running -> ready: the client of this checkout never got the VM. Where its stamp may name that client, the
-        manager clears the stamp first. False when it is no longer that client's."""
+        """running -> ready: the client of this checkout never got the VM.
+
+        When the VM's stamp may name that client, the VM stays in running until the manager has cleared the stamp.
+        Returns False when the VM no longer belongs to this checkout.
+        """
         places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
         args = (why, checkout_id, json.dumps(OF_A_CHECKOUT))
         return bool(await self._transitions.run("give_back", pool, vm, now, places, args))
 
     async def complete(self, pool: str, vm: str, admission: Admission, now: float) -> None:
-        """running -> completed, because its client says so.
+        """running -> completed at the client's request.
 
-        Raises TokenNeeded or NotYours where the client is not admitted, NoSuchVm when the VM is not running.
+        Raises TokenNeeded or NotYours when the client is not authorized, NoSuchVm when the VM is not running.
         """
         why = "its client is done with it"
         admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission), vm)
@@ -126,7 +133,10 @@ class Checkouts:
 
 @lru_cache(maxsize=1000)
 def _asked(wanted: tuple[Wanted, ...]) -> Asked:
-    """Most clients want what others wanted before: to work it out again is a tenth of a checkout."""
+    """Build the script arguments of a request.
+
+    The result is cached because most clients repeat an earlier request, and building it takes a tenth of a checkout.
+    """
     pools = tuple(dict.fromkeys(pool for each in wanted for pool in each.pools))
     number = {pool: place for place, pool in enumerate(pools, 1)}
     entries: list[int] = []
@@ -138,5 +148,8 @@ def _asked(wanted: tuple[Wanted, ...]) -> Asked:
 
 @cache
 def _place(pool: str) -> tuple[str, str, str, str]:
-    """The keys of a pool; of those configured, and kept, since any number of wishes may share them."""
+    """Return the keys of a pool.
+
+    The cache has no limit: it holds configured pools only, and any number of requests may share an entry.
+    """
     return keys.queue(Queue.READY, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool), keys.since(pool)

@@ -1,4 +1,4 @@
-"""What the rooms of the store need of a connection: to send a command, and to run a script."""
+"""The connection interface that the modules of the store use: send a command, and run a script."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -8,10 +8,10 @@ from vmpooler.store.wire import Value
 
 
 class Commands(Protocol):
-    """A connection to Redis, or what stands before one. Everything raises StoreAway when Redis is."""
+    """A connection to Redis, or a wrapper around one. All methods raise StoreAway when Redis is unavailable."""
 
     async def call(self, *command: Value) -> Any:
-        """The reply to one command."""
+        """Send one command and return its reply."""
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value], /) -> Any:
-        """What the script returns."""
+        """Run a script and return its result."""

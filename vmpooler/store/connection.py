@@ -1,4 +1,4 @@
-"""The connection to Redis: a command is carried out now, or refused at once."""
+"""The connection to Redis: a command is sent immediately or fails immediately; commands are never queued."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vmpooler.store.sentinel import Sentinels
 from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
 
 OLDEST = (6, 2)
-"""The oldest version of Redis that has all that the scripts use."""
+"""The oldest version of Redis that supports everything the scripts use."""
 
 PASSING = re.compile(
     r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) .*", re.DOTALL
 )
-"""Errors of a Redis that cannot serve now but may soon. It raises them before a script's first write; version 6.2
-puts them behind the place in the script. Nothing was changed."""
+"""Errors of a Redis that is unavailable now but may recover. Redis raises them before a script's first write, so
+nothing was changed. Version 6.2 puts the position in the script in front of the error code."""
 
 FENCED = "NOTLEADING "
-"""How the error begins by which a script refuses a manager that does not lead."""
+"""Prefix of the error with which a script rejects a manager that is not the leader."""
 
 _load = attrgetter("load")
 
@@ -37,21 +37,21 @@ log = Logger()
 
 
 class StoreFault(VmpoolerError):
-    """Redis refuses a command or a script for what it is: a defect here, or of the data."""
+    """Redis rejects a command or a script because of its content: a defect in this program or in the data."""
 
 
 class Caller:
-    """Whatever commands and scripts can be sent over."""
+    """Base class of everything that can send commands and scripts."""
 
     async def call(self, *command: Value) -> Any:
-        """The reply to one command. Raises StoreAway or StoreFault."""
+        """Send one command and return its reply. Raises StoreAway or StoreFault."""
         try:
             return await self._send(*command)
         except ServerError as error:
             raise self._meaning(told(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns. Raises StoreAway or StoreFault; one behind the fence also NotLeading."""
+        """Run a script and return its result. Raises StoreAway or StoreFault; a fenced script also NotLeading."""
         given, send = (len(keys), *keys, *args), self._sender(script)
         try:
             try:
@@ -66,14 +66,14 @@ class Caller:
         return reply
 
     def _send(self, *command: Value) -> Awaitable[Any]:
-        """The reply to one command. Raises StoreAway or ServerError."""
+        """Send one command and return its reply. Raises StoreAway or ServerError."""
         raise NotImplementedError
 
     def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """A script was carried out."""
+        """Called after a script has run; subclasses override it."""
 
     def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
-        """What sends a script."""
+        """Return the function that sends this script."""
         return self._send
 
     def _meaning(self, error: str, what: str) -> VmpoolerError:
@@ -85,7 +85,7 @@ class Caller:
 
 
 class OneWire(Caller):
-    """All over the same wire, which need not be for everybody yet."""
+    """Sends everything over one wire, which may not be released for general use yet."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -97,45 +97,46 @@ class OneWire(Caller):
 
 
 class Arrival(Protocol):
-    """What a process does about a Redis that may have lost something."""
+    """The failover handling of a process: recovery from a Redis that may have lost writes."""
 
     writes: bool
     """Whether Redis writes each change to a file before it answers."""
 
     def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
-        """Begin to show signs of life over ``caller``. ``cut`` ends all wires, for a reason; they are made anew."""
+        """Start the heartbeat over ``caller``. ``cut`` closes all wires with a reason; they reconnect."""
 
     async def leave(self) -> None:
-        """This process ends in order."""
+        """Sign off: this process ends in an orderly way."""
 
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
-        """A wire leads to a Redis; return when others may use it. ``tell`` is told what keeps them waiting."""
+        """Prepare a new wire; return when it may be used. ``tell`` is called with the reason for a wait."""
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """A script was carried out, and what it did will be told."""
+        """Record a script that has run and whose effect will be reported to a client."""
 
 
 class Connection(Caller):
-    """Redis over a few wires, which come back by themselves when lost.
+    """A connection to Redis over a few wires, which reconnect automatically.
 
-    Each command takes the least busy wire, so two commands have an order only when the first is awaited.
-    ``reply_timeout``: seconds after which a Redis that does not answer is away. ``quiet``: log nothing. ``failover``
-    is what this process does about a Redis that may have lost something. ``time`` is measured
-    on every wire before others may use it, and regularly. ``disk``: where Redis keeps its data, for people.
+    Each command uses the least busy wire, so two commands are ordered only when the first is awaited before the second
+    is sent. ``reply_timeout``: seconds after which a Redis that does not answer counts as unavailable. ``quiet``: log
+    nothing. ``failover`` handles a Redis that may have lost writes. ``time`` is measured on every wire before the wire
+    is used for other commands, and regularly afterwards. ``disk``: where Redis keeps its data, for log messages.
 
-    A script of LASTING returns when as many replicas as the settings want have what it wrote. When that takes too long
-    it raises StoreAway (sent), and was carried out.
+    A script of LASTING returns when the configured number of replicas has received what it wrote. When that takes too
+    long it raises StoreAway (sent), although the script has run.
 
     Note [A disk that is full]
 
-    With ``appendfsync everysec`` Redis answers a change although it could not write it to its file, and refuses all
-    that follow (MISCONF). A crash before there is room again loses that change. Redis tries to write before it sends
-    the answer, and refuses PING, too, once it has failed. So a script whose effect is promised to a client counts as
-    carried out when a PING that was sent after its answer is answered: until then the client is not answered, and after
-    MISCONF the outcome is uncertain, as after a lost connection. All scripts that wait share the next PING.
+    With ``appendfsync everysec`` Redis confirms a change although it could not write it to its file, and rejects all
+    later changes (MISCONF). A crash before disk space is free again loses the confirmed change. Redis tries to write
+    before it sends the reply, and after a failed write it also rejects PING. So a script whose effect is promised to a
+    client counts as done only when a PING that was sent after the script's reply is answered. Until then the client
+    gets no response. After MISCONF the outcome is uncertain, as after a lost connection. All scripts that wait share
+    the next PING.
 
-    Not covered: a sync that takes so long that Redis holds back what it writes (docs/proof.md), where nothing has been
-    tried yet.
+    Not covered: a sync that takes so long that Redis postpones its writes (docs/proof.md). In that case Redis has not
+    tried to write yet.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class Connection(Caller):
         self._endpoint = self._sentinels or endpoint_of(settings, reactor)
 
     def start(self) -> None:
-        """Begin to connect, and go on until closed."""
+        """Start to connect, and reconnect until closed."""
         if self._sentinels is not None:
             self._sentinels.start()
         self._wires.connect(self._endpoint)
@@ -180,7 +181,7 @@ class Connection(Caller):
             self._failover.start(self, self._wires.cut)
 
     async def close(self) -> None:
-        """Hang up for good; what is under way fails with StoreAway."""
+        """Close the connection permanently; pending commands fail with StoreAway."""
         if self._failover is not None:
             await self._failover.leave()
         if self._time is not None:
@@ -192,12 +193,18 @@ class Connection(Caller):
             await self._sentinels.close()
 
     def reader(self, reply_timeout: float) -> Connection:
-        """A connection of one wire for commands that block, not started; its ``reply_timeout`` exceeds their own."""
+        """Return a new, not started connection with one wire, for blocking commands.
+
+        ``reply_timeout`` (seconds) must exceed the commands' own blocking time.
+        """
         return Connection(self._settings, self._reactor, size=1, reply_timeout=reply_timeout, quiet=True)
 
     async def wait_ready(self, timeout: float) -> None:
-        """Return when Redis answers. Raises StoreAway when it does not within ``timeout`` seconds, StartError when it
-        is too old."""
+        """Return when Redis answers.
+
+        Raises StoreAway when it does not answer within ``timeout`` seconds, StartError when its version is too old or
+        unknown.
+        """
         until = self._reactor.seconds() + timeout
         while True:
             try:
@@ -213,7 +220,7 @@ class Connection(Caller):
             await deferLater(self._reactor, 0.02)
 
     def require(self) -> None:
-        """Raise StoreAway where it is known that Redis is."""
+        """Raise StoreAway if no wire is ready, so that Redis is known to be unavailable."""
         self._least_busy()
 
     def _send(self, *command: Value) -> Awaitable[Any]:
@@ -247,8 +254,11 @@ class Connection(Caller):
         return min(wires, key=_load)
 
     async def _welcome(self, wire: Wire) -> None:
-        """Its version must be one that can be worked with; where sentinels say who is the primary, it must be one; and
-        what is to be done first is done."""
+        """Check and prepare a new wire before other commands use it.
+
+        The Redis version must be supported. With sentinels, the server must be a primary. Then the clock is measured
+        and the failover handling runs. Raises StoreAway or StoreFault.
+        """
         await self._require_fit(OneWire(wire))
         if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
             raise StoreAway("it is a replica")
@@ -258,7 +268,7 @@ class Connection(Caller):
             await self._failover.arrive(OneWire(wire), self._told)
 
     async def _require_fit(self, wire: Caller) -> None:
-        """Raise StoreAway for a Redis that cannot be worked with, and remember why."""
+        """Raise StoreAway for an unsupported Redis, and store the reason for ``wait_ready``."""
         try:
             require_version(await wire.call("INFO", "server"), self.address)
         except StartError as error:
@@ -271,7 +281,10 @@ class Connection(Caller):
             raise StoreAway(str(self._unfit))
 
     async def call(self, *command: Value) -> Any:
-        """The reply to one command. Raises StoreAway or StoreFault."""
+        """Send one command and return its reply. Raises StoreAway or StoreFault.
+
+        Logs the recovery when PING succeeds after Redis could not write its data.
+        """
         reply = await super().call(*command)
         if self._refuses and command[0] == "PING":
             self._refuses = False
@@ -279,11 +292,11 @@ class Connection(Caller):
         return reply
 
     def _unwritten(self, why: str) -> None:
-        """Redis could not write what it had answered."""
+        """Called with the error when Redis could not write a change that it had confirmed."""
         self._meaning(why, "PING")
 
     async def _confirmed(self, wire: OneWire) -> None:
-        """Return when enough replicas have what was written on this wire. Raises StoreAway."""
+        """Return when enough replicas have received what was written on this wire. Raises StoreAway (sent)."""
         wanted, seconds = self._settings.wait_replicas, self._settings.wait_timeout
         found = await wire.call("WAIT", wanted, int(seconds * 1000))
         if found < wanted:
@@ -311,7 +324,7 @@ class Connection(Caller):
             return
         self.last_error = why
         if self._quiet or (self._unfit is not None and not self._reached):
-            return  # the one who waits for it says why it cannot be used
+            return  # wait_ready raises the reason
         if why:
             log.warn("Redis at {address} is away: {why}", address=self.address, why=why)
         else:
@@ -319,7 +332,7 @@ class Connection(Caller):
 
 
 def require_version(info: str, address: str) -> None:
-    """Raise StartError when the reply to INFO is not from a Redis that can be worked with."""
+    """Raise StartError when the reply to INFO has no Redis version or one that is older than OLDEST."""
     found = re.search(r"^redis_version:((\d+)\.(\d+)\S*)", info, re.MULTILINE)
     if found is None:
         raise StartError(f"Redis at {address} does not tell its version: at least 6.2 is needed")

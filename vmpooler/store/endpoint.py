@@ -1,4 +1,4 @@
-"""Where Redis is, and whom to trust there."""
+"""The endpoint of Redis (Unix socket, TCP or TLS) and its trusted certificates."""
 
 import re
 from pathlib import Path
@@ -12,13 +12,13 @@ from vmpooler.domain.errors import StartError
 from vmpooler.settings import Redis
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds that one attempt to connect may take."""
+"""Timeout of one connection attempt, in seconds."""
 
 PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def endpoint_of(settings: Redis, reactor: Any) -> IStreamClientEndpoint:
-    """Where the settings point to. Raises StartError when the certificates cannot be read."""
+    """Return the endpoint that the settings describe. Raises StartError when the certificates cannot be read."""
     if settings.socket:
         return UNIXClientEndpoint(reactor, settings.socket, CONNECT_TIMEOUT)
     tcp = HostnameEndpoint(reactor, settings.server, settings.port, timeout=CONNECT_TIMEOUT)

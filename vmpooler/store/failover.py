@@ -1,42 +1,46 @@
-"""What a process does about a Redis that may have lost what was written last.
+"""Recovery of a process from a Redis that may have lost its latest writes.
 
 Note [Fail-over]
 
-Redis can lose what it has answered: a fail-over loses what no replica had, a restart without an append-only file all
-since the last snapshot, a machine that crashes the last second, FLUSHALL everything. Nothing may then be handed out,
-completed or destroyed on the word of what is left. So no command goes out on a wire until this process has *arrived*:
+Redis can lose writes that it has confirmed. A failover loses what no replica had. A restart without an append-only file
+loses everything since the last snapshot. A crash of the machine loses the last second. FLUSHALL loses everything. After
+a loss, the remaining data alone must not decide that a VM is given out, completed or destroyed. So no command is sent
+on a wire until this process has *arrived*:
 
-1. Redis may have lost something when its run id is another than the one noted there, or when it lacks what this process
-   knows: the number of losses that is noted beside the run id, its own last sign of life, or one of the events that it
-   has seen lately (the newest at that sign, those since, one each tenth of a second, and the last). Each new wire and
-   each sign of life looks at that, so a loss is seen within seconds where no connection was lost: after FLUSHALL, or of
-   a Redis that was another's replica for a moment. On a Redis that has nothing, a process that knows nothing waits for
-   nobody.
-2. From then on all processes are awaited that showed signs of life to the end: those whose last sign is not much older
-   than the last of all, by what is left in Redis or by what this process saw last. One that ended in order is not. A
-   service with an embedded Redis that starts awaits nobody: what was there before ended with its Redis.
-3. Each process says again what it had promised in the last minute: it restores checkouts, completes VMs, sets tags and
-   so on. Each of these finds out first whether Redis knows it. What meets a fault is tried again at each sign of life;
-   while that is a checkout, the process counts as one that has not come.
-4. When all have come, or after a few seconds, the wait is over, and clients are answered.
-5. One that did not come may have given away any VM that was ready, or became so in the part that is lost. These are
-   *quarantined*, in every pool that has VMs: they run, for nobody, for an ordinary lifetime. If that process comes
-   later it restores its own. VMs of ours that come to light in the next minutes in no queue are quarantined, too,
-   instead of discovered.
+1. Redis may have lost writes when its run id differs from the one stored in it, or when it lacks something that this
+   process knows: the number of losses that is stored with the run id, the last heartbeat of this process, or one of the
+   events that this process saw recently (the newest at that heartbeat, later ones, one for each tenth of a second, and
+   the last). Each new wire and each heartbeat checks this. So a loss is also detected within seconds when no connection
+   was lost: after FLUSHALL, or after Redis was the replica of another server for a moment. On an empty Redis, a process
+   that knows nothing waits for no other process.
+2. From then on, this process waits for all processes that were alive until the loss: those whose last heartbeat is not
+   much older than the newest heartbeat of all, according to the data left in Redis or to what this process read last.
+   It does not wait for a process that ended in an orderly way. A service that starts with an embedded Redis waits for
+   no process: all earlier processes ended with their Redis.
+3. Each process replays its writes of the last minute that were promised to clients: it restores checkouts, completes
+   VMs, sets tags and so on. Each replay first checks whether Redis already has the write. A replay that fails is
+   retried at each heartbeat. While a failed replay is a checkout, the process counts as missing.
+4. When all processes have arrived, or after a few seconds, the wait ends, and clients get responses.
+5. A missing process may have given out any VM that was ready, or that became ready in the lost period. These VMs are
+   *quarantined* in every pool that has VMs: they stay running, unassigned, for an ordinary lifetime. If the process
+   arrives later, it restores its own checkouts. VMs with our stamp that appear in the next minutes in no queue are also
+   quarantined, instead of discovered.
 
-Step 5 needs evidence of a loss: that another server took over (with sentinels, where the loss of the last milliseconds
-is the rule), or that a process which lived on misses in Redis what it knows. A Redis that came back from its own disk
-with all that the living know has lost nothing, and a process that crashed beside it is no reason to put whole pools
-away. Where nobody lived on there is no such witness either: after a power cut all processes are new. What clients got
-is then found by the stamps of the VMs: each pool is compared with the provider (``keys.VERIFIED``, which is emptied in
-step 1) before anything of it is given. Not covered is a checkout whose stamp was not written yet, in both cases.
+Step 5 needs evidence of a loss. Either another server took over (with sentinels, where a loss of the last milliseconds
+is normal), or a surviving process knows something that Redis lacks. A Redis that restarted from its own disk with
+everything that the surviving processes know has lost nothing, and a process that crashed at the same time is no reason
+to quarantine whole pools. When no process survived, this evidence does not exist: after a power cut all processes are
+new. Then the stamps of the VMs show which VMs clients have: each pool is compared with its provider before a VM of it
+is given out (``keys.VERIFIED``, which step 1 empties). In both cases, a checkout whose stamp was not written yet is not
+covered.
 
-With ``wait_replicas`` no client was told of what the replicas did not have, so nothing is quarantined.
+With ``wait_replicas`` no client got a response about a write that the replicas did not have, so nothing is quarantined.
 
-What this does not cover: what was promised a minute ago or longer, or before many others (store/promises.py says how
-many), and is lost (docs/availability.md on min-replicas-max-lag), where no stamp names it; and of a process that died
-with Redis all but its checkouts. A token that one process made and another deleted meanwhile may be there again. Data
-that goes back by less than two seconds while Redis and all connections live on may be taken for whole.
+Not covered: a lost write (docs/availability.md on min-replicas-max-lag) that was promised a minute ago or earlier, or
+before many others (store/promises.py has the limit), when no stamp names it; and all writes except checkouts of a
+process that died together with Redis. A token that one process created and another deleted in the meantime may exist
+again. A Redis whose data goes back by less than two seconds, while Redis and all connections stay up, may pass as
+complete.
 """
 
 import re
@@ -62,62 +66,62 @@ from vmpooler.store.transition import Transitions
 from vmpooler.store.wire import Value
 
 BEAT = 2.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 DEAD = 10.0
-"""Seconds that the last sign of life of a process is older than the last of all, when it was dead before all ended."""
+"""Seconds. A process whose last heartbeat is older than the newest one of all by more was dead before the loss."""
 
 FORGOTTEN = 60.0
-"""Seconds without a sign of life after which a process is not thought of any more."""
+"""Seconds without a heartbeat after which a process is forgotten."""
 
 LONGEST = 5.0
-"""Seconds that processes are waited for."""
+"""Longest wait for other processes, in seconds."""
 
 MOMENT = 0.1
-"""Seconds between two looks whether they have come."""
+"""Seconds between two checks whether the other processes have arrived."""
 
 COMES_TO_LIGHT = 900
-"""Seconds in which VMs that stand in no queue may be in use."""
+"""Seconds after a loss in which VMs that appear in no queue may be in use."""
 
 WITNESSES = 100
-"""Events that are remembered."""
+"""Number of event ids that are remembered."""
 
 LOST = "it may have lost something"
 
 CHUNK = 50
-"""Pools that one script puts away."""
+"""Number of pools that one run of put_away.lua quarantines."""
 
 SOUGHT = 1000
-"""Keys that Redis looks at for one answer when pools are sought."""
+"""Number of keys that Redis examines per SCAN in the search for pools."""
 
 
 @attrs.define
 class Knowledge:
-    """What a process knows of the Redis that it works with: the witness of what that must not lose."""
+    """What a process knows of its Redis. If Redis lacks any of it later, Redis has lost writes."""
 
     mark: str = ""
-    """The run id and the number of losses that were noted when it came; empty before that."""
+    """The run id and the number of losses that Redis had when the process arrived; empty before the first arrival."""
 
     time: int = 0
-    """When it last showed a sign of life, by the clock of Redis."""
+    """Time of the last heartbeat, in seconds since the epoch by Redis's clock; 0 for none."""
 
     alive: list[str] = attrs.field(factory=list)
-    """The processes that lived then."""
+    """The processes that were alive at that heartbeat."""
 
     last: str = ""
-    """The id of the event that it saw last; empty for none."""
+    """The id of the last event that was seen; empty for none."""
 
     _before: deque[str] = attrs.field(factory=lambda: deque(maxlen=WITNESSES))
     _tenth: str = ""
 
     @property
     def events(self) -> list[str]:
-        """The ids of events that it has seen."""
+        """The remembered ids of events that this process has seen."""
         return [*self._before, self.last] if self.last else []
 
     def saw(self, id: str) -> None:
-        """An event happened. Those before count, too: the last may be of after a loss."""
-        tenth = id.partition("-")[0][:-2]  # of milliseconds
+        """Record the id of a new event. Earlier ids are kept too, because the last event may be later than a loss."""
+        tenth = id.partition("-")[0][:-2]  # the id begins with milliseconds
         if tenth != self._tenth:
             self._tenth = tenth
             if self.last:
@@ -125,14 +129,17 @@ class Knowledge:
         self.last = id
 
     def newest(self, id: str) -> None:
-        """Redis has all that this process has seen, and this is the newest event, '' for none."""
+        """Record that Redis has everything this process has seen, and the id of its newest event; '' for none."""
         self._before.clear()
         self.last = id
 
 
 class Failover:
-    """One process, ``who`` is its name, and what it promised. ``longest``: seconds that others are waited for.
-    ``alone``: when this process first comes to a Redis, no process that was there before can live."""
+    """The failover handling of one process, named ``who``, and its recent writes.
+
+    ``longest``: longest wait for other processes, in seconds. ``alone``: when this process first arrives at a Redis, no
+    earlier process of that Redis can be alive.
+    """
 
     log = Logger()
 
@@ -149,10 +156,10 @@ class Failover:
         self._clock = clock
         self._promises = Promises(clock)
         self._knows = Knowledge()
-        self._owed: dict[str, bool] = {}  # promise -> whether it was logged that it met a fault
+        self._owed: dict[str, bool] = {}  # write to replay -> whether its failure was logged
         self._news = False
         self.writes = True
-        """Whether Redis writes each change to a file: whether an answer means that it could."""
+        """Whether Redis writes each change to a file before it answers (``aof_enabled``)."""
         self._turn = DeferredLock()
         self._caller: Caller | None = None
         self._when_lost: list[Callable[[], None]] = []
@@ -161,12 +168,12 @@ class Failover:
         self._beating.clock = clock
 
     def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
-        """Begin to show signs of life. ``cut`` ends all wires, which are then made anew."""
+        """Start the heartbeat. ``cut`` closes all wires, which then reconnect."""
         self._caller, self._cut = caller, cut
         self._beating.start(BEAT, now=False)
 
     async def leave(self) -> None:
-        """End in order: nobody is to wait for this process."""
+        """Stop the heartbeat and sign off, so that no other process waits for this one."""
         if self._beating.running:
             self._beating.stop()
         if self._caller is not None:
@@ -176,19 +183,22 @@ class Failover:
                 self.log.info("[*] Redis is away: the other processes may wait for this one in vain")
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """A script was carried out, and what it did will be told."""
+        """Record a script that has run and whose effect will be reported to a client."""
         self._promises.ran(script, touched, args, reply)
 
     def saw(self, newest: str) -> None:
-        """The event of this id is in Redis: if Redis lacks it later, it has lost something."""
+        """Record that Redis has the event with this id. If Redis lacks it later, it has lost writes."""
         self._knows.saw(newest)
 
     def when_lost(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` called when Redis may have lost something and can be used again."""
+        """Register a callback for each time that Redis may have lost writes and is usable again."""
         self._when_lost.append(listener)
 
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
-        """Return when everybody may use a wire to this Redis. Raises StoreAway, or StoreFault."""
+        """Return when a wire to this Redis may be used for all commands.
+
+        ``tell`` is called with the reason for a wait. Raises StoreAway or StoreFault.
+        """
         async with self._turn:
             self._news |= await self._come(wire)
             await self._say_again(wire)
@@ -198,11 +208,13 @@ class Failover:
         if self._news:
             self._news = False
             for listener in self._when_lost:
-                self._clock.callLater(MOMENT, listener)  # when the wire can be used
+                self._clock.callLater(MOMENT, listener)  # after the wire is released
 
     async def _come(self, wire: Caller) -> bool:
-        """See whether this Redis may have lost something; then all that was promised is owed. Whether a loss was noted
-        since this process came to Redis before."""
+        """Check whether this Redis may have lost writes; if so, schedule the replay of all recent writes.
+
+        Returns whether a loss was recorded since this process last arrived at Redis.
+        """
         knows = self._knows
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
@@ -228,7 +240,10 @@ class Failover:
         return bool(before)
 
     async def _say_again(self, caller: Caller) -> None:
-        """Keep what is owed. What meets a fault stays so, and is told once; the rest does not wait for it."""
+        """Replay the scheduled writes.
+
+        A write that fails stays scheduled, and its failure is logged once. The other writes do not wait for it.
+        """
         kept = self._promises.all()
         for name, told in list(self._owed.items()):
             again = kept.get(name)
@@ -253,21 +268,23 @@ class Failover:
 
     async def _beat(self) -> None:
         if self._caller is None or not self._knows.mark:
-            return  # it has not come yet
+            return  # not arrived yet
         try:
-            await self._caller.call("PING")  # a Redis that cannot write refuses it
+            await self._caller.call("PING")  # a Redis that cannot write its data rejects PING
             if self._owed:
                 async with self._turn:
                     await self._say_again(self._caller)
             await self._present(self._caller)
         except StoreAway:
-            return  # nobody can see that it lives, but then nobody else does
+            return  # without Redis, the other processes cannot send heartbeats either
         except Exception:
             self.log.failure("[!] no sign of life can be given")
 
     async def _present(self, caller: Caller) -> list[str]:
-        """Show that this process lives, and is here; those that are waited for. When Redis lacks something, raises
-        StoreAway and has all wires made anew."""
+        """Send a heartbeat, quarantine VMs if that is due, and return the missing processes to wait for.
+
+        When Redis has lost writes, raises StoreAway and makes all wires reconnect.
+        """
         todo, missing = await self._sign(caller)
         if todo == "quarantine":
             why = f"a fail-over or a restart of Redis may have lost its checkout, by {', '.join(sorted(missing))}"
@@ -276,7 +293,7 @@ class Failover:
         return missing if todo == "wait" else []
 
     async def _sign(self, caller: Caller, why: str = "") -> tuple[str, list[str]]:
-        """One sign of life: what is to be done, and who is missing."""
+        """Send one heartbeat; return what to do (``""``, ``wait`` or ``quarantine``) and the missing processes."""
         knows = self._knows
         waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
         here = not any(name.startswith(CHECKOUT) for name in self._owed)
@@ -293,7 +310,7 @@ class Failover:
         return todo, missing
 
     async def _put_away(self, caller: Caller, why: str) -> None:
-        """Quarantine what those who are missing may have given away, in all pools that have VMs."""
+        """Quarantine the VMs that the missing processes may have given out, in all pools that have VMs."""
         pools = await _pools_with_vms(caller)
         for start in range(0, len(pools), CHUNK):
             chunk = pools[start : start + CHUNK]
@@ -306,7 +323,7 @@ class Failover:
 
 
 async def _pools_with_vms(caller: Caller) -> list[str]:
-    """The pools that have pending or ready VMs, whatever is configured here."""
+    """Return the pools that have pending or ready VMs, whether or not they are configured here."""
     beginnings = [keys.queue(queue, "") for queue in (Queue.PENDING, Queue.READY)]
     pools = set()
     for beginning in beginnings:

@@ -1,4 +1,4 @@
-"""What an operator decides about VMs that the mass guard protects."""
+"""Operator decisions about VMs that the mass guard protects."""
 
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -6,12 +6,15 @@ from vmpooler.store.connection import Connection
 
 
 async def unknown(connection: Connection, pool: str) -> list[str]:
-    """The VMs that stand in a pool's folder and in none of its queues."""
+    """Return the VMs that are in a pool's folder and in none of its other queues: the discovered ones."""
     return sorted(await connection.call("SMEMBERS", keys.queue(Queue.DISCOVERED, pool)))
 
 
 async def confirm(connection: Connection, pool: str) -> list[str]:
-    """Give them up: the guard no longer counts them, so that those which this service made are destroyed."""
+    """Release the pool's discovered VMs from the guard, and return them.
+
+    The guard no longer counts them, so those that this service made are destroyed.
+    """
     names = await unknown(connection, pool)
     if names:
         await connection.call("SADD", keys.confirmed(pool), *names)
@@ -19,6 +22,6 @@ async def confirm(connection: Connection, pool: str) -> list[str]:
 
 
 async def flagged(connection: Connection) -> dict[str, str]:
-    """The pools that the guard holds for, and why."""
+    """Return the pools in which the guard blocks destruction, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
     return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
