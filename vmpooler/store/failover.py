@@ -276,7 +276,7 @@ class Failover:
                     await self._say_again(self._caller)
             await self._present(self._caller)
         except StoreAway:
-            return  # without Redis, the other processes cannot send heartbeats either
+            return  # nobody can see that it lives, but then nobody else does
         except Exception:
             self.log.failure("[!] no sign of life can be given")
 

@@ -22,6 +22,6 @@ async def confirm(connection: Connection, pool: str) -> list[str]:
 
 
 async def flagged(connection: Connection) -> dict[str, str]:
-    """Return the pools in which the guard blocks destruction, with the reason."""
+    """Return the pools in which the mass guard protects unknown VMs, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
     return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))

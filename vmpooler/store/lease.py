@@ -1,32 +1,33 @@
-"""The lease: which of several managers leads, and the fence that keeps the others out.
+"""The leadership lease selects the leader among several managers; fencing rejects all commands of the others.
 
 Note [Fencing]
 
-To lead, a manager takes the lease, a key in Redis that expires unless it is kept up. Each taking has the next epoch,
-which is written down with the manager's name and never expires. Expiry is by Redis's clock alone; a manager counts its
-lease from before it asked, so that it ends by its own reckoning before Redis gives it away. A lease that ran out while
-nobody else took it is kept up like any other: a slow machine, or a Redis that was away, costs no change of the leader.
+To become leader, a manager takes the lease, a key in Redis that expires unless it is renewed. Each acquisition gets the
+next epoch, which is stored with the manager's name and never expires. Only Redis's clock decides the expiry. A manager
+counts its lease from the time before it sent the request, so by its own clock the lease ends before Redis releases it.
+A lease that expired and that no other manager took is renewed like any other: a slow machine, or a Redis that was
+unavailable, causes no change of leader.
 
-A manager that was paused does not know that its lease has run out. So whatever it sends to Redis goes through
-:class:`Fenced`: a script in front of every script, which refuses all when the epoch written down is another. What Redis
-holds is therefore only ever changed by one manager, the last that took the lease.
+A paused manager does not know that its lease has expired. So everything that it sends to Redis goes through
+:class:`Fenced`, which puts a check in front of every script. The check rejects the script when the stored epoch is a
+different one. So only one manager ever changes the data in Redis: the last one that took the lease.
 
-The provider knows no epochs. What a manager that wakes up late can still do there is bounded otherwise:
+The provider does not know epochs. Other rules bound what a manager can still do there when it resumes late:
 
-- It looks whether it leads (:meth:`Lease.assured`, and the provider's ``may_order`` at the last moment before an order
-  leaves). What follows is about a pause in the microseconds between, and about orders that had left before.
-- A clone was written down by ``begin_clone`` before it is ordered. Until the next manager sees the VM, or has waited
-  for it long enough, it counts as under way; and one that comes later still carries our stamp: it is discovered, and
-  destroyed after the grace.
-- A destruction is of a VM in ``completed``, which only ``forget`` leaves, and whose name is not given again while its
-  record lives. Whoever carries it out, it is right.
-- A disk has the id of its request, and a snapshot its name: there already, they count as done. Which of them is done is
-  written down by ``finish_task``, behind the fence, once.
-- A revert is the one that could hurt, when the next manager has carried it out already and the client works on. Nothing
-  but the look stands before it, and an order that is held up in the network for longer than the lease is not caught.
-- A stamp of an owner that is out of date is seen, and written anew, in a later round.
+- It checks that it leads (:meth:`Lease.assured`, and the provider's ``may_order`` immediately before it sends an
+  order). The next points concern a pause in the microseconds after the check, and orders that were sent earlier.
+- ``begin_clone`` records a clone before it is ordered. The clone counts as in flight until the next manager sees the
+  VM, or has waited long enough for it. A VM that appears later still has our stamp: it is discovered, and destroyed
+  after the grace period.
+- A destruction concerns a VM in ``completed``. A VM leaves that queue only through ``forget``, and its name is not used
+  again while its record exists. So the destruction is correct, no matter which manager executes it.
+- A disk has the id of its request, and a snapshot has its name. If they already exist, they count as done.
+  ``finish_task`` is fenced, and records once that a request is done.
+- A revert could do harm, if the next manager has already executed it and the client continues to work. Only the check
+  prevents this. An order that is delayed in the network for longer than the lease is not caught.
+- A stamp with an outdated owner is detected, and rewritten, in a later round.
 
-Work of an ended term is never taken up again by the same process: lease, providers and tasks are made anew for each.
+The same process never resumes the work of an ended term: it creates a new lease, providers and tasks for each term.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,21 +44,21 @@ from vmpooler.store.scripts import Script, fenced, load
 from vmpooler.store.wire import Value
 
 HOLDS = 3.0
-"""Seconds that a lease holds when it is not kept up: a takeover takes about as long, and a leader that cannot reach
-Redis orders nothing after it."""
+"""Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis
+sends no orders after this time."""
 
 GLANCE = 0.1
-"""Seconds between two looks whether a lease that ran out is kept after all."""
+"""Seconds between two checks whether an expired lease was renewed after all."""
 
 KEYS = (keys.LEASE, keys.EPOCH)
 
 
 class Lease:
-    """One term of one manager: taken, kept up, and over.
+    """One term of one manager: the lease is taken, renewed, and ends.
 
-    ``name`` is unlike that of any other term: a Redis that lost its data may give out an epoch again. ``alone``: no
-    other manager can be at this Redis, so that a lease found there is one that a dead process left. Everything asked of
-    Redis raises StoreAway.
+    ``name`` is unique for each term, because a Redis that lost its data may issue an epoch again. ``holds``: duration
+    of the lease in seconds. ``alone``: no other manager can use this Redis, so a lease found there was left by a dead
+    process. All methods that access Redis raise StoreAway.
     """
 
     log = Logger()
@@ -66,11 +67,11 @@ class Lease:
         self, connection: Commands, clock: IReactorTime, name: str, *, holds: float = HOLDS, alone: bool = False
     ) -> None:
         self.mark = ""
-        """Epoch and name of this term, once it has begun."""
+        """Epoch and name of this term; empty before it starts."""
         self.other = ""
-        """Epoch and name of whoever led when the lease was last refused."""
+        """Epoch and name of the leader when the lease was last refused."""
         self.free_in = 0.0
-        """Seconds until that lease runs out."""
+        """Seconds until that leader's lease expires."""
         self.holds = holds
         self._connection = connection
         self._clock = clock
@@ -81,11 +82,11 @@ class Lease:
 
     @property
     def leading(self) -> bool:
-        """Whether this manager leads for sure."""
+        """Whether this manager certainly leads: its lease has not expired by its own clock."""
         return bool(self.mark) and not self._over and self._clock.seconds() < self._until
 
     async def take(self) -> bool:
-        """Begin to lead; False when another does."""
+        """Take the lease and start the term. Returns False when another manager leads."""
         sent = self._clock.seconds()
         args = (self._name, self._milliseconds, int(self._alone))
         mark, left, beyond = await self._connection.run(load("take_lease"), KEYS, args)
@@ -99,7 +100,7 @@ class Lease:
         return True
 
     async def keep(self) -> bool:
-        """Lead on; False when that is over."""
+        """Renew the lease. Returns False, and ends the term, when another manager has taken over."""
         sent = self._clock.seconds()
         if not await self._connection.run(load("keep_lease"), KEYS, (self.mark, self._milliseconds)):
             self._over = True
@@ -108,20 +109,23 @@ class Lease:
         return True
 
     async def drop(self) -> None:
-        """Lead no more, and let others at once."""
+        """End the term and release the lease, so that another manager can take it immediately."""
         self._over = True
         if self.mark:
             await self._connection.run(load("drop_lease"), KEYS, (self.mark,))
 
     async def assured(self) -> None:
-        """Return when this manager leads for sure. Raises NotLeading when it does not any more."""
+        """Return when this manager certainly leads. Raises NotLeading when its term is over."""
         while not self.leading:
             if self._over:
                 raise NotLeading("this manager does not lead any more")
             await deferLater(self._clock, GLANCE)
 
     def fence(self, refused: Callable[[], None]) -> "Fenced":
-        """The connection for this term, which has begun; ``refused`` is called when it is over."""
+        """Return the fenced connection for this term, which must have started.
+
+        ``refused`` is called when a command is rejected because the term is over.
+        """
         return Fenced(self._connection, self.mark, refused)
 
     @property
@@ -130,8 +134,10 @@ class Lease:
 
 
 class Fenced:
-    """The connection of a manager that leads: nothing passes when another does. Whatever is sent raises NotLeading
-    then, after ``refused`` was called."""
+    """The connection of a leader. When another manager leads, it rejects everything.
+
+    Each call then calls ``refused`` and raises NotLeading.
+    """
 
     def __init__(self, connection: Commands, mark: str, refused: Callable[[], None]) -> None:
         self._connection = connection
@@ -139,11 +145,11 @@ class Fenced:
         self._refused = refused
 
     async def call(self, *command: Value) -> Any:
-        """The reply to one command."""
+        """Send one command and return its reply."""
         return await self.run(load("command"), (), command)
 
     async def run(self, script: Script, touched: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns."""
+        """Run a script behind the fence and return its result."""
         try:
             return await self._connection.run(fenced(script), (*touched, keys.EPOCH), (*args, self._mark))
         except NotLeading:

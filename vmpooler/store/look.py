@@ -1,4 +1,4 @@
-"""One look at what Redis has of a pool."""
+"""Reads the state of one pool from Redis in one round trip."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -20,12 +20,12 @@ ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCO
 Row = Sequence[str]
 
 NOTHING_MORE = ("",) * 9
-"""What a row lacks where nothing of it is known."""
+"""The values for a row without the optional fields."""
 
 
 @attrs.frozen
 class Trouble:
-    """Something that keeps failing: how often in a row, when (epoch) to try it again, and why it failed last."""
+    """A repeated failure: number of failures in a row, time of the next try (epoch), and reason of the last failure."""
 
     tries: int = 0
     until: float = 0
@@ -34,9 +34,13 @@ class Trouble:
 
 @attrs.frozen
 class Look:
-    """What Redis has of a pool. ``cloning``: its VMs whose clone is under way. ``unreadable``: troubles and tasks that
-    another version wrote in a form that this one cannot read. ``doubted``: the run id of a Redis that may lack writes,
-    empty for none; ``verified``: the pool was compared with the provider since that Redis came."""
+    """The state of a pool in Redis.
+
+    ``cloning``: its VMs whose clone is in flight. ``waiting``: the pool is in the clone queue. ``unreadable``: troubles
+    and tasks that another version wrote in a form that this version cannot read. ``doubted``: the mark of a Redis that
+    may lack writes, empty for none. ``verified``: the pool was compared with the provider since that mark was set, or
+    ``doubted`` is empty.
+    """
 
     vms: tuple[Vm, ...]
     troubles: Mapping[str, Trouble]
@@ -52,7 +56,7 @@ class Look:
 
 
 async def look(connection: Commands, pool: str, default_lifetime: float) -> Look:
-    """Look at a pool; ``default_lifetime`` (hours) is that of a VM whose record has none of its own."""
+    """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
     queues = (keys.queue(queue, pool) for queue in ORDER)
     own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))
     shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool), keys.DOUBTED, keys.VERIFIED)
@@ -77,7 +81,7 @@ async def look(connection: Commands, pool: str, default_lifetime: float) -> Look
 
 
 def _vms(queues: Sequence[Sequence[Row]], troubles: Mapping[str, Trouble], default: float) -> tuple[Vm, ...]:
-    """One Vm for each name, in the queue to believe, with the others that it must leave."""
+    """Return one Vm for each name, in the queue with precedence; ``also`` lists the queues that it must leave."""
     found: dict[str, list[tuple[Queue, Row]]] = {}
     for queue, rows in zip(ORDER, queues, strict=True):
         for row in rows:
@@ -117,8 +121,8 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
 
 
 def _checkout(stored: str, active: str) -> float | None:
-    """When a VM was checked out, by its record, else by its history (``@`` and an epoch), else by the list of those in
-    use."""
+    """Return the time of a VM's checkout: from its record, else from its history (``@`` and an epoch), else from the
+    pool's hash of checkout times."""
     found = number(stored[1:]) if stored.startswith("@") else moment(stored)
     return found if found is not None else moment(active)
 

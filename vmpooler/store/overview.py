@@ -1,4 +1,4 @@
-"""How the pools stand, read for people who watch."""
+"""Reads the state of the pools for the live overview."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,15 @@ from vmpooler.store.stored import number, read
 QUEUES = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
 FIGURES_EVERY = 2.0
-"""Seconds between two readings of all clone and boot times of a day, of which there may be thousands."""
+"""Shortest interval between two reads of all clone and boot times of a day, in seconds; a day may have thousands."""
 
 
 @attrs.frozen
 class Overview:
-    """How pools stand at one moment, by their names. ``managed``: when (epoch) a manager last took a sample."""
+    """The state of pools at one moment, by name.
+
+    ``managed``: when (epoch) a manager last took a sample; None for never.
+    """
 
     pools: Mapping[str, Standing]
     today: Today
@@ -33,7 +36,7 @@ class Overview:
 
 
 class Overviews:
-    """Looks at pools, in one round trip while the day's figures do not change."""
+    """Reads the state of pools, in one round trip while the figures of the day do not change."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -42,7 +45,7 @@ class Overviews:
         self._read_at = 0.0
 
     async def look(self, pools: Sequence[str], now: float) -> Overview:
-        """How these pools stand. Raises StoreAway."""
+        """Return the state of these pools. Raises StoreAway."""
         day = times.day(now)
         touched = [
             key for pool in pools for key in (*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool))
@@ -56,11 +59,11 @@ class Overviews:
         return Overview(found, await self._figures(day, (day, *sizes), now), managed)
 
     async def leftovers(self) -> Leftovers:
-        """The pools that are not configured and have VMs, and those that have moved. Raises StoreAway."""
+        """Return the pools that are not configured and have VMs, and the pools that have moved. Raises StoreAway."""
         return await leftovers(self._connection)
 
     async def _figures(self, day: str, of: tuple[Any, ...], now: float) -> Today:
-        """The day's figures; their means may be some seconds old while there are new ones all the time."""
+        """Return the figures of the day. While new values keep arriving, the means may be up to FIGURES_EVERY old."""
         fresh = day == self._today_of and 0 <= now - self._read_at < FIGURES_EVERY
         if of != self._of and not fresh:
             clones, boots = [await self._mean(key(day)) for key in (keys.clone_times, keys.boot_times)]

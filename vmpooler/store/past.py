@@ -1,4 +1,4 @@
-"""What the event stream still holds of what happened."""
+"""Reads past events from the event stream, which keeps a limited number of them."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,29 +7,29 @@ from vmpooler.store import keys
 from vmpooler.store.commands import Commands
 
 PAGE = 500
-"""Events of one read."""
+"""Number of events per read."""
 
 NOTHING = "0-0"
-"""What stands for an event when there has been none."""
+"""The event id that means: no event yet."""
 
 Entries = Sequence[tuple[str, Sequence[str]]]
 
 
 class Past:
-    """The stream's events, of which it keeps about ``kept``. Everything here raises StoreAway."""
+    """The events of the stream, which keeps about the last ``kept``. All methods raise StoreAway."""
 
     def __init__(self, connection: Commands, kept: int) -> None:
         self._connection = connection
         self._kept = kept
 
     async def holds(self, id: str) -> bool:
-        """Whether every event after this one is still there."""
+        """Return whether the stream still has every event after this one."""
         if id == NOTHING:
             return bool(await self._connection.call("XLEN", keys.EVENTS) < self._kept)
         return bool(await self._connection.call("XRANGE", keys.EVENTS, id, id))
 
     async def after(self, id: str) -> list[Event]:
-        """The next events after this one, some hundreds at the most; none when there are no more."""
+        """Return the next events after this one, at most PAGE; an empty list at the end of the stream."""
         while page := await self._connection.call("XRANGE", keys.EVENTS, f"({id}", "+", "COUNT", PAGE):
             if found := _events(page):
                 return found
@@ -37,12 +37,15 @@ class Past:
         return []
 
     async def newest(self) -> str:
-        """The id of the newest event."""
+        """Return the id of the newest event; NOTHING when the stream is empty."""
         entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
         return str(entries[0][0]) if entries else NOTHING
 
     async def latest(self, count: int, wanted: Callable[[Event], bool] | None = None, pages: int = 10) -> list[Event]:
-        """The last so many events that are wanted, the oldest first; so many pages are searched."""
+        """Return the last ``count`` events that ``wanted`` accepts (None: all), oldest first.
+
+        At most ``pages`` pages of the stream are searched.
+        """
         found: list[Event] = []
         last = "+"
         for _ in range(pages):

@@ -1,7 +1,8 @@
-"""Which pools the other processes at this Redis are configured with.
+"""Compares the configured pools of all processes that share this Redis.
 
-During a rolling change of the configuration processes differ for a while. So that is information, said once, until they
-agree again. Where it lasts, the process that leads decides: it drains what it has not configured.
+During a rolling change of the configuration, processes differ for a while. So a difference is logged once, as
+information, and the return to agreement is logged too. When a difference persists, the leader decides: it drains the
+pools that it has not configured.
 """
 
 import hashlib
@@ -22,10 +23,10 @@ from vmpooler.store.commands import Commands
 from vmpooler.store.scripts import load
 
 BEAT = 5.0
-"""Seconds between two times that a process says what it has."""
+"""Seconds between two reports of a process."""
 
 FORGOTTEN = 20
-"""Seconds after which one that says nothing more is gone."""
+"""Seconds without a report after which a process counts as ended."""
 
 
 @attrs.frozen
@@ -37,14 +38,14 @@ class Pools:
 
     @classmethod
     def of(cls, pools: Iterable[Pool]) -> "Pools":
-        """Those of settings; in which order they stand is no difference."""
+        """Return the pools of a configuration. Their order makes no difference."""
         known = sorted((attrs.asdict(pool) for pool in pools), key=lambda each: str(each["name"]))
         text = json.dumps(known, sort_keys=True)
         return cls(frozenset(each["name"] for each in known), hashlib.sha256(text.encode()).hexdigest()[:16])
 
     @classmethod
     def of_text(cls, text: str) -> "Pools | None":
-        """Those that another process told of; None for what this version cannot read."""
+        """Return the pools that another process reported; None when this version cannot read the text."""
         try:
             known = json.loads(text)
             return cls(frozenset(map(str, known["pools"])), str(known["digest"]))
@@ -52,18 +53,18 @@ class Pools:
             return None
 
     def text(self) -> str:
-        """The same for others."""
+        """Return the JSON text that other processes read with ``of_text``."""
         return json.dumps({"pools": sorted(self.names), "digest": self.digest})
 
     def difference(self, other: "Pools") -> str:
-        """How those of another process differ from these, for people."""
+        """Describe for people how the pools of another process differ from these."""
         more, fewer = sorted(other.names - self.names), sorted(self.names - other.names)
         parts = [f"also {', '.join(more)}" if more else "", f"not {', '.join(fewer)}" if fewer else ""]
         return "; ".join(filter(None, parts)) or "the same pools with other settings"
 
 
 class Peers:
-    """Says what this process, ``who``, has, and learns what others have."""
+    """Reports the pools of this process, named ``who``, and reads the reports of the others."""
 
     log = Logger()
 
@@ -76,11 +77,11 @@ class Peers:
         self._beating.clock = clock
 
     def start(self) -> None:
-        """Begin to say it."""
+        """Start the regular reports."""
         self._beating.start(BEAT, now=True)
 
     async def leave(self) -> None:
-        """This process ends: others need not wait to know."""
+        """Stop the reports and remove this process's own, so that other processes drop it immediately."""
         if not self._beating.running:
             return
         self._beating.stop()
@@ -90,19 +91,19 @@ class Peers:
             self.log.debug("[*] Redis is away: that this process has ended is known in {seconds} s", seconds=FORGOTTEN)
 
     def state(self) -> Mapping[str, Any]:
-        """The processes with other pools, and how those differ; nothing where all agree."""
+        """Return, as ``other_pools``, the processes with different pools and the differences; empty if all agree."""
         return {"other_pools": dict(self._others)} if self._others else {}
 
     async def _beat(self) -> None:
         try:
             await self.compare()
         except StoreAway:
-            return  # which the connection says
+            return  # the connection logs it
         except Exception:
             self.log.failure("[!] what other processes have configured cannot be read")
 
     async def compare(self) -> None:
-        """Say what this process has, learn what the others have, and log what is new of it. Raises StoreAway."""
+        """Report the pools of this process, read those of the others, and log new differences. Raises StoreAway."""
         args = (self._who, self._mine.text(), FORGOTTEN)
         flat = await self._connection.run(load("peers"), (keys.CONFIGURED,), args)
         told = {who: Pools.of_text(text) for who, text in zip(flat[::2], flat[1::2], strict=True)}

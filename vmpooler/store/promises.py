@@ -1,7 +1,7 @@
-"""What was promised by scripts that ran, and how it is kept where Redis has forgotten it.
+"""Remembers recent writes that were promised to clients, and replays those that Redis has lost.
 
-What a script did can be read from what it was given, as the head of each says, and from its answer. So nobody who runs
-one needs to know of fail-overs.
+The effect of a script follows from its arguments, which the head of each script documents, and from its return value.
+So the code that runs a script does not need to know about failovers.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from vmpooler.store.vms import Vms
 from vmpooler.store.wire import Value
 
 KEPT = 60.0
-"""Seconds that a promise is kept."""
+"""Seconds for which a promised write is remembered."""
 
 MOST = 50_000
-"""Scripts that are remembered."""
+"""Maximum number of remembered scripts."""
 
 BY = "failover"
 
 CHECKOUT = "checkout "
-"""How the names of those promises begin that a VM is a client's."""
+"""Prefix of the names of promised checkouts."""
 
 Again = Callable[[Caller], Awaitable[object]]
-"""Keeps a promise over whatever it is given. It finds out first whether Redis knows it, and then changes nothing."""
+"""Replays a promised write over the given connection. It changes nothing if Redis already has the write."""
 
 
 @attrs.frozen
 class Ran:
-    """A script that ran: what it was given, and what it returned."""
+    """A script that has run: its keys, its arguments and its return value."""
 
     keys: Sequence[str]
     args: Sequence[Any]
@@ -49,25 +49,28 @@ class Ran:
 
     @property
     def vm(self) -> str:
-        """The VM, where the script uses the prelude."""
+        """The VM. Only for scripts that use the prelude."""
         return str(self.args[4])
 
     def by_nobody(self) -> list[Any]:
-        """What it was given, but nobody is asked for a token. Only for those with a refusal."""
+        """Return the arguments changed so that no token is needed. Only for scripts that call ``refusal``."""
         return [*self.args[:6], "", "", *self.args[8:]]
 
 
 class Promises:
-    """The promises of this process. What ran is kept as it came; what it promised is worked out when it is needed."""
+    """The recent promised writes of this process.
+
+    Scripts are stored as they ran; the replays are derived from them only when they are needed.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._ran: deque[tuple[float, str, Sequence[str], Sequence[Any], Any]] = deque(maxlen=MOST)
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """A script ran; this may be a promise, or the end of one."""
+        """Record a script that has run, if it succeeded and makes a promise or ends one."""
         if script.name == "checkout":
-            done, reply = reply[0] == "ok", tuple(reply)  # the garbage collector passes over tuples of text
+            done, reply = reply[0] == "ok", tuple(reply)  # the garbage collector skips tuples of text
         else:
             done = script.name in KINDS and reply in DONE
         if done:
@@ -77,7 +80,7 @@ class Promises:
                 self._ran.popleft()
 
     def all(self) -> dict[str, Again]:
-        """How to keep each of them, by their names, in their order."""
+        """Return the replay of each promised write, by name, in the order of the writes."""
         found: dict[str, Again] = {}
         for _, script, touched, args, reply in self._ran:
             for name, again in KINDS[script](Ran(touched, args, reply)):
@@ -88,7 +91,7 @@ class Promises:
 
 
 Named = Iterator[tuple[str, Again | None]]
-"""Promises, each by a name that the next of the same name makes void, or None in whose place nothing is promised."""
+"""Pairs of a name and a replay. A later pair replaces an earlier one of the same name; None means: no replay."""
 
 
 def _given(ran: Ran) -> Named:
@@ -101,7 +104,7 @@ def _given_back(ran: Ran) -> Named:
 
 
 async def _restore(given: Sequence[Any], pool: str, vm: str, over: Caller) -> None:
-    """Any queue -> running, for the client that it was given to."""
+    """Any queue -> running, for the client that got the VM."""
     now, kept, text, checkout_id, token, hours, default = (given[place] for place in (0, 1, 5, 8, 10, 11, 12))
     stands = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.COMPLETED, pool), keys.active(pool))
     others = (keys.queue(queue, pool) for queue in (Queue.READY, Queue.PENDING, Queue.DISCOVERED))
@@ -117,7 +120,7 @@ def _completed(ran: Ran) -> Named:
 
 
 async def _same_client(ran: Ran, over: Caller) -> None:
-    """Raise GivenTwice when another client got the VM after this was promised. A VM in quarantine is no client's."""
+    """Raise GivenTwice when another client got the VM after this write. No client has a quarantined VM."""
     record = await Vms(over).record(ran.vm)
     given = times.moment(record.get("checkout", ""))
     if given is not None and given > float(ran.args[0]) and "quarantined" not in record:
@@ -127,7 +130,7 @@ async def _same_client(ran: Ran, over: Caller) -> None:
 
 
 async def _complete(ran: Ran, over: Caller) -> None:
-    """Any queue -> completed: its destruction may have begun."""
+    """Any queue -> completed. The destruction of the VM may already have started."""
     await _same_client(ran, over)
     pool = ran.args[3]
     for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
@@ -177,7 +180,7 @@ KINDS: Mapping[str, Callable[[Ran], Named]] = {
     "add_token": partial(_token, "add_token"),
     "drop_token": partial(_token, "drop_token"),
 }
-"""What the scripts promise that did what they were asked to."""
+"""The promised writes of each script that succeeded, by the script's name."""
 
 DONE = (1, 2)
-"""What scripts return that did it, but for a checkout."""
+"""Return values that mean success, for all scripts except checkout."""

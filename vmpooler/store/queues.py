@@ -1,7 +1,7 @@
-"""The queues as the manager moves VMs through them: one method, one script, one transition.
+"""The manager's transitions of VMs between queues: one method runs one script, which makes one transition.
 
-Methods say whether the transition happened: a VM that has moved on meanwhile is left alone. Moments are in seconds
-since the epoch. Every method raises StoreAway when Redis is.
+Methods return whether the transition happened; a VM that has moved on in the meantime is not changed. Times are in
+seconds since the epoch. Every method raises StoreAway when Redis is unavailable.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,17 +22,20 @@ from vmpooler.store.scripts import load
 from vmpooler.store.transition import Transitions
 
 PASSED_OVER = 75.0
-"""Seconds after which a pool that has not asked again loses its place in the line for a clone."""
+"""Seconds after which a pool that has not asked again loses its place in the clone queue."""
 
 HASTE = 60.0
-"""Seconds after a client found a pool without VMs in which the pool's clones come before those that only refill."""
+"""Seconds after a client found a pool empty in which its clones have priority over clones that only refill pools."""
 
 Begun = Literal["ok", "full", "limit", "taken"]
 
 
 class Queues:
-    """Every transition that the manager makes. ``limit``: how many clones may be under way; where it is not given, as
-    the settings say."""
+    """Every transition that the manager makes.
+
+    ``by``: the author that events name. ``limit``: returns the maximum number of clones in flight; without it, the
+    setting ``task_limit`` applies.
+    """
 
     def __init__(
         self, connection: Commands, settings: Settings, by: str = "manager", limit: Callable[[], int] | None = None
@@ -45,25 +48,28 @@ class Queues:
         self._transitions = Transitions(connection, settings.general.events_max, by)
 
     async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
-        """Make the VM pending, if the pool is short of VMs and it is its turn to clone; pools that clients found
-        empty have theirs first."""
+        """none -> pending, if the pool is below ``size`` and it is its turn to clone.
+
+        Pools that clients found empty come first. Returns ``ok``, ``full`` (the pool), ``limit`` (wait for the turn) or
+        ``taken`` (the name).
+        """
         shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED, keys.WANTED)
         queues = (keys.queue(queue, pool) for queue in Queue)
         args = (times.text(now), size, self._limit(), PASSED_OVER, HASTE)
         return cast(Begun, await self._transitions.run("begin_clone", pool, vm, now, (*shared, *queues), args))
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
-        """The clone is done after ``seconds``; None: nobody waits for it any more."""
+        """Record that the clone finished after ``seconds``; None: the manager stopped waiting for it."""
         more = (keys.CLONING, keys.TASKS_CLONE, keys.clone_times(times.day(now)), keys.trouble(pool))
         return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds), self._daily_ttl))
 
     async def cloning(self, pool: str) -> list[str]:
-        """The VMs of a pool whose clones count as under way."""
+        """Return the VMs of a pool whose clones count as in flight."""
         flat = await self._connection.call("HGETALL", keys.CLONING)
         return [vm for vm, owner in zip(flat[::2], flat[1::2], strict=True) if owner == pool]
 
     async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
-        """pending -> ready, ``seconds`` after its clone was ordered."""
+        """pending -> ready, ``seconds`` after the clone was ordered; None: unknown."""
         queues = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
         stats = (keys.boot_times(times.day(now)), keys.LASTBOOT, keys.CLONING, keys.TASKS_CLONE)
         args = (times.text(now), address, _seconds(seconds), self._daily_ttl)
@@ -72,28 +78,34 @@ class Queues:
     async def complete(
         self, pool: str, vm: str, queue: Queue, why: str, now: float, terms: tuple[str, str] | None = None
     ) -> bool:
-        """``queue`` -> completed; with ``terms`` only while the VM is held on these: its client may have asked for a
-        longer lifetime meanwhile, or it may be another client's by now."""
+        """``queue`` -> completed.
+
+        With ``terms``, only while the checkout time and lifetime in the record still equal them: the client may have
+        extended the lifetime in the meantime, or another client may have the VM now.
+        """
         return await complete(self._transitions, pool, vm, queue, why, now, terms=terms) == 1
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
-        """completed -> gone, ``seconds`` after its destruction was ordered."""
+        """completed -> none, ``seconds`` after the destruction of the VM was ordered."""
         more = (keys.queue(Queue.COMPLETED, pool), keys.trouble(pool), keys.confirmed(pool), keys.active(pool))
         return await self._did("forget", pool, vm, now, more, (times.text(now), _seconds(seconds), self._data_ttl))
 
     async def discover(self, pool: str, vm: str, stamped: bool, now: float) -> bool:
-        """none -> discovered; or running, soon after a fail-over that may have lost its checkout."""
+        """none -> discovered; or none -> running (quarantined), soon after a failover that may have lost its checkout.
+
+        ``stamped``: the VM has our stamp; other VMs are not quarantined.
+        """
         others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
         more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others, keys.UNCERTAIN)
         return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now), self._lifetime))
 
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
-        """discovered -> none."""
+        """discovered -> none: the VM is gone, or it belongs to another pool."""
         more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), keys.confirmed(pool))
         return await self._did("explain", pool, vm, now, more, (why, self._data_ttl))
 
     async def reclaim(self, pool: str, vm: str, queue: Queue, holder: Holder, why: str, now: float) -> bool:
-        """``queue`` -> running, for its holder; quarantined where it is not known when the holder got it."""
+        """``queue`` -> running for the VM's holder; quarantined if the time of the checkout is unknown."""
         more = (keys.queue(queue, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool), keys.since(pool))
         books = (keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
         text, hours = "", str(self._lifetime)
@@ -105,72 +117,81 @@ class Queues:
         return await self._did("reclaim", pool, vm, now, (*more, *books), args)
 
     async def stamp(self, pool: str, vm: str, checkout_id: str, now: float) -> bool:
-        """Note that the holder of this checkout is about to be written on its VM."""
+        """Record that the holder of this checkout is about to be written to the VM's stamp."""
         return await self._did("stamp", pool, vm, now, (keys.queue(Queue.RUNNING, pool),), (checkout_id,))
 
     async def put_back(self, pool: str, vm: str, now: float) -> bool:
-        """running -> ready: the stamp of a VM whose client never got it is clear."""
+        """running -> ready, for a VM that its client never got, after its stamp was cleared."""
         queues = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool))
         return await self._did("put_back", pool, vm, now, (*queues, keys.since(pool)), ())
 
     async def verify(self, pool: str, doubted: str) -> bool:
-        """Note that the VMs of a pool were compared with its provider; ``doubted`` is the Redis that was looked at."""
+        """Record that the VMs of a pool were compared with the provider; ``doubted`` is the mark of the Redis compared.
+
+        Returns False when the mark has changed since.
+        """
         done = await self._connection.run(load("verify"), (keys.DOUBTED, keys.VERIFIED), (pool, doubted))
         return bool(done)
 
     async def miss(self, pool: str, vm: str, queue: Queue, missing: bool, now: float) -> bool:
-        """Note that a VM is missing, or back."""
+        """Record that a VM is missing from the inventory, or that it is back."""
         more = (keys.queue(queue, pool), keys.since(pool))
         return await self._did("miss", pool, vm, now, more, (int(missing),))
 
     async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
-        """Take the VM out of the other queues that it stands in."""
+        """Remove a VM from the ``others``, so that it is only in ``queue``."""
         more = (keys.queue(queue, pool), keys.since(pool), *(keys.queue(other, pool) for other in others))
         return await self._did("settle", pool, vm, now, more, (", ".join(others),))
 
     async def mend(self, pool: str, vm: str, queue: Queue, now: float) -> bool:
-        """Start the clock of a VM that lacks the moment its timer counts from."""
+        """Set the start time of a VM's timer to now, when the stored one is absent or unreadable."""
         touched = (keys.record(vm), keys.active(pool), keys.since(pool), keys.queue(queue, pool))
         done = await self._connection.run(load("mend"), touched, (vm, queue, times.text(now), f"{now:.3f}"))
         return bool(done)
 
     async def check(self, vm: str, now: float) -> None:
-        """Note that a ready VM was found well."""
+        """Record that a check found a ready VM healthy."""
         await self._connection.call("HSET", keys.record(vm), "check", times.text(now))
 
     async def fail(self, pool: str, subject: str, why: str, now: float) -> float:
-        """Note that ``subject`` (a VM, or one of those in ``keys``) failed; the seconds to wait."""
+        """Record a failure of ``subject`` (a VM, or a subject in ``keys``); return the seconds to back off."""
         args = (subject, why, BACKOFF_FIRST, BACKOFF_MOST)
         return float(await self._transitions.run("fail", pool, _vm(subject), now, (keys.trouble(pool),), args))
 
     async def doubt(self, pool: str, vm: str, queue: Queue, why: str, now: float, first: bool) -> bool:
-        """Note that a look at a VM failed, the first of a row or a later one, and when the next is due."""
+        """Record a failed check of a VM, and when the next one is due. ``first``: it is the first failure in a row."""
         more = (keys.queue(queue, pool), keys.trouble(pool))
         return await self._did("doubt", pool, vm, now, more, (why, int(first), SECOND_LOOK, LATER_LOOKS))
 
     async def note_power(self, vm: str, now: float | None) -> None:
-        """Note that a VM is switched on; None: it was not, and may be later."""
+        """Record when a VM is powered on; None: the attempt failed, so it may be repeated later."""
         field = (keys.record(vm), "power_on")
         await self._connection.call(*(("HDEL", *field) if now is None else ("HSET", *field, f"{now:.3f}")))
 
     async def recover(self, pool: str, subject: str, now: float) -> bool:
-        """Note that what failed works again; a no-op where nothing had."""
+        """Record that ``subject`` works again, and clear the failed checks of a VM.
+
+        Returns False when no failure was recorded.
+        """
         return await self._did("recover", pool, _vm(subject), now, (keys.trouble(pool),), (subject,))
 
     async def flag(self, pool: str, why: str, now: float) -> bool:
-        """Note that the mass guard holds, or with an empty ``why`` that it does not."""
+        """Record that the mass guard is active for ``why``; with an empty ``why``, that it is not active."""
         return await self._did("flag", pool, "", now, (keys.FLAGGED,), (why,))
 
     async def note_empty(self, pool: str, now: float) -> bool:
-        """Note whether the pool has a ready VM."""
+        """Record whether the pool has a ready VM."""
         return await self._did("empty", pool, "", now, (keys.queue(Queue.READY, pool), keys.empty(pool)), ())
 
     async def withdraw(self, pool: str) -> None:
-        """Leave the line for a clone."""
+        """Remove the pool from the clone queue."""
         await self._connection.call("ZREM", keys.LINE, pool)
 
     async def recount(self, pools: Sequence[str]) -> int:
-        """Drop the clones of pools that are not configured any more from the count; how many there were."""
+        """Drop the clones in flight, and the places in the clone queue, of all pools except these.
+
+        Returns the number of dropped clones.
+        """
         touched = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
         dropped: int = await self._connection.run(load("recount"), touched, pools)
         return dropped
@@ -191,7 +212,7 @@ async def complete(
     admission: Admission = FREE,
     terms: tuple[str, str] | None = None,
 ) -> int:
-    """``queue`` -> completed, if whoever asks is admitted: 1, or what complete.lua says instead."""
+    """``queue`` -> completed, if the admission allows it. Returns 1, or another return code of complete.lua."""
     moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
     books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
     args = (times.text(now), *shown(admission), queue, why, *(terms or ()))
@@ -200,12 +221,12 @@ async def complete(
 
 
 def _hours(since: float, until: float | None) -> str:
-    """The hours from a checkout to its end; 0 for a VM without an end."""
+    """Return the hours from a checkout to its end; 0 for a VM without an end."""
     return "0" if until is None else repr((until - since) / HOUR)
 
 
 def _vm(subject: str) -> str:
-    """The VM that a trouble is of; empty for the others."""
+    """Return the VM that a trouble concerns; empty when the subject is not a VM."""
     return "" if subject.startswith(":") else subject
 
 

@@ -1,11 +1,11 @@
-"""The clock that all processes at one Redis share.
+"""The shared clock of all processes that use one Redis.
 
 Note [Two clocks]
 
-Timers and intervals go by the reactor's clock, which nobody sets (service.py). Moments that are stored in Redis, shown
-to people, or compared with records go by :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's
-``TIME``. So the clocks of the hosts of the service need not agree, and may be set while it runs. The clock of Redis's
-own host is the one that counts: where that is set, all moments are.
+Timers and intervals use the reactor's clock, which is never set (service.py). Times that are stored in Redis, shown to
+people, or compared with records use :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's ``TIME``.
+So the clocks of the service's hosts need not agree, and may be set while the service runs. The clock of Redis's own
+host is authoritative: when that clock is set, all these times change with it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ EVERY = 5.0
 """Seconds between two measurements."""
 
 DRIFT = 1e-4
-"""Seconds by which two clocks may part within a second: twice of what quartz and NTP's corrections come to."""
+"""Seconds per second by which two clocks may drift apart: twice the sum of quartz error and NTP's corrections."""
 
 NOTABLE = 1.0
-"""Seconds of difference that are logged."""
+"""Smallest clock difference that is logged, in seconds."""
 
 
 class RedisTime:
-    """The moment (epoch) by Redis's clock, when called. Until the first measurement it goes by ``own``, the clock of
-    this host.
+    """A callable that returns the current time (epoch) by Redis's clock.
 
-    A measurement is exact to half of its round trip. It is used when it is more exact than what is known by then, which
-    loses DRIFT a second; or when it contradicts that, for then a clock was set.
+    Until the first measurement it uses ``own``, the clock of this host. A measurement is accurate to half of its round
+    trip. It replaces the known offset when it is more accurate; the known offset loses accuracy by DRIFT every second.
+    It also replaces an offset that it contradicts, because then a clock was set.
     """
 
     log = Logger()
@@ -53,27 +53,27 @@ class RedisTime:
         self._measuring.clock = clock
 
     def __call__(self) -> float:
-        """The moment."""
+        """Return the current time (epoch)."""
         return self._clock.seconds() + self._offset
 
     def start(self, connection: Commands) -> None:
-        """Measure over ``connection`` from now on."""
+        """Start to measure regularly over ``connection``."""
         self._connection = connection
         self._measuring.start(EVERY, now=False)
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop the measurements."""
         if self._measuring.running:
             self._measuring.stop()
 
     async def measure(self, connection: Commands) -> None:
-        """Ask Redis for its time, once. Raises StoreAway, or StoreFault."""
+        """Measure the offset to Redis's time once. Raises StoreAway or StoreFault."""
         sent = self._clock.seconds()
         seconds, microseconds = await connection.call("TIME")
         self._use(sent, self._clock.seconds(), int(seconds) + int(microseconds) / 1e6)
 
     def _use(self, sent: float, received: float, told: float) -> None:
-        """Redis said ``told`` at some moment between ``sent`` and ``received``."""
+        """Use one measurement: Redis's time was ``told`` at some point between ``sent`` and ``received``."""
         offset, error = told - (sent + received) / 2, (received - sent) / 2
         known = self._error + DRIFT * (received - self._measured_at)
         contradicted = abs(offset - self._offset) > known + error
@@ -94,6 +94,6 @@ class RedisTime:
             if self._connection is not None:
                 await self.measure(self._connection)
         except StoreAway:
-            return  # the next measurement comes when Redis is back
+            return  # the next measurement follows when Redis is available again
         except Exception:
             self.log.failure("[!] Redis does not tell its time")

@@ -2,9 +2,10 @@
 
 Note [How samples are kept]
 
-Each pool has a string for each day (a sample a minute) and one for each thirty days (a sample a quarter of an hour), in
-which a sample stands at the place that its time gives it. So it is bounded, 12 and 23 kilobytes of each; writing one
-again changes nothing; what was not written reads as zeros; and a string expires one such time after its last sample.
+Each pool has one string for each day (one sample per minute) and one for each thirty days (one sample per quarter of an
+hour). The time of a sample determines its position in the string. So the size is bounded: 12 and 23 kilobytes per
+string. To write a sample again changes nothing. A sample that was never written reads as zeros. A string expires one
+day or thirty days, respectively, and one spare hour after its last sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +20,12 @@ from vmpooler.store.stored import number
 from vmpooler.store.wire import Value
 
 SPARE = 3600
-"""Seconds that samples are kept longer than they are asked for."""
+"""Seconds for which samples are kept beyond the period that is read."""
 
 
 @attrs.frozen
 class Taken:
-    """When (epoch) a sample was taken, and the last event that it counted."""
+    """The time (epoch) of a sample, and the id of the last event that it counted."""
 
     when: float
     event: str
@@ -37,14 +38,14 @@ class Samples:
         self._connection = connection
 
     async def taken(self) -> Taken | None:
-        """When the last was taken; None for never."""
+        """Return when the last sample was taken; None for never."""
         text: str | None = await self._connection.call("GET", keys.SAMPLED)
         when, _, event = (text or "").partition(" ")
         moment = number(when)
         return None if moment is None else Taken(moment, event)
 
     async def write(self, grain: Grain, number: int, samples: Mapping[str, bytes], taken: Taken | None = None) -> None:
-        """Write one sample of each pool."""
+        """Write one sample of each pool; with ``taken``, record that too."""
         chunk, place = divmod(number, grain.chunk)
         note = f"{taken.when:.3f} {taken.event}" if taken else ""
         keep = grain.chunk * grain.seconds + SPARE
@@ -53,7 +54,7 @@ class Samples:
         await self._connection.run(load("sample"), touched, args)
 
     async def read(self, grain: Grain, first: int, count: int, pools: Sequence[str]) -> dict[str, bytes]:
-        """So many samples of each pool, from number ``first`` on."""
+        """Return ``count`` samples of each pool, from number ``first`` on."""
         found = dict.fromkeys(pools, b"")
         while count > 0:
             chunk, place = divmod(first, grain.chunk)

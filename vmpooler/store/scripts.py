@@ -1,4 +1,4 @@
-"""The Lua scripts in ``lua/``: one script is one transition."""
+"""Loads the Lua scripts in ``lua/``: one script makes one transition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 USES = "-- uses: "
-"""How the first line of a script begins that wants others in front of itself: ``-- uses: prelude, held``."""
+"""Prefix of the first line of a script that includes shared parts: ``-- uses: prelude, held``."""
 
 BEGINNINGS = {
     "RECORD": keys.RECORD,
@@ -24,18 +24,18 @@ BEGINNINGS = {
     "HELD": keys.HELD,
     "BOOKED": keys.BOOKED,
 }
-"""The beginnings of keys whose rest only a script can know, by their names there."""
+"""Prefixes of keys that scripts build themselves, by their variable names in Lua."""
 
 HEAD = f"local {', '.join(BEGINNINGS)} = {', '.join(repr(key) for key in BEGINNINGS.values())}"
-"""What stands in front of every script."""
+"""The first line of every script as Redis runs it: the variables of BEGINNINGS."""
 
 LASTING = ("checkout", "complete", "change", "request", "add_token", "drop_token")
-"""What is promised to clients, or leads to the end of a VM: where the settings say so, replicas must have it."""
+"""Scripts whose effect is promised to clients, or ends a VM. With ``wait_replicas``, replicas must have the writes."""
 
 
 @attrs.frozen
 class Script:
-    """A script as Redis runs it; ``sha`` is the name that Redis knows it by."""
+    """A script as Redis runs it. ``sha`` is the SHA-1 digest under which Redis caches it."""
 
     name: str
     source: str = attrs.field(repr=False)
@@ -48,7 +48,7 @@ class Script:
 
 @cache
 def load(name: str) -> Script:
-    """The script in ``lua/<name>.lua``."""
+    """Return the script in ``lua/<name>.lua``, with its shared parts in front."""
     own = _text(name)
     first = own.partition("\n")[0]
     uses = first.removeprefix(USES).split(", ") if first.startswith(USES) else []
@@ -57,7 +57,10 @@ def load(name: str) -> Script:
 
 @cache
 def fenced(script: Script) -> Script:
-    """The same for managers: it refuses unless its last key names the epoch that is its last argument."""
+    """Return the script with the fence for managers in front.
+
+    The fenced script fails unless the value of its last key (the stored epoch) equals its last argument.
+    """
     return Script(script.name, f"{_text('_fence')}\n{script.source}")
 
 

@@ -1,11 +1,11 @@
-"""Redis Sentinel: an endpoint that leads to whoever is the primary.
+"""Redis Sentinel: an endpoint that connects to the current primary.
 
 Note [Whom to believe]
 
-All sentinels are asked, each time that a wire is to be made and once a second besides, and the one with the newest
-configuration (the highest epoch) is believed: one that was cut off from the others still tells of an old primary. To
-be asked once a second is all that they need to do: a sentinel's messages (``+switch-master``) come at the same time
-as the new answer, and get lost with the connection they come on.
+All sentinels are queried each time that a wire connects, and also once a second. The answer with the newest
+configuration (the highest epoch) is used, because a sentinel that was disconnected from the others still reports an old
+primary. Polling once a second is sufficient: a sentinel's messages (``+switch-master``) arrive at the same time as the
+new answer, and are lost together with their connection.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from vmpooler.store.endpoint import endpoint_of
 from vmpooler.store.wire import ServerError, Wires, told
 
 AGAIN = 1.0
-"""Seconds between two questions."""
+"""Seconds between two queries."""
 
 PATIENCE = 1.0
-"""Seconds that a sentinel may take to answer."""
+"""Timeout of a sentinel's answer, in seconds; also the longest wait for all sentinels at the start."""
 
 MOMENT = 0.01
-"""Seconds between two looks whether all sentinels can be asked, at the start: one alone may tell of an old primary."""
+"""Seconds between two checks at the start whether all sentinels can be queried: one alone may report an old primary."""
 
 CONNECTING = "not connected yet"
 
@@ -41,8 +41,10 @@ Address = tuple[str, int]
 
 @implementer(IStreamClientEndpoint)
 class Sentinels:
-    """Leads to the primary that the sentinels of the settings name, from ``start`` on. ``moved`` is told when it is
-    another than before. Raises StartError when the certificates cannot be read."""
+    """An endpoint that connects to the primary that the configured sentinels report, after ``start``.
+
+    ``moved`` is called with a reason when the primary changes. Raises StartError when the certificates cannot be read.
+    """
 
     def __init__(self, settings: Redis, reactor: Any, moved: Callable[[str], None]) -> None:
         self._settings = settings
@@ -55,20 +57,20 @@ class Sentinels:
         self._sentinels = [_Sentinel(settings, address, reactor) for address in settings.sentinels]
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Connect to the sentinels and start to query them."""
         self._began = self._reactor.seconds()
         for sentinel in self._sentinels:
             sentinel.wires.connect(sentinel.endpoint)
         self._asking.start(AGAIN, now=False)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop the queries and close the connections to the sentinels."""
         if self._asking.running:
             self._asking.stop()
         await gatherResults([sentinel.wires.close() for sentinel in self._sentinels])
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """Connect to the primary."""
+        """Connect to the primary. Fails with StoreAway when no sentinel reports one."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: Any) -> Any:
@@ -88,7 +90,7 @@ class Sentinels:
             await self._located()
 
     async def _located(self) -> Address:
-        """Where the primary is. Raises StoreAway when no sentinel tells."""
+        """Return the address of the primary. Raises StoreAway when no sentinel reports one."""
         name = self._settings.sentinel_master
         asked = [Deferred.fromCoroutine(sentinel.tell(name)) for sentinel in self._sentinels]
         told = [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
@@ -103,7 +105,7 @@ class Sentinels:
 
 
 class _Sentinel:
-    """One of them, over a wire of its own. ``trouble`` is why it does not tell."""
+    """One sentinel, over its own wire. ``trouble`` is the reason why it has no answer."""
 
     def __init__(self, settings: Redis, address: str, reactor: Any) -> None:
         host, port = address_of(address, SENTINEL_PORT)
@@ -121,11 +123,11 @@ class _Sentinel:
         self.wires = Wires(own, 1, PATIENCE, reactor, self._told)
 
     async def tell(self, name: str) -> tuple[int, Address]:
-        """How new its configuration is, and where it says the primary is. Raises StoreAway."""
+        """Return the epoch of its configuration, and the address of the primary. Raises StoreAway."""
         wires = self.wires.ready()
         if not wires:
             raise StoreAway(self.trouble)
-        # MASTER names the new primary only when the other replicas follow it, the first command as soon as it is one.
+        # GET-MASTER-ADDR-BY-NAME returns a new primary immediately, MASTER only after the other replicas follow it.
         asked = [wires[0].execute_command("SENTINEL", what, name) for what in ("GET-MASTER-ADDR-BY-NAME", "MASTER")]
         (_, where), (_, known) = await DeferredList(asked, consumeErrors=True)
         try:

@@ -1,4 +1,4 @@
-"""Counts and figures over all pools."""
+"""Counts and durations over all pools."""
 
 import json
 import re
@@ -18,12 +18,12 @@ COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
 
 async def counts(connection: Commands, pools: Sequence[str], now: float) -> Counts:
-    """Count all pools in one round trip."""
+    """Return the counts of all pools, and the durations of today's clones and boots, in one round trip."""
     return (await counts_and_leftovers(connection, pools, now))[0]
 
 
 async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: float) -> tuple[Counts, Leftovers]:
-    """Count all pools, and see what is left of others, in one round trip."""
+    """Return the counts of all pools, and the leftovers of pools that are drained or have moved, in one round trip."""
     day = times.day(now)
     touched = [keys.queue(queue, pool) for pool in pools for queue in COUNTED]
     figures = (keys.LASTBOOT, keys.TASKS_CLONE, keys.clone_times(day), keys.boot_times(day))
@@ -40,13 +40,13 @@ async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: 
 
 
 async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> list[int]:
-    """How many VMs of each pool stand in a queue, in one round trip."""
+    """Return the number of VMs of each pool in a queue, in one round trip."""
     found: list[int] = await connection.run(load("sizes"), [keys.queue(queue, pool) for pool in pools], ())
     return found
 
 
 async def flagged(connection: Commands) -> dict[str, str]:
-    """The pools that the mass guard holds for, and why."""
+    """Return the pools in which the mass guard protects unknown VMs, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
     return dict(zip(flat[::2], flat[1::2], strict=True))
 

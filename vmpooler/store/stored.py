@@ -1,8 +1,8 @@
-"""Reads what stands in Redis as JSON or as a number.
+"""Reads values that Redis stores as JSON or as a number.
 
-Another version may have written it: a newer one that was taken back, or an older one. Members that this version does
-not know are ignored, missing ones take their defaults. What cannot be read at all is None: it concerns one entry, and
-must not stop a pool.
+Another version may have written them: a newer version that was rolled back, or an older one. Unknown members are
+ignored, and missing members get their defaults. An unreadable value reads as None: it affects one entry, and must not
+stop a pool.
 """
 
 import json
@@ -19,7 +19,7 @@ _converter = cattrs.Converter()
 
 
 def read(text: str, kind: type[T]) -> T | None:
-    """The attrs class that a JSON object stands for; None for what is none."""
+    """Return an instance of the attrs class ``kind`` from a JSON object; None when the text does not contain one."""
     found = members(text)
     try:
         return None if found is None else _converter.structure(found, kind)
@@ -28,7 +28,7 @@ def read(text: str, kind: type[T]) -> T | None:
 
 
 def members(text: str) -> dict[str, Any] | None:
-    """The members of a JSON object; None for what is none."""
+    """Return the members of a JSON object; None when the text is not a JSON object."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -37,5 +37,5 @@ def members(text: str) -> dict[str, Any] | None:
 
 
 def number(text: str | None) -> float | None:
-    """A number that is not negative, such as a moment; None for no text and for what is none."""
+    """Return a non-negative number, such as a time; None when the text is absent or not such a number."""
     return float(text) if text and NUMBER.fullmatch(text) else None

@@ -1,4 +1,4 @@
-"""The event stream, read once by each process and told to all who listen in it."""
+"""The event stream: each process reads it once and calls all its listeners."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -14,32 +14,34 @@ from vmpooler.store import keys
 from vmpooler.store.connection import StoreFault
 
 BLOCK = 10.0
-"""Seconds that one read waits for an event."""
+"""Seconds for which one read blocks until an event arrives."""
 
 REST = 0.005
-"""Seconds after which it is read again when there was something: of thousands of events a second, many come at once
-then, and a reading costs as much as ten of them."""
+"""Pause in seconds after a read that returned events. With thousands of events a second, the next read then returns
+many at once; one read costs as much as ten events."""
 
 AGAIN = 0.5
-"""Seconds before the next try when Redis is away."""
+"""Seconds before the next try when Redis is unavailable."""
 
 FIRST = "0-0"
-"""An id before those of all events."""
+"""An id that precedes the ids of all events."""
 
 Listener = Callable[[Event], None]
 
 
 class Caller(Protocol):
-    """A connection whose replies may take longer than BLOCK."""
+    """A connection whose reply timeout exceeds BLOCK."""
 
     async def call(self, *args: str | int) -> Any:
-        """Send one command."""
+        """Send one command and return its reply."""
 
 
 class EventStream:
-    """Tells every listener each event from the moment of the start on, in order and once. Events that happen while
-    Redis is away are told when it is back, while the stream still holds them. A Redis that lacks its last events gives
-    out ids that are no larger than theirs: what has these is told, too."""
+    """Delivers each event after the start to every listener, in order and once.
+
+    Events that happen while Redis is unavailable are delivered when it returns, if the stream still has them. A Redis
+    that lost its last events issues ids that are not larger than the lost ones; events with such ids are delivered too.
+    """
 
     log = Logger()
 
@@ -53,21 +55,23 @@ class EventStream:
         self._running: Deferred[None] | None = None
 
     def listen(self, listener: Listener) -> None:
-        """Have ``listener`` told every event. It must not raise, and not block."""
+        """Register a callback for every event. It must not raise and must not block."""
         self._listeners.append(listener)
 
     def follow(self, follower: Callable[[str], None]) -> None:
-        """Have ``follower`` called with the id of the newest event of each reading, before the listeners are. It must
-        not raise, and not block."""
+        """Register a callback for the id of the newest event of each read, called before the listeners.
+
+        It must not raise and must not block.
+        """
         self._followers.append(follower)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._running = Deferred.fromCoroutine(self._read())
         self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if self._running is not None:
             self._running.cancel()
 
@@ -91,7 +95,7 @@ class EventStream:
                 await deferLater(self._clock, REST)
 
     async def _begin(self) -> None:
-        """At the first reading, and at the first of a Redis that was away, see where the stream ends."""
+        """Find the end of the stream before the first read, and before the first read after Redis was unavailable."""
         if not self._begun:
             end = await newest(self._connection)
             self._last = min(self._last or end, end, key=order)
@@ -113,11 +117,11 @@ class EventStream:
 
 
 async def newest(connection: Caller) -> str:
-    """The id of the last event; FIRST when there is none."""
+    """Return the id of the newest event; FIRST when the stream is empty."""
     entries = await connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
     return entries[0][0] if entries else FIRST
 
 
 def order(id: str) -> tuple[int, ...]:
-    """What the ids of events are sorted by."""
+    """Return the sort key of an event id."""
     return tuple(map(int, id.split("-")))

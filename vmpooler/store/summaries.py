@@ -1,11 +1,11 @@
-"""The sums of days, as vmpooler.domain.summary has them.
+"""The sums of days, in the form that vmpooler.domain.summary defines.
 
 Note [Sums are kept]
 
-A day that is over does not change: its sum is worked out once, and kept in Redis beside the size of the hash that it
-is of. It counts as long as that size is still the same; so whatever is added late, by a process whose clock or zone
-differs, or is forgotten by its age, is seen. Days that are not over are read whole each time; while they stay as they
-were, they are not summed up again, which of 2,000 VMs is a quarter of a summary of a month.
+A past day does not change: its sum is computed once, and stored in Redis with the size of the hash that was summed. The
+sum is valid while the hash still has that size. So a late addition, by a process with a different clock or time zone,
+or the expiry of the hash is detected. Days that are not over are read completely each time. While such a day is
+unchanged, its sum is not computed again; with 2,000 VMs, that is a quarter of the cost of a month's summary.
 """
 
 import json
@@ -24,14 +24,14 @@ from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
 
 SETTLED = 900.0
-"""Seconds after midnight from which the day before is over: what was begun in it has been written by then."""
+"""Seconds after midnight at which the previous day counts as over: everything that began in it has been written."""
 
 HASHES = {"boot": keys.boot_times, "clone": keys.clone_times, "tag": keys.tag_values}
-"""The hash of a day that each route sums up."""
+"""The hash of a day that each route sums."""
 
 
 class Summaries:
-    """Sums up days, without keeping the reactor from other work for long."""
+    """Computes sums of days without blocking the reactor for long."""
 
     def __init__(self, connection: Connection, settings: Settings, clock: IReactorTime) -> None:
         self._connection = connection
@@ -41,8 +41,11 @@ class Summaries:
         self._latest: dict[str, tuple[Sequence[str], Sum]] = {}
 
     async def sums(self, days: Sequence[str], routes: Sequence[str], now: float) -> list[Mapping[str, Sum]]:
-        """For each of the days, which are in order, the sum of each route. One round trip when all that is over is
-        kept; a day whose sum is not is read and kept, one at a time, and by one client at a time."""
+        """Return for each day the sum of each route. ``days`` must be in ascending order.
+
+        This takes one round trip when the sums of all past days are stored. Other past days are read and their sums
+        stored, one day at a time, for one client at a time.
+        """
         settled = times.day(now - SETTLED)
         over = sum(day < settled for day in days)
         found = await self._look(days, routes, over)
@@ -53,13 +56,13 @@ class Summaries:
         return [await self._read(row, routes) for row in found]
 
     async def _look(self, days: Sequence[str], routes: Sequence[str], over: int) -> list[list[Any]]:
-        """What days.lua says of each day and route."""
+        """Return the reply of days.lua for each day and route."""
         touched = [key for day in days for key in (keys.summary(day), *(HASHES[route](day) for route in routes))]
         found: list[list[Any]] = await self._connection.run(load("days"), touched, (over + 1, *routes))
         return found
 
     async def _fill(self, days: Sequence[str], routes: Sequence[str], found: list[list[Any]]) -> None:
-        """Work out the sums that are missing, and keep them."""
+        """Compute and store the missing sums."""
         for day, row in zip(days, found, strict=True):
             if missing := [index for index, each in enumerate(row) if each == 0]:
                 wanted = [routes[index] for index in missing]
@@ -67,7 +70,7 @@ class Summaries:
                     row[index] = text
 
     async def _work_out(self, day: str, routes: Sequence[str]) -> list[str]:
-        """The sums of a day as JSON, kept."""
+        """Compute the sums of a day, store them, and return them as JSON."""
         (row,) = await self._look([day], routes, 0)
         made = [json.dumps(summed(route, flat)) for route, flat in zip(routes, row, strict=True)]
         stamped = [f"{len(flat) // 2} {text}" for flat, text in zip(row, made, strict=True)]
@@ -80,7 +83,7 @@ class Summaries:
         return {route: self._sum(route, found) for route, found in zip(routes, row, strict=True)}
 
     def _sum(self, route: str, found: Any) -> Sum:
-        """The sum of what days.lua says of a day and a route."""
+        """Return the sum that corresponds to the reply of days.lua for one day and route."""
         if isinstance(found, str):
             kept: Sum = json.loads(found) if found else {}
             return kept

@@ -1,11 +1,13 @@
-"""What clients asked to be done to VMs: durable from the answer on, in order for each VM, until done or given up.
+"""Client requests to change VMs (tasks).
+
+A task is durable once its request is answered. The tasks of one VM run in order, until they are finished or abandoned.
 
 Note [Intake]
 
-A request stands first in the original's set for its kind, as ``VM:argument``, followed by an id which the original
-ignores: equal requests stay two. A manager adopts requests into the books of their pools (a hash, id -> task), one
-script for all. There they stay until a script says that they are done: a manager that dies in between leaves a task
-that the next one does again, and providers take a request that they have carried out already for done.
+A request is first added to Ruby vmpooler's set for its kind, as ``VM:argument``, followed by an id that Ruby vmpooler
+ignores; so equal requests stay separate. A manager adopts requests: one script moves them all to the hashes of their
+pools (id -> task). A task stays there until a script records that it is finished. If a manager dies before that, the
+next manager executes the task again. A provider treats a request that it has already executed as done.
 """
 
 import json
@@ -23,15 +25,15 @@ from vmpooler.store.commands import Commands
 from vmpooler.store.transition import Transitions
 
 UNLIKE = 8
-"""Random characters in the id of a request: a Redis that lost its data must not give out an id again."""
+"""Number of random characters in a request id, so that a Redis that lost its data does not issue an id again."""
 
 
 NO_FIELD = "-"
-"""What no record has."""
+"""A field that no record has."""
 
 
 class Tasks:
-    """Requests on their way from clients to providers; ``by`` is who works on them."""
+    """Requests from clients to providers. ``by`` is the author that events name."""
 
     def __init__(self, connection: Commands, settings: Settings, choice: Choice, by: str) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, by)
@@ -40,9 +42,12 @@ class Tasks:
         self._choice = choice
 
     async def request(self, vm: str, kind: Kind, argument: str | None, admission: Admission, now: float) -> None:
-        """Ask for something. Raises TokenNeeded or NotYours where the client is not admitted, NoSuchVm when there is no
-        such VM, or no such snapshot to go back to, PoolGone when the VM's pool is not configured any more. With
-        ``argument`` None nothing is asked for, and it only raises."""
+        """Add a request.
+
+        Raises TokenNeeded or NotYours when the client is not authorized, NoSuchVm when the VM, or the snapshot to
+        revert to, does not exist, PoolGone when the VM's pool is no longer configured. With ``argument`` None no
+        request is added: the method only raises the error that a request would get, or NoSuchVm.
+        """
         touched = (keys.token(admission.token or ""), keys.intake(kind), keys.TASK_NUMBER, keys.DRAINING, keys.POOLS)
         field = NO_FIELD if argument is None else f"snapshot:{argument}" if kind is Kind.REVERT else ""
         id = random_name(self._choice, UNLIKE)
@@ -50,7 +55,7 @@ class Tasks:
         admitted(await self._transitions.run("request", "", vm, now, touched, args), vm)
 
     async def adopt(self, pools: Sequence[str], now: float) -> list[str]:
-        """Take requests for VMs of these pools into their books; the pools that got some."""
+        """Move the new requests for VMs of these pools to their pools' hashes; return the pools that got any."""
         intakes = [keys.intake(kind) for kind in Kind]
         args = (keys.RECORD, keys.tasks(""), random_name(self._choice, UNLIKE), json.dumps(list(pools)), *Kind)
         touched = (keys.TASK_NUMBER, *intakes)
@@ -58,11 +63,11 @@ class Tasks:
         return found
 
     async def finish(self, pool: str, task: Task, now: float) -> bool:
-        """It is done."""
+        """Remove a finished task. Returns False when it was already gone."""
         args = (times.text(now), task.id, task.kind, task.argument)
         return bool(await self._transitions.run("finish_task", pool, task.vm, now, (keys.tasks(pool),), args))
 
     async def fail(self, pool: str, task: Task, why: str, now: float, *, final: bool = False) -> None:
-        """It did not work: it is tried again, unless that was the last try or ``final``."""
+        """Record a failed try. The task is retried, unless this was the last try or ``final`` is true."""
         args = (task.id, why, BACKOFF_FIRST, BACKOFF_MOST, 1 if final else self._tries, str(task))
         await self._transitions.run("fail_task", pool, task.vm, now, (keys.tasks(pool),), args)

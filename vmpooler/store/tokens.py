@@ -1,11 +1,12 @@
-"""Tokens: who may do what stands elsewhere, here is which there are and what was checked out with them.
+"""Stores the tokens, and finds the VMs that were checked out with them. Authorization is decided elsewhere.
 
 Note [Tokens of another program]
 
-The original may write tokens, and check VMs out with them, into the same Redis while this service runs. So a list of a
-user's tokens is a memory, not the truth: where there is none, all keys are looked through, a batch at a time, and it is
-good for an hour; with few keys the look is taken every time. Tokens that are used here are entered when they are. Of a
-token's VMs, those are entered at a reading that run and have not been entered; see ``_held.lua``.
+Ruby vmpooler may write tokens to the same Redis, and check out VMs with them, while this service runs. So the stored
+list of a user's tokens is a cache. When it is absent, all keys are searched, one batch at a time, and the result is
+cached for an hour. When Redis has few keys, the search runs every time. A token that is used here is added to an
+existing list. When a token is read, running VMs that are not recorded as checked out with a token yet are added; see
+``_held.lua``.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,15 @@ from vmpooler.store.connection import Connection
 from vmpooler.store.scripts import load
 
 BATCH = 10_000
-"""Keys that are looked through at once, which keeps Redis busy for some milliseconds."""
+"""Number of keys per step of the search; one step keeps Redis busy for some milliseconds."""
 
 GOOD_FOR = 3600
-"""Seconds that a list of a user's tokens is believed to be whole."""
+"""Seconds for which the list of a user's tokens counts as complete."""
 
 
 @attrs.frozen
 class Token:
-    """What is known of a token. Moments are text, as stored; empty where there is none."""
+    """The record of a token. ``created`` and ``last`` are times as stored text, empty when unknown."""
 
     name: str = attrs.field(repr=False)
     user: str
@@ -37,26 +38,26 @@ class Token:
 
 
 class Tokens:
-    """The tokens in Redis; those of VMs that run in ``pools``, or in a pool that is drained, are known."""
+    """The tokens in Redis. The VMs of a token are found in ``pools`` and in drained pools."""
 
     def __init__(self, connection: Connection, pools: Sequence[str]) -> None:
         self._connection = connection
         self._pools = tuple(pools)
 
     async def add(self, name: str, user: str, now: float) -> None:
-        """Note a new token of a user."""
+        """Store a new token of a user."""
         touched = (keys.token(name), keys.tokens(user))
         await self._connection.run(load("add_token"), touched, (name, user, times.text(now)))
 
     async def of(self, user: str) -> list[Token]:
-        """The tokens of a user, without their VMs, the oldest first."""
+        """Return the tokens of a user, without their VMs, oldest first."""
         cursor, found = await self._batch(user, "0", ())
         while cursor != "0":
             cursor, found = await self._batch(user, cursor, [token.name for token in found])
         return sorted(found, key=lambda token: (times.moment(token.created) or 0, token.name))
 
     async def show(self, name: str) -> Token:
-        """A token, with the VMs that run and were checked out with it. Raises NoSuchToken."""
+        """Return a token with the running VMs that were checked out with it. Raises NoSuchToken."""
         reply = await self._connection.run(load("token"), (keys.token(name), keys.DRAINING), (name, *self._pools))
         if not reply:
             raise NoSuchToken("this token is not known")
@@ -64,9 +65,9 @@ class Tokens:
         return Token(name, user, created, last, tuple(sorted(vms)))
 
     async def drop(self, name: str, user: str, own: bool) -> None:
-        """Forget a token, because ``user`` says so; with ``own`` only one of this user's.
+        """Delete a token at the request of ``user``; with ``own``, only if the token belongs to this user.
 
-        Raises NothingToDelete for one that is not known, NotYours for another user's.
+        Raises NothingToDelete when the token is unknown, NotYours when it belongs to another user.
         """
         match await self._connection.run(load("drop_token"), (keys.token(name),), (name, user, int(own))):
             case 0:

@@ -1,4 +1,4 @@
-"""How the scripts are run that share the prelude: what they have in common goes before what each wants."""
+"""Runs the scripts that share the prelude: their common keys and arguments precede the script's own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from vmpooler.store.scripts import load
 
 @attrs.frozen
 class Transitions:
-    """Runs scripts that write events, of which the stream keeps ``kept``, made by ``by``."""
+    """Runs scripts that write events. The stream keeps about ``kept`` events; ``by`` is the author that events name."""
 
     connection: Commands
     kept: int
@@ -21,7 +21,7 @@ class Transitions:
     async def run(
         self, script: str, pool: str, vm: str, now: float, touched: Sequence[str], args: Sequence[str | int | float]
     ) -> Any:
-        """What the script returns, of a VM of a pool (either may be empty), at ``now`` (epoch)."""
+        """Run a script for a VM of a pool (either may be empty) at ``now`` (epoch), and return its result."""
         head = (keys.EVENTS, keys.record(vm), keys.history(vm))
         known = (f"{now:.3f}", self.kept, self.by, pool, vm)
         return await self.connection.run(load(script), (*head, *touched), (*known, *args))

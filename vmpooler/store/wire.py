@@ -1,13 +1,14 @@
-"""Wires to Redis: txredisapi's connections and their pool, where they let us down replaced.
+"""Wires (single connections) to Redis: txredisapi's connections and pool, with replacements for unsuitable parts.
 
 Note [Why not txredisapi as it comes]
 
-- Its handler queues a command while Redis is away and runs it late; here a command is written at once or refused.
-- A failed AUTH or SELECT, or a connection lost meanwhile, ends its pool for ever; here that is one more retry.
-- It counts a wire as ready before Redis has said a word; here a wire is ready when Redis has answered a PING, so a
-  Redis that hangs or still loads its data is away, like one that is down.
-- It guesses numbers out of strings (``"007"`` -> 7) and cuts floats to six decimals; here a string stays what it is.
-- It spends most of its time on what this service does not use (MULTI, pipelines); the replacement is thrice as fast.
+- Its handler queues a command while Redis is unavailable and runs it late. Here a command is sent or fails immediately.
+- A failed AUTH or SELECT, or a connection that is lost during it, ends its pool permanently. Here that causes a retry.
+- It counts a wire as ready before Redis has sent anything. Here a wire is ready after Redis has answered a PING, so a
+  Redis that hangs or still loads its data is unavailable, like one that is down.
+- It converts strings to numbers (``"007"`` -> 7) and cuts floats to six decimals. Here a string stays unchanged.
+- It spends most of its time on features that this service does not use (MULTI, pipelines). The replacement is three
+  times as fast.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from vmpooler.domain.errors import Invalid, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 
 Value = str | bytes | int | float
-"""What a command is made of."""
+"""A part of a command."""
 
 _pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
 
 ServerError = txredisapi.ResponseError
-"""What Redis answers instead of a result; its text starts with a code, such as ``WRONGTYPE``."""
+"""An error reply from Redis; its text starts with a code, such as ``WRONGTYPE``."""
 
 
 def told(error: object) -> str:
-    """What an error says, without what it quotes of a command that Redis does not know: a password, or a token."""
+    """Return the text of an error, without the quoted arguments of an unknown command: passwords or tokens."""
     return str(error).partition(", with args beginning with")[0]
 
 
 class Wire(txredisapi.HiredisProtocol):
-    """One connection to Redis. Commands go out at once and are answered in their order.
+    """One connection to Redis. Commands are sent immediately and answered in order.
 
-    Replies are None, int, str (what is not UTF-8 in it as surrogate escapes), or lists of these.
+    Replies are None, int, str (bytes that are not UTF-8 become surrogate escapes), or lists of these.
     """
 
     factory: Wires
@@ -61,21 +62,21 @@ class Wire(txredisapi.HiredisProtocol):
 
     @property
     def ready(self) -> bool:
-        """Whether Redis answers here."""
+        """Whether Redis answers on this wire, and the wire is released for use."""
         return bool(self._ready)
 
     @property
     def lost(self) -> bool:
-        """Whether it has ended."""
+        """Whether this wire has ended."""
         return bool(self._end)
 
     @property
     def load(self) -> int:
-        """How many commands wait for their answer."""
+        """Number of commands that wait for their reply."""
         return len(self._unanswered)
 
     def connectionMade(self) -> None:
-        """Greet Redis; the wire is ready when it has answered, and welcomes us."""
+        """Prepare the wire: AUTH, SELECT, PING, then the factory's ``welcome``. Then the wire is ready."""
         self._greeting = Deferred.fromCoroutine(self._greet())
         self._greeting.addErrback(self._refused)
 
@@ -97,12 +98,19 @@ class Wire(txredisapi.HiredisProtocol):
         self.cut(told(failure.value))
 
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
-        """Send a command. Fails with ServerError, with StoreAway (sent) when no answer comes, or with Invalid."""
+        """Send a command.
+
+        Fails with ServerError, with StoreAway (sent) when no reply arrives, or with Invalid for text that is not valid
+        Unicode.
+        """
         return self._execute(args, False)
 
     def execute_lasting(self, *args: Value) -> Deferred[Any]:
-        """The same, and the answer is held back until Redis has written what it answered; fails with StoreAway (sent)
-        when it could not. See Note [A disk that is full] in connection.py."""
+        """Send a command, and hold its reply back until Redis has written the change to its file.
+
+        Fails like ``execute_command``, and with StoreAway (sent) when Redis could not write the change. See Note [A
+        disk that is full] in connection.py.
+        """
         return self._execute(args, True)
 
     def _execute(self, args: tuple[Value, ...], lasting: bool) -> Deferred[Any]:
@@ -117,7 +125,7 @@ class Wire(txredisapi.HiredisProtocol):
         return answer
 
     def _watch(self) -> None:
-        """See to it that the oldest command does not wait for longer than it may."""
+        """Enforce the reply timeout of the oldest command."""
         self._watchdog = None
         if not self._unanswered:
             return
@@ -128,7 +136,7 @@ class Wire(txredisapi.HiredisProtocol):
             self.factory.hung(self, f"no answer within {self.replyTimeout:g} s")
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
-        """Give each reply to the command that has waited longest."""
+        """Pass each reply to the command that has waited longest."""
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
@@ -143,17 +151,17 @@ class Wire(txredisapi.HiredisProtocol):
             self.cut("what answers there is not Redis")
 
     def cut(self, why: str) -> None:
-        """End this wire now, and tell why."""
+        """Abort this wire immediately, and report the reason to the factory."""
         self._ended(why)
         self.transport.abortConnection()
 
     def connectionLost(self, why: Failure) -> None:
-        """The wire is gone: whatever waits for an answer fails."""
+        """Fail all commands that wait for a reply, because the connection is lost."""
         super().connectionLost(why)
         self._ended(why.getErrorMessage())
 
     def _ended(self, why: str) -> None:
-        """The first reason is the one that counts: what follows from it is told to nobody."""
+        """End the wire: report the first reason, ignore later ones, and fail all waiting commands."""
         self._ready = False
         if self._watchdog is not None:
             self._watchdog.cancel()
@@ -168,10 +176,10 @@ class Wire(txredisapi.HiredisProtocol):
 
 
 class HeldBack:
-    """The answers of all wires that wait until Redis has written what it answered. One question serves all that came by
-    then: Redis tries to write before it answers, and refuses PING, on whatever wire, once it could not.
+    """The replies of all wires that are held back until Redis has written the changes to its file.
 
-    ``unwritten`` is called with the reason when it could not.
+    One PING serves all replies that arrived before it was sent: Redis tries to write before it answers, and after a
+    failed write it rejects PING on every wire. ``unwritten`` is called with the reason when Redis could not write.
     """
 
     def __init__(self, clock: IReactorTime, unwritten: Callable[[str], None]) -> None:
@@ -182,12 +190,12 @@ class HeldBack:
         self._turn: IDelayedCall | None = None
 
     def add(self, wire: Wire, answer: Deferred[Any], reply: Any) -> None:
-        """Hold an answer back that came on this wire."""
+        """Hold back a reply that arrived on this wire."""
         self._held.append((wire, answer, reply))
         self._ask_next()
 
     def taken(self, wire: Wire) -> list[Deferred[Any]]:
-        """Who waits for an answer that came on this wire, which has ended: they are forgotten here."""
+        """Remove and return the Deferreds of the replies that arrived on this wire, which has ended."""
         found = [answer for each, answer, _ in (*self._asked, *self._held) if each is wire]
         self._asked = [held for held in self._asked if held[0] is not wire]
         self._held = [held for held in self._held if held[0] is not wire]
@@ -198,7 +206,7 @@ class HeldBack:
 
     def _ask_next(self) -> None:
         if self._held and not self._asked and self._turn is None:
-            self._turn = self._clock.callLater(0, self._ask)  # what else has come in this turn is asked for with it
+            self._turn = self._clock.callLater(0, self._ask)  # one PING for all replies of this reactor turn
 
     def _ask(self) -> None:
         self._turn = None
@@ -212,7 +220,7 @@ class HeldBack:
         self._ask_next()
 
     def _not_written(self, failure: Failure) -> None:
-        """Also what was not asked for yet: the next wire may lead to a Redis that lacks it."""
+        """Fail all held replies, also those after the PING: the next wire may reach a Redis that lacks the changes."""
         failed, self._asked, self._held = (*self._asked, *self._held), [], []
         why = told(failure.value)
         if isinstance(failure.value, ServerError):
@@ -222,15 +230,16 @@ class HeldBack:
 
 
 async def _at_once(wire: Wire) -> None:
-    """Nothing else is to be done first."""
+    """The default ``welcome``: the wire needs no further preparation."""
 
 
 class Wires(txredisapi.RedisFactory):
-    """Keeps ``size`` wires alive, for ever: it tries again after 0.1 s, doubled up to 2 s, with some jitter.
+    """Keeps ``size`` wires connected permanently: retries after 0.1 s, doubled up to 2 s, with some jitter.
 
-    ``tell`` is called with the reason whenever a wire ends or cannot be had, and with "" when Redis answers.
-    ``welcome`` says of a wire that Redis answers on when other commands may follow; it raises what keeps them away.
-    ``unwritten`` is called with the reason when Redis could not write what it had answered.
+    ``tell`` is called with the reason whenever a wire ends or cannot connect, and with "" when Redis answers.
+    ``welcome`` prepares a wire after its first PING: it returns when other commands may follow, and raises the reason
+    when the wire must not be used. ``unwritten`` is called with the reason when Redis could not write a change that it
+    had confirmed.
     """
 
     protocol = Wire
@@ -264,26 +273,26 @@ class Wires(txredisapi.RedisFactory):
         self.held_back = HeldBack(clock, unwritten)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
-        """Begin."""
+        """Start to connect, and keep the wires connected."""
         self.startConnecting(_Telling(endpoint, self.tell))
 
     def ready(self) -> list[Wire]:
-        """The wires that a command can be sent on."""
+        """Return the wires on which a command can be sent."""
         return [wire for wire in self.pool if wire.ready]
 
     def hung(self, wire: Wire, why: str) -> None:
-        """Cut that wire and all others: one thread of Redis serves them all, they would only hang in their turn."""
+        """Abort this wire and all others: one thread of Redis serves them all, so the others would hang too."""
         for each in {wire, *self.pool}:
             each.cut(why)
 
     def cut(self, why: str) -> None:
-        """Cut all wires, also those that are not ready yet; they are made anew."""
+        """Abort all wires, also those that are not ready yet; they reconnect."""
         for slot in self.slots:
             if slot.protocol is not None:
                 slot.protocol.cut(why)
 
     def close(self) -> Deferred[Any]:
-        """End all wires and try no more; fires when they are gone."""
+        """Close all wires permanently; the Deferred fires when they are closed."""
         done: Deferred[Any] = self.disconnect()
         for slot in self.slots:
             if slot.protocol is not None:
@@ -293,14 +302,14 @@ class Wires(txredisapi.RedisFactory):
 
 @implementer(IStreamClientEndpoint)
 class _Telling:
-    """An endpoint that tells why it cannot connect, which is otherwise known to the retry's log line only."""
+    """An endpoint wrapper that reports why it cannot connect; otherwise only the retry's log line has the reason."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, tell: Callable[[str], None]) -> None:
         self._endpoint = endpoint
         self._tell = tell
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
-        """Connect as the endpoint does."""
+        """Connect to the wrapped endpoint; report a failure and pass it on."""
         return self._endpoint.connect(protocolFactory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
@@ -309,7 +318,7 @@ class _Telling:
 
 
 def _packed(args: tuple[Value, ...]) -> bytes:
-    """A command as it is sent; what is text and came as other bytes than UTF-8, as those bytes."""
+    """Encode a command. Surrogate escapes in text become the original bytes again."""
     try:
         return _pack(args)
     except UnicodeEncodeError:
