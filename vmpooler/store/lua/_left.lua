@@ -1,5 +1,7 @@
 -- What is said of pools that are not configured and have VMs, and of those that have moved; shared by the scripts whose first
--- line says so. ``queues`` are names. Returns {{pool, text, {how many VMs stand in each queue}}, ...}, {pool, text, ...}.
+-- line says so. ``queues`` are names of queues.
+-- Returns {{pool, text, {number of VMs in each queue}}, ...} for the pools that are not configured, then
+-- {pool, text, ...} for the pools that have moved.
 local function left(draining, moved, queues)
   local rows, said = {}, redis.call('HGETALL', draining)
   for i = 1, #said, 2 do

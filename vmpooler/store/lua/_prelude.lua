@@ -1,9 +1,10 @@
 -- Shared by the scripts whose first line says so. They have in common:
 --   KEYS[1] event stream, KEYS[2] the VM's record, KEYS[3] the VM's history
---   ARGV[1] now (epoch), ARGV[2] events kept, ARGV[3] by whom, ARGV[4] pool, ARGV[5] VM
+--   ARGV[1] now (epoch), ARGV[2] events kept, ARGV[3] who causes the events (their ``by``), ARGV[4] pool, ARGV[5] VM
 local now, kept, by, pool, vm = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
--- Writes one event to the stream and to the history of its VM, which lives as long as the VM's record; a week without.
+-- Writes one event to the stream and to the history of its VM. The history expires with the VM's record; after one week
+-- where the VM has no record. ``of`` names another VM than that of the arguments; ``history`` false: stream only.
 local function emit(what, why, more, of, record, history)
   local fields = {'what', what, 'pool', of and of.pool or pool, 'vm', of and of.vm or vm, 'when', now, 'by', by}
   if why and why ~= '' then fields[#fields + 1] = 'why'; fields[#fields + 1] = why end
@@ -19,27 +20,28 @@ local function emit(what, why, more, of, record, history)
   else redis.call('PEXPIRE', history, left >= 0 and left or 604800000) end
 end
 
--- The members of a JSON object; none of what is no object. Another version may have written it.
+-- Returns the members of a JSON object, {} for any other text: another version may have written it.
 local function decoded(text)
   local known, found = pcall(cjson.decode, text or '')
   return known and type(found) == 'table' and found or {}
 end
 
--- Notes something in a day's hash, which is forgotten ``seconds`` after the last note; never when that is '0'.
+-- Writes a field of a day's hash. The hash expires ``seconds`` after the last write; with '0' it never expires.
 local function note_daily(hash, field, value, seconds)
   redis.call('HSET', hash, field, value)
   if seconds ~= '0' then redis.call('EXPIRE', hash, seconds) end
 end
 
--- Notes that a token was used; ``user`` is its own, or ''. Also enters it among the user's tokens: it may be another
--- program's. Where no list of them has been made, none is begun, for it would not be whole.
+-- Records that a token was used; ``user`` is the token's user, or ''. Also adds the token to the list of the user's
+-- tokens, since another program may have created it. Does not start a missing list: that list would be incomplete.
 local function used(token, user, now_text)
   redis.call('HSET', token, 'last', now_text)
   if redis.call('EXISTS', TOKENS .. user) == 1 then redis.call('SADD', TOKENS .. user, token:sub(#TOKEN + 1)) end
 end
 
--- Whether the VM, which was checked out with a token, is another user's than this token's. Old records name no user, and
--- the record of a VM that was restored by its stamp names no token.
+-- Returns whether the VM, which was checked out with a token, belongs to another user than this token's. A VM whose
+-- user is unknown does. Old records contain no user; the record of a VM that was restored from its stamp contains no
+-- token.
 local function foreign(token, user)
   local held = redis.call('HGET', KEYS[2], 'token:token')
   if held and token == TOKEN .. held then return false end
@@ -47,9 +49,10 @@ local function foreign(token, user)
   return owner == '' or owner ~= user
 end
 
--- Why a client may not change the VM: -1 when a token that is known is needed, -2 when the VM is another user's; nil when
--- it may. ``need``: 'always' a token, 'taken' where the VM was checked out with one, '' nobody is asked. ``own``: '1' when
--- a VM may only be changed by the user who checked it out. A token that serves counts as used.
+-- Returns why a client may not change the VM: -1 when a known token is required, -2 when the VM belongs to another
+-- user; nil when the client may. ``need``: 'always' a token is required, 'taken' only where the VM was checked out with
+-- one, '' no check. ``own``: '1' when only the user who checked the VM out may change it. An accepted token is recorded
+-- as used, and its user as the one who causes the events.
 local function refusal(token, now_text, need, own)
   if need == '' then return nil end
   local owned = redis.call('HEXISTS', KEYS[2], 'token:token') == 1

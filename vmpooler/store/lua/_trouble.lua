@@ -1,7 +1,7 @@
 -- Troubles of a pool: a hash of what keeps failing (a VM, or a subject that begins with a colon) -> JSON.
 
--- Notes that something failed, and when to try it again: after ``first`` seconds, then twice as long each time, ``longest``
--- at the most. What fails while a wait is on counts as the same failure. Returns the seconds to wait.
+-- Records a failure and when to retry: after ``first`` seconds, then twice as long each time, at most ``longest``. A
+-- failure during a wait counts as the same failure. Returns the seconds to wait.
 local function note_failure(troubles, subject, why, first, longest)
   local trouble = decoded(redis.call('HGET', troubles, subject))
   trouble.tries, trouble['until'] = tonumber(trouble.tries) or 0, tonumber(trouble['until']) or 0

@@ -1,6 +1,6 @@
 -- Whether the event stream lacks an event that a process saw in it. What is older than the first entry was trimmed, which
 -- is no loss.
---   stream: its key; first, last: the places in ARGV of the ids
+--   stream: its key; first, last: the indexes of the event ids in ARGV
 local function order(id)
   local ms, part = id:match('^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(part)
@@ -19,14 +19,15 @@ local function lacks(stream, first, last)
   return false
 end
 
--- The id of the newest event, '' for none.
+-- Returns the id of the newest event, '' when the stream is empty.
 local function newest(stream)
   local found = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   return found and found[1] or ''
 end
 
--- Whether the last sign of life of a process, given at ``known``, is not there. Silent processes are forgotten after
--- ``forgotten`` seconds, and signs that a clock that was set back leaves in the future, at ``time``, are removed.
+-- Returns whether Redis lacks the last heartbeat of process ``who``, which was sent at ``known``. Two absences are no
+-- loss: a process that was silent for ``forgotten`` seconds is removed, and so is a heartbeat that is later than
+-- ``time``, the time of Redis, because a clock was set back.
 local function unsigned(processes, who, known, forgotten, time)
   if known == 0 or (time and (known > time + 1 or time - known >= forgotten)) then return false end
   if tonumber(redis.call('ZSCORE', processes, who) or 0) >= known then return false end

@@ -1,10 +1,11 @@
 -- uses: prelude
--- Take requests from where the original and the API put them into the books of their pools: from then on they are kept
--- until they are done or given up. A request of the original has no id; it gets one here.
---   KEYS[4] the number of the last request, [5..] the intakes
---   ARGV[6] the prefix of records, [7] the prefix of the pools' books, [8] what makes an id unlike any other,
---   [9] the pools there are (JSON), [10..] the intakes' kinds
--- Returns the pools that got something to do. Requests for VMs of other pools stay where they are.
+-- Move requests from the sets in which Ruby vmpooler and the API put them to the tasks of their pools, where they stay
+-- until they are done or given up. A request of Ruby vmpooler has no id; it gets one here. A request for a VM that has
+-- no record is dropped.
+--   KEYS[4] the number of the last request, [5..] the sets of requests
+--   ARGV[6] the prefix of records, [7] the prefix of the pools' tasks, [8] a suffix that makes an id unique,
+--   [9] the configured pools (JSON), [10..] the kind of request in each set
+-- Returns the pools that got tasks. Requests for VMs of other pools stay where they are.
 local there, found = {}, {}
 for _, name in ipairs(cjson.decode(ARGV[9])) do there[name] = true end
 for i = 5, #KEYS do

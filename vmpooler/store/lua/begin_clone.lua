@@ -1,17 +1,18 @@
 -- uses: prelude, ahead, line
--- Order a clone: the VM is pending from now on. Never beyond the pool's size, never beyond the limit of clones under
--- way, and in turn: a pool that is refused joins a line, and free clones are kept for those before it in the line. A pool
--- that clients wait for is before those that merely refill.
---   KEYS[4] clones under way, [5] their number, [6] the line, [7] the line by last asked, [8] pools that clients wait for,
---   [9] pending, [10] ready, then the other queues
---   ARGV[6] now as text, [7] the pool's size, [8] the limit, [9] seconds after which one who does not ask is passed over,
---   [10] seconds that it is remembered that clients wait
--- Returns 'ok', 'full' (the pool), 'limit' (wait for your turn) or 'taken' (the name).
+-- Order a clone: the VM becomes pending. Never more VMs than the pool's size, never more clones in progress than the
+-- limit, and in turn: a pool that is refused joins a line, and free clones are reserved for the pools before it in the
+-- line. Pools that clients wait for come before pools that only refill.
+--   KEYS[4] clones in progress, [5] their number, [6] the line, [7] the line by last request, [8] pools that clients
+--   wait for, [9] pending, [10] ready, then the other queues
+--   ARGV[6] now as text, [7] the pool's size, [8] the limit, [9] seconds without a request after which a pool loses its
+--   place in the line, [10] seconds for which a pool counts as waited for
+-- Returns 'ok', 'full' (the pool), 'limit' (the pool must wait for its turn) or 'taken' (the name).
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'taken' end
 for i = 9, #KEYS do if redis.call('SISMEMBER', KEYS[i], vm) == 1 then return 'taken' end end
 if redis.call('SCARD', KEYS[9]) + redis.call('SCARD', KEYS[10]) >= tonumber(ARGV[7]) then return 'full' end
 redis.call('ZADD', KEYS[7], 'XX', now, pool)
--- Who asked at a moment that lies ahead would hold its place until then: a clock was set back, so that it counts as now.
+-- A pool whose last request is in the future would keep its place until then. A clock was set back, so the request
+-- counts as made now.
 for _, each in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '(' .. now + AGREE, '+inf')) do
   redis.call('ZADD', KEYS[7], now, each)
 end

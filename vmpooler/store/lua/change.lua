@@ -1,10 +1,10 @@
 -- uses: prelude
 -- Set the lifetime and tags of a VM.
 --   KEYS[4] a client's token, [5] the day's tags
---   ARGV[6] now as text, [7] and [8] what the client must show (see refusal), [9] hours or '', [10] what is set, for people,
---   or '' when nothing is, [11] seconds to keep the day's tags, 0 for ever, [12] tags that a VM may have,
---   [13..] name and value of each tag
--- Returns 1; 0 when there is no such VM; -3 when it would have too many tags; or the refusal.
+--   ARGV[6] now as text, [7] and [8] ``need`` and ``own`` of refusal, [9] hours or '', [10] a text for people of what
+--   is set, or '' when nothing is, [11] seconds to keep the day's tags, 0 forever, [12] the most tags that a VM may
+--   have, [13..] name and value of each tag
+-- Returns 1; 0 when the VM does not exist; -3 when it would have too many tags; or the result of refusal.
 if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
 local no = refusal(KEYS[4], ARGV[6], ARGV[7], ARGV[8])
 if no then return no end

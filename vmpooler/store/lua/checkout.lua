@@ -1,14 +1,14 @@
 -- uses: prelude, held
 -- Check VMs out, all or none.
---   KEYS[2] the token, or '' ; [3] the Redis that may lack writes; then for each pool: its ready queue, its running queue,
---   its checkout times, since when its VMs are missing; last the verified pools
---   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories, [9] this checkout's id,
---   [10] '1' when a token was sent, [11] the token, [12] hours of a VM that is checked out with a token, or '' ,
---   [13] hours of any other, [14] how many pools there are, then their names; then what is wanted, for each entry: how many VMs, '1' when the entry
---   has the name of its first pool, which then goes before the others, how many pools may serve it, and these by their
---   numbers here from 1
--- Returns {'ok', number of the wanted entry, number of its pool, VM, ...}, {'token'}, {'empty', number of the entry}, or
--- {'doubted', number of the entry} where all could be served if pools that are not verified were.
+--   KEYS[2] the token, or ''; [3] the mark of a Redis that may lack writes; then for each pool: its ready queue, its
+--   running queue, its checkout times, since when its VMs are missing; last the verified pools
+--   ARGV[4], ARGV[5] empty; [6] now as text, [7] the prefix of records, [8] the prefix of histories, [9] this
+--   checkout's id, [10] '1' when a token was sent, [11] the token, [12] lifetime in hours of a VM that is checked out
+--   with a token, or '', [13] default lifetime in hours of any VM, [14] the number of pools, then their names; then for
+--   each requested entry: how many VMs, '1' when the entry is named like its first pool, which is then used before the
+--   others, how many pools may serve it, and the numbers of these pools in the list above, from 1
+-- Returns {'ok', number of the entry, number of its pool, VM, ...}, {'token'} for an unknown token, {'empty', number of
+-- the entry}, or {'doubted', number of the entry} when all entries could be served if all pools were verified.
 local user = ''
 if ARGV[10] == '1' then
   if redis.call('EXISTS', KEYS[2]) == 0 then return {'token'} end
@@ -23,8 +23,8 @@ while ARGV[at] do
 end
 local function ready_key(p) return KEYS[4 * p] end
 
--- Which pool gives how many to which entry. An entry that finds its pools used up takes from another entry, which then
--- takes from elsewhere: so nobody is refused while enough VMs are ready.
+-- Decides how many VMs of each pool each entry gets. An entry whose pools are used up takes a VM from another entry,
+-- which then takes one from another pool. So no request is refused while enough VMs are ready.
 local most, free, share, doubted = {}, {}, {}, {}
 local doubts = redis.call('EXISTS', KEYS[3]) == 1
 for p = 1, #names do
@@ -56,7 +56,7 @@ local function take(i, tried)
   end
   return false
 end
--- The number of an entry that cannot be served, if there is one.
+-- Returns the number of an entry that cannot be served, else nil.
 local function divide()
   for p = 1, #names do free[p] = most[p] end
   for i = 1, #wanted do
@@ -70,7 +70,8 @@ local function divide()
   end
 end
 
--- Why it is not served: only for want of pools that are not verified, or anyhow.
+-- Returns the reply to a refused request: 'doubted' when VMs are missing only because pools are not verified, else
+-- 'empty'.
 local function refused(i)
   for p = 1, #names do
     if doubted[p] then most[p] = redis.call('SCARD', ready_key(p)) end
@@ -78,15 +79,16 @@ local function refused(i)
   return {doubts and not divide() and 'doubted' or 'empty', i}
 end
 
--- Whether nobody has a VM by any witness in Redis, and it is not missing. What is not clear is left to the next round.
+-- Returns whether neither the VM's record nor the running queue names the VM as checked out, and it is not missing. A
+-- VM that is not clear is left to the next reconciliation round.
 local function clear(p, name)
   return redis.call('HEXISTS', ARGV[7] .. name, 'checkout') == 0 and redis.call('SISMEMBER', KEYS[1 + 4 * p], name) == 0
     and redis.call('HEXISTS', KEYS[3 + 4 * p], name) == 0
 end
 
--- The first names that a scan of a pool shows: no chance, and no more work than VMs are asked for. It begins at a place
--- that each checkout has for itself. Were it the same for all, each would come past the holes that those before it left:
--- of 20,000 VMs, the last took 2.7 ms instead of 0.05.
+-- Returns the first clear names that a scan of a pool finds. The result is not random, and the work is in proportion to
+-- the VMs requested. Each checkout starts its scan at a place of its own. From a common start, each scan would pass the
+-- empty slots that earlier checkouts left: with 20,000 VMs, the last checkout took 2.7 ms instead of 0.05 ms.
 local function some(p, count)
   local key, place = ready_key(p), string.sub(redis.sha1hex(ARGV[9] .. free[p]), 1, 8)
   local found, seen, cursor, ends = {}, {}, string.format('%.0f', tonumber(place, 16)), 0
@@ -103,7 +105,8 @@ local function some(p, count)
   until #found >= count or ends == 2
   return found
 end
--- Names for every share. A pool with fewer clear VMs than its queue says counts for what it has, and all is divided anew.
+-- Selects the names for every share. If a pool has fewer clear VMs than its queue has members, it counts with the clear
+-- ones, and all shares are decided again.
 local found, short = {}, true
 while short do
   local no = divide()

@@ -1,10 +1,10 @@
 -- uses: prelude, held
--- Finish with a VM: from the queue it is believed in to completed, where it stays until it is destroyed.
---   KEYS[4] a client's token, [5] from, [6] completed, [7] checkout times, [8] clones under way, [9] their number,
---   [10] since when unexplained
---   ARGV[6] now as text, [7] and [8] what a client must show (see refusal), [9] the name of the queue, [10] why,
---   [11] and [12], if there, what the record's checkout and lifetime must still be
--- Returns 1; 0 when it does not stand there; or the refusal.
+-- Complete a VM: it moves from the queue that the caller names to completed, where it stays until it is destroyed.
+--   KEYS[4] a client's token, [5] the queue to leave, [6] completed, [7] checkout times, [8] clones in progress,
+--   [9] their number, [10] since when VMs are missing or unknown
+--   ARGV[6] now as text, [7] and [8] ``need`` and ``own`` of refusal, [9] the name of the queue, [10] why,
+--   [11] and [12], optional, the checkout and the lifetime that the record must still contain
+-- Returns 1; 0 when the VM is not in that queue, or its record has changed; or the result of refusal.
 local no = refusal(KEYS[4], ARGV[6], ARGV[7], ARGV[8])
 if no then return no end
 local function field(name) return redis.call('HGET', KEYS[2], name) or '' end

@@ -1,10 +1,10 @@
 -- uses: left
--- How many VMs stand where, of all pools at one moment.
---   KEYS for each pool: ready, pending, running, completed; then last boots, the number of clones under way, and the
---   day's clone times and boot times, pools that are drained, and those that have moved
+-- Count the VMs in each queue of all pools, at one moment.
+--   KEYS for each pool: ready, pending, running, completed; then last boots, the number of clones in progress, the
+--   day's clone times and boot times, pools that are drained, and pools that have moved
 --   ARGV[1] the queues (JSON array), [2..] the pools' names
--- Returns {{ready, pending, running, completed, last boot}, ...}, clones under way, [clone seconds], [boot seconds], then
--- what left does, in _left.lua.
+-- Returns {{ready, pending, running, completed, last boot}, ...}, clones in progress, [clone seconds], [boot seconds],
+-- then the results of left (_left.lua).
 local queues = cjson.decode(table.remove(ARGV, 1))
 local pools, base = {}, 4 * #ARGV
 for i, name in ipairs(ARGV) do

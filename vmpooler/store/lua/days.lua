@@ -1,8 +1,8 @@
 -- What is there of days: their sums where these are kept, else the day's hashes or how that is to be had.
---   KEYS for each day: the sums that are kept of it, and the hash of each route
---   ARGV[1] the number of the first day to be read whole, [2..] the routes
--- Returns for each day, for each route: '' when there is nothing; the fields and values of a day that is read whole; the
--- sum that is kept; or 0 when none is, or the hash has grown since.
+--   KEYS for each day: the sums that are stored of it, and the hash of each route
+--   ARGV[1] the number of the first day whose hashes are read whole, [2..] the routes
+-- Returns for each day, for each route: '' when the hash is empty; the fields and values of the hash, for a day that is
+-- read whole; the stored sum; or 0 when no sum is stored, or the size of the hash has changed since.
 local routes, days = #ARGV - 1, {}
 for day = 1, #KEYS / (routes + 1) do
   local first, found = (day - 1) * (routes + 1) + 1, {}

@@ -1,6 +1,6 @@
 -- Lead no more: another manager can, at once. The epoch stays, and its name goes, so that nothing of it passes the fence.
---   KEYS[1] the lease, [2] who led last
---   ARGV[1] epoch and name of who asks
+--   KEYS[1] the leadership lease, [2] the epoch and name of the last leader
+--   ARGV[1] the epoch and name of the caller
 -- Returns 1, or 0 when another manager leads or has led since.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])

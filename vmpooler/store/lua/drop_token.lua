@@ -1,7 +1,7 @@
 -- Forget a token. VMs that were checked out with it keep saying so.
 --   KEYS[1] the token
---   ARGV[1] its name, [2] who asks, [3] '1' when only its own user may do that
--- Returns 1; 0 when there is no such token; -2 when it is another user's.
+--   ARGV[1] its name, [2] the user who asks, [3] '1' when only the token's user may delete it
+-- Returns 1; 0 when the token does not exist; -2 when it belongs to another user.
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 local user = redis.call('HGET', KEYS[1], 'user') or ''
 if ARGV[3] == '1' and user ~= ARGV[2] then return -2 end

@@ -1,5 +1,5 @@
 -- uses: prelude
--- Note whether a pool has a ready VM, as its ready queue says.
+-- Set or remove a pool's empty mark, according to its ready queue.
 --   KEYS[4] ready, [5] the pool's empty mark
 -- Returns 1, or 0 when nothing changed.
 if redis.call('SCARD', KEYS[4]) == 0 then

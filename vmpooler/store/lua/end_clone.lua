@@ -1,9 +1,9 @@
 -- uses: prelude
--- A clone is done: its VM boots, and another may begin.
---   KEYS[4] clones under way, [5] their number, [6] the day's clone times, [7] the pool's troubles
---   ARGV[6] seconds it took; empty when nobody knows, since its clone was only given up waiting for; [7] seconds to keep
---   the day's times, 0 for ever
--- Returns 1, or 0 when it was not under way.
+-- A clone has finished: its VM boots, and another clone may start.
+--   KEYS[4] clones in progress, [5] their number, [6] the day's clone times, [7] the pool's troubles
+--   ARGV[6] seconds that it took, '' when that is unknown because the service stopped waiting for it; [7] seconds to
+--   keep the day's times, 0 forever
+-- Returns 1, or 0 when the clone was not in progress.
 if redis.call('HDEL', KEYS[4], vm) == 0 then return 0 end
 redis.call('SET', KEYS[5], redis.call('HLEN', KEYS[4]))
 if ARGV[6] == '' then return 1 end

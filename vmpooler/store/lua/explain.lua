@@ -1,9 +1,9 @@
 -- uses: prelude
--- A discovered VM is gone, or is another pool's: it stands nowhere here any more, and what is known of one of this pool is
--- kept for a while.
---   KEYS[4] discovered, [5] since when unexplained, [6] confirmed
---   ARGV[6] why, [7] seconds to keep a record that has none set
--- Returns 1, or 0 when it was not discovered.
+-- A discovered VM is gone, or belongs to another pool: it leaves discovered. The record of a VM of this pool is kept
+-- for a while.
+--   KEYS[4] discovered, [5] since when VMs are missing or unknown, [6] confirmed
+--   ARGV[6] why, [7] seconds to keep a record that has no expiry yet
+-- Returns 1, or 0 when the VM was not discovered.
 if redis.call('SREM', KEYS[4], vm) == 0 then return 0 end
 redis.call('HDEL', KEYS[5], vm)
 redis.call('SREM', KEYS[6], vm)

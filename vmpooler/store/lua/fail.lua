@@ -1,5 +1,5 @@
 -- uses: prelude, ahead, trouble
--- Note that something did not work, and when to try it again.
+-- Record that something failed, and when to retry it.
 --   KEYS[4] the pool's troubles
 --   ARGV[6] what failed: a VM, or one of the subjects that begin with a colon; [7] why, [8] the first wait in seconds,
 --   [9] the longest

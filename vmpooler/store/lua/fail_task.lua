@@ -1,9 +1,9 @@
 -- uses: prelude
--- What a client asked for did not work: it is tried again later, or given up, with the reason in the VM's record.
+-- A client's task failed: it is retried later, or given up, with the reason in the VM's record.
 --   KEYS[4] the pool's tasks
---   ARGV[6] the task's id, [7] why, [8] the first wait in seconds, [9] the longest, [10] how many tries there are,
---   [11] what it is, for people
--- Returns the seconds to wait, as text; '' when it is given up, or was not to be done any more.
+--   ARGV[6] the task's id, [7] why, [8] the first wait in seconds, [9] the longest, [10] the number of tries,
+--   [11] the task, as a text for people
+-- Returns the seconds to wait, as text; '' when the task is given up, or does not exist any more.
 local known = redis.call('HGET', KEYS[4], ARGV[6])
 if not known then return '' end
 local task = decoded(known)

@@ -1,6 +1,6 @@
 -- One step of a search through all keys for pools that have VMs.
---   ARGV[1] where to go on, '0' at first, [2] how many keys to look through, [3..] how the keys of queues begin
--- Returns where to go on, '0' at the end, then the names of pools, in their order.
+--   ARGV[1] the cursor to continue from, '0' at first, [2] how many keys to scan, [3..] the prefixes of queue keys
+-- Returns the next cursor, '0' at the end, then the names of pools, sorted.
 local cursor, most, seen, found = ARGV[1], tonumber(ARGV[2]), {}, {}
 repeat
   local page = redis.call('SCAN', cursor, 'MATCH', 'vmpooler__*', 'COUNT', 1000, 'TYPE', 'set')

@@ -1,7 +1,7 @@
 -- uses: prelude
--- The mass guard holds for a pool, or no longer.
+-- Set or clear the mass guard of a pool.
 --   KEYS[4] flagged pools
---   ARGV[6] why; empty when it no longer holds
+--   ARGV[6] why; '' clears it
 -- Returns 1, or 0 when nothing changed.
 if ARGV[6] == '' then
   if redis.call('HDEL', KEYS[4], pool) == 0 then return 0 end

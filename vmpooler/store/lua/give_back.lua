@@ -1,12 +1,12 @@
 -- uses: prelude, held
--- A client never got a VM: it goes back to ready. Where its stamp may name the client, it waits in running until that is
--- clear; see put_back.lua.
---   KEYS[4] running, [5] ready, [6] checkout times, [7] since when unexplained
+-- Return a VM that its client never received to ready. If its stamp may name the client, the VM stays in running until
+-- the stamp is cleared; see put_back.lua.
+--   KEYS[4] running, [5] ready, [6] checkout times, [7] since when VMs are missing or unknown
 --   ARGV[6] why, [7] the checkout's id, [8] the fields that a checkout writes (JSON array)
--- Returns 1; 2 when it waits for its stamp; 0 when it is not that client's any more.
+-- Returns 1; 2 when the VM waits for its stamp to be cleared; 0 when the VM does not belong to that checkout any more.
 if redis.call('HGET', KEYS[2], 'checkout_id') ~= ARGV[7] or redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
 local stamped = redis.call('HEXISTS', KEYS[2], 'stamping') == 1
-if not stamped then redis.call('SMOVE', KEYS[4], KEYS[5], vm) end  -- first: if Redis refuses that, nothing was changed
+if not stamped then redis.call('SMOVE', KEYS[4], KEYS[5], vm) end  -- first: if Redis refuses it, nothing has changed
 redis.call('HDEL', KEYS[6], vm)
 if stamped then redis.call('HSET', KEYS[7], vm, now) else redis.call('HDEL', KEYS[7], vm) end
 unbook(pool, vm)

@@ -1,8 +1,8 @@
 -- uses: line
--- A client found pools without VMs: until they have some, or this is forgotten, their clones come before those that
--- refill other pools.
+-- A client found pools without ready VMs. Until they have some, or this record expires, their clones come before those
+-- that refill other pools.
 --   KEYS[1] pools that clients wait for, [2] the line, then the pools' ready queues
---   ARGV[1] now (epoch), [2] seconds until it is forgotten, then the pools
+--   ARGV[1] now (epoch), [2] seconds until the record expires, then the pools
 for i = 3, #KEYS do
   if redis.call('SCARD', KEYS[i]) == 0 then
     redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])

@@ -1,17 +1,19 @@
 -- uses: held
--- Everything that Redis has of a pool, at one moment. It also enters which token its VMs were checked out with, where
--- another program did that.
---   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when unexplained,
---   [8] troubles, [9] confirmed, [10] clones under way, [11] flagged pools, [12] the empty mark, [13] the line,
---   [14] what clients asked for, [15] the Redis that may lack writes, [16] verified pools
+-- Read everything that Redis has about a pool, at one moment. Also enters the tokens with which another program checked
+-- out VMs of the pool.
+--   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when VMs are missing or
+--   unknown, [8] troubles, [9] confirmed, [10] clones in progress, [11] flagged pools, [12] the empty mark, [13] the
+--   line, [14] tasks of clients, [15] the mark of a Redis that may lack writes, [16] verified pools
 --   ARGV[1] pool, [2] the prefix of records, [3] the prefix of histories
--- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since
--- ('' where unknown), and where any of these is known: checkout_id, lifetime_default, ended ('1' or ''), unclaimed,
--- stamping, quarantined, doubt, power_on, clone_time (of pending ones); then the troubles (name, JSON, ...), the confirmed
--- VMs, the clones under way (VM, pool, ...), whether it is flagged, marked empty, in line (1 or 0); what clients asked for
--- (JSON, ...); the Redis that is doubted ('' none), and whether the pool is verified there (1 or 0).
+-- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since (''
+-- where unknown), and where any of these is known: checkout_id, lifetime_default, ended ('1' or ''), unclaimed,
+-- stamping, quarantined, doubt, power_on, clone_time (of pending ones); then the troubles (name, JSON, ...), the
+-- confirmed VMs, the clones in progress (VM, pool, ...), whether it is flagged, marked empty, in line (1 or 0); the
+-- tasks (JSON, ...); the mark of a Redis that may lack writes ('' none), and whether the pool is verified there (1 or
+-- 0).
 
--- The last checkout that a history has, if nothing has ended it: when, its id, by whom. For a VM whose record is gone.
+-- Returns the last checkout event in the history of a VM, if no later event ended that checkout, else nil. Used for a
+-- VM whose record is gone.
 local function open_checkout(name)
   local found = nil
   for _, text in ipairs(redis.call('LRANGE', ARGV[3] .. name, 0, -1)) do

@@ -1,9 +1,10 @@
 -- uses: ahead
--- Fill in a moment that a VM lacks, or that cannot be read: the clock of its timer starts now. No transition, hence no
--- event. A moment that lies ahead for a manager which has not noticed that the clock of Redis was set forward is right.
---   KEYS[1] its record, [2] checkout times, [3] since when unexplained, [4] the queue
+-- Set a moment that a VM lacks, or that cannot be read: its timer starts now. This is not a transition, so no event is
+-- written. A moment that is in the future only for a manager that has not noticed that the clock of Redis was set
+-- forward is correct, and stays.
+--   KEYS[1] its record, [2] checkout times, [3] since when VMs are missing or unknown, [4] the queue
 --   ARGV[1] VM, [2] the queue's name, [3] now as text, [4] now (epoch)
--- Returns 1, or 0 when it does not stand in the queue, or now is long past.
+-- Returns 1, or 0 when the VM is not in the queue, or its moment stays because ``now`` is behind the clock of Redis.
 if redis.call('SISMEMBER', KEYS[4], ARGV[1]) == 0 then return 0 end
 if ARGV[2] == 'discovered' then
   redis.call('HSET', KEYS[3], ARGV[1], ARGV[4])

@@ -1,8 +1,8 @@
 -- uses: prelude, ahead
--- Note that a VM is missing from the inventory, or that it is back.
---   KEYS[4] its queue, [5] since when unexplained
+-- Record that a VM is missing from the inventory, or that it is back.
+--   KEYS[4] its queue, [5] since when VMs are missing or unknown
 --   ARGV[6] 1 when it is missing, 0 when it is back
--- A moment that lies ahead is replaced by now, without an event: a clock was set back.
+-- A stored moment in the future is replaced by now, without an event: a clock was set back.
 -- Returns 1, or 0 when nothing changed.
 if redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
 if ARGV[6] == '1' then

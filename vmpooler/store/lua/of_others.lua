@@ -1,5 +1,6 @@
 -- Which of some VMs are another pool's: they stand in a queue of the pool that their record names, or of one nearby.
---   ARGV[1] the pool that asks, [2] how the keys of queues begin (JSON array), [3] the pools nearby (JSON array), [4..] VMs
+--   ARGV[1] the pool that asks, [2] the prefixes of queue keys (JSON array), [3] the pools nearby (JSON array), [4..]
+--   VMs
 -- Returns those VMs.
 local prefixes, near, found = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), {}
 local function stands(vm, pool)

@@ -1,9 +1,9 @@
 -- How some pools stand, for people who watch.
---   KEYS for each pool: ready, pending, running, completed, troubles; then clones under way, flagged pools, last boots,
---   when a manager last took a sample, the day's clone times and boot times
+--   KEYS for each pool: ready, pending, running, completed, troubles; then clones in progress, flagged pools, last
+--   boots, when a manager last took a sample, the day's clone times and boot times
 --   ARGV[1..] the pools' names
 -- Returns {{ready, pending, running, completed, troubles (name, JSON, ...), why flagged, last boot}, ...}, the pool of
--- each clone under way, when a sample was taken ('' never), how many clone times and boot times there are.
+-- each clone in progress, when a sample was taken ('' never), the number of clone times, the number of boot times.
 local rows, base = {}, 5 * #ARGV
 for i, name in ipairs(ARGV) do
   local row, first = {}, 5 * (i - 1)

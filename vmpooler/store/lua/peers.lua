@@ -1,7 +1,7 @@
 -- A process says which pools it is configured with, and hears what the others are.
 --   KEYS[1] processes
---   ARGV[1] the process, [2] its pools (JSON), [3] seconds after which one that said nothing is forgotten
--- Returns process, its pools (JSON), ... of all that live.
+--   ARGV[1] the process, [2] its pools (JSON), [3] seconds after which a silent process is forgotten
+-- Returns process, its pools (JSON), ... of all live processes.
 local now, reply = tonumber(redis.call('TIME')[1]), {}
 redis.call('HSET', KEYS[1], ARGV[1], now .. ' ' .. ARGV[2])
 local known = redis.call('HGETALL', KEYS[1])

@@ -1,9 +1,9 @@
 -- uses: prelude
 -- pending -> ready: the VM answers.
---   KEYS[4] pending, [5] ready, [6] the day's boot times, [7] last boots, [8] clones under way, [9] their number
---   ARGV[6] now as text, [7] its address, [8] seconds since its order, empty when unknown; [9] seconds to keep
---   the day's times, 0 for ever
--- Returns 1, or 0 when it was not pending.
+--   KEYS[4] pending, [5] ready, [6] the day's boot times, [7] last boots, [8] clones in progress, [9] their number
+--   ARGV[6] now as text, [7] its address, [8] seconds since its clone was ordered, '' when unknown; [9] seconds to keep
+--   the day's times, 0 forever
+-- Returns 1, or 0 when the VM was not pending.
 if redis.call('SMOVE', KEYS[4], KEYS[5], vm) == 0 then return 0 end
 redis.call('HSET', KEYS[2], 'ready', ARGV[6], 'check', ARGV[6], 'template', pool, 'pool', pool)
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[2], 'ip', ARGV[7]) end

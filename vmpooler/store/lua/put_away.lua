@@ -1,11 +1,11 @@
 -- uses: prelude, held, quarantine
--- After a loss, puts every VM of some pools that one who did not come may have given away out of everybody's reach. Nothing
--- is done once the wait is over: then the VMs that are ready are those of after the loss.
---   KEYS[4] the mark of this Redis, [5] until when processes are waited for, [6] clones under way; then for each pool its
---   pending and its ready queue
---   ARGV[6] now as text, [7] the mark that this process knows, [8] why, [9] hours to live of
---   what is quarantined, [10..] the pools
--- Returns how many VMs that are.
+-- After a loss, quarantine every VM of some pools that a missing process may have given to a client. Does nothing once
+-- the wait is over: the VMs that are ready then became ready after the loss.
+--   KEYS[4] the mark of this Redis, [5] the deadline of the wait for processes, [6] clones in progress; then for each
+--   pool its pending and its ready queue
+--   ARGV[6] now as text, [7] the mark that this process knows, [8] why, [9] lifetime in hours of
+--   a quarantined VM, [10..] the pools
+-- Returns the number of VMs that were quarantined.
 if redis.call('GET', KEYS[4]) ~= ARGV[7] or redis.call('EXISTS', KEYS[5]) == 0 then return 0 end
 local found = 0
 for i = 10, #ARGV do

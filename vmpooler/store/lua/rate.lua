@@ -1,14 +1,14 @@
 -- uses: ahead
 -- Count a request of a client, unless it comes too early.
---   KEYS[1] the token that it sent, [2] the pace of that token, [3] the pace of the address that it comes from
---   ARGV[1] now (epoch), [2] requests that may be made at once, [3] seconds after which so many more may
--- A pace is the moment (epoch) at which all requests so far would have been made one after the other, evenly. A token that
--- is not known is nobody's: who makes some up is counted by address.
+--   KEYS[1] the token that was sent, [2] the pace of that token, [3] the pace of the client's address
+--   ARGV[1] now (epoch), [2] requests that may be made at once, [3] seconds after which as many more may be made
+-- A pace is the moment (epoch) at which all requests so far would have been made if they came one after the other,
+-- evenly. An unknown token is ignored, so that a client that invents tokens is counted by its address.
 -- Returns the seconds to wait as text, '0' when the request was counted.
 local now, window = tonumber(ARGV[1]), tonumber(ARGV[3])
 local pace = redis.call('EXISTS', KEYS[1]) == 1 and KEYS[2] or KEYS[3]
 local known = tonumber(redis.call('GET', pace) or 0)
--- A pace is never further ahead than a window when it is written: one that is was written before a clock was set back.
+-- A pace is at most one window ahead when it is written. A pace further ahead was written before a clock was set back.
 if known > now + window + AGREE then known = now end
 local after = math.max(known, now) + window / tonumber(ARGV[2])
 local wait = math.min(after - window - now, window)

@@ -1,12 +1,12 @@
 -- uses: prelude, held, quarantine
--- Somebody has a VM, as its stamp or its record says, and its queue does not: it runs for its holder; where that is not
--- known whole, it is quarantined. See Note [Two witnesses].
---   KEYS[4] the queue it stands in, [5] running, [6] checkout times, [7] since when unexplained, [8] clones under way,
---   [9] their number, [10] confirmed
---   ARGV[6] now as text, [7] why, [8] when it was checked out as text, '' unknown; [9] the checkout's id or '', [10] the
---   user or '', [11] hours to live from its checkout, '' as its record says; from now where
---   the checkout is unknown
--- Returns 1, or 0 when it does not stand there.
+-- A client has a VM, according to its stamp or its record, and its queue contradicts this. The VM moves to running for
+-- that client. If the checkout is not known, the VM is quarantined. See Note [Two witnesses].
+--   KEYS[4] the VM's queue, [5] running, [6] checkout times, [7] since when VMs are missing or unknown, [8] clones in
+--   progress, [9] their number, [10] confirmed
+--   ARGV[6] now as text, [7] why, [8] when it was checked out, as text, '' unknown; [9] the checkout's id or '', [10]
+--   the user or '', [11] lifetime in hours from its checkout, '' to keep that of its record; counted from now where the
+--   checkout is unknown
+-- Returns 1, or 0 when the VM is not in that queue.
 if redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
 redis.call('SREM', KEYS[4], vm)
 redis.call('HDEL', KEYS[7], vm)
@@ -27,7 +27,8 @@ redis.call('HSET', KEYS[2], 'checkout', ARGV[8], 'template', pool, 'pool', pool)
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'checkout_id', ARGV[9], 'stamping', ARGV[9]) end
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[2], 'token:user', ARGV[10]); by = ARGV[10] end
 if ARGV[11] ~= '' then
-  -- Without the checkout, a lifetime is what its holder asked for since that was lost.
+  -- A lifetime in a record that lacks the checkout is what the client requested after the checkout was lost: it stays
+  -- if it is longer.
   local hours, asked = tonumber(ARGV[11]), not id and tonumber(redis.call('HGET', KEYS[2], 'lifetime') or '')
   if not asked or asked > 0 and (hours <= 0 or asked <= hours) then redis.call('HDEL', KEYS[2], 'lifetime') end
   redis.call('HSET', KEYS[2], 'lifetime_default', ARGV[11])

@@ -1,7 +1,7 @@
 -- Forget what a configuration that is no longer in force left in the books: clones of pools that are gone, and their
--- places in the line. Done once, when a manager starts.
---   KEYS[1] clones under way, [2] their number, [3] the line, [4] the line by last asked
---   ARGV the pools there are
+-- places in the line. Runs once, when a manager starts.
+--   KEYS[1] clones in progress, [2] their number, [3] the line, [4] the line by last request
+--   ARGV the configured pools
 -- Returns how many clones were dropped.
 local there, dropped = {}, 0
 for _, pool in ipairs(ARGV) do there[pool] = true end

@@ -1,6 +1,6 @@
 -- Note where the VMs of pools stand, and what is said of those that are drained or have moved.
 --   KEYS[1] pools, [2] draining, [3] moved
---   ARGV[1] JSON: pools (name -> JSON), draining and moved (name -> text), which replace what is there unless they are null
+--   ARGV[1] JSON: pools (name -> JSON), draining and moved (name -> text), which replace the stored ones unless null
 local said = cjson.decode(ARGV[1])
 local function names(of)
   local found = {}

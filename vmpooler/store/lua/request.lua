@@ -1,11 +1,11 @@
 -- uses: prelude
--- A client asks for something to be done to a VM: it is put where the original puts such requests.
---   KEYS[4] the client's token, [5] the intake, [6] the number of the last request, [7] pools that are drained, [8] pools
---   that Redis remembers
---   ARGV[6] now as text, [7] and [8] what the client must show (see refusal), [9] the kind, [10] its argument,
---   [11] what makes the request's id unlike any other, [12] the pools that are configured here (JSON array), none where
---   that is not known, [13] a field that the record must have, or ''
--- Returns 1; 0 when there is no such VM, or no such field; -4 when its pool is not configured; or the refusal.
+-- A client requests an operation on a VM: the request is added to the set that Ruby vmpooler uses for this kind.
+--   KEYS[4] the client's token, [5] the set of requests, [6] the number of the last request, [7] pools that are
+--   drained, [8] pools that Redis remembers
+--   ARGV[6] now as text, [7] and [8] ``need`` and ``own`` of refusal, [9] the kind, [10] its argument,
+--   [11] a suffix that makes the request's id unique, [12] the pools that are configured here (JSON array), empty where
+--   that is unknown, [13] a field that the record must have, or ''
+-- Returns 1; 0 when the VM or that field does not exist; -4 when its pool is not configured; or the result of refusal.
 pool = redis.call('HGET', KEYS[2], 'pool') or redis.call('HGET', KEYS[2], 'template') or ''
 local no = refusal(KEYS[4], ARGV[6], ARGV[7], ARGV[8])
 if no then return no end

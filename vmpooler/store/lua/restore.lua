@@ -1,13 +1,13 @@
 -- uses: prelude, held
--- Put a VM back where its checkout had brought it, if Redis has lost that.
---   KEYS[4] running, [5] completed, [6] checkout times, [7] since when unexplained, [8] clones under way, [9] their number,
---   [10] confirmed, [11..] the other queues
---   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] hours to live or '', [10] hours
---   to live of a VM without these
--- Returns 1; 0 when that is known here, or its end is; -1 when another client has it since.
+-- Restore a checkout that Redis has lost: its VM moves to running.
+--   KEYS[4] running, [5] completed, [6] checkout times, [7] since when VMs are missing or unknown, [8] clones in
+--   progress, [9] their number, [10] confirmed, [11..] the other queues
+--   ARGV[6] when it was checked out, as text, [7] the checkout's id, [8] the token or '', [9] lifetime in hours or '',
+--   [10] default lifetime in hours
+-- Returns 1; 0 when Redis knows the checkout, or its end; -1 when another client has the VM since.
 for _, entry in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
   if string.find(entry, ARGV[7], 1, true) then
-    -- A stamp brings a checkout back without its token.
+    -- A checkout that was restored from a stamp lacks its token.
     local mine = redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] and redis.call('SISMEMBER', KEYS[4], vm) == 1
     if mine and ARGV[8] ~= '' and redis.call('HSETNX', KEYS[2], 'token:token', ARGV[8]) == 1 then
       book(pool, vm, ARGV[8])
@@ -19,7 +19,7 @@ if redis.call('SISMEMBER', KEYS[5], vm) == 1 or redis.call('HEXISTS', KEYS[2], '
   or redis.call('HGET', KEYS[2], 'completed') and redis.call('HGET', KEYS[2], 'checkout_id') == ARGV[7] then return 0 end
 local runs = redis.call('SISMEMBER', KEYS[4], vm) == 1
 local nobodys = redis.call('HEXISTS', KEYS[2], 'quarantined') == 1 or redis.call('HEXISTS', KEYS[2], 'unclaimed') == 1
--- A checkout before this one had ended: else the VM would not have been given again.
+-- An earlier checkout has ended: otherwise the VM would not have been checked out again.
 local given = redis.call('HGET', KEYS[2], 'checkout')
 local before = given and given:match('^%d%d%d%d%-') and given < ARGV[6]
 if runs and not nobodys and not before then return -1 end

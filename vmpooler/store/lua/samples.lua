@@ -1,7 +1,7 @@
 -- What is kept of samples between two places.
---   KEYS where those of each pool are kept
+--   KEYS the samples of each pool
 --   ARGV[1] the first byte, [2] the last
--- Returns for each its bytes, fewer where none were written.
+-- Returns the bytes of each pool, fewer where none were written.
 local found = {}
 for i, key in ipairs(KEYS) do found[i] = redis.call('GETRANGE', key, ARGV[1], ARGV[2]) end
 return found

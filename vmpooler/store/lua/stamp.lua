@@ -1,6 +1,6 @@
 -- uses: prelude
--- Note that the holder of a checkout is about to be written on its VM: from now on the VM goes back to ready only when
--- that is undone. No transition, hence no event.
+-- Record that the client of a checkout is about to be written on its VM, as a stamp: from now on the VM returns to
+-- ready only after the stamp is cleared. This is not a transition, so no event is written.
 --   KEYS[4] running
 --   ARGV[6] the checkout's id, or '' where it has none
 -- Returns 1, or 0 when that client does not have the VM any more.

@@ -1,6 +1,6 @@
 -- The tags of VMs.
 --   KEYS their records
--- Returns for each: field, value, ... of the fields that are tags.
+-- Returns for each VM: field, value, ... of the fields that are tags.
 local found = {}
 for i, key in ipairs(KEYS) do
   local record, tags = redis.call('HGETALL', key), {}

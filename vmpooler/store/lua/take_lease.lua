@@ -1,10 +1,10 @@
 -- Begin to lead, unless another manager does.
---   KEYS[1] the lease, [2] who led last
---   ARGV[1] the name of who asks, [2] milliseconds that the lease holds, [3] 1 where there can be no other
--- Returns epoch and name of who leads now, and 0 when that is who asks, else the milliseconds that the lease still holds;
--- and the milliseconds that it would have held beyond what a lease can, else 0. That is seen when Redis's clock was set
--- back, and cut: a leader that lives keeps its lease up all the same, one that is dead is not waited for.
--- What a manager has that asks anew is an answer that it never got: it begins anew.
+--   KEYS[1] the leadership lease, [2] the epoch and name of the last leader
+--   ARGV[1] the name of the caller, [2] milliseconds that the lease lasts, [3] 1 where no other manager can exist
+-- Returns epoch and name of the leader; 0 when that is the caller, else the milliseconds that the lease still lasts;
+-- and by how many milliseconds that exceeded the longest possible lease, else 0. It exceeds it when the clock of Redis
+-- was set back. Then the lease is cut to the longest: a live leader renews it all the same, a dead leader is not waited
+-- for. If the caller already holds the lease, it never received the reply to an earlier call: it gets a new epoch.
 local holder = redis.call('GET', KEYS[1])
 if holder and ARGV[3] ~= '1' and string.match(holder, ' (.*)') ~= ARGV[1] then
   local left, most, beyond = redis.call('PTTL', KEYS[1]), tonumber(ARGV[2]), 0

@@ -1,8 +1,8 @@
 -- uses: held
--- What is known of a token, and the running VMs that were checked out with it.
+-- Read a token, and the running VMs that were checked out with it.
 --   KEYS[1] the token, [2] pools that are drained
 --   ARGV[1] its name, [2..] the pools
--- Returns {user, created, last, VM, ...}, with '' for what is not known; empty when there is no such token.
+-- Returns {user, created, last, VM, ...}, with '' for what is unknown; empty when the token does not exist.
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 for i = 2, #ARGV do rebook(ARGV[i]) end
 for _, pool in ipairs(redis.call('HKEYS', KEYS[2])) do rebook(pool) end

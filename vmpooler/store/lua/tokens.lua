@@ -1,8 +1,8 @@
 -- The tokens of a user: those that are entered as such, or else those that a look through all keys finds, which then are.
---   KEYS[1] the user's tokens
---   ARGV[1] user, [2] where to go on looking, '0' at first, [3] how many keys to look through at once, [4] seconds that
---   the entry is good for, [5..] the tokens found so far
--- Returns where to go on, '0' at the end; then for each token so far its name, created, last ('' where unknown).
+--   KEYS[1] the list of the user's tokens
+--   ARGV[1] user, [2] the cursor to continue from, '0' at first, [3] how many keys to scan at once, [4] seconds that
+--   the list is valid, [5..] the tokens found so far
+-- Returns the next cursor, '0' at the end; then for each token so far its name, created, last ('' where unknown).
 local user, cursor, most, mine, order = ARGV[1], ARGV[2], tonumber(ARGV[3]), {}, {}
 local function note(token)
   if redis.call('HGET', TOKEN .. token, 'user') ~= user then return false end
@@ -12,7 +12,7 @@ local function note(token)
 end
 for i = 5, #ARGV do note(ARGV[i]) end
 
--- With few keys the look is quick, so that it is always taken.
+-- With few keys a scan is quick, so the list is not used.
 local entered = false
 if cursor == '0' and redis.call('DBSIZE') > most then
   for _, token in ipairs(redis.call('SMEMBERS', KEYS[1])) do
