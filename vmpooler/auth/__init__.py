@@ -1,4 +1,4 @@
-"""Who is it: a name and a password are right, wrong, or cannot be judged now."""
+"""Authentication of users: a name and a password are right, wrong, or cannot be checked now."""
 
 import secrets
 import time
@@ -13,12 +13,12 @@ __all__ = ["Authenticator", "authenticator_of"]
 
 
 def authenticator_of(auth: Auth | None, reactor: Any) -> Authenticator | None:
-    """Who knows the users by the section ``auth``; None without one. Raises StartError for a CA file that is none."""
+    """Return the authenticator for the section ``auth``; None without it. Raises StartError for an unusable CA file."""
     if auth is None:
         return None
     if auth.ldap is None or auth.provider == "dummy":
         return DummyAuthenticator()
-    from vmpooler.auth.ldap import LdapAuthenticator  # ldaptor imports the reactor, which must have been chosen by now
+    from vmpooler.auth.ldap import LdapAuthenticator  # ldaptor imports the reactor: it must be chosen before
 
     ldap = LdapAuthenticator(auth.ldap, reactor)
     if not auth.cache_seconds:

@@ -1,10 +1,10 @@
-"""What knows the users."""
+"""The interface of an authenticator, and the check of names and passwords before one is asked."""
 
 import re
 from typing import Protocol
 
 LONGEST = 256
-"""How many characters a name may have."""
+"""The most characters of a user name."""
 
 LONGEST_PASSWORD = 1024
 
@@ -13,19 +13,19 @@ NOT_IN_PASSWORDS = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Authenticator(Protocol):
-    """Knows who is who. A name or a password that nobody can have is wrong without anybody being asked."""
+    """Checks users. A name or a password that no user can have is wrong; no server is asked."""
 
     async def check(self, user: str, password: str) -> bool:
-        """Whether this is the password of this user.
+        """Return whether this is the password of this user.
 
-        Raises AuthAway when that cannot be told now, within a time limit.
+        Raises AuthAway when that cannot be checked now, within a time limit.
         """
 
 
 def plausible(user: str, password: str) -> bool:
-    """Whether somebody could have this name and this password.
+    """Return whether a user can have this name and this password.
 
-    An empty password must never reach an LDAP server: it takes that for a guest, and lets it in (RFC 4513, 5.1.2).
+    An empty password must never reach an LDAP server: the server accepts such a bind as anonymous (RFC 4513, 5.1.2).
     """
     return (
         0 < len(user) <= LONGEST

@@ -1,4 +1,4 @@
-"""A short memory of good answers, so that a script with many requests is one question to the server."""
+"""A short cache of accepted passwords, so that a script with many requests causes one request to the server."""
 
 import hmac
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from itertools import takewhile
 from vmpooler.auth.base import Authenticator
 
 SIZE = 1000
-"""How many good answers are remembered at the most."""
+"""The most accepted passwords in the cache."""
 
 
 class Cache:
-    """Remembers for ``lifetime`` seconds whose password was right. What was wrong is asked for again each time.
+    """Caches for ``lifetime`` seconds that a password was right. A wrong password is not cached.
 
-    ``seconds`` is a clock that nobody sets; ``key`` a secret of this process. The passwords themselves are not kept:
-    only a digest of name and password under that key.
+    ``seconds`` is a monotonic clock; ``key`` is a secret of this process. The cache does not store passwords, only a
+    digest of name and password under that key.
     """
 
     def __init__(
@@ -26,10 +26,10 @@ class Cache:
         size: int = SIZE,
     ) -> None:
         self._inner, self._lifetime, self._seconds, self._key, self._size = inner, lifetime, seconds, key, size
-        self._until: dict[bytes, float] = {}  # in the order of their ends, since all live equally long
+        self._until: dict[bytes, float] = {}  # in the order of expiry: all have the same lifetime
 
     async def check(self, user: str, password: str) -> bool:
-        """As remembered, else as the inner authenticator says."""
+        """Return the cached result, else that of the inner authenticator. Raises AuthAway."""
         now, entry = self._seconds(), self._digest(user, password)
         if self._until.get(entry, now) > now:
             return True
@@ -39,7 +39,7 @@ class Cache:
         return good
 
     def _remember(self, entry: bytes, asked: float) -> None:
-        """The time counts from the question: what was right then may have been changed while the answer came."""
+        """Cache an entry from the time of the request on: the password may have changed before the response arrived."""
         self._until.pop(entry, None)
         for old in list(takewhile(lambda each: self._until[each] <= asked, self._until)):
             del self._until[old]

@@ -1,4 +1,4 @@
-"""Users for trying out."""
+"""An authenticator for demonstrations."""
 
 import attrs
 
@@ -7,8 +7,8 @@ from vmpooler.auth.base import plausible
 
 @attrs.frozen
 class DummyAuthenticator:
-    """Takes anybody whose password is not empty and is not the name."""
+    """Accepts every user whose password is not empty and differs from the name."""
 
     async def check(self, user: str, password: str) -> bool:
-        """Whether the password is another word than the name."""
+        """Return whether the password is plausible and differs from the name."""
         return plausible(user, password) and password != user

@@ -1,4 +1,4 @@
-"""Users of an LDAP server: a password is right when the server accepts a bind with it."""
+"""Authentication by an LDAP server: a password is right when the server accepts a bind with it."""
 
 from typing import Any, NoReturn, cast
 
@@ -17,7 +17,7 @@ from vmpooler.domain.errors import AuthAway
 from vmpooler.settings import Ldap, ServiceAccount
 
 CONNECTIONS = 10
-"""How many questions are under way at once; more wait, within their time limit."""
+"""The most checks at the same time; further ones wait, within their time limit."""
 
 AWAY = "users cannot be checked now: the LDAP server is away or slow; try again later"
 
@@ -34,7 +34,7 @@ BARRED = {
         ldaperrors.LDAPUnwillingToPerform,
     )
 }
-"""How servers say that an account is locked, disabled or without a password: it concerns that user only."""
+"""Result codes for an account that is locked, disabled or without a password: they concern that user only."""
 
 ENCRYPT = {ldaperrors.LDAPConfidentialityRequired.resultCode, ldaperrors.LDAPStrongAuthRequired.resultCode}
 SEVERAL = ldaperrors.LDAPSizeLimitExceeded.resultCode
@@ -42,9 +42,9 @@ ABSENT = ldaperrors.LDAPNoSuchObject.resultCode
 
 
 class LdapAuthenticator:
-    """Asks the server of the settings, each time over a connection of its own.
+    """Checks users at the server of the settings, over a new connection for each check.
 
-    Why the server cannot be asked goes to the log, once until that changes; callers only hear that it is so.
+    The reason why the server cannot be used is logged once, until it changes; callers get AuthAway without a reason.
     Raises StartError when the CA file cannot be used.
     """
 
@@ -59,7 +59,7 @@ class LdapAuthenticator:
         self._trouble = ""
 
     async def check(self, user: str, password: str) -> bool:
-        """Whether the server lets the user in with this password. Raises AuthAway."""
+        """Return whether the server accepts the user with this password. Raises AuthAway."""
         if not plausible(user, password):
             return False
         asking = Deferred.fromCoroutine(self._ask(user, password))
@@ -86,7 +86,7 @@ class LdapAuthenticator:
 
     async def _connected(self) -> LdapClient:
         connecting = self._endpoint.connect(Factory.forProtocol(LdapClient))
-        connected: Deferred[Any] = Deferred()  # cancelled as such, where an endpoint then fails in ways of its own
+        connected: Deferred[Any] = Deferred()  # raises CancelledError; a cancelled endpoint raises its own errors
         connecting.chainDeferred(connected)
         try:
             return cast(LdapClient, await connected)
@@ -110,12 +110,12 @@ class LdapAuthenticator:
         return False
 
     def _names(self, user: str) -> list[bytes]:
-        """The DNs that the user may have, in the order of the settings."""
+        """Return the DNs that the user may have, in the order of the settings."""
         name, settings = escape(user), self._settings
         return [f"{kind}={name},{base}".encode() for base in settings.base for kind in settings.user_object]
 
     async def _found(self, client: LdapClient, account: ServiceAccount, user: str) -> list[bytes]:
-        """The DN of the one entry that the service account finds for the user; none when several are found."""
+        """Return the DN of the only entry that the service account finds for the user; none when it finds several."""
         login = await _bind(client, account.user_dn.encode(), account.password)
         _require(login, "it refuses the service account (auth.ldap.service_account_hash)")
         found: set[bytes] = set()
@@ -126,11 +126,11 @@ class LdapAuthenticator:
             if result.resultCode != ABSENT:
                 _require(result, f"it refuses a search under {base!r}")
             found.update(names)
-        found.discard(b"")  # a bind without a name is a guest's
+        found.discard(b"")  # a bind without a name is anonymous
         return list(found) if len(found) == 1 else []
 
     def _search(self, base: str, user: str) -> pureldap.LDAPSearchRequest:
-        """A search for at most two entries. A filter that was never text needs no escaping (RFC 4515)."""
+        """Return a search for at most two entries. The filter is not text, so it needs no escaping (RFC 4515)."""
         kinds = [
             pureldap.LDAPFilter_equalityMatch(
                 pureldap.LDAPAttributeDescription(kind), pureldap.LDAPAssertionValue(user)
@@ -171,7 +171,7 @@ def _fail(result: pureldap.LDAPResult, what: str) -> NoReturn:
 
 
 def _meaning(result: pureldap.LDAPResult) -> str:
-    """A result in words: the name of its code, and what the server says, which may be anything."""
+    """Return a result as text: the name of its code, and the message of the server, which may be any bytes."""
     name = ldaperrors.get(result.resultCode, b"").toWire().decode()
     said = bytes(result.errorMessage).decode(errors="replace").rstrip("\0")[:200]
     return f"{name} {said!r}" if said else name

@@ -1,4 +1,4 @@
-"""TLS to the LDAP server, with a certificate that is looked at, and a reason when it is refused."""
+"""TLS to the LDAP server: verifies the certificate, and gives a reason when it is refused."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,16 +28,16 @@ PROBLEMS = {
     67: "the key of its CA is too weak",
     68: "its signature is too weak",
 }
-"""What OpenSSL's verify errors mean to an operator."""
+"""OpenSSL's verify errors, as texts for operators."""
 
 
 class CertificateRefused(Exception):
-    """The server's certificate is not good for who it should be; the text says why."""
+    """The certificate of the server is not valid for the configured host; the text contains the reason."""
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Tls:
-    """TLS 1.2 or later to the host of the settings. Raises StartError when the CA file cannot be used."""
+    """Creates connections with TLS 1.2 or later to the configured host. Raises StartError for an unusable CA file."""
 
     def __init__(self, settings: Ldap) -> None:
         self._host, self._verified = settings.host, settings.tls_verify
@@ -53,7 +53,7 @@ class Tls:
             self._context.set_default_verify_paths()
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """A connection that is about to shake hands; a bad certificate ends ``tlsProtocol``."""
+        """Return a connection before its handshake; a bad certificate makes ``tlsProtocol`` fail."""
         connection = SSL.Connection(self._context, None)
         if not self._is_address:
             connection.set_tlsext_host_name(self._host.encode("ascii"))
@@ -73,7 +73,7 @@ class Tls:
         return verify
 
     def _wrong_host(self, certificate: Any) -> str:
-        """Why the certificate is not the host's; empty when it is."""
+        """Return why the certificate does not belong to the host; empty when it does."""
         identity = IPAddress_ID(self._host) if self._is_address else DNS_ID(self._host)
         try:
             verify_service_identity(extract_patterns(certificate), [identity], [])

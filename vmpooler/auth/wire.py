@@ -1,4 +1,4 @@
-"""One connection to an LDAP server. Whatever goes wrong with it is a Trouble."""
+"""One connection to an LDAP server. Every failure of it is raised as Trouble."""
 
 from typing import Any, TypeVar
 
@@ -13,10 +13,10 @@ from twisted.python.failure import Failure
 from vmpooler.auth.tls import CertificateRefused, Tls
 
 LARGEST = 65_536
-"""How many bytes an unfinished message of the server may have; those that are expected have a few hundred."""
+"""The most bytes of an incomplete message of the server; an expected message has a few hundred."""
 
 MESSAGE = b"\x30"
-"""How every message of LDAP begins."""
+"""The first byte of every LDAP message."""
 
 NONSENSE = "it does not speak LDAP"
 DOUBT = "does auth.ldap.encryption fit the port?"
@@ -25,11 +25,11 @@ Answer = TypeVar("Answer", bound=pureldap.LDAPResult)
 
 
 class Trouble(Exception):
-    """The server cannot be asked; the text says why, for the operator."""
+    """The server cannot be used; the text contains the reason, for the operator."""
 
 
 class LdapClient(LDAPClient):
-    """ldaptor's client, which here also says why a connection was lost, and survives a server of any kind."""
+    """ldaptor's client. It also keeps the reason why a connection was lost, and handles any bytes from a server."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,11 +38,11 @@ class LdapClient(LDAPClient):
         self._closed: Deferred[None] = Deferred()
 
     async def ask(self, request: pureldap.LDAPProtocolRequest, kind: type[Answer]) -> Answer:
-        """The answer, which is of the kind expected. Raises Trouble."""
+        """Send a request and return the response, which is of type ``kind``. Raises Trouble."""
         return self._checked(await self._lasting(self._sent(request)), kind)
 
     async def search(self, request: pureldap.LDAPSearchRequest) -> tuple[pureldap.LDAPResult, list[bytes]]:
-        """The result, and the DN of each entry found. Raises Trouble."""
+        """Return the result, and the DN of each entry found. Raises Trouble."""
         found: list[bytes] = []
         done: Deferred[Any] = Deferred()
 
@@ -58,36 +58,36 @@ class LdapClient(LDAPClient):
         return self._checked(await self._lasting(done), pureldap.LDAPSearchResultDone), found
 
     async def start_tls(self, tls: Tls) -> pureldap.LDAPResult:
-        """Ask for TLS, and begin it when the result is a success. Raises Trouble."""
+        """Request TLS, and start it when the result is a success. Raises Trouble."""
         answer = await self.ask(pureldap.LDAPStartTLSRequest(), pureldap.LDAPExtendedResponse)
         if self.buffer:
-            # Else it would count as said under TLS: the answer to a bind, forged by someone on the way.
+            # Otherwise these bytes would be read as if sent over TLS: an attacker could forge the response to a bind.
             raise Trouble("it went on in clear text after its answer to StartTLS: someone may be tampering")
         if answer.resultCode == 0:
             self.transport.startTLS(tls)
         return answer
 
     async def close(self) -> None:
-        """Hang up at once. A polite end would wait for the server, which may be the one that hangs."""
+        """Abort the connection. An orderly close would wait for the server, which may hang."""
         if self.connected:
             self.transport.abortConnection()
             await self._closed
 
     def dataReceived(self, recd: bytes) -> None:
-        """Hang up on a server that sends no LDAP."""
+        """Process received bytes; abort the connection when they are not LDAP."""
         self._heard = True
-        if not (self.buffer + recd).startswith(MESSAGE):  # ldaptor would print it and wait for more
+        if not (self.buffer + recd).startswith(MESSAGE):  # ldaptor would print the bytes and wait for more
             self._abort(NONSENSE)
             return
         try:
             super().dataReceived(recd)
-        except Exception:  # ldaptor raises anything at all, assertions too, for bytes that mean nothing
+        except Exception:  # ldaptor raises any error, even AssertionError, for invalid bytes
             self._abort(NONSENSE)
         if len(self.buffer) > LARGEST:
             self._abort(f"it sent a message of more than {LARGEST} bytes")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail what is under way."""
+        """Fail the pending requests."""
         self._why = self._why or self._explained(reason.value)
         super().connectionLost(reason)
         self._closed.callback(None)
@@ -98,7 +98,7 @@ class LdapClient(LDAPClient):
         return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor has no types
 
     async def _lasting(self, answer: "Deferred[Any]") -> Any:
-        """The answer, or a Trouble when the connection does not last that long."""
+        """Return the response. Raises Trouble when the connection is lost before."""
         try:
             return await answer
         except CancelledError:
