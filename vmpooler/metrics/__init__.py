@@ -1,1 +1,1 @@
-"""Figures about pools, for programs that keep and draw figures."""
+"""Metrics of the pools, exchanged with Graphite."""

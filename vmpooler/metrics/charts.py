@@ -1,4 +1,4 @@
-"""Graphite's memory of the pools: from before this service kept its own."""
+"""Reads the history of the pools from Graphite, for the time before this service stored its own samples."""
 
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -14,20 +14,20 @@ from vmpooler.domain.graphite import NOTHING, Told
 from vmpooler.settings import Graphs
 
 TIMEOUT = 3.0
-"""Seconds that an answer may take, from the first to its last byte."""
+"""Seconds within which a response must be complete."""
 
 LARGEST = 4 << 20
-"""Bytes of an answer; 200 pools take a quarter of it."""
+"""The most bytes of a response; that of 200 pools takes a quarter of it."""
 
 POINTS = 2
-"""Points that are asked for of each step: one alone could miss it."""
+"""Points that are requested for each step: a single point could fall outside the step."""
 
 KEPT = 60.0
-"""Seconds that an answer about all pools is good for, and that a server which failed is left alone."""
+"""Seconds for which a response about all pools is cached, and for which a server that failed is not asked again."""
 
 
 class Charts:
-    """Asks Graphite's web server how pools stood. Whatever goes wrong there, it only knows nothing."""
+    """Reads past numbers of VMs from Graphite's web server. On any failure it returns no data and raises no error."""
 
     log = Logger()
 
@@ -44,7 +44,7 @@ class Charts:
         self._kept: dict[str, tuple[float, Told]] = {}
 
     async def read(self, range: str, steps: int, pool: str | None = None) -> Told:
-        """So many steps of the last ``range`` (1h, 24h, 7d) of all pools or of one, as far as Graphite knows."""
+        """Return ``steps`` steps of the last ``range`` (1h, 24h, 7d) of all pools or one, where Graphite has data."""
         if not self._where:
             return NOTHING
         async with self._one_at_a_time:
@@ -65,7 +65,7 @@ class Charts:
         try:
             answer = await Deferred.fromCoroutine(self._answer(url)).addTimeout(TIMEOUT, self._reactor, _too_late)
             found = graphite.told(answer, self._prefix)
-        except Exception as error:  # whatever it is, charts show what there is without it
+        except Exception as error:  # charts work without this data, whatever the error is
             self._away_until = self._reactor.seconds() + KEPT
             self._tell(str(error) or type(error).__name__)
             return NOTHING
@@ -82,7 +82,7 @@ class Charts:
         return await body.whole
 
     def _tell(self, why: str | None) -> None:
-        """Say once that the server is away, and once that it is back."""
+        """Log once that the server is away, and once that it is back."""
         if why is not None and not self._away:
             text = "[!] Graphite at {where} tells no history, charts show only our own: {why}"
             self.log.warn(text, where=self._where, why=why)
@@ -96,26 +96,26 @@ def _too_late(_: object, seconds: float) -> NoReturn:
 
 
 class _Body(Protocol):
-    """The body of an answer; ``whole`` fires with it, or fails with ValueError when it is too large or cut off."""
+    """The body of a response; ``whole`` fires with it, or fails with ValueError when it is too large or cut off."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self.whole: Deferred[bytes] = Deferred(lambda _: self.stop())
 
     def stop(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self.transport is not None:
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Some of it."""
+        """Append data; fail and close the connection when the body is too large."""
         self._bytes += data
         if len(self._bytes) > LARGEST and not self.whole.called:
             self.whole.errback(ValueError(f"its answer is larger than {LARGEST} bytes"))
             self.stop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over."""
+        """Fire ``whole``, or fail it when the body is incomplete."""
         if self.whole.called:
             return
         if reason.check(ResponseDone):

@@ -1,4 +1,4 @@
-"""Figures to Graphite: lines of text over one connection, which comes back by itself."""
+"""Sends metrics to Graphite: lines of text over one connection, which is reopened when it is lost."""
 
 from collections import deque
 from typing import Any
@@ -15,18 +15,18 @@ from zope.interface import implementer
 from vmpooler.settings import Graphite as Settings
 
 WAITING_MOST = 10_000
-"""Lines that wait while the server is away; of more, the oldest are dropped: less than a megabyte."""
+"""The most queued lines while the server is away, less than a megabyte; the oldest are dropped first."""
 
 CONNECT_TIMEOUT = 5.0
 
 GOODBYE = 1.0
 
 FIRST, LONGEST = 1.0, 30.0
-"""Seconds before the next try to connect."""
+"""The shortest and the longest wait in seconds before the next try to connect."""
 
 
 class Graphite:
-    """A writer of figures. While the server is away, or takes nothing, they wait."""
+    """Sends metrics. They are queued while the server is away or does not accept data."""
 
     log = Logger()
 
@@ -41,28 +41,28 @@ class Graphite:
         self._service = ClientService(endpoint, factory, backoffPolicy(FIRST, LONGEST), reactor, self._connected)
 
     def start(self) -> None:
-        """Connect, and go on until stopped."""
+        """Connect, and reconnect until stopped."""
         self._service.startService()
         self._service.whenConnected(failAfterFailures=1).addErrback(self._refused)
 
     def stop(self) -> Deferred[Any]:
-        """Send what can be sent within GOODBYE seconds, and hang up."""
+        """Send what can be sent within GOODBYE seconds, and close the connection."""
         ended = self._service.stopService() or succeed(None)
         goodbye = self._reactor.callLater(GOODBYE, self._abort)
         return ended.addBoth(lambda _: goodbye.cancel() if goodbye.active() else None)
 
     def write(self, name: str, value: float, when: float) -> None:
-        """Send a figure of some moment (epoch), now or when the server takes it."""
+        """Send the value of a metric at ``when`` (epoch), now or when the server accepts data."""
         self._waiting.append(f"{name} {value:g} {when:.0f}\n".encode())
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the server takes it."""
+        """Send queued lines while the server accepts data."""
         while self._waiting and self._wire is not None and not self._wire.paused:
             self._wire.send(self._waiting.popleft())
 
     def lost(self, why: str) -> None:
-        """The server has hung up."""
+        """Handle the loss of the connection."""
         self._wire = None
         self._tell(f"lost the connection: {why}")
 
@@ -81,7 +81,7 @@ class Graphite:
         self._tell(failure.getErrorMessage())
 
     def _tell(self, why: str) -> None:
-        """Say once that the server is away."""
+        """Log once that the server is away."""
         if not self._away and self._service.running:
             self._away = True
             self.log.warn("[!] Graphite at {where} is away, metrics wait: {why}", where=self._where, why=why)
@@ -89,7 +89,7 @@ class Graphite:
 
 @implementer(IPushProducer)
 class _Wire(Protocol):
-    """The connection; ``paused`` while the server does not take what was sent."""
+    """The connection; ``paused`` while the server does not accept data."""
 
     transport: Any
 
@@ -102,21 +102,21 @@ class _Wire(Protocol):
         self.transport.registerProducer(self, True)
 
     def send(self, line: bytes) -> None:
-        """Send a line."""
+        """Write a line to the connection."""
         self.transport.write(line)
 
     def pauseProducing(self) -> None:
-        """The server takes no more for now."""
+        """Stop sending: the server accepts no more data for now."""
         self.paused = True
 
     def resumeProducing(self) -> None:
-        """It takes more."""
+        """Send queued lines: the server accepts data again."""
         self.paused = False
         self._owner.flush()
 
     def stopProducing(self) -> None:
-        """The connection is gone, which connectionLost tells as well."""
+        """Do nothing: connectionLost is called as well."""
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        """It is over."""
+        """Report the loss to the owner."""
         self._owner.lost(reason.getErrorMessage() if reason else "")
