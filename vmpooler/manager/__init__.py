@@ -1,1 +1,1 @@
-"""The loops that keep pools full. They know neither klein nor the API: the two meet in Redis."""
+"""The loops that keep pools full. They do not use klein or the API: both sides communicate through Redis."""

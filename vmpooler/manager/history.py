@@ -1,4 +1,4 @@
-"""The history that the dashboard draws: a sample of every pool each minute, and each quarter of an hour."""
+"""Records the history that the dashboard draws: a sample of every pool each minute and each quarter of an hour."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,18 +15,21 @@ from vmpooler.store.samples import Samples, Taken
 MINUTE = MINUTES.seconds
 
 LATE = 0.05
-"""Seconds after the end of a minute that its sample is taken."""
+"""Seconds between the end of a minute and the sample of that minute."""
 
 COUNTED = (Queue.READY, Queue.RUNNING, Queue.PENDING)
 
 Told = Callable[[Mapping[str, Sequence[int]], float], None]
-"""Is told a sample and when (epoch) it was taken: of each pool how many VMs are ready, running, pending, and were
-checked out in the last minute."""
+"""Callback that receives a sample and the time (epoch) at which it was taken. The sample maps each pool to the numbers
+of its ready, running and pending VMs, and of its checkouts in the last minute."""
 
 
 class Sampler:
-    """Takes samples of pools; their list may change between two. ``run`` is the round of a loop, at any time: it takes
-    what is due, and not twice."""
+    """Takes samples of pools; the list of pools may change between two samples.
+
+    ``run`` is the round of a loop and may be called at any time: it takes the sample that is due, and takes it only
+    once.
+    """
 
     def __init__(
         self, pools: Sequence[str], connection: Commands, past: Past, wall: Callable[[], float], told: Told
@@ -39,11 +42,11 @@ class Sampler:
         self._told = told
 
     async def run(self) -> float:
-        """Take the sample of the minute that is over, unless it was taken; the seconds until the next is due."""
+        """Take the sample of the last full minute if it is missing; return the seconds until the next is due."""
         now = self._wall()
         minute = int(now // MINUTE) - 1
         taken = await self._samples.taken()
-        # A sample that lies ahead was taken before a clock was set back: until then there would be none.
+        # A sample from the future was taken before a clock was set back. It must not stop sampling until that time.
         if taken is None or not (minute + 1) * MINUTE <= taken.when <= now + AGREE:
             await self._take(minute, taken, now)
             if (minute + 1) % GROUP == 0:
@@ -60,7 +63,10 @@ class Sampler:
         self._told(rows, now)
 
     async def _checkouts(self, minute: int, taken: Taken | None) -> tuple[Mapping[str, int], str]:
-        """The checkouts since the last sample, but none before this minute, and the last event that there is."""
+        """Return the checkouts by pool since the last sample, and the id of the last event that was read.
+
+        Checkouts before this minute are not counted.
+        """
         last = taken.event if taken else await self._past.newest()
         found: list[str] = []
         while events := await self._past.after(last):
@@ -70,6 +76,6 @@ class Sampler:
         return history.checkouts(found), last
 
     async def _sum_up(self, quarter: int) -> None:
-        """Write the sample that stands for the minutes of a quarter of an hour."""
+        """Write the sample that summarizes the minutes of a quarter of an hour."""
         minutes = await self._samples.read(MINUTES, quarter * GROUP, GROUP, tuple(self._pools))
         await self._samples.write(QUARTERS, quarter, {pool: history.joined(kept) for pool, kept in minutes.items()})

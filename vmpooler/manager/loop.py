@@ -1,4 +1,4 @@
-"""When a pool's round runs: at its pace, and at once when something happened."""
+"""Schedules the rounds of a pool: at intervals, and at once when an event wakes the loop."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,15 +11,15 @@ from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.pace import EAGER, SOONEST
 
 MOST_REST = 1.0
-"""Seconds that a loop rests at the most when it was woken during its round: else as long as that round took, so that
-a storm of events takes no more than half of a core."""
+"""Maximum pause in seconds after a round in which the loop was woken. The pause is otherwise as long as that round
+took, so that a storm of events uses at most half of a core."""
 
 STORE_AWAY = 1.0
-"""Seconds before the next round when Redis is away."""
+"""Seconds before the next round when Redis is unavailable."""
 
 
 class Loop:
-    """Runs ``round`` for ever, never twice at once. ``round`` gives the seconds until the next is due."""
+    """Runs ``round`` repeatedly, never two at once. ``round`` returns the seconds until the next is due."""
 
     log = Logger()
 
@@ -36,23 +36,23 @@ class Loop:
         self._alarm: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin with a round."""
+        """Start the loop with a round."""
         self._ended = self._call.start(EAGER, now=True)
 
     def wake(self) -> None:
-        """Run a round at once; if one is under way, another after it."""
+        """Run a round at once; if a round is in progress, run another after it."""
         self._woken = self._in_round
         if self._call.running and not self._in_round:
             self._call.stop()
             self.start()
 
     def wake_after(self, seconds: float) -> None:
-        """Run a round in so many seconds, unless one is already awaited that way."""
+        """Run a round after ``seconds``, unless an earlier call of this method is still pending."""
         if self._call.running and (self._alarm is None or not self._alarm.active()):
             self._alarm = self._clock.callLater(seconds, self.wake)
 
     async def stop(self) -> None:
-        """Begin no more rounds; returns when the last has ended."""
+        """Start no more rounds; return when the round in progress has ended."""
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
         if self._call.running:
@@ -61,7 +61,7 @@ class Loop:
             await self._ended
 
     def give_up(self) -> None:
-        """Begin no more rounds, and end the one under way where it stands."""
+        """Start no more rounds, and cancel the round in progress."""
         Deferred.fromCoroutine(self.stop())
         if self._under_way is not None:
             self._under_way.cancel()
@@ -71,7 +71,7 @@ class Loop:
         return self._under_way
 
     async def _once(self) -> None:
-        """One round, and the pace of the next. Nothing ends the loop: what failed is tried again."""
+        """Run one round, and set the interval to the next. No failure ends the loop: what failed is retried."""
         self._in_round = True
         began = self._clock.seconds()
         try:
@@ -80,7 +80,7 @@ class Loop:
             self.log.warn("[!] [{pool}] waits for Redis: {why}", pool=self._name, why=error)
             due = STORE_AWAY
         except (NotLeading, CancelledError):
-            due = EAGER  # whoever keeps the lease ends this loop
+            due = EAGER  # the code that renews the lease stops this loop
         except Exception:
             self.log.failure("[!] [{pool}] its round failed", pool=self._name)
             due = EAGER

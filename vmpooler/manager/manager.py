@@ -1,4 +1,7 @@
-"""The manager of one process: it stands by until it has the lease, leads while it keeps it, and stands by again."""
+"""The manager of one process: it leads while it holds the leadership lease, and stands by otherwise.
+
+A standby tries to take the lease. A leader that loses the lease stands by again.
+"""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
@@ -21,32 +24,36 @@ from vmpooler.store.lease import Lease
 from vmpooler.store.stream import EventStream
 
 LOOK = 0.25
-"""Seconds between two looks of a manager that stands by; also before the next when Redis is away."""
+"""Seconds between two attempts of a standby to take the lease, and before a retry when Redis is unavailable."""
 
 KEPT = 3
-"""How often a lease is kept up within the time that it holds."""
+"""Number of times that the lease is renewed within the time that it holds."""
 
 MayOrder = Callable[[], bool]
 
 Providers = Callable[[MayOrder], Mapping[str, Provider]]
-"""Makes the providers of one term, which order nothing at their last moment unless they may."""
+"""Creates the providers of one term. They call ``MayOrder`` at the last moment before an order, and send the order only
+if it returns True."""
 
 
 Drainers = Callable[[MayOrder, Mapping[str, Provider], Sequence[Pool]], Mapping[str, Provider]]
-"""Gives, by name, the providers of pools that are not configured any more: those made for the term where they serve, or
-new ones."""
+"""Returns, by name, the providers of pools that are not configured any more: those created for the term where they
+serve these pools, else new ones."""
 
 
 def made_already(may: MayOrder, made: Mapping[str, Provider], pools: Sequence[Pool]) -> Mapping[str, Provider]:
-    """Those that the configured pools use; where others are needed, whoever makes the manager says which."""
+    """Return the providers that the configured pools use.
+
+    Where other providers are needed, the code that creates the manager passes another ``drainers``.
+    """
     return {pool.provider: made[pool.provider] for pool in pools}
 
 
 class Manager:
-    """Keeps every pool of the settings full, unless another manager does.
+    """Keeps every pool of the settings full, unless another manager leads.
 
-    ``lease`` makes one for each term. ``sampled`` is told how the pools stand, once a minute, by the leader. ``look``:
-    seconds between two looks while it stands by.
+    ``lease`` creates a lease for each term. ``sampled`` is called by the leader once a minute with the state of the
+    pools. ``look`` is the number of seconds between two attempts to take the lease while the manager stands by.
     """
 
     log = Logger()
@@ -83,27 +90,29 @@ class Manager:
 
     @property
     def leads(self) -> bool:
-        """Whether this manager keeps the pools full."""
+        """Whether this manager is the leader."""
         return self._term is not None
 
     def state(self) -> dict[str, Any]:
-        """How this manager stands, and its providers: ok, or why they cannot be used now."""
+        """Return whether this manager leads, and for each provider ``ok`` or the problem that it has now."""
         suspected = self._term.trouble if self._term is not None else lambda _: ""
         providers = {name: each.trouble() or suspected(name) or "ok" for name, each in self._providers.items()}
         return {"manager": "leading" if self.leads else "standing by", "providers": providers}
 
     async def start(self) -> None:
-        """Lead at once where no other manager does, else stand by. Raises ProviderError for a provider whose settings
-        cannot work."""
+        """Lead at once if no other manager does, else stand by.
+
+        Raises ProviderError for a provider whose settings cannot work.
+        """
         await _all(provider.prepare() for provider in self._providers.values())
         await self._attended()
         self._keeper.start()
 
     async def stop(self, seconds: float) -> None:
-        """Begin nothing more, wait up to so many seconds for what is in flight, let the providers and the lease go."""
+        """Start no more work, wait up to ``seconds`` for work in flight, then release the providers and the lease."""
         self._ending = True
         if self._term is not None:
-            await self._term.end(seconds)  # the lease is kept up meanwhile
+            await self._term.end(seconds)  # the lease is renewed meanwhile
         await self._keeper.stop()
         try:
             await self._stop_providers()
@@ -121,17 +130,20 @@ class Manager:
             return EAGER
 
     async def _attended(self) -> float:
-        """Attend to the lease, whatever the weather. Raises ProviderError for a provider that cannot be led with."""
+        """Attend to the lease, also when Redis is unavailable; return the seconds until the next time.
+
+        Raises ProviderError for a provider that makes it impossible to lead.
+        """
         try:
             return await self._attend()
         except (StoreAway, NotLeading):
             if self._lease.mark and self._term is None:
                 await self._drop()
-                await self._step_down()  # from a term that could not begin
+                await self._step_down()  # the term could not begin
             return self._look
 
     async def _attend(self) -> float:
-        """Go on leading, or try to begin; the seconds until the next time."""
+        """Renew the lease or try to take it; return the seconds until the next time."""
         if self._term is not None:
             if await self._lease.keep():
                 return self._lease.holds / KEPT
@@ -159,7 +171,7 @@ class Manager:
         self.log.info("[*] leads from now on: {mark}", mark=self._lease.mark)
 
     async def _step_down(self) -> None:
-        """Leave everything to the manager that leads, and be ready to lead anew."""
+        """Leave all work to the manager that leads, and prepare to lead again."""
         if self._term is not None:
             self._term.give_up()
             self._term = None
@@ -169,14 +181,14 @@ class Manager:
         preparing.addErrback(self._unprepared)
 
     def _renew(self) -> None:
-        """Have another lease and other providers: nothing of a term that is over is ever taken up again."""
+        """Create a new lease and new providers: nothing of an ended term is ever used again."""
         self._lease = lease = self._new_lease()
         self._providers = self._new_providers(lambda: lease.leading)
         for provider in self._providers.values():
             provider.changes(self._changed)
 
     def _drainers_for(self, lease: Lease) -> DrainersOf:
-        """The providers of a term for pools that are not configured; new ones start in the background."""
+        """Return the function that gives a term its other providers; new ones start in the background."""
 
         def drainers(pools: Sequence[Pool]) -> Mapping[str, Provider]:
             found = self._drainers(lambda: lease.leading, self._providers, pools)
@@ -215,7 +227,7 @@ class Manager:
             self._term.wake(pool)
 
     def look_again(self) -> None:
-        """Redis may have lost something: look at all pools now."""
+        """Look at all pools now, because Redis may have lost data."""
         if self._term is not None:
             self._term.wake_all()
 
@@ -225,7 +237,7 @@ class Manager:
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of these at once; raises the first failure when all have ended."""
+    """Run these coroutines concurrently; when all have ended, raise the first failure."""
     ends: Any = await DeferredList([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
     for done, outcome in ends:
         if not done:

@@ -1,4 +1,4 @@
-"""A pool whose VMs stand at several places, as one provider: see Note [Draining] in domain/estate.py."""
+"""One provider for a pool whose VMs stand at several places: see Note [Draining] in domain/estate.py."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from vmpooler.settings import Pool
 
 @attrs.frozen
 class Former:
-    """A former place of a pool, and its VMs there. ``provider`` is None where none is configured."""
+    """A former place of a pool, and the pool's VMs there. ``provider`` is None if none is configured for it."""
 
     pool: Pool
     provider: Provider | None
@@ -19,9 +19,10 @@ class Former:
 
 
 class Moved(Provider):
-    """The provider of a pool's place, and those of its former places, each asked for its own VMs.
+    """Combines the provider of a pool's present place with those of its former places.
 
-    A VM that the present place lists is there, whatever was thought of it. Providers are started and stopped by others.
+    Each provider is called for its own VMs. A VM that the present place lists is there, even if it was known at a
+    former place. The code that created the providers starts and stops them.
     """
 
     def __init__(self, now: Provider, formers: Sequence[Former]) -> None:
@@ -29,21 +30,22 @@ class Moved(Provider):
         self._formers = formers
         self._here: frozenset[str] = frozenset()
         self.unseen: frozenset[str] = frozenset().union(*(former.vms for former in formers))
-        """VMs at places that could not be read in the last inventory: nothing is known of them, not even absence."""
+        """VMs at places that could not be read in the last inventory: nothing is known about them, not even that they
+        are absent."""
 
     @property
     def stranded(self) -> frozenset[str]:
-        """Those of them whose place no configured provider has."""
+        """The VMs of ``unseen`` whose place no configured provider has."""
         lost = (former.vms for former in self._formers if former.provider is None)
         return self.unseen & frozenset().union(*lost)
 
     @property
     def elsewhere(self) -> frozenset[str]:
-        """The VMs of former places that the present one does not list."""
+        """The VMs of former places that the present place does not list."""
         return frozenset().union(*(former.vms for former in self._formers)) - self._here
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
-        """The VMs of the present place, and the pool's own of former places that can be read."""
+        """Return the VMs of the present place, and the pool's own VMs at former places that can be read."""
         found: dict[str, Guest] = {}
         unseen: frozenset[str] = frozenset()
         for former in self._formers:
@@ -64,7 +66,7 @@ class Moved(Provider):
         return await former.provider.inventory(former.pool)
 
     def _of(self, pool: Pool, name: str) -> tuple[Provider, Pool]:
-        """Where a VM is worked on. Raises ProviderError where its place has no provider."""
+        """Return the provider and the pool settings for a VM. Raises ProviderError if its place has no provider."""
         for former in self._formers:
             if name in former.vms and name not in self._here:
                 if former.provider is None:
@@ -73,61 +75,61 @@ class Moved(Provider):
         return self._now, pool
 
     async def prepare(self) -> None:
-        """Nothing: whoever made the providers prepares them."""
+        """Do nothing: the code that created the providers prepares them."""
 
     async def start(self) -> None:
-        """Nothing: whoever made the providers starts them."""
+        """Do nothing: the code that created the providers starts them."""
 
     async def stop(self) -> None:
-        """Nothing: whoever made the providers stops them."""
+        """Do nothing: the code that created the providers stops them."""
 
     def trouble(self) -> str:
-        """That of the present place."""
+        """Return the trouble of the present place's provider."""
         return self._now.trouble()
 
     def changes(self, listener: Listener) -> None:
-        """Nothing: whoever made the providers listens to them."""
+        """Do nothing: the code that created the providers listens to them."""
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
-        """The VM of that name, at the provider of its place."""
+        """Find a VM at the provider of its place."""
         provider, its = self._of(pool, name)
         return await provider.find(its, name)
 
     async def clone(self, pool: Pool, name: str) -> None:
-        """Make a VM, at the present place."""
+        """Clone a VM at the present place."""
         await self._now.clone(pool, name)
 
     async def destroy(self, pool: Pool, name: str) -> None:
-        """Unmake a VM where it stands."""
+        """Destroy a VM at its place."""
         provider, its = self._of(pool, name)
         await provider.destroy(its, name)
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
-        """Probe a guest as the pool of its place says."""
+        """Probe a guest with the settings of the pool at its place."""
         provider, its = self._of(pool, guest.name)
         await provider.probe(its, guest)
 
     async def power_on(self, pool: Pool, name: str) -> None:
-        """Switch a VM on where it stands."""
+        """Switch a VM on at its place."""
         provider, its = self._of(pool, name)
         await provider.power_on(its, name)
 
     async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
-        """Write on a VM who has it."""
+        """Write the holder of a VM on the VM."""
         provider, its = self._of(pool, name)
         await provider.stamp(its, name, holder)
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
-        """Attach a disk to a VM where it stands."""
+        """Attach a disk to a VM at its place."""
         provider, its = self._of(pool, name)
         await provider.add_disk(its, name, size, id)
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take a snapshot of a VM where it stands."""
+        """Take a snapshot of a VM at its place."""
         provider, its = self._of(pool, name)
         await provider.snapshot(its, name, snapshot)
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take a VM back to a snapshot where it stands."""
+        """Revert a VM to a snapshot at its place."""
         provider, its = self._of(pool, name)
         await provider.revert(its, name, snapshot)

@@ -25,28 +25,29 @@ from vmpooler.store.look import Look, Trouble, look
 from vmpooler.store.queues import Queues
 
 PATIENCE = 60.0
-"""Seconds that an inventory may take."""
+"""Seconds after which the read of an inventory times out."""
 
 STARTS_WITHIN = 10.0
-"""Seconds that the provider of a former place may take to answer before a pool is filled beside what stands there."""
+"""Seconds in which the provider of a former place must answer. After that the pool gets new VMs in addition to those
+that stand there."""
 
 LOOKS = 8
-"""How many pools may be looked at in Redis at once: of a thousand that begin together, the commands of clients and of
-work in flight would wait for all."""
+"""Maximum number of pools that are read from Redis at once: if a thousand pools started together, the commands of
+clients and of work in flight would wait for all of them."""
 
 Lasting = act.Probe | act.Check | act.PowerOn | act.StaysOff | act.Destroy | act.Seek | act.WriteStamp | act.RunTask
-"""The actions that take their time."""
+"""The actions that take time and run as operations in flight."""
 
 
 @attrs.define
 class PoolRound:
     """Everything that a round of a pool needs; :meth:`run` is one round.
 
-    ``turns`` is what the rounds of all pools take turns by to look at Redis. ``of_others`` says which VMs stand in the
-    queues of other pools, ``known`` which pools there are, ``unseen`` which VMs the last inventory says nothing of, and
-    ``stranded`` which of these no provider will tell of.
-    ``shared``: VMs of another pool stand in the same folder. ``emptied`` is called after a round of a drained pool that
-    found nothing. ``longest``: seconds between two rounds of a pool in which nothing is awaited.
+    ``turns`` limits how many pools are read from Redis at once. ``of_others`` returns the VMs that stand in the queues
+    of other pools, ``known`` the pools that exist, ``unseen`` the VMs about which the last inventory has no
+    information, and ``stranded`` those of ``unseen`` that no provider can report on. ``shared``: VMs of another pool
+    stand in the same folder. ``emptied`` is called after a round of a drained pool that found nothing. ``longest``:
+    seconds between two rounds of a pool in which nothing is awaited.
     """
 
     pool: Pool
@@ -70,18 +71,19 @@ class PoolRound:
     shared: bool = False
     longest: float = ROUND
     refused: bool = False
-    """Whether the pool wants a clone and must wait for its turn."""
+    """Whether the pool needs a clone and must wait for its turn."""
     strangers: frozenset[str] = frozenset()
-    """The pools that nobody manages and that VMs in this pool's folder were made for, as last logged."""
+    """The pools that no manager manages and that VMs in this pool's folder were made for, as last logged."""
     unreadable: tuple[str, ...] = ()
-    """What the last round could not read."""
+    """The troubles and tasks that the last round could not read."""
     stamping: set[str] = attrs.field(factory=set)
-    """The VMs on which it is being written who has them."""
+    """The VMs on which the holder is being written."""
     verifiable: bool = True
-    """Whether no such work was in flight for a VM that nobody has, when the last look at a pool that is not verified
-    began, and every place where its VMs stand has answered, or had the time to."""
+    """Whether the pool may be marked as verified. This requires two things of the last look at an unverified pool: when
+    it began, no stamp was being written on a VM that no client has; and every place of its VMs has answered, or had
+    enough time to answer."""
     opened: float = attrs.field(init=False)
-    """When the manager began to look after the pool, in seconds of ``clock``."""
+    """When the manager took charge of the pool, in seconds of ``clock``."""
 
     log = Logger()
 
@@ -90,14 +92,14 @@ class PoolRound:
         return self.clock.seconds()
 
     async def run(self) -> float:
-        """Look, plan and perform; the seconds until the next round is due if nothing happens before.
+        """Look, plan and perform; return the seconds until the next round is due if no event comes before.
 
-        Raises StoreAway when Redis is, NotLeading when another manager leads: what was not done then is what the next
-        round finds, or the other.
+        Raises StoreAway when Redis is unavailable, NotLeading when another manager leads. What was not done then is
+        done by the next round, or by the other manager.
         """
         try:
             busy, inventory, seen = await self._look()
-            if not seen.verified:  # the inventory may be of before the loss, and lack a stamp that was written since
+            if not seen.verified:  # the inventory may be older than the loss, and lack a stamp written since
                 stamping = frozenset(self.stamping)
                 busy, inventory, seen = await self._look()
                 self.verifiable = not any(vm.name in stamping for vm in seen.vms if vm.queue is not Queue.RUNNING)
@@ -123,35 +125,38 @@ class PoolRound:
         plan = plan_pool(self.pool, state, decided, self.rules)
         for action in plan:
             if self._now() < decided - AGREE:
-                return SOONEST  # Redis's clock was set back: whose time was over may have some left
+                return SOONEST  # Redis's clock was set back: a VM whose time was over may have time left
             await self._perform(action, seen, state)
         if self.rules.draining and not (state.vms or state.inventory or state.busy or state.tasks):
             await self.emptied()
         due = pause(state, self._now(), longest=self.longest)
         if any(isinstance(action, act.Discover) for action in plan):
-            return min(SOONEST, due)  # whether somebody has such a VM is decided at once
+            return min(SOONEST, due)  # the next round decides whether a client has such a VM
         missed = withheld or any(isinstance(action, act.Miss) for action in plan)
         return min(EAGER, due) if self.refused or missed or awaited else due
 
     def _say_unreadable(self, seen: Look) -> None:
-        """Log once what another version wrote and this one cannot read. It stays as it is."""
+        """Log once what another version wrote and this one cannot read. It is not changed."""
         for text in seen.unreadable:
             if text not in self.unreadable:
                 self.log.warn("[!] [{pool}] cannot be read, and is left alone: {text}", pool=self.pool.name, text=text)
         self.unreadable = seen.unreadable
 
     async def _release_clones(self) -> None:
-        """Stop counting the pool's clones that nobody here waits for: while the provider is away they would take the
-        places of pools whose provider is not. What has become of them is seen when it is back."""
+        """Stop counting clones of the pool that no operation in this process waits for.
+
+        While the provider is unavailable, they would use up the clone limit of pools whose provider works. When it is
+        back, the inventory shows what became of them.
+        """
         busy = self.tasks.busy()
         for vm in await self.queues.cloning(self.pool.name):
             if vm not in busy:
                 await self.queues.end_clone(self.pool.name, vm, None, self._now())
 
     async def _look(self) -> tuple[frozenset[str], Mapping[str, Guest], Look]:
-        """What is in flight, the inventory, and the queues. Raises ProviderError."""
-        # Note [Order of a look]: in this order a VM that is made or destroyed meanwhile is in the first, so it is never
-        # taken for unknown or missing.
+        """Return the busy VMs, the inventory, and the queues, read in this order. Raises ProviderError."""
+        # Note [Order of a look]: in this order, a VM that is created or destroyed during the look is in ``busy``. So it
+        # is never treated as unknown or missing.
         busy = self.tasks.busy()
         inventory = await self._inventory()
         async with self.turns:
@@ -165,20 +170,25 @@ class PoolRound:
             raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
 
     async def _withhold(self, seen: Look, unseen: frozenset[str]) -> bool:
-        """Have ready VMs not given that stand where nobody can look now: whether they still live, or what is written on
-        them, is not known. Whether there were any: the pool is to be filled beside them."""
+        """Withhold from clients the ready VMs whose places cannot be read now; return whether there were any.
+
+        It is not known whether these VMs are alive, or what is written on them. The pool gets new VMs in addition to
+        them.
+        """
         found = [vm.name for vm in seen.vms if vm.name in unseen and vm.queue is Queue.READY and vm.since is None]
         for name in found:
             await self.queues.miss(self.pool.name, name, Queue.READY, True, self._now())
         return bool(found)
 
     def _awaits(self, late: frozenset[str]) -> bool:
-        """Whether the places where these VMs stand may still answer: their providers have only just been started."""
+        """Return whether the places of these VMs may still answer: their providers were started only just now."""
         return bool(late) and self.clock.seconds() - self.opened < STARTS_WITHIN
 
     async def _replace_stranded(self, seen: Look, stranded: frozenset[str]) -> None:
-        """Give up, after the grace, what stands where no provider looks: it is destroyed when its provider is back. The
-        grace is for a provider that is only named anew."""
+        """Complete, after the grace, pending and ready VMs at places that no provider can read.
+
+        They are destroyed when their provider is back. The grace is for a provider that was only renamed.
+        """
         now = self._now()
         for vm in seen.vms:
             since = vm.ordered if vm.queue is Queue.PENDING else vm.since if vm.queue is Queue.READY else None
@@ -187,7 +197,7 @@ class PoolRound:
                 await self.queues.complete(self.pool.name, vm.name, vm.queue, why, now)
 
     async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
-        """The inventory without the VMs of other pools, which may share the folder: they are theirs to judge."""
+        """Return the inventory without VMs of other pools in the same folder: those pools decide about them."""
         mine = {vm.name for vm in seen.vms if vm.queue is not Queue.DISCOVERED}
         strange = [name for name in inventory if name not in mine]
         if not strange:
@@ -196,7 +206,7 @@ class PoolRound:
         theirs = await self.of_others(strange)
         self._tell_strangers({owner for name, owner in stamped.items() if name not in theirs} - set(self.known()))
         others = theirs | stamped.keys()
-        if self.rules.draining:  # what it did not make is for those to note who stay
+        if self.rules.draining:  # VMs that a drained pool did not make are noted by the remaining pools
             others |= {name for name in strange if not is_stamped(inventory[name], name, self.pool.name, self.shared)}
         return {name: guest for name, guest in inventory.items() if name not in others}
 
@@ -207,7 +217,7 @@ class PoolRound:
         self.strangers = frozenset(owners)
 
     def _with_witnesses(self, state: PoolState) -> PoolState:
-        """The state, and what the guests of all pools of the provider say of it."""
+        """Add to the state how many ready VMs to probe early, from the answers of the provider's guests."""
         now, answers = self._now(), self.work.answers
         doubts = {vm.name: in_doubt_since(vm, now) for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY)}
         answers.restate(self.pool.name, {vm: since for vm, since in doubts.items() if since is not None})
@@ -215,7 +225,7 @@ class PoolRound:
         return attrs.evolve(state, witnesses=witnesses, witnesses_since=since)
 
     async def _tell_answers(self, seen: Look) -> None:
-        """Note that the guests of the provider are not believed to be dead, and when that is over; once each."""
+        """Record once that VMs are kept although their guests do not answer, and once that this has ended."""
         why = self.work.answers.guards(self.pool.name, self._now())
         if why and keys.ANSWERS not in seen.troubles:
             await self.queues.fail(self.pool.name, keys.ANSWERS, why, self._now())
@@ -256,7 +266,7 @@ class PoolRound:
             case act.NoteMissing(why):
                 await (self.queues.fail(pool, keys.MISSING, why, now) if why else self._believe(now))
             case act.Verify():
-                if self.verifiable:  # what was being written on a VM may say that somebody has it
+                if self.verifiable:  # a stamp that was being written may name a client
                     await self.queues.verify(pool, seen.doubted)
             case act.NoteEmpty():
                 await self.queues.note_empty(pool, now)
@@ -268,11 +278,11 @@ class PoolRound:
                 self._begin(action, state)
 
     async def _believe(self, now: float) -> None:
-        """The inventory is believed again."""
+        """Record that the inventory is trusted again."""
         await self.queues.recover(self.pool.name, keys.MISSING, now)
 
     def _begin(self, action: Lasting, state: PoolState) -> None:
-        """Begin what takes its time."""
+        """Start an action that takes time."""
         vm = next(vm for vm in state.vms if vm.name == action.vm)
         match action:
             case act.Probe(_, last, since):
@@ -301,7 +311,7 @@ class PoolRound:
             self.stamping.discard(vm.name)
 
     async def _clone(self, count: int, size: int) -> None:
-        """Order clones until there are enough, or it is another pool's turn."""
+        """Order ``count`` clones; stop when the pool is full or must wait for its turn."""
         while count > 0:
             name = vm_name(self.choice, self.prefix)
             match await self.queues.begin_clone(self.pool.name, name, size, self._now()):
@@ -321,7 +331,7 @@ class PoolRound:
 
 
 def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
-    """What a look at both sides saw, as the planner wants it."""
+    """Convert what was read from Redis and the provider into the state that the planner uses."""
     growing = [seen.troubles.get(subject, Trouble()) for subject in (keys.CLONES, keys.POWER)]
     return PoolState(
         vms=seen.vms,

@@ -1,4 +1,4 @@
-"""Work that outlives the round that began it: one task a VM at a time."""
+"""Operations in flight: work that outlives the round that started it, one operation per VM at a time."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,11 +14,11 @@ from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.manager.loop import STORE_AWAY
 
 LONGEST = 900.0
-"""Seconds after which a task is given up: a provider that never answers must not keep a VM from all others for ever."""
+"""Seconds after which an operation is cancelled: a provider that never answers must not block a VM permanently."""
 
 
 class WorkInFlight:
-    """The work in flight for the VMs of one pool. ``done`` is called after each task, however it ended."""
+    """The operations in flight for the VMs of one pool. ``done`` is called after each, whatever its outcome."""
 
     log = Logger()
 
@@ -29,11 +29,14 @@ class WorkInFlight:
         self._under_way: dict[str, Deferred[None]] = {}
 
     def busy(self) -> frozenset[str]:
-        """The VMs that work is in flight for."""
+        """Return the VMs that have an operation in flight."""
         return frozenset(self._under_way)
 
     def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = LONGEST) -> None:
-        """Begin work for a VM that is not busy. What goes wrong in it is logged with the VM's name."""
+        """Start an operation for a VM that is not busy. Its failures are logged with the VM's name.
+
+        Raises ValueError for a busy VM.
+        """
         if vm in self._under_way:
             work.close()
             raise ValueError(f"{vm} is busy")
@@ -44,20 +47,26 @@ class WorkInFlight:
         task.addBoth(self._ended, vm)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until nothing is in flight; after so many seconds, give up what still is. Work at the provider goes on
-        there, and the next start finds it."""
+        """Wait up to ``seconds`` until nothing is in flight, then cancel the rest.
+
+        Work at the provider continues there, and the next start finds its result.
+        """
         if self._under_way and seconds > 0:
             everything = DeferredList(list(self._under_way.values()))
             await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
         self.give_up()
 
     def give_up(self) -> None:
-        """Wait for nothing any more."""
+        """Cancel all operations."""
         for task in list(self._under_way.values()):
             task.cancel()
 
     def _failed(self, failure: Failure, vm: str) -> Deferred[None] | None:
-        """Log it. What Redis refused is not tried again at once: one that cannot write may still be read."""
+        """Log a failure.
+
+        After StoreAway the VM stays busy for STORE_AWAY seconds, so that the operation is not retried at once: a Redis
+        that refuses writes may still answer reads.
+        """
         if failure.check(CancelledError, NotLeading):
             return None
         why = failure.getErrorMessage()

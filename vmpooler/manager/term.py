@@ -1,4 +1,4 @@
-"""One term of the manager that leads: the loops of all pools, and what wakes them."""
+"""One term of the manager that leads: the loops of all pools, and the events that wake them."""
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,40 +33,40 @@ from vmpooler.store.registry import Registry, leftovers
 from vmpooler.store.tasks import Tasks
 
 NEIGHBOURS = 10
-"""How many pools of a provider are woken at once to see whether their guests answer, when one did not."""
+"""Number of pools of a provider that are woken at once to probe their guests, after a guest did not answer."""
 
 BY_OTHERS = frozenset(
     {What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED, What.RESTORED, What.QUARANTINED}
 )
-"""The events that may come from another process and give a pool something to do."""
+"""The events that may come from another process and give a pool work."""
 
 NOTABLE = 1.25
-"""How many times as many, or as few, clones at once are news."""
+"""Factor by which the limit of concurrent clones must rise or fall to be logged."""
 
 NEWS = 60.0
-"""Seconds between two such news at the least."""
+"""Minimum seconds between two such log lines."""
 
 LOOK_AGAIN = 30.0
-"""Seconds between two looks whether what stands at former places, or cannot be ended, is gone."""
+"""Seconds between two checks whether VMs at former places, or of pools that cannot be worked on, are gone."""
 
 NOTHING_LEFT = 3600.0
-"""The same, where there is nothing of that."""
+"""The same interval when no such VMs are left."""
 
 STEPS = 1000
-"""Steps of a search for pools at the most: millions of keys, and then a search gives up and says so."""
+"""Maximum number of steps of a search for pools, enough for millions of keys. After that the search stops and logs a
+warning."""
 
 DrainersOf = Callable[[Sequence[Pool]], Mapping[str, Provider]]
-"""Gives the providers, by name, for pools that are not configured, or not at that place any more. What it had to make
-is started and stopped by others."""
+"""Returns, by name, the providers for pools that are not configured, or not at that place any more. The code that
+supplies this function starts and stops the providers that it creates."""
 
 
 class Term:
-    """Keeps every pool of the settings full, and drains the others, from :meth:`begin` to :meth:`end` or
-    :meth:`give_up`.
+    """Keeps every pool of the settings full, and drains the others.
 
-    ``store`` is behind the fence; ``assured`` is what :class:`vmpooler.manager.work.Work` asks before every order;
-    ``sampled`` is told how the pools stand, once a minute; ``drainers`` gives the providers of pools that are not
-    configured any more.
+    A term lasts from :meth:`begin` to :meth:`end` or :meth:`give_up`. ``store`` is the fenced connection; ``assured``
+    is awaited by :class:`vmpooler.manager.work.Work` before every order; ``sampled`` is called once a minute with the
+    state of the pools; ``drainers`` returns the providers of pools that are not configured any more.
     """
 
     log = Logger()
@@ -102,7 +102,7 @@ class Term:
         self._intake = Loop("intake", self._adopt, clock)
         past = Past(store, settings.general.events_max)
         self._names = [pool.name for pool in settings.pools]
-        """The pools that there are: those configured, then those that are drained."""
+        """The existing pools: those configured, then those that are drained."""
         self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
         self._remainder = Loop("former places", self._look_again, clock)
         self._searched = False
@@ -115,7 +115,10 @@ class Term:
         self._turns = DeferredSemaphore(LOOKS)
 
     async def begin(self) -> None:
-        """Put the books in order, and begin all loops, each with a look at everything. Raises StoreAway, NotLeading."""
+        """Bring what Redis records of the pools up to date, then start all loops, each with a round.
+
+        Raises StoreAway, NotLeading.
+        """
         await self._take_stock()
         await self._queues.recount(list(self._pools))
         for name, loop in self._pools.items():
@@ -126,13 +129,13 @@ class Term:
         self._remainder.start()
 
     async def end(self, seconds: float) -> None:
-        """Begin nothing more, and wait up to so many seconds for what is in flight."""
+        """Start no more work, and wait up to ``seconds`` for work in flight."""
         self._over = True
         await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in self._loops])
         await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
 
     def give_up(self) -> None:
-        """End everything at once, for another manager leads. Work at the provider goes on there."""
+        """Stop everything at once, because another manager leads. Work at the provider continues there."""
         self._over = True
         for loop in self._loops:
             loop.give_up()
@@ -150,7 +153,7 @@ class Term:
             loop.wake()
 
     def heard(self, event: Event) -> None:
-        """Something happened: a listener of the event stream."""
+        """Handle an event: a listener of the event stream."""
         if event.what in BY_OTHERS:
             self.wake(event.pool)
         elif event.what is What.REQUESTED:
@@ -161,8 +164,10 @@ class Term:
         return self._intake, self._sampler, self._remainder, *self._pools.values()
 
     async def _take_stock(self) -> None:
-        """See which pools there are: those configured, and those that Redis remembers. Remember the former, and say
-        what becomes of the latter."""
+        """Determine the existing pools: those configured, and those that Redis remembers.
+
+        Stores the configured pools in Redis, and for operators what happens to pools that are drained or have moved.
+        """
         memories, settings = await self._registry.read(), self._settings
         charges: list[Charge] = []
         for pool in settings.pools:
@@ -185,7 +190,7 @@ class Term:
         await self._say(charges)
 
     def _take_charge(self, charges: Sequence[Charge]) -> None:
-        """Have a loop for each pool that can be worked on."""
+        """Create a loop for each pool that has a provider."""
         lost = [charge.pool for charge in charges if charge.draining and charge.provider]
         lost += [part.pool for charge in charges for part in charge.parts if part.provider]
         drainers = self._drainers(lost) if lost else {}
@@ -198,7 +203,7 @@ class Term:
                 self._add(charge, drainers, longest_pause(number, len(charges)))
 
     async def _say(self, charges: Sequence[Charge]) -> None:
-        """Write to the log what is to be known of pools that are drained or have moved."""
+        """Log the notes on pools that are drained or have moved."""
         if not any(charge.note for charge in charges):
             return
         counted = {each.pool: each for each in (await leftovers(self._store)).drained if any(each.counts.values())}
@@ -208,8 +213,10 @@ class Term:
                 self.log.warn("[!] [{pool}] {text}", pool=charge.pool.name, text=text)
 
     async def _find_others(self) -> None:
-        """Look once for pools that have VMs and that nothing is remembered of: another program, or an older version,
-        made them."""
+        """Search once for pools that have VMs and that Redis remembers nothing about.
+
+        Another program, or an older version, made them.
+        """
         cursor, found = await self._registry.find("0")
         names = set(found)
         for _ in range(STEPS):
@@ -235,8 +242,10 @@ class Term:
         await self._say(charges)
 
     async def _look_again(self) -> float:
-        """See what is left at former places, and of pools that cannot be worked on: what clients ask of the latter is
-        refused."""
+        """Check what is left at former places, and of pools that cannot be worked on.
+
+        Client requests for VMs of the latter are refused.
+        """
         if not self._searched:
             await self._find_others()
             self._searched = True
@@ -250,7 +259,7 @@ class Term:
         return LOOK_AGAIN if stuck or self._moved else NOTHING_LEFT
 
     async def _remember_left(self, name: str, left: frozenset[str]) -> None:
-        """Only these VMs of a pool are left at former places."""
+        """Store that only these VMs of a pool are left at former places."""
         charge = estate.left_at_former_places(self._charges[name], left)
         if charge == self._charges[name] or charge.memory is None:
             return
@@ -262,7 +271,7 @@ class Term:
                 self.log.info("[*] [{pool}] none of its VMs stands at a former place any more", pool=name)
 
     async def _emptied(self, name: str) -> None:
-        """Forget a drained pool, if it has no VM."""
+        """Forget a drained pool if it has no VM."""
         if not await self._registry.forget(name):
             return
         self.log.info("[*] [{pool}] has no VM left and is not configured: it is forgotten", pool=name)
@@ -270,14 +279,17 @@ class Term:
             if name in ring.pools:
                 ring.pools.remove(name)
         if (loop := self._pools.pop(name, None)) is not None:
-            Deferred.fromCoroutine(loop.stop())  # which ends after this round
+            Deferred.fromCoroutine(loop.stop())  # the loop ends after this round
         for known in (self._charges, self._rounds, self._moved):
             known.pop(name, None)
         if name in self._names:
             self._names.remove(name)
 
     async def _adopt(self) -> float:
-        """Take up what clients asked for; events wake this, and the timer is for what the original's API wrote."""
+        """Take up client requests.
+
+        Events wake this loop. Its timer is for requests written by the API of Ruby vmpooler, which sends no events.
+        """
         for pool in await self._requests.adopt(list(self._charges), self._wall()):
             self.wake(pool)
             if pool not in self._pools:
@@ -344,7 +356,7 @@ class Term:
             self._pools[pool].wake_after(seconds)
 
     def _ended(self, pool: str) -> None:
-        """A task ended: its pool may have more to do, and a pool in line for a clone may have its turn."""
+        """Wake the pool of an operation that ended, and the pools that wait for a clone."""
         self._tell_limit()
         self.wake(pool)
         for name, each in self._rounds.items():
@@ -352,11 +364,11 @@ class Term:
                 self.wake(name)
 
     def trouble(self, provider: str) -> str:
-        """Why VMs of a provider are kept though their guests do not answer; empty where none are."""
+        """Return why VMs of a provider are kept though their guests do not answer; empty if none are."""
         return self._answers[provider].trouble(self._wall())
 
     def _ask_neighbours(self, provider: str) -> None:
-        """Have other pools of a provider, some at a time, look whether their guests answer."""
+        """Wake some other pools of a provider, so that they probe their guests."""
         now, ring = self._clock.seconds(), self._neighbours[provider]
         if abs(now - ring.asked) >= SECOND_LOOK / 2:
             ring.asked = now
@@ -364,7 +376,7 @@ class Term:
                 self.wake(name)
 
     def _tell_limit(self) -> None:
-        """Write down how many clones are borne at once, where that has changed much; not all the time."""
+        """Log the limit of concurrent clones when it has changed by much, at most once in NEWS seconds."""
         now, held = self._clock.seconds(), self._bearing.held
         if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + NEWS:
             self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
@@ -373,20 +385,24 @@ class Term:
 
 @attrs.define
 class _Ring:
-    """The pools of a provider, and when some of them were last asked."""
+    """The pools of a provider in rotation. ``asked`` is when some of them were last woken."""
 
     pools: list[str] = attrs.field(factory=list)
     asked: float = -math.inf
 
     def turn(self, count: int) -> list[str]:
-        """The next of them."""
+        """Return the next ``count`` pools, and move them to the end."""
         first, rest = self.pools[:count], self.pools[count:]
         self.pools = [*rest, *first]
         return first
 
 
 def bearing_of(settings: Settings) -> Bearing:
-    """What says how many clones may be under way: a number, or the provider. Never more than its vCenters may have."""
+    """Return the limit of concurrent clones: a fixed number, or one that adapts to the provider.
+
+    An adaptive limit is at most ``task_limit_max``. If all providers in use are vCenters, it is also at most the sum of
+    their ``max_clones``.
+    """
     general = settings.general
     if general.task_limit != AUTO:
         return Bearing(general.task_limit, least=general.task_limit)

@@ -1,6 +1,6 @@
-"""What is done to one VM and takes its time: the provider is asked, and Redis told how it went.
+"""Operations on one VM that take time: each calls the provider and records the outcome in Redis.
 
-A Redis that is away in between costs only the telling: the next round sees what the provider has, and goes on.
+If Redis is unavailable in between, only the record is lost: the next round reads the provider's state and continues.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,16 +26,16 @@ from vmpooler.store.queues import Queues
 from vmpooler.store.tasks import Tasks
 
 UNNAMED = "-"
-"""How a record names a checkout without an id, of which the holder was written on the VM. See stamp.lua."""
+"""Stands in a record for a checkout without an id whose holder was written on the VM. See stamp.lua."""
 
 
 @attrs.frozen
 class Work:
-    """The tasks of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
+    """The operations of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
 
-    ``assured`` returns when this manager leads for sure, and raises NotLeading when it does not any more: it is awaited
-    before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose failure
-    may complete it. ``unsure`` is called when such a look failed, so that other guests are looked at too.
+    ``assured`` returns when this manager certainly leads, and raises NotLeading when it does not lead any more: it is
+    awaited before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose
+    failure may complete its VM. ``unsure`` is called when such a look failed, so that other guests are probed too.
     """
 
     pool: Pool
@@ -51,7 +51,7 @@ class Work:
     unsure: Callable[[], None] = lambda: None
 
     async def clone(self, name: str) -> None:
-        """Make a VM. One that failed is completed: a clone whose outcome is unknown may yet have left something."""
+        """Clone a VM. A failed clone is completed: where its outcome is unknown, it may have left something."""
         pool, start = self.pool.name, self.clock.seconds()
         await self.assured()
         try:
@@ -64,7 +64,7 @@ class Work:
             await self.queues.end_clone(pool, name, self.clock.seconds() - start, self.wall())
 
     async def _make(self, name: str) -> None:
-        """Have the provider make a VM, and note how that is borne."""
+        """Clone a VM at the provider, and record the outcome for the limit of concurrent clones."""
         clone, done = self.bearing.begin(self.pool.name, self.clock.seconds()), None
         try:
             made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
@@ -77,7 +77,10 @@ class Work:
             self.bearing.end(clone, self.clock.seconds(), done=done)
 
     async def probe(self, vm: Vm, guest: Guest, last: bool, since: float | None, power_fails: bool) -> None:
-        """Make a pending VM ready if it answers; complete one whose time is up when it has not since ``since``."""
+        """Make a pending VM ready if it answers, else look again later.
+
+        If its time is up (``last``) and no look has succeeded since ``since``, complete it, as ``_unanswered`` decides.
+        """
         try:
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
@@ -98,7 +101,7 @@ class Work:
                 await self.queues.recover(self.pool.name, keys.POWER, now)
 
     async def check(self, vm: Vm, guest: Guest, since: float | None) -> None:
-        """Complete a ready VM that does not answer, or not under its name, and has not since ``since``."""
+        """Check a ready VM; complete it if it does not answer under its name, and has not since ``since``."""
         self.answers.ask(vm.name)
         try:
             if is_misnamed(guest, vm.name):
@@ -117,8 +120,10 @@ class Work:
             self.answers.drop(vm.name)
 
     async def _unanswered(self, vm: Vm, queue: Queue, since: float | None, why: str) -> None:
-        """Complete a VM of which a look failed not for the first time, if that is believed; else look again later. See
-        Note [When a look that failed is believed]."""
+        """Handle a failed look at a VM: complete the VM if an earlier look failed too and the failure is believed.
+
+        Otherwise look again later. See Note [When a look that failed is believed].
+        """
         pool, now = self.pool.name, self.wall()
         self.answers.failed(pool, vm.name, now if since is None else since)
         if since is not None and self.answers.believes(since, now):
@@ -128,7 +133,7 @@ class Work:
             self.unsure()
 
     async def power_on(self, vm: Vm) -> None:
-        """Switch a pending VM on, once; complete it when that fails. A provider that is away is asked again."""
+        """Switch a pending VM on, once; complete it if that fails. If the provider is unavailable, retry later."""
         await self.assured()
         await self.queues.note_power(vm.name, self.wall())
         try:
@@ -144,14 +149,20 @@ class Work:
             await self.queues.fail(self.pool.name, vm.name, why, self.wall())
 
     async def stays_off(self, vm: Vm, why: str) -> None:
-        """Complete a pending VM that cannot be switched on. A hypervisor that has nothing left for it has nothing for
-        the next one either: the clones of the pool wait, ever longer, until a VM is ready."""
+        """Complete a pending VM that cannot be switched on.
+
+        A hypervisor without capacity for this VM has none for the next one either: the clones of the pool wait, longer
+        each time, until a VM is ready.
+        """
         pool, now = self.pool.name, self.wall()
         await self.queues.fail(pool, keys.POWER, why, now)
         await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
     async def destroy(self, vm: Vm, guest: Guest | None) -> None:
-        """Destroy a completed VM and forget it. One that is elsewhere, and whose stamp names a client, runs again."""
+        """Destroy a completed VM and forget it.
+
+        A VM that stands elsewhere and whose stamp names a client moves back to running instead.
+        """
         start = self.clock.seconds()
         await self.assured()
         try:
@@ -170,8 +181,10 @@ class Work:
         return claim(vm, guest, is_stamped(guest, vm.name, self.pool.name), verified=True)
 
     async def seek(self, vm: Vm) -> None:
-        """Search for a running VM that is missing, and note where it is; ever more rarely. Its absence ends nothing,
-        for its client may have it."""
+        """Search for a running VM that is missing, and record where it is, at growing intervals.
+
+        Its absence ends nothing, because its client may be using it.
+        """
         try:
             guest = await self.provider.find(self.pool, vm.name)
         except ProviderError as error:
@@ -181,7 +194,7 @@ class Work:
             await self.queues.fail(self.pool.name, vm.name, why, self.wall())
 
     async def run_task(self, task: Task) -> None:
-        """Do what a client asked for."""
+        """Perform what a client requested."""
         pool, provider = self.pool, self.provider
         if task.kind is Kind.DISK and not gigabytes(task.argument):
             await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
@@ -201,7 +214,7 @@ class Work:
             await self.requests.finish(pool.name, task, self.wall())
 
     async def stamp(self, vm: Vm, holder: Holder | None) -> None:
-        """Have the provider write on a VM who has it; with None that nobody has, and put it back into ready."""
+        """Write the holder of a VM on the VM; with None, write that no client has it, and move it back to ready."""
         pool, now = self.pool.name, self.wall()
         is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
         if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
@@ -217,7 +230,7 @@ class Work:
                 await self.queues.put_back(pool, vm.name, self.wall())
 
     async def _worked(self, vm: Vm) -> None:
-        """End the trouble of a VM, where it was in any."""
+        """Clear the trouble and the doubt of a VM, if any."""
         if vm.troubled or vm.doubted is not None:
             await self.queues.recover(self.pool.name, vm.name, self.wall())
 
