@@ -1,4 +1,4 @@
-"""The ``vmpooler`` command: what an operator does to a service that runs."""
+"""The ``vmpooler`` command: operator actions on a running service."""
 
 import argparse
 import os
@@ -96,8 +96,10 @@ async def _confirm(reactor: Any, settings: Settings, asked: argparse.Namespace) 
 
 
 async def _given_up(connection: Connection, pool: str, yes: bool, configured: bool) -> list[str]:
-    """The pool's unknown VMs, given up if ``yes``. Raises StartError for a pool that is neither configured nor
-    drained."""
+    """Return the pool's unknown VMs, and give them up if ``yes``.
+
+    Raises StartError for a pool that is neither configured nor drained.
+    """
     connection.start()
     try:
         await connection.wait_ready(3)

@@ -1,4 +1,4 @@
-"""How a service ends: step by step, and whatever becomes of one, the next is done."""
+"""Stops a service step by step: after a step that fails or times out, the next one still runs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,20 +8,20 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 DRAIN = 10.0
-"""Seconds that what is in flight may take to end after SIGTERM."""
+"""Seconds that work in flight may take to end after SIGTERM."""
 
 MOMENT = 0.3
-"""Seconds after which it is told what the end waits for."""
+"""Seconds after which the log names what the shutdown waits for."""
 
 MARGIN = 0.5
-"""Seconds that it may take to give up what did not end in time."""
+"""Seconds that the cancellation of unfinished work may take."""
 
 End = Callable[[], Any]
-"""Ends something: now, or when the Deferred or coroutine that it returns is done."""
+"""Ends something: at once, or when the Deferred or coroutine that it returns is done."""
 
 
 class Ending:
-    """Ends the parts of a service. What fails or takes too long is told."""
+    """Ends the parts of a service. Failures and timeouts are logged."""
 
     log = Logger()
 
@@ -29,12 +29,15 @@ class Ending:
         self._reactor = reactor
 
     def step(self, what: str, end: End) -> Deferred[Any]:
-        """One part."""
+        """End one part, with a timeout of DRAIN + MARGIN seconds."""
         return maybeDeferred(end).addTimeout(DRAIN + MARGIN, self._reactor).addErrback(self._not_ended, what)
 
     async def all(self, parts: Mapping[str, tuple[str, End]]) -> None:
-        """Several at the same time: by what people wait for, the step and how it is ended. What takes a moment is
-        told."""
+        """End several parts concurrently.
+
+        ``parts`` maps what the shutdown waits for, as text, to the name of the step and its ``End``. What takes longer
+        than MOMENT is logged.
+        """
         ends = {awaited: self.step(*part) for awaited, part in parts.items()}
         telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
         await gatherResults(ends.values())

@@ -1,4 +1,4 @@
-"""Domain event -> log line, and how lines are written: plain, as the original's, or JSON."""
+"""Turns domain events into log lines, and writes lines in the format of Ruby vmpooler or as JSON."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from vmpooler.domain.events import Event, What
 _log = Logger()
 
 ONE_LINE = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
-"""What others say may stand in a line; it must not make lines of its own."""
+"""Replaces control characters and line separators: text from outside must not start a line of its own."""
 
 
 PHRASES = {
@@ -63,7 +63,7 @@ SUBJECTS = {
 
 
 def line(event: Event) -> str:
-    """What an event says in the log. The marks are the original's: MANAGER-CONTRACT 1.7."""
+    """Return the text of an event in the log. The marks are those of Ruby vmpooler: MANAGER-CONTRACT 1.7."""
     more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
     more["seconds"] = more["seconds"] or "?"
     more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")
@@ -79,10 +79,10 @@ def tell(event: Event) -> None:
 
 
 class LogFile(WatchedFileHandler):
-    """A file that lines are added to. One that was moved away, as logrotate does, is begun anew, and read by its group
-    at the most.
+    """A file that lines are appended to.
 
-    Raises StartError when it cannot be written.
+    If the file was moved away, as logrotate does, a new one is created, which at most its group may read. Raises
+    StartError when the file cannot be written.
     """
 
     def __init__(self, path: str) -> None:
@@ -99,7 +99,7 @@ class LogFile(WatchedFileHandler):
         return open(self.baseFilename, "a", encoding=self.encoding, opener=partial(os.open, mode=0o640))
 
     def write(self, text: str) -> None:
-        """Add to the file."""
+        """Append ``text`` to the file."""
         self.reopenIfNeeded()
         self.stream = self.stream or self._open()
         self.stream.write(text)
@@ -107,7 +107,7 @@ class LogFile(WatchedFileHandler):
 
 @implementer(ILogObserver)
 class Lines:
-    """Writes log events as lines. What Twisted itself says is passed on from a warning up."""
+    """Writes log events as lines. Events of Twisted itself are written from level warning up."""
 
     def __init__(self, out: IO[str] | LogFile, style: str) -> None:
         self._out = out
@@ -125,7 +125,7 @@ class Lines:
 
 
 def _text(event: LogEvent) -> str:
-    """The line's text; a failure's traceback stands below it."""
+    """Return the text of the line; the traceback of a failure follows below it."""
     text = formatEvent(event)
     failure = event.get("log_failure")
     return f"{text}\n{failure.getTraceback().rstrip()}" if failure is not None else text
@@ -135,7 +135,7 @@ def _plain(event: LogEvent, level: str) -> str:
     text = _text(event)
     mark = "" if text.startswith("[") else "[!] " if level in ("warn", "error", "critical") else "[*] "
     written = f"[{datetime.fromtimestamp(event['log_time']):%Y-%m-%d %H:%M:%S}] {mark}{text}"
-    return written.encode(errors="backslashreplace").decode()  # text from outside may hold what UTF-8 cannot write
+    return written.encode(errors="backslashreplace").decode()  # text from outside may contain what UTF-8 cannot encode
 
 
 def _json(event: LogEvent, level: str) -> str:

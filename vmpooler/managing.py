@@ -1,4 +1,4 @@
-"""The manager of a process, and what the process tells of its work while it leads: the log, and metrics."""
+"""The manager of a process, and what the process reports while it leads: log lines and metrics."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ from vmpooler.store.stream import EventStream, Listener
 
 
 class Managing:
-    """A manager with everything that it needs. ``alone``: no other can be at this Redis."""
+    """A manager with everything that it needs. ``alone``: no other manager can use this Redis."""
 
     def __init__(
         self,
@@ -51,29 +51,29 @@ class Managing:
         self._listen(tell)
 
     def state(self) -> Mapping[str, Any]:
-        """How it stands, for what watches over processes."""
+        """Return the state of the manager, for programs that monitor processes."""
         return self._manager.state()
 
     def look_again(self) -> None:
-        """Redis may have lost something: look at all pools now, where this process leads."""
+        """Look at all pools now if this process leads, because Redis may have lost data."""
         self._manager.look_again()
 
     async def start(self) -> None:
-        """Begin to lead, or to stand by. Raises ProviderError for a provider whose settings cannot work."""
+        """Lead or stand by. Raises ProviderError for a provider whose settings cannot work."""
         if self._graphite is not None:
             self._graphite.start()
         await self._manager.start()
 
     async def stop(self, seconds: float) -> None:
-        """End the work on VMs, within so many seconds, and give the lead away."""
+        """End the work on VMs within ``seconds``, and drop the leadership lease."""
         await self._manager.stop(seconds)
 
     def leave(self) -> Deferred[None] | None:
-        """Hang up on Graphite."""
+        """Disconnect from Graphite."""
         return self._graphite.stop() if self._graphite is not None else None
 
     def _metrics(self, settings: Settings) -> Told:
-        """What is to be told the samples of the pools: where metrics go, if they go anywhere."""
+        """Return the callback for the samples of the pools; it does nothing if no metrics are configured."""
         if settings.graphite is None or self._graphite is None:
             return lambda rows, when: None
         figures = Figures(settings.graphite.prefix, self._graphite)
@@ -81,5 +81,5 @@ class Managing:
         return figures.sampled
 
     def _listen(self, listener: Listener) -> None:
-        """Have ``listener`` told what happens while this process leads: of several, one tells it."""
+        """Call ``listener`` for events while this process leads, so that only one process reports them."""
         self._events.listen(lambda event: listener(event) if self._manager.leads else None)

@@ -1,4 +1,4 @@
-"""The command line of ``twistd vmpooler``, and what it stands for: settings, or an error that says what to do."""
+"""The command line of ``twistd vmpooler``, and its result: settings, or an error that names the remedy."""
 
 import os
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from vmpooler.domain.errors import ConfigError
 ROLES = ("all", "api", "manager")
 
 UP = 3
-"""The descriptor to which a process that ``--workers`` started writes when it answers."""
+"""The file descriptor to which a process started by ``--workers`` writes when it answers clients."""
 
 LOOPBACK = "127.0.0.1"
 
 
 class Options(usage.Options):
-    """What can be said on the command line."""
+    """The options of the command line."""
 
     synopsis = "[--config FILE | --demo] [options]"
     longdesc = "Keeps pools of virtual machines that are already running, and hands them out in one call."
@@ -50,7 +50,7 @@ class Options(usage.Options):
         raise SystemExit(0)
 
     def postOptions(self) -> None:
-        """Refuse what makes no sense together."""
+        """Reject options that contradict each other or are malformed."""
         if self["role"] not in ROLES:
             raise usage.UsageError(f"--role: expected one of {', '.join(ROLES)}, got {self['role']!r}")
         if self["port"] is not None and self["listen"] is not None:
@@ -72,12 +72,12 @@ class Options(usage.Options):
 
     @property
     def workers(self) -> int:
-        """How many processes are to answer the API beside this one."""
+        """The number of processes that answer the API beside this one."""
         return int(self["workers"])
 
     @property
     def listen(self) -> str | None:
-        """Where to listen, if the command line says so."""
+        """Where to listen, if the command line specifies it; else None."""
         text: str | None = self["port"] or self["listen"]
         return f"{LOOPBACK}:{text}" if self["demo"] and self["port"] else text
 
@@ -90,7 +90,7 @@ def _check_listen(option: str, listen: str | None) -> None:
 
 
 def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tuple[Loaded, str]:
-    """The configuration that the options ask for, and where it stood. Raises ConfigError."""
+    """Return the configuration that the options ask for, and where it was found. Raises ConfigError."""
     source = demo(cwd) if options["demo"] else find(options["config"], environ, cwd)
     try:
         loaded = load(source.text, environ=environ, base=source.base)
@@ -107,7 +107,7 @@ def configuration(options: Options, environ: Mapping[str, str], cwd: Path) -> tu
 
 
 def check(options: Options) -> int:
-    """Print what is wrong with the configuration, or ok; the exit code."""
+    """Print what is wrong with the configuration, or ok; return the exit code."""
     try:
         loaded, where = configuration(options, os.environ, Path.cwd())
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""A port that the service answers on."""
+"""A port on which the service listens."""
 
 import os
 import resource
@@ -14,18 +14,21 @@ from vmpooler.config import endpoint
 from vmpooler.domain.errors import StartError
 
 WEB = {"tcp": "http", "tcp6": "http", "ssl": "https"}
-"""The kinds of endpoints that curl reaches over an address, and how."""
+"""The kinds of endpoints that curl reaches by an address, and the URL scheme of each."""
 
 EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 BACKLOG = 1024
-"""Connections that may wait to be taken up: when the service comes back, so do all who listen to events."""
+"""Maximum number of connections that wait to be accepted: after a restart, all event subscribers reconnect at once."""
 
 
 class Port:
-    """Taken early, while that may need rights that are given up later, and opened when the service can answer:
-    clients who come in between wait. ``listen`` is as in the configuration; ``options`` say it on the command line."""
+    """A port that is bound early and opened when the service can answer.
+
+    Binding may need rights that the process gives up later. Clients that connect in between wait. ``listen`` has the
+    form of the configuration; ``options`` names the matching options of the command line.
+    """
 
     def __init__(self, listen: str, options: str, reactor: Any) -> None:
         self._listen = listen
@@ -35,7 +38,7 @@ class Port:
         self._open = False
 
     def take(self, factory: IProtocolFactory) -> None:
-        """Listen, and answer nobody yet. Raises StartError."""
+        """Listen without answering any client yet. Raises StartError."""
         refused: list[Failure] = []
         taking = maybeDeferred(lambda: serverFromString(self._reactor, endpoint(self._listen)).listen(factory))
         taking.addCallbacks(self._took, refused.append)
@@ -44,7 +47,7 @@ class Port:
             raise StartError(f"cannot listen on {self._listen}: {why}; choose another with {self._options}")
 
     def open(self) -> bool:
-        """Let the clients in; False when there is no port, or it is open already."""
+        """Accept clients; return False if the port is not bound, or is open already."""
         if self._port is None or self._open:
             return False
         self._open = True
@@ -52,19 +55,19 @@ class Port:
         return True
 
     def close(self) -> Deferred[None] | None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections; existing ones stay open."""
         port, self._port = self._port, None
         closing: Deferred[None] | None = port.stopListening() if port is not None else None
         return closing
 
     @property
     def number(self) -> int:
-        """The TCP port that was taken, where the configuration leaves the choice to the system."""
+        """The bound TCP port, also where the configuration leaves the choice to the system."""
         number: int = self._port.getHost().port
         return number
 
     def url(self, path: str) -> str:
-        """Where a client on this machine reaches ``path``; the endpoint itself where it has no address."""
+        """Return the URL of ``path`` for a client on this machine; the endpoint itself if it has no address."""
         kind = endpoint(self._listen).partition(":")[0]
         match self._port.getHost():
             case IPv4Address(host=host, port=port) | IPv6Address(host=host, port=port) if kind in WEB:
@@ -73,7 +76,7 @@ class Port:
         return self._listen
 
     def curl(self, path: str) -> str:
-        """The same as curl wants it."""
+        """Return the arguments with which curl reaches ``path``."""
         match self._port.getHost():
             case UNIXAddress(name=bytes(name)):
                 return f"--unix-socket {os.fsdecode(name)} http://localhost{path}"
@@ -82,18 +85,21 @@ class Port:
     def _took(self, port: IListeningPort) -> None:
         self._port = port
         self._port.stopReading()
-        if "backlog=" not in self._listen and getattr(self._port, "connected", False):  # a socket that listens
+        if "backlog=" not in self._listen and getattr(self._port, "connected", False):  # the socket already listens
             self._port.socket.listen(BACKLOG)
 
 
 def _reason(error: BaseException | None) -> str:
-    """Why it could not be had, as people say it."""
+    """Return why the port could not be bound, in the words of the operating system."""
     cause = getattr(error, "socketError", None) or error
     return getattr(cause, "strerror", None) or str(cause)
 
 
 def allow_files(most: int) -> None:
-    """Have this process open so many files, as far as the system lets it: a client is one, and 1024 is usual."""
+    """Raise the limit of open files to ``most``, as far as the system allows.
+
+    Each client uses one file, and a limit of 1024 is usual.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < most:
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)

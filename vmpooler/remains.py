@@ -1,4 +1,4 @@
-"""What the service's Redis has of pools that a configuration lacks, for who is about to start with it."""
+"""Reports which pools the service's Redis has and a configuration lacks, before a start with that configuration."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from vmpooler.store.registry import Drained, Registry
 EMBEDDED = "embedded"
 
 PATIENCE = 1.0
-"""Seconds that Redis may take to answer."""
+"""Seconds after which an attempt to reach Redis times out."""
 
 STEPS = 1000
-"""Steps of the search through its keys at the most."""
+"""Maximum number of steps of the search through the keys of Redis."""
 
 
 def redis_of(settings: Settings, reactor: Any) -> Redis:
-    """How to reach the Redis of the service, also an embedded one that another process runs. Raises StartError."""
+    """Return the settings to reach the service's Redis, also an embedded one that another process runs.
+
+    Raises StartError if no embedded Redis runs.
+    """
     if settings.redis.server != EMBEDDED or settings.redis.socket:
         return settings.redis
     socket = EmbeddedRedis(Path(settings.general.state_directory), reactor).settings.socket
@@ -35,8 +38,10 @@ def redis_of(settings: Settings, reactor: Any) -> Redis:
 
 
 def tell_remains(settings: Settings, reactor: Any) -> None:
-    """Print what Redis has of pools that these settings lack, or have elsewhere; nothing where it cannot be reached.
-    Runs the reactor, which cannot be run again."""
+    """Print the pools in Redis that these settings lack or place elsewhere; nothing if Redis is unreachable.
+
+    Runs the reactor, which cannot be run again.
+    """
 
     def begin() -> None:
         Deferred.fromCoroutine(remains(settings, reactor)).addCallbacks(_print, _failed).addBoth(
@@ -48,8 +53,10 @@ def tell_remains(settings: Settings, reactor: Any) -> None:
 
 
 async def remains(settings: Settings, reactor: Any) -> list[str]:
-    """A sentence for each pool that is not configured and has VMs, and each that has moved. Raises VmpoolerError where
-    Redis cannot be reached or read."""
+    """Return a sentence for each pool that has VMs and is not configured, and for each that has moved.
+
+    Raises VmpoolerError where Redis cannot be reached or read.
+    """
     connection = Connection(redis_of(settings, reactor), reactor, quiet=True)
     connection.start()
     try:
@@ -77,7 +84,7 @@ async def _told(registry: Registry, connection: Connection, settings: Settings) 
 
 
 async def _found(registry: Registry) -> set[str]:
-    """The pools that have VMs."""
+    """Return the pools that have VMs."""
     cursor, found = await registry.find("0")
     names = set(found)
     for _ in range(STEPS):
@@ -94,7 +101,7 @@ def _print(told: list[str]) -> None:
 
 
 def _failed(failure: Any) -> None:
-    """A configuration is checked before there is a Redis, too."""
+    """Ignore an unreachable Redis: a configuration is also checked before Redis exists. Print other failures."""
     failure.trap(VmpoolerError)
     if not failure.check(StartError, StoreAway):
         print(f"warning: Redis: which pools it has could not be seen: {failure.getErrorMessage()}")

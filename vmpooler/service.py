@@ -1,4 +1,4 @@
-"""The one place where everything is put together: ``twistd vmpooler``."""
+"""Assembles all parts of the service for ``twistd vmpooler``."""
 
 import atexit
 import gc
@@ -47,15 +47,18 @@ __all__ = ["Options", "makeService"]
 EMBEDDED = "embedded"
 
 PATIENCE = 3.0
-"""Seconds that clients wait during a start; then the API answers, though it may be that Redis is away."""
+"""Seconds that clients wait during a start. After that the API answers, even if Redis is unavailable."""
 
 SPARE_FILES = 1000
-"""Files that a process may open beside the connections of clients."""
+"""Files that a process may open in addition to the connections of clients."""
 
 
 def makeService(options: Options) -> IService:
-    """The service that the command line asks for. Exits with one line on what to do when it cannot be made."""
-    from twisted.internet import reactor  # the reactor is chosen by twistd's own options, before this
+    """Create the service that the command line asks for.
+
+    If that is not possible, exit with one line for each mistake, which names the remedy.
+    """
+    from twisted.internet import reactor  # twistd's own options have chosen the reactor before this
 
     if options["check-config"]:
         raise SystemExit(_checked(options, reactor))
@@ -70,7 +73,10 @@ def makeService(options: Options) -> IService:
 
 
 def _checked(options: Options, reactor: Any) -> int:
-    """Say what is wrong with the configuration, or ok; then which pools its Redis has that it lacks. The exit code."""
+    """Print what is wrong with the configuration, or ok; then which pools its Redis has that it lacks.
+
+    Returns the exit code.
+    """
     if code := check(options):
         return code
     tell_remains(configuration(options, os.environ, Path.cwd())[0].settings, reactor)
@@ -78,22 +84,30 @@ def _checked(options: Options, reactor: Any) -> int:
 
 
 def count_steadily(reactor: Any) -> None:
-    """Have the reactor's timers, and all intervals, go by a clock that nobody sets. Twisted's own is the host's: a step
-    back of an hour delays every timer by an hour. Where there is such a clock, it also counts while the host sleeps.
-    To be called before there is a timer."""
+    """Make the reactor's timers, and all intervals, use a clock that is never set.
+
+    Twisted uses the host's clock: when that is set back by an hour, every timer is an hour late. If the system has
+    CLOCK_BOOTTIME, the clock also counts while the host sleeps. Call this before any timer is created.
+    """
     sleepless = getattr(time, "CLOCK_BOOTTIME", None)
     reactor.seconds = time.monotonic if sleepless is None else partial(time.clock_gettime, sleepless)
 
 
 def _log_name(options: Options, settings: Settings) -> str:
-    """The log file, or - for standard output, as in the foreground; twistd's own --logfile goes before."""
+    """Return the log file, or ``-`` for standard output, which is the default in the foreground.
+
+    twistd's own --logfile takes precedence.
+    """
     twistd: Mapping[str, Any] = options.parent or {}
     return twistd.get("logfile") or ("-" if twistd.get("nodaemon") else settings.general.logfile)
 
 
 class _Refused(SystemExit, Exception):
-    """Ends the process with its text and exit code 1. twistd cleans up after an Exception, and tells the parent of a
-    daemon; Python prints no traceback of a SystemExit."""
+    """Ends the process with its text and exit code 1.
+
+    As it is an Exception, twistd cleans up and reports to the parent of a daemon. As it is a SystemExit, Python prints
+    no traceback.
+    """
 
 
 class Vmpooler(Service):
@@ -139,12 +153,15 @@ class Vmpooler(Service):
         self._starting: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:
-        """Be part of twistd's application, and write its log."""
+        """Join twistd's application, and write its log."""
         parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """Take the ports, while that may need rights that are given up later. Nobody is answered yet."""
+        """Bind the ports, while the process still has rights that it gives up later.
+
+        No client is answered yet.
+        """
         super().privilegedStartService()
         try:
             if self._role != "manager":
@@ -183,7 +200,7 @@ class Vmpooler(Service):
         self._open()
 
     def _state(self) -> Mapping[str, Any]:
-        """What there is to say of this process beside that it answers."""
+        """Return the state of the manager and of the other processes, for status and health requests."""
         managing = self._managing.state() if self._managing is not None else {}
         return {**managing, **self._peers.state()}
 
@@ -202,21 +219,21 @@ class Vmpooler(Service):
         self._connection.start()
         self._blocking.start()
         for connection in (self._connection, self._blocking):
-            await self._reach_redis(connection)  # on both, so that no event is missed
+            await self._reach_redis(connection)  # on both connections, so that no event is missed
         self._events.start()
         self._peers.start()
         if self._managing is not None:
             await self._managing.start()
-        gc.freeze()  # what is here now stays: to look it through again takes up to 0.1 s, in which nobody is answered
+        gc.freeze()  # these objects stay: to scan them again would block all requests for up to 0.1 s
 
     async def _reach_redis(self, connection: Connection) -> None:
-        """Return when Redis answers there. Raises StartError when it is too old."""
+        """Return when Redis answers on this connection. Raises StartError when Redis is too old."""
         while True:
             with suppress(StoreAway):
                 return await connection.wait_ready(PATIENCE)
 
     def _open(self) -> None:
-        """Let clients in, once, and tell where."""
+        """Accept clients, once, and log the address."""
         if not self._port.open():
             return
         if self._worker is not None:
@@ -229,7 +246,7 @@ class Vmpooler(Service):
         self.log.info("[*] get a VM: curl -X POST {where}", where=self._port.curl(f"/api/v1/vm/{name}"))
 
     def _failed(self, failure: Failure) -> None:
-        """A start that failed ends the process, with exit code 1 and one line."""
+        """End the process after a failed start, with exit code 1 and one log line."""
         if failure.check(CancelledError):
             return
         if failure.check(VmpoolerError):
@@ -240,10 +257,10 @@ class Vmpooler(Service):
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
-        """Take no more requests, finish what is in flight, leave Redis last."""
+        """Accept no more requests, finish work in flight, and disconnect from Redis last."""
         super().stopService()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it has been heard
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends it at once, which loses nothing either
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the stop has already begun
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, which loses nothing either
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -265,7 +282,10 @@ class Vmpooler(Service):
             self.log.info("[*] stopped")
 
     def _in_flight(self) -> dict[str, tuple[str, End]]:
-        """What is to be finished, of clients and of VMs."""
+        """Return what to finish, for clients and for VMs.
+
+        The keys name what the shutdown waits for; the values are the name of the step and how to end it.
+        """
         parts: dict[str, tuple[str, End]] = {}
         if self._api is not None:
             parts["the answers to clients"] = "answering clients", partial(self._api.drained, DRAIN)
@@ -277,14 +297,14 @@ class Vmpooler(Service):
 
 
 def _listening(options: Options, reactor: Any) -> Any:
-    """What makes the port: one that processes share where they do."""
+    """Return what creates the port: a port that processes share if the options ask for it."""
     if options.workers:
         return Claiming(reactor)
     return Sharing(reactor) if options["share-port"] else reactor
 
 
 def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedis | None:
-    """The service's own Redis, if it is to have one, prepared. Raises StartError."""
+    """Create and prepare the embedded Redis if the settings ask for one. Raises StartError."""
     if settings.redis.server != EMBEDDED or settings.redis.socket:
         return None
     if role != "all":
@@ -297,7 +317,7 @@ def _embedded_redis(settings: Settings, role: str, reactor: Any) -> EmbeddedRedi
 
 
 def _process(role: str) -> str:
-    """A name for this process that no other has or had."""
+    """Return a name for this process that no other process has or had."""
     return f"{role}-{socket.gethostname()}-{os.getpid()}-{random_name(secrets.choice, 6)}"
 
 

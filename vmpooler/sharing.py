@@ -1,6 +1,7 @@
-"""One port for several processes: the system spreads new connections over all that listen (SO_REUSEPORT).
+"""One port for several processes: the system distributes new connections over all listeners (SO_REUSEPORT).
 
-Both classes stand in for the reactor where an endpoint is made: of its methods they have those that endpoints call.
+``Sharing`` and ``Claiming`` replace the reactor where an endpoint is created: they have only the methods that endpoints
+call.
 """
 
 import socket
@@ -15,20 +16,23 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 
 class SharedPort(Port):
-    """A port on which other processes of the same user may listen, too."""
+    """A port on which other processes of the same user may also listen."""
 
     def createInternetSocket(self) -> socket.socket:
-        """A socket that lets others have its address."""
+        """Create a socket that lets other sockets use its address."""
         made: socket.socket = super().createInternetSocket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return made
 
 
 class ClaimedPort(SharedPort):
-    """A port that is kept for others: this process has its address, and listens not."""
+    """A port that is reserved for other processes: this process binds the address and does not listen."""
 
     def startListening(self) -> None:
-        """Take the address. Raises CannotListenError when somebody has it, though he would share it."""
+        """Bind the address.
+
+        Raises CannotListenError if another process uses it, even one that would share it.
+        """
         try:
             with closing(Port.createInternetSocket(self)) as alone:
                 alone.bind((self.interface, self.port))
@@ -38,12 +42,12 @@ class ClaimedPort(SharedPort):
             raise CannotListenError(self.interface, self.port, error) from error
 
     def startReading(self) -> None:
-        """Nobody comes here."""
+        """Do nothing: this port receives no connections."""
 
     stopReading = startReading
 
     def loseConnection(self, connDone: object = None) -> Deferred[None]:
-        """Let go of the address."""
+        """Release the address."""
         self.socket.close()
         return succeed(None)
 
@@ -51,7 +55,7 @@ class ClaimedPort(SharedPort):
 
 
 class Sharing:
-    """Listens on ports that others may share."""
+    """Listens on ports that other processes may share."""
 
     port: type[Port] = SharedPort
 
@@ -72,6 +76,6 @@ class Sharing:
 
 
 class Claiming(Sharing):
-    """Keeps ports for processes that share them."""
+    """Reserves ports for processes that share them."""
 
     port = ClaimedPort

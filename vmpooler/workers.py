@@ -1,4 +1,4 @@
-"""``--workers N``: processes that answer the API on one port, started and kept running by this one."""
+"""``--workers N``: processes that answer the API on one port; this process starts them and keeps them running."""
 
 import os
 import re
@@ -18,14 +18,15 @@ from vmpooler.options import UP, Options
 TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 
 SHARED = re.compile(r"(tcp6?|ssl):\d+")
-"""The endpoints that processes can share, up to the port's number."""
+"""Matches the endpoints that processes can share, up to the port number."""
 
 
 class Workers:
-    """As many processes as ``options`` ask for. They end with this one, and one that ends by itself is started again.
+    """The worker processes that ``options`` ask for.
 
-    ``log_file``: where they write their logs, ``-`` for where this process does. ``up`` is called when all answer for
-    the first time. Raises StartError for an endpoint, ``listen``, that they cannot share.
+    They end with this process. A worker that ends by itself is started again. ``log_file``: where they write their
+    logs, ``-`` for where this process writes its log. ``up`` is called when all of them answer for the first time.
+    Raises StartError for an endpoint, ``listen``, that they cannot share.
     """
 
     def __init__(self, options: Options, listen: str, log_file: str, reactor: Any, up: Callable[[], None]) -> None:
@@ -35,7 +36,7 @@ class Workers:
         self._listen = endpoint(listen)
         if SHARED.match(self._listen) is None:
             raise StartError(f"--workers: processes cannot share {listen}; a TCP port they can: see --listen")
-        self._directory = os.getcwd()  # twistd leaves it when it becomes a daemon
+        self._directory = os.getcwd()  # twistd changes it when it becomes a daemon
         self._kept = [
             Kept(f"Worker {number}", partial(self._spawn, number), reactor, steady=True)
             for number in range(1, options.workers + 1)
@@ -45,7 +46,7 @@ class Workers:
         self._awaited = set(range(1, options.workers + 1))
 
     def start(self, port: int, redis_socket: str) -> None:
-        """Start them all, on this port, with the Redis at this socket if that is not empty."""
+        """Start all workers on this port, with the Redis at this socket if it is not empty."""
         said = [f"--config={self._options['config']}"] if self._options["config"] else []
         said += ["--demo"] if self._options["demo"] else []
         said += [f"--redis-socket={redis_socket}"] if redis_socket else []
@@ -56,11 +57,11 @@ class Workers:
             kept.start()
 
     async def stop(self, seconds: float) -> None:
-        """End them, when they have answered who asked; after so many seconds in any case."""
+        """Stop all workers after they have answered their clients; kill them after ``seconds``."""
         await DeferredList([ensureDeferred(kept.stop(seconds)) for kept in self._kept])
 
     def _spawn(self, number: int) -> Child:
-        """Begin a run of one. Raises OSError."""
+        """Start one run of a worker. Raises OSError."""
         child = Child(partial(self._answers, number))
         command = guarded([*self._command, f"--worker={number}"])
         streams = {0: "w", 1: 1, 2: 2, UP: "r"}
@@ -68,7 +69,7 @@ class Workers:
         return child
 
     def _answers(self, number: int) -> None:
-        """One has said that it does."""
+        """Handle the report of a worker that it answers."""
         if self._awaited:
             self._awaited.discard(number)
             if not self._awaited:

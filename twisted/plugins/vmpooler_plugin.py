@@ -1,4 +1,4 @@
-"""What makes ``twistd vmpooler`` known to twistd."""
+"""Registers ``twistd vmpooler`` with twistd."""
 
 from twisted.application.service import ServiceMaker
 
