@@ -1,1 +1,1 @@
-"""The HTTP API: it turns requests into calls of the store, and what comes back into JSON."""
+"""The HTTP API: converts requests to calls of the store, and results to JSON."""

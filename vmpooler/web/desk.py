@@ -1,4 +1,4 @@
-"""Where VMs are handed out, and taken back."""
+"""Checkout and completion of VMs."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,15 +19,17 @@ from vmpooler.web.returns import Returns
 from vmpooler.web.under_way import UnderWay
 
 SERIES = 20
-"""Characters that the ids of all checkouts here begin with; a number makes each unlike the others. To take all of an id
-by chance costs 70 µs, a third of a checkout."""
+"""Length in characters of the random prefix of all checkout ids of this process.
+
+A number makes each id unique. A fully random id costs 70 µs, a third of a checkout.
+"""
 
 AGAIN = 1.0
-"""Seconds after which it is said again that clients wait for a pool."""
+"""Minimum seconds between two notes in Redis that clients wait for the same pool."""
 
 
 class Desk:
-    """Checks VMs out and finishes with them."""
+    """Checks out and completes VMs."""
 
     def __init__(
         self,
@@ -49,13 +51,16 @@ class Desk:
         self._newest = FIRST
 
     def saw(self, newest: str) -> None:
-        """The newest event has this id: a follower of the event stream."""
+        """Callback of the event stream's reader: store the id of the newest event."""
         self._newest = newest
 
     async def check_out(self, request: Request, wanted: list[Wanted]) -> list[Given]:
-        """All that is wanted, for the client of this request; if it hangs up meanwhile, all goes back to ready."""
+        """Check out all VMs that are wanted, for the client of this request.
+
+        If the client disconnects in the meantime, all VMs return to ready.
+        """
         checkout_id, now = f"{self._series}{next(self._numbers):012}", self._wall()
-        newest = self._newest  # what this checkout does comes after it
+        newest = self._newest  # the events of this checkout follow it
         token = None if self._auth is None else request.token
         try:
             given = await self._checkouts.checkout(wanted, checkout_id, token, now)
@@ -71,22 +76,25 @@ class Desk:
         return given
 
     async def complete(self, request: Request, pool: str, vm: str) -> None:
-        """The client of this request is done with a VM."""
+        """Complete a VM: the client of this request no longer needs it."""
         await self._checkouts.complete(pool, vm, self.admission(request), self._wall())
 
     def admission(self, request: Request, need: Need = Need.WHERE_TAKEN) -> Admission:
-        """What the client of this request must show to change a VM: nothing, where no auth is configured."""
+        """Return what the client of this request must present to change a VM: nothing, if no auth is configured."""
         if self._auth is None:
             return FREE
         own = self._auth.owner_only
         return Admission(request.token, Need.WHERE_TAKEN if own and need is Need.NEVER else need, own)
 
     def close(self) -> None:
-        """Give nothing back any more."""
+        """Stop returning VMs to ready."""
         self._returns.stop()
 
     async def _hurry(self, wanted: list[Wanted]) -> None:
-        """Have the pools that are empty come first when a clone is to be had. To say so now and then is enough."""
+        """Give empty pools priority for the next clones.
+
+        Redis is updated at most once in ``AGAIN`` seconds for each pool.
+        """
         now = self._clock.seconds()
         pools = sorted({pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + AGAIN})
         if pools:

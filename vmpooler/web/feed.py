@@ -1,10 +1,11 @@
-"""All who listen to events in this process, and what they are told.
+"""Sends events to all subscribers of this process.
 
 Note [One log, many places]
 
-The stream is read once, the pools are looked at once, and both make one bounded log (``vmpooler.web.journal``). A
-listener is but a place in it. So a slow client costs nothing but its place; clients at the same place are told the same
-bytes, put together once; and one that fell behind what the log still has is told the state, which is always at hand.
+The stream and the pools are read once for all subscribers, and both are written to one bounded log
+(``vmpooler.web.journal``). A subscriber is only a position in that log. So a slow client costs nothing but its
+position. Clients at the same position get the same bytes, which are built once. A client that has fallen behind the
+start of the log gets the state, which is always available.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,19 +30,19 @@ from vmpooler.web.model import Model
 from vmpooler.web.pace import Pace
 
 BATCH = 100
-"""Listeners that are served in one turn of the reactor: the API answers between two."""
+"""Subscribers that are served in one turn of the reactor: the API answers requests between two turns."""
 
 AT_ONCE = 500
-"""Entries of the log that are sent in one piece."""
+"""Log entries that are sent in one piece."""
 
 REST = 0.01
-"""Seconds between two rounds of telling, at least; else as long as the last one took."""
+"""Minimum seconds between two rounds of sending. If the last round took longer, the pause is as long as that round."""
 
 RECENT = 50
 
 
 class Feed:
-    """Tells ``listeners`` what happens. ``about`` is what the state says of the service."""
+    """Sends events to ``listeners``. ``about`` has the members of the state that describe the service."""
 
     log = Logger()
 
@@ -76,23 +77,23 @@ class Feed:
 
     @property
     def start(self) -> int:
-        """The first place that can be told from."""
+        """The first position that is still available."""
         return self._journal.start
 
     @property
     def end(self) -> int:
-        """The place after all that happened."""
+        """The position after the last entry."""
         return self._journal.end
 
     def heard(self, event: Event) -> None:
-        """Something happened: a listener of the event stream."""
+        """Callback of the event stream: log an event, and send it to the subscribers."""
         if self._journal.happened(event):
             self._forget()
             self._model.heard(event.pool)
             self._tell_all()
 
     def join(self, listener: Listener, last: str | None) -> None:
-        """Serve a listener, from ``last`` on, the id of the last event that it knows."""
+        """Serve a subscriber, starting after ``last``, the id of the last event that it received."""
         self.listeners[listener] = succeed(None)
         listener.start(self._leave)
         self._model.start()
@@ -102,13 +103,13 @@ class Feed:
         self.listeners[listener].addErrback(self._failed, listener)
 
     def close(self) -> None:
-        """Hang up on all, and serve nobody any more."""
+        """Disconnect all subscribers, and accept no new ones."""
         self.closed = True
         for listener in list(self.listeners):
             listener.end()
 
     def text(self, place: int, wanted: Filter) -> tuple[bytes, int]:
-        """What there is to tell from a place on, and up to which place that is."""
+        """Return the frames that follow a position, and the position where they end."""
         found = self._texts.get((place, wanted))
         if found is None:
             end = min(self.end, place + AT_ONCE)
@@ -119,7 +120,7 @@ class Feed:
         return found
 
     def state(self, wanted: Filter, gap: bool) -> bytes | None:
-        """Everything, as it is at the end; None while that is not known."""
+        """Return the frame of the complete state at the end of the log; None while the state is not known."""
         if not self._model.ready:
             return None
         now, found = self._states.get((wanted, gap), (None, b""))
@@ -132,7 +133,7 @@ class Feed:
         return found
 
     def trouble(self) -> bytes | None:
-        """Why nothing is known; None when that is not so."""
+        """Return the frame with the reason why the state is not known; None without such a reason."""
         why = self._model.trouble
         return None if why is None else frame(self._journal.newest, "away", {"message": why})
 
@@ -145,12 +146,12 @@ class Feed:
         self._tell_all()
 
     def _forget(self) -> None:
-        """Something is new: what was put together is old."""
+        """Drop the cached frames after a change."""
         self._texts.clear()
         self._states.clear()
 
     def _known(self) -> None:
-        """The pools are known, maybe again: everybody is to see them."""
+        """Send the state to all subscribers: the pools are known, perhaps again."""
         self._forget()
         for listener in self.listeners:
             listener.owed = True
@@ -169,7 +170,7 @@ class Feed:
             listener.end()
 
     async def _begin(self, listener: Listener, last: str | None) -> None:
-        """Find the place of a new listener; tell it what the log here does not have of what it missed."""
+        """Find the position of a new subscriber. Send it the missed events that the log does not contain."""
         if not self._filled:
             waiter: Deferred[None] = Deferred(self._waiting.remove)
             self._waiting.append(waiter)
@@ -180,7 +181,7 @@ class Feed:
         listener.tell()
 
     async def _fill(self) -> None:
-        """Have the log begin before this process did."""
+        """Add events to the log that precede the start of this process."""
         if self._filled:
             return
         self._journal.precede(await self._past.latest(KEPT))
@@ -190,7 +191,7 @@ class Feed:
             each.callback(None)
 
     def _tell_all(self) -> None:
-        """Tell everybody soon: again after a round that is under way."""
+        """Send to all subscribers soon. If a round is in progress, another one follows."""
         self._again = True
         if self._telling is None and self.listeners:
             self._telling = Deferred.fromCoroutine(self._rounds())
@@ -202,7 +203,7 @@ class Feed:
             began = self._clock.seconds()
             await self._each(Listener.tell)
             self._resting = deferLater(self._clock, max(REST, self._clock.seconds() - began))
-            with suppress(CancelledError):  # nobody listens any more
+            with suppress(CancelledError):  # the last subscriber has disconnected
                 await self._resting
         self._telling = None
 
@@ -217,7 +218,7 @@ class Feed:
             await deferLater(self._clock, 0)
 
     def _safely(self, act: Callable[[Listener], None], listener: Listener) -> None:
-        """What goes wrong with one listener is no trouble of the others."""
+        """Act on one subscriber; an error does not affect the others."""
         try:
             act(listener)
         except Exception:

@@ -1,4 +1,4 @@
-"""The page's files: small, read once, and served with all that makes them quick and safe."""
+"""The dashboard's files: small, read once, and sent with headers for caching and security."""
 
 import gzip
 import hashlib
@@ -22,13 +22,16 @@ TYPES = {
     "png": "image/png",
     "ico": "image/x-icon",
 }
-"""The kinds of files that are served, by their suffix."""
+"""The content types of the files that are served, by suffix."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may do: nothing but what comes from here, and nothing that stands in the page itself."""
+"""The page may load only what this server sends, and images in ``data:`` URLs.
+
+Inline scripts and styles are blocked.
+"""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -43,7 +46,7 @@ INDEX = "index.html"
 
 @attrs.frozen
 class File:
-    """A file as it is sent; ``packed`` is its gzip, None where that is not smaller."""
+    """A file as it is sent; ``packed`` is its gzip, or None when that is not smaller."""
 
     type: str
     body: bytes
@@ -53,20 +56,20 @@ class File:
     @classmethod
     @cache
     def of(cls, suffix: str, body: bytes) -> "File":
-        """A file of this content."""
+        """Return the file with this content."""
         packed = gzip.compress(body, 9, mtime=0)
         small = packed if len(packed) < len(body) else None
         return cls(TYPES[suffix], body, small, hashlib.sha256(body).hexdigest()[:32])
 
 
 class Files:
-    """The files in ``vmpooler/dashboard``, as they were at the start."""
+    """The files in ``vmpooler/dashboard``, read at the start."""
 
     def __init__(self, folder: Traversable | None = None) -> None:
         self._files = dict(_found(folder or files("vmpooler").joinpath("dashboard"), ""))
 
     def answer(self, request: Request, parts: list[str]) -> bytes:
-        """The file of a path below the page's."""
+        """Return the file of a path below the page's path."""
         file = self._files.get("/".join(parts) or INDEX)
         if file is None or request.method not in (b"GET", b"HEAD"):
             return written(request, 404, {"ok": False})
@@ -80,7 +83,7 @@ class Files:
 
 
 def takes_gzip(request: Request) -> bool:
-    """Whether a client can read gzip; one that says ``gzip;q=0`` cannot."""
+    """Return whether a client accepts gzip; one that sends ``gzip;q=0`` does not."""
     codings = (request.getHeader(b"accept-encoding") or b"").decode("latin-1").replace(" ", "").lower().split(",")
     return any(name in ("gzip", "*") and rest not in ("q=0", "q=0.0") for name, _, rest in map(_split, codings))
 

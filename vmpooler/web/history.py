@@ -1,4 +1,4 @@
-"""``/dashboard/history``: what charts are drawn of."""
+"""``GET /dashboard/history``: the data of the dashboard's charts."""
 
 import gzip
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,12 +29,15 @@ WEEK = 7
 WITH_WEEK = "7d"
 
 TOGETHER = 8
-"""Pools whose samples are worked on in one turn of the reactor."""
+"""Pools whose samples are processed in one turn of the reactor."""
 
 
 class HistoryRoutes:
-    """The route of the history. An answer is put together once for all who ask for it within a minute. ``leftovers``
-    reads which pools are drained: these have a history too."""
+    """The route of the history.
+
+    An answer is created once for all requests within a minute. ``leftovers`` reads which pools are drained: these have
+    a history too.
+    """
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class HistoryRoutes:
         app.route("GET", "/dashboard/history", self.show)
 
     async def show(self, request: Request) -> bytes:
-        """The samples of ``?range=``, of all pools or of ``?pool=``."""
+        """Return the samples of ``?range=``, of all pools or of ``?pool=``. Raises Invalid or UnknownPools."""
         name, pool = request.query("range") or "1h", request.query("pool")
         wanted = history.range_of(name)
         drained = [each.pool for each in (await self._leftovers()).drained]
@@ -93,7 +96,10 @@ class HistoryRoutes:
         return self._answers[name, pool]
 
     async def _told(self, wanted: Range, pools: Sequence[str], group: int) -> dict[str, Any]:
-        """The samples so far, in steps that begin at multiples of their length: so a step stays what it is."""
+        """Read the samples.
+
+        Steps begin at multiples of their length, so that a step covers the same time in each answer.
+        """
         step = wanted.grain.seconds * group
         count = wanted.samples // group
         end = ceil(self._minute * history.MINUTES.seconds / step)
@@ -106,7 +112,7 @@ class HistoryRoutes:
         return {"from": (end - count) * step, "step": step, "count": count, "pools": found}
 
     async def _fill(self, told: dict[str, Any], name: str, pool: str | None) -> None:
-        """Put in what is missing and Graphite knows, if anything is."""
+        """Fill in missing samples from Graphite, if any are missing."""
         found = told["pools"]
         if not any(None in columns["ready"] for columns in found.values()):
             return
@@ -119,7 +125,7 @@ class HistoryRoutes:
                 await deferLater(self._clock, 0)
 
     async def _week(self, now: float) -> list[Any]:
-        """The last days, of all pools."""
+        """Return the figures of the last ``WEEK`` days, of all pools together."""
         dates = summary.days(times.day(now - (WEEK - 1) * times.DAY), None, times.day(now))
         days = await self._summaries.sums(dates, ["clone", "boot"], now)
         return overview.week(dates, [day["clone"] for day in days], [day["boot"] for day in days])

@@ -1,4 +1,4 @@
-"""What clients and operators are shown of pools that are not configured, or have moved; nothing where there is none."""
+"""Members of replies about pools that are not configured, or have moved."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from vmpooler.store.registry import Leftovers
 
 
 def left_of(found: Leftovers) -> dict[str, Any]:
-    """The members ``draining`` and ``moved``, each where there is something to say."""
+    """Return the members ``draining`` and ``moved``, each only when it is not empty."""
     draining = {
         each.pool: reports.left({str(queue): count for queue, count in each.counts.items()}, each.note)
         for each in found.drained

@@ -1,4 +1,4 @@
-"""Addresses of hosts, as the system's resolver knows them."""
+"""Addresses of hosts, from the system's resolver."""
 
 import re
 from collections.abc import Callable
@@ -9,33 +9,33 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 Resolve = Callable[[str], Deferred[str]]
-"""Asks for the address of a host; the reactor's ``resolve``, which does so in a thread."""
+"""Looks up the address of a host: the reactor's ``resolve``, which runs in a thread."""
 
 PATIENCE = 1.0
 """Seconds that a client waits for an address."""
 
 FRESH = 60.0
-"""Seconds that an answer is good for."""
+"""Seconds that a result is cached."""
 
 ASKED_MOST = 4
-"""Hosts that are asked for at once: a resolver that hangs keeps no more threads than these."""
+"""Hosts that are looked up at the same time: a resolver that hangs blocks at most this many threads."""
 
 KNOWN_MOST = 2000
-"""Hosts that are remembered."""
+"""Hosts that are cached."""
 
 HOST = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 @attrs.frozen
 class Known:
-    """What was found out about a host; ``address`` is empty when it has none."""
+    """The result for a host; ``address`` is empty when it has none. ``until`` is when the result expires."""
 
     address: str
     until: float
 
 
 class Lookup:
-    """Finds addresses, quickly or not at all."""
+    """Looks up addresses, with a short timeout."""
 
     def __init__(self, resolve: Resolve, clock: IReactorTime) -> None:
         self._resolve = resolve
@@ -44,7 +44,7 @@ class Lookup:
         self._asked: dict[str, list[Deferred[str]]] = {}
 
     async def address(self, host: str) -> str:
-        """The address of a host, given by its short name; empty when it is not found soon."""
+        """Return the address of a host, given by its short name; empty when it is not found in time."""
         known = self._known.get(host)
         if known and known.until > self._clock.seconds():
             return known.address

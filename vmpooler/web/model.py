@@ -1,4 +1,4 @@
-"""How the pools stand, as listeners are told: read when something happened, and a few times a minute at any rate."""
+"""Pool state for event subscribers: read after an event, and every ``Pace.whole`` seconds in any case."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -18,10 +18,12 @@ from vmpooler.web.pace import AGAIN, Pace
 
 
 class Model:
-    """Knows the rows of docs/events.md, the day's figures, and when they were read (``now``), while it is running.
+    """Keeps the pool rows of docs/events.md and the day's figures up to date while it is running.
 
-    ``first`` is awaited before the pools become known. ``changed`` is called with the rows that changed, ``known`` when
-    all are known, also after they were not for a while, and ``lost`` when they cannot be read; ``trouble`` is why.
+    ``now`` is the time when they were read. ``first`` is awaited before each reading while the pools are not known.
+    ``changed`` is called with the rows that changed. ``known`` is called when all pools are known: after the start,
+    after a failure, and when the set of pools changes. ``lost`` is called when the pools cannot be read; ``trouble`` is
+    the reason.
     """
 
     log = Logger()
@@ -56,19 +58,19 @@ class Model:
         self._waiting: Deferred[None] | None = None
 
     def start(self) -> None:
-        """Begin to read, if that was not begun."""
+        """Start reading, unless reading has started already."""
         if self._running is None:
             self._running = Deferred.fromCoroutine(self._watch())
             self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def stop(self) -> None:
-        """Read no more, until started again."""
+        """Stop reading until ``start`` is called again."""
         if self._running is not None:
             running, self._running, self.ready, self.trouble = self._running, None, False, None
             running.cancel()
 
     def heard(self, pool: str) -> None:
-        """Something happened in a pool."""
+        """Record an event of a pool: the next reading includes that pool."""
         if self._running is not None and pool in self._pools:
             self._touched.add(pool)
             if self._waiting is not None and not self._waiting.called:
@@ -82,7 +84,7 @@ class Model:
                 await self._waiting.addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
 
     async def _read(self) -> bool:
-        """Look at the pools that something happened in; whether that was possible."""
+        """Read all pools, or those with new events. Returns False when they could not be read."""
         now = self._clock.seconds()
         whole = not self.ready or now >= self._whole_at
         touched, self._touched = self._touched, set()
@@ -111,7 +113,7 @@ class Model:
         return False
 
     async def _look_for_others(self) -> bool:
-        """Look for pools that have VMs and are not configured; whether they are others than before."""
+        """Look for pools that have VMs and are not configured. Returns whether the set of pools changed."""
         self._left = await self._overviews.leftovers()
         drained = {each.pool: Pool(name=each.pool, size=0) for each in self._left.drained}
         pools = {**drained, **self._configured}

@@ -1,4 +1,4 @@
-"""Where requests come from."""
+"""Client addresses of requests, also behind proxies."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -8,11 +8,15 @@ from vmpooler.settings import UNIX
 from vmpooler.web.request import Request
 
 OWN_BITS = 64
-"""Bits of an IPv6 address that a client can choose at will."""
+"""Bits of an IPv6 address that a client can choose freely."""
 
 
 def place(host: str) -> str:
-    """What stands for all addresses that a client has: that of IPv4, the /64 of IPv6; what is no address is itself."""
+    """Return the place of a client: one value for all addresses that the client has.
+
+    The place is the IPv4 address, or the /64 network of an IPv6 address. Text that is not an address is returned
+    unchanged.
+    """
     try:
         address = _plain(host)
     except ValueError:
@@ -23,7 +27,10 @@ def place(host: str) -> str:
 
 
 class Origins:
-    """Tells who asks, also through proxies; ``trusted`` are those of them that say so, as in the configuration."""
+    """Finds the clients of requests, also behind proxies.
+
+    ``trusted`` are the proxies whose X-Forwarded-For is trusted, as in the configuration.
+    """
 
     def __init__(self, trusted: Iterable[str]) -> None:
         names = tuple(trusted)
@@ -31,11 +38,11 @@ class Origins:
         self._networks = tuple(ip_network(name) for name in names if name != UNIX)
 
     def host(self, peer: Any) -> str:
-        """The address of a connection's other end."""
+        """Return the address of a connection's remote end."""
         return str(getattr(peer, "host", UNIX))
 
     def trusts(self, host: str) -> bool:
-        """Whether a proxy is there."""
+        """Return whether this is the address of a trusted proxy."""
         if host == UNIX:
             return self._unix
         try:
@@ -45,8 +52,11 @@ class Origins:
         return any(address in network for network in self._networks)
 
     def of(self, request: Request) -> str:
-        """The place that a request comes from: behind the proxies that are trusted, the last address before them. What
-        stands further to the left of X-Forwarded-For anybody may have written."""
+        """Return the place of the client of a request.
+
+        Behind trusted proxies, the client is the last address before them. Entries further to the left in
+        X-Forwarded-For can be forged by any client.
+        """
         host = self.host(request.getClientAddress())
         if not self._networks and not self._unix:
             return place(host)
@@ -56,12 +66,12 @@ class Origins:
                 _plain(hop)
                 host = hop
         except ValueError:
-            pass  # what a proxy does not know, such as "unknown": the proxy itself stands for it
+            pass  # a hop that is not an address, such as "unknown": the proxy's own address is used
         return place(host)
 
 
 def _hops(headers: Sequence[bytes]) -> Iterator[str]:
-    """The addresses in X-Forwarded-For, the last first, without their ports."""
+    """Yield the addresses in X-Forwarded-For without their ports, the last one first."""
     for hop in reversed(b",".join(headers).decode("latin-1").split(",")):
         text = hop.strip()
         if text.startswith("["):
@@ -71,6 +81,6 @@ def _hops(headers: Sequence[bytes]) -> Iterator[str]:
 
 
 def _plain(host: str) -> IPv4Address | IPv6Address:
-    """An address; of IPv4 also where it came over IPv6. Raises ValueError."""
+    """Parse an address; an IPv4 address mapped to IPv6 becomes IPv4. Raises ValueError."""
     address = ip_address(host)
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address

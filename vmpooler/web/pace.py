@@ -1,26 +1,26 @@
-"""How often those who listen to events are told what, and how patient the service is with them."""
+"""Intervals and timeouts of the event stream to clients."""
 
 import attrs
 
 
 @attrs.frozen
 class Pace:
-    """All in seconds."""
+    """All values are in seconds."""
 
     spacing: float = 0.25
-    """Between two readings of the pools: however much happens, clients are told of counts no more often."""
+    """Time between two readings of the pools: clients get counts no more often, however many events occur."""
 
     whole: float = 5.0
-    """After which all pools are read though nothing was heard of them: another program may have changed them."""
+    """Time after which all pools are read even without events: another program may have changed them."""
 
     beat: float = 15.0
-    """Between two comments."""
+    """Time between two comments (heartbeats)."""
 
     stall: float = 30.0
-    """After which a client that takes nothing is hung up on."""
+    """Time after which a client that reads nothing is disconnected."""
 
 
 USUAL = Pace()
 
 AGAIN = 1.0
-"""Seconds before the next try when Redis is away."""
+"""Seconds before the next attempt when Redis is unavailable."""

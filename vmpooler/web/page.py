@@ -1,4 +1,4 @@
-"""An OpenAPI document as a page: HTML that runs nothing, and everything in it escaped."""
+"""Renders an OpenAPI document as an HTML page. The page runs no code, and all its content is escaped."""
 
 import json
 import re
@@ -15,7 +15,7 @@ Part = Mapping[str, Any]
 
 
 def page(document: Part) -> str:
-    """All operations by their tags, then the schemas that they name."""
+    """Render all operations, grouped by tag, then the schemas."""
     info = document["info"]
     title = f"{escape(info['title'])} {escape(info['version'])}"
     sections = "\n".join(_section(document, tag) for tag in document["tags"])
@@ -102,7 +102,7 @@ def _schema(name: str, schema: Part) -> str:
 
 
 def _details(id: str, summary: str, content: str) -> str:
-    """What can be folded; a link to what is inside unfolds it."""
+    """Render a collapsible element; a link to its content expands it."""
     return f'<details>\n<summary>{summary}</summary>\n<div id="{escape(id)}">\n{content}\n</div>\n</details>'
 
 
@@ -112,14 +112,14 @@ def _table(title: str, rows: list[tuple[str, str]]) -> str:
 
 
 def _found(document: Part, part: Part) -> Part:
-    """A part, or what it refers to."""
+    """Return a part, or the part that its ``$ref`` refers to."""
     for step in part["$ref"].split("/")[1:] if "$ref" in part else ():
         document = document[step]
     return document if "$ref" in part else part
 
 
 def _code(value: Part) -> str:
-    """As JSON, in which the schemas that it names are links. One that is but a name is only a link."""
+    """Render JSON; schema references in it become links. A value that is only a reference becomes only a link."""
     flat = not any(isinstance(each, dict | list) for each in value.values())
     text = escape(json.dumps(value, indent=None if flat else 2, ensure_ascii=False))
     if list(value) == ["$ref"] and (named := REF.search(text)):

@@ -1,4 +1,4 @@
-"""What many ask for: read once for all of them."""
+"""Shares one read between concurrent callers (single-flight)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -13,23 +13,27 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class Reading(Generic[T]):
-    """One that ``began`` then: who waits for it, until it is over, and what it found, in a tuple."""
+    """A read that started at ``began``.
+
+    ``waiting`` are the callers that wait for it; ``found`` is its result in a tuple, empty before.
+    """
 
     began: float
     waiting: list[Deferred[T]] = attrs.Factory(list)
     found: tuple[()] | tuple[T] = ()
 
     def join(self) -> Deferred[T]:
-        """What it will find."""
+        """Return a Deferred with the result."""
         waiter: Deferred[T] = Deferred(self.waiting.remove)
         self.waiting.append(waiter)
         return waiter
 
 
 class Recent(Generic[T]):
-    """What ``read`` finds, for all who ask less than ``seconds`` after it began; who comes later has it read anew.
+    """Returns the result of ``read`` to all callers within ``seconds`` after it began.
 
-    A reading that fails does so for all who wait for it, and for nobody else.
+    A later caller starts a new read. A read that fails raises its error for all callers that wait for it, and is not
+    cached.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]], seconds: float, clock: IReactorTime) -> None:
@@ -39,21 +43,21 @@ class Recent(Generic[T]):
         self._reading: Reading[T] | None = None
 
     async def get(self) -> T:
-        """What was found. Raises what a reading does."""
+        """Return the result. Raises what ``read`` raises."""
         reading, now = self._reading, self._clock.seconds()
         if reading is None or not 0 <= now - reading.began < self._seconds:
             reading = self._reading = Reading(now)
             found = reading.join()
-            Deferred.fromCoroutine(self._perform(reading))  # goes on though who asked first hangs up
+            Deferred.fromCoroutine(self._perform(reading))  # continues when the first caller is cancelled
             return await found
         return reading.found[0] if reading.found else await reading.join()
 
     def forget(self) -> None:
-        """What was found may not be so any more."""
+        """Drop the result, which may be outdated."""
         self._reading = None
 
     async def _perform(self, reading: Reading[T]) -> None:
-        """Read, and tell all who wait."""
+        """Read, and pass the result to all callers that wait."""
         outcome: T | Failure
         try:
             outcome = await self._read()

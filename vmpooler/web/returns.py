@@ -1,14 +1,14 @@
-"""VMs whose clients never got them go back to ready.
+"""Returns VMs to ready when their clients never received them.
 
 Note [A checkout that nobody heard of]
 
-A client that hangs up before its answer is there keeps no VM: its checkout is let finish, then given back. The kernel
-is asked for that before the answer is written: a process that was stopped meanwhile has not noticed yet. An answer
-that Redis could not deliver leaves open whether VMs were taken: the checkout is remembered here until Redis answers
-again, and the event stream names what it took.
+A client that disconnects before its answer is sent keeps no VM: its checkout finishes, and then its VMs are returned.
+The kernel is asked about the connection before the answer is written, because a process that was suspended has not
+noticed the disconnect yet. When Redis's answer to a checkout is lost, it is unknown whether VMs were taken: the
+checkout is recorded here until Redis answers again, and the event stream then names the VMs that it took.
 
-Not covered: this process dies in between, or a client closes, or its machine vanishes without a word, while its answer
-is on the wire. Such a VM lives out its lifetime.
+Not covered: this process dies before that, or a client closes the connection, or its machine disappears without closing
+it, while its answer is in transit. Such a VM stays running until its lifetime ends.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,10 +26,10 @@ from vmpooler.store.stream import order
 from vmpooler.web.under_way import UnderWay
 
 AGAIN = 0.5
-"""Seconds before the next look."""
+"""Seconds before the next attempt."""
 
 LONGEST = 30.0
-"""Seconds before the next look at the most, when Redis refuses to look or to give back."""
+"""Maximum seconds before the next attempt, when Redis refuses to read or to return VMs."""
 
 LATE = 5.0
 """Seconds after Redis answers again in which a command sent before may still arrive."""
@@ -37,8 +37,11 @@ LATE = 5.0
 
 @attrs.define
 class Debt:
-    """A checkout of unknown outcome, whose event comes after the one with the id ``after``. ``answered``: when, by the
-    clock of intervals, Redis first said that it took nothing."""
+    """A checkout of unknown outcome.
+
+    Its event follows the event with the id ``after``. ``answered`` is the time of the first successful look for its
+    event, by ``clock``.
+    """
 
     after: str
     why: str
@@ -46,7 +49,7 @@ class Debt:
 
 
 class Returns:
-    """Gives back what no client has."""
+    """Returns VMs that no client received."""
 
     log = Logger()
 
@@ -61,7 +64,7 @@ class Returns:
         self._settling: Deferred[None] | None = None
 
     async def now(self, given: Iterable[Given], checkout_id: str, after: str, why: str) -> None:
-        """Give these back; later, if Redis is away or refuses."""
+        """Return these VMs to ready; if Redis is unavailable or refuses, do so later."""
         try:
             for each in given:
                 await self._checkouts.give_back(each.pool, each.vm, checkout_id, why, self._wall())
@@ -69,14 +72,14 @@ class Returns:
             self.later(checkout_id, after, why)
 
     def later(self, checkout_id: str, after: str, why: str) -> None:
-        """Give back what this checkout may have taken, as soon as Redis answers."""
+        """Return the VMs that this checkout may have taken, as soon as Redis answers."""
         self._owed[checkout_id] = Debt(after, why)
         self.log.warn("[!] a checkout of unknown outcome: its VMs go back when Redis answers ({why})", why=why)
         if self._settling is None:
             self._settling = Deferred.fromCoroutine(self._settle())
 
     def stop(self) -> None:
-        """Give up: VMs of checkouts that are still open live out their lifetime."""
+        """Stop: VMs of checkouts that are still open stay running until their lifetime ends."""
         if self._settling is not None:
             self._settling.cancel()
 
@@ -94,8 +97,10 @@ class Returns:
             self._under_way.end()
 
     async def _looked(self, pause: float) -> float:
-        """Look once, ``pause`` seconds after the last time; the seconds before the next. What Redis refuses stays owed;
-        that is logged once, until a look succeeds."""
+        """Look once, ``pause`` seconds after the last look, and return the seconds before the next one.
+
+        A checkout whose VMs Redis refuses to return stays recorded; this is logged once, until a look succeeds.
+        """
         try:
             await self._look()
         except StoreAway:
@@ -109,7 +114,10 @@ class Returns:
         return AGAIN
 
     async def _look(self) -> None:
-        """Give back what is found. Raises what Redis refused last, when all else is done."""
+        """Return the VMs that are found to ready.
+
+        After all are processed, raise the first error with which Redis refused one.
+        """
         owed, refused = dict(self._owed), dict[str, VmpoolerError]()
         taken = await self._checkouts.taken_by(owed, min((debt.after for debt in owed.values()), key=order))
         now = self._clock.seconds()

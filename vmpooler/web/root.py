@@ -1,4 +1,4 @@
-"""From the path of a request to the routes."""
+"""Maps the path of a request to its route."""
 
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -13,33 +13,33 @@ from vmpooler.web.request import Request
 from vmpooler.web.under_way import UnderWay
 
 PREFIX = ["api", "v1"]
-"""Every route is also reachable without it, and no redirect leads there. Source: API-CONTRACT 4."""
+"""Every route is also reachable without it, and no redirect adds it. Source: API-CONTRACT 4."""
 
 PAGE = "dashboard"
 
 APART = (["api"], [PAGE])
-"""What is not of the API, and only reachable without it."""
+"""Paths that are not part of the API, and only reachable without the prefix."""
 
 EVENTS = (["events"], [PAGE, "events"])
 
 DATA = (["stats"], ["history"], ["pools"], ["vms"])
-"""What below the page's path is data, and no file."""
+"""Paths below the page's path that return data, not files."""
 
 
 FREE = (["healthz"], ["readyz"])
-"""What watches over the service is never told to come back later."""
+"""Health checks, which are exempt from the limits on requests."""
 
 BUSY = {"ok": False, "message": "as many requests as may be (limits.requests) are under way"}
 
 
 SHORT = 200
-"""Bytes of a path at the most whose parts are kept: what is kept is bounded."""
+"""Maximum length in bytes of a path whose parts are cached: this bounds the cache."""
 
 
 class Root(Resource):
-    """All paths: it makes them plain, and hands them to the routes, at most ``most`` requests at once.
+    """The resource for all paths: it normalizes them, and passes at most ``most`` requests at a time to the routes.
 
-    ``ending``: the service is about to end, and connections are closed after their answer.
+    ``ending``: the service is about to stop, and connections are closed after their answer.
     """
 
     isLeaf = True
@@ -55,7 +55,7 @@ class Root(Resource):
         self._under_way = under_way
 
     def render(self, request: Request) -> bytes | int:
-        """Answer, later mostly."""
+        """Answer the request, in most cases later."""
         self._under_way.begin()
         request.notifyFinish().addBoth(self._over, request)
         if self.ending:
@@ -90,7 +90,10 @@ class Root(Resource):
 
 
 def is_free(path: bytes) -> bool:
-    """Whether a path is of what costs next to nothing and must always be seen: the page's files, and how we do."""
+    """Return whether a path is exempt from the rate limit: the page's files and the health checks.
+
+    They cost almost nothing and must always be reachable.
+    """
     parts = segments(path) or []
     if parts[:1] == [PAGE]:
         return parts[1:2] not in (*DATA, ["events"])
@@ -98,14 +101,17 @@ def is_free(path: bytes) -> bool:
 
 
 def moved(request: Request, where: str) -> bytes:
-    """Lead people to the page; ``where`` is relative, for the service may stand behind a path of another server."""
+    """Redirect browsers to the page.
+
+    ``where`` is relative, because the service may run behind a path of another server.
+    """
     return sent(request, 302, b"", {"Location": where})
 
 
 def segments(path: bytes) -> list[str] | None:
-    """The parts of a path, decoded; empty ones count for nothing. None for a path that no route can have.
+    """Return the decoded parts of a path without empty ones; None for a path that no route can have.
 
-    A plus stays a plus. A slash inside a part is one, not a border between two: no name has it.
+    A plus is not decoded to a space. An encoded slash in a part is not a separator, and no name contains one.
     """
     parts = _segments(path) if len(path) <= SHORT else _decoded(path)
     return None if parts is None else [*parts]
@@ -113,7 +119,7 @@ def segments(path: bytes) -> list[str] | None:
 
 @lru_cache(maxsize=1000)
 def _segments(path: bytes) -> list[str] | None:
-    """Most clients ask for what others asked for before."""
+    """Decode a path. The result is cached, because most clients request paths that others requested before."""
     return _decoded(path)
 
 

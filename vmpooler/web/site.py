@@ -1,4 +1,4 @@
-"""Connections of clients: none keeps the service from the others."""
+"""Client connections. No connection keeps the service from serving the others."""
 
 import resource
 import select
@@ -17,17 +17,19 @@ from vmpooler.web.origin import Origins, place
 from vmpooler.web.request import HUNG_UP, IGNORED_MOST, Request, refusal
 
 LINGER = 2.0
-"""Seconds in which a client that was refused may take the answer, though it still sends."""
+"""Seconds that a refused client has to read the answer, although it may still be sending."""
 
 
 def room(connections: int, listeners: int) -> int:
-    """How many connections there may be where so many clients may listen beside others: a quarter of the files that
-    this process may open is for work on VMs."""
+    """Return how many connections may be open: the sum of both limits, if enough files may be opened.
+
+    Connections get at most three quarters of the files that this process may open. The last quarter is for work on VMs.
+    """
     return min(connections + listeners, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
 
 
 class Channel(HTTPChannel):
-    """One connection; ``origin`` is whose, where that matters."""
+    """One connection. ``origin`` is the client address that it counts for; empty where no limit per address applies."""
 
     site: "Site"
     transport: Any
@@ -37,7 +39,7 @@ class Channel(HTTPChannel):
     _poll: "select.poll | None" = None
 
     def connectionMade(self) -> None:
-        """A client is there."""
+        """Set the limits of a new connection, and register it."""
         limits = self.site.limits
         self.maxHeaders = limits.headers
         self.totalHeadersSize = self.MAX_LENGTH = limits.header_bytes
@@ -46,12 +48,14 @@ class Channel(HTTPChannel):
         self.site.entered(self)
 
     def events(self) -> int:
-        """What the kernel says of the connection, which is open: 0 when there is nothing to read, and for one that has
-        no socket."""
+        """Return the kernel's poll events for the open connection.
+
+        The result is 0 when nothing can be read, and for a connection that has no socket.
+        """
         if self._poll is None:
             transport = self.transport
             while transport is not None and not hasattr(transport, "fileno"):
-                transport = getattr(transport, "transport", None)  # TLS stands before the socket
+                transport = getattr(transport, "transport", None)  # under TLS, the socket is further inside
             self._poll = select.poll()
             if transport is not None:
                 self._poll.register(transport.fileno(), select.POLLIN | HUNG_UP)
@@ -59,7 +63,11 @@ class Channel(HTTPChannel):
         return found[0][1] if found else 0
 
     def dataReceived(self, data: bytes) -> None:
-        """Some of a request. Twisted's own would give it the time anew with every byte."""
+        """Receive bytes of a request.
+
+        Twisted's own method would restart the timeout with every byte. After a refusal the bytes are ignored, and more
+        than ``IGNORED_MOST`` of them abort the connection.
+        """
         if not self._refused:
             LineReceiver.dataReceived(self, data)
             return
@@ -68,7 +76,7 @@ class Channel(HTTPChannel):
             self.transport.abortConnection()
 
     def headerReceived(self, line: bytes) -> bool:
-        """Refuse a length of thousands of digits, of which Python makes no number."""
+        """Refuse a Content-Length of thousands of digits, which Python does not convert to a number."""
         try:
             return bool(super().headerReceived(line))
         except ValueError:
@@ -76,11 +84,14 @@ class Channel(HTTPChannel):
             return False
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """One line alone is too long."""
+        """Refuse a single line that is too long."""
         self._refuse_length()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        """Say in JSON what is wrong. Twisted comes here with all that is, and says 400 without a word."""
+        """Send the error as JSON.
+
+        Twisted calls this method for every malformed request, and would send 400 without a body.
+        """
         if self._receivedHeaderSize > self.totalHeadersSize:
             self._refuse_length()
         elif self._receivedHeaderCount > self.maxHeaders:
@@ -93,14 +104,17 @@ class Channel(HTTPChannel):
         self._refuse(status, f"the {what} longer than {self.totalHeadersSize} bytes")
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer what does not become a request, and take no more of it."""
+        """Answer input that does not become a request, and ignore the rest of it."""
         self._refused = True
         self.clearLineBuffer()
         self.transport.write(refusal(status, message))
         self.setTimeout(LINGER)
 
     def timeoutConnection(self) -> None:
-        """The time is up; what was answered may still go out. Twisted's own has the log tell of every client."""
+        """Close a connection that timed out; an answer may still be sent.
+
+        Twisted's own method logs every such client.
+        """
         if self.transport.disconnecting:
             self.transport.abortConnection()
         else:
@@ -108,11 +122,11 @@ class Channel(HTTPChannel):
             self.setTimeout(self.site.timeOut)
 
     def getHost(self) -> Any:
-        """Where it was reached. Twisted asks the system for every request."""
+        """Return the local address. It is cached, because Twisted asks the system for it on every request."""
         return self._host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client has gone."""
+        """Unregister the connection."""
         self.site.left(self)
         super().connectionLost(reason)
 
@@ -122,11 +136,11 @@ Crowd = dict[Channel, None]
 
 
 class Site(server.Site):
-    """What a port listens with.
+    """The factory for a port's connections.
 
-    It writes no access log: the log tells what happened to VMs, and no tokens. Of more than ``most`` connections, or
-    more of one address than it may have, the oldest that has not sent all of a request is closed. ``wall`` is the
-    moment (epoch) that answers say they are of.
+    It writes no access log: the log records what happens to VMs, and contains no tokens. When more than ``most``
+    connections are open, or more than one address may have, the oldest connection that has not sent a complete request
+    is closed; if all have, the new one is closed. ``wall`` returns the time (epoch) for the Date header of answers.
     """
 
     noisy = False
@@ -145,7 +159,7 @@ class Site(server.Site):
         self._near: dict[str, Crowd] = {}
 
     def entered(self, channel: Channel) -> None:
-        """One more."""
+        """Register a connection, and close one if a limit is exceeded."""
         self._open[channel] = None
         peer = self._origins.host(channel.transport.getPeer()) if self._each else ""
         if peer and not self._origins.trusts(peer):
@@ -156,7 +170,7 @@ class Site(server.Site):
         self._bound(self._open, self._most, channel)
 
     def left(self, channel: Channel) -> None:
-        """One less."""
+        """Unregister a connection."""
         self._open.pop(channel, None)
         if near := self._near.get(channel.origin):
             near.pop(channel, None)
@@ -170,4 +184,4 @@ class Site(server.Site):
             waiting.transport.abortConnection()
 
     def log(self, request: Any) -> None:
-        """Nothing."""
+        """Write no access log."""

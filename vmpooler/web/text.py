@@ -1,4 +1,4 @@
-"""JSON as clients send it and as they read it."""
+"""JSON: decodes the bodies of requests and encodes replies."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,26 +11,26 @@ from vmpooler.domain.errors import Invalid
 Json = Mapping[str, Any] | Sequence[Any]
 
 HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
-"""What every reply says of itself."""
+"""The headers of every reply in JSON."""
 
 HEAD = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
-"""The same as it is sent."""
+"""The same headers as bytes."""
 
 
 PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
-"""Clients scrape its lines. Source: CLIENTS.md 3, trap 2."""
+"""Clients parse its lines. Source: CLIENTS.md 3, trap 2."""
 
 
 def of(reply: Json) -> bytes:
-    """A reply, pretty-printed."""
+    """Encode a reply, pretty-printed."""
     try:
         return orjson.dumps(reply, option=orjson.OPT_INDENT_2)
-    except TypeError:  # text that is not valid Unicode, numbers of more than 64 bits
+    except TypeError:  # text that is not valid Unicode, or numbers of more than 64 bits
         return PRETTY.encode(reply).encode("utf-8", "replace")
 
 
 def parts(reply: Mapping[str, Any]) -> Iterator[bytes]:
-    """The same in parts, for a reply that may be large: its members, and of one that is a list, each entry."""
+    """Encode a large reply in parts: one for each member, and one for each entry of a member that is a list."""
     before = b"{"
     for name, value in reply.items():
         yield before + b"\n  " + of(name) + b": "
@@ -48,12 +48,12 @@ def _entries(values: list[Json]) -> Iterator[bytes]:
 
 
 def _within(value: Json, depth: int) -> bytes:
-    """A value as it stands within others. No text in it has an end of a line that is not written as two characters."""
+    """Encode a nested value. JSON escapes a line end in a text as two characters, so only the layout is indented."""
     return of(value).replace(b"\n", b"\n" + b"  " * depth)
 
 
 def parsed(body: bytes) -> Any:
-    """What a body means, whatever type it was sent under. Raises Invalid."""
+    """Decode a body as JSON, whatever its content type is. Raises Invalid."""
     try:
         return json.loads(body, parse_constant=_no_number)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""What is under way, so that it can be finished before the service ends."""
+"""Tracks work in progress, so that it can finish before the service stops."""
 
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class UnderWay:
-    """Counts requests, and work that outlives the request it is for."""
+    """Counts requests in progress, and work that outlives its request."""
 
     log = Logger()
 
@@ -23,11 +23,11 @@ class UnderWay:
         self._waiting: list[Deferred[bool]] = []
 
     def begin(self) -> None:
-        """Something begins."""
+        """Count the start of a piece of work."""
         self._count += 1
 
     def end(self) -> None:
-        """It is over."""
+        """Count the end of a piece of work."""
         self._count -= 1
         if self._count == 0:
             waiting, self._waiting = self._waiting, []
@@ -35,7 +35,7 @@ class UnderWay:
                 each.callback(True)
 
     def idle(self, seconds: float, clock: IReactorTime) -> Deferred[bool]:
-        """Fires with True as soon as nothing is under way, or with False after so many seconds."""
+        """Return a Deferred that fires with True when no work is in progress, or with False after ``seconds``."""
         if self._count == 0:
             return succeed(True)
         idle: Deferred[bool] = Deferred(lambda waiter: self._waiting.remove(waiter))
@@ -43,7 +43,10 @@ class UnderWay:
         return idle.addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
 
     def shielded(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """What ``work`` returns. The work goes on when this is cancelled, as klein does when a client hangs up."""
+        """Return a Deferred with the result of ``work``.
+
+        The work continues when this Deferred is cancelled; klein cancels it when a client disconnects.
+        """
         result: Deferred[T] = Deferred()
         self.begin()
 
