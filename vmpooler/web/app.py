@@ -1,4 +1,4 @@
-"""The API put together: what is mounted where."""
+"""Assembles the HTTP API: its routes and their paths."""
 
 import secrets
 from collections.abc import Callable
@@ -48,11 +48,11 @@ from vmpooler.web.vm import VmRoutes
 class Api:
     """The HTTP API over a connection to Redis.
 
-    ``wall`` is the moment (epoch) by Redis's clock. ``choice`` takes a character by chance, for the ids of checkouts.
-    ``resolve`` asks for the address of a host.
-    ``authenticator`` knows the users, instead of who does by the settings. Raises StartError where that cannot be.
-    ``role`` is told to people, and ``state`` what to say of a manager here. ``heard`` is to be called with every event.
-    ``app`` takes the routes; a new one if None.
+    ``wall`` returns the time (epoch) by Redis's clock. ``choice`` picks a random character, for ids and tokens.
+    ``resolve`` looks up the address of a host. ``authenticator`` checks users, instead of the one from the settings.
+    StartError is raised when the one from the settings cannot be created. ``role`` is shown to people, and ``state``
+    returns what /readyz reports of this process. ``heard`` must be called with every event. ``app`` takes the routes; a
+    new one if None.
     """
 
     def __init__(
@@ -103,22 +103,28 @@ class Api:
             self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, wall)
 
     def saw(self, newest: str) -> None:
-        """The newest event has this id: a follower of the event stream."""
+        """Callback of the event stream's reader: store the id of the newest event."""
         self._desk.saw(newest)
 
     def heard(self, event: Event) -> None:
-        """Something happened: a listener of the event stream."""
+        """Callback of the event stream: send an event to the subscribers."""
         self._feed.heard(event)
 
     def site(self, most: int | None = None) -> Site:
-        """What a port listens with, for so many connections at the most; by default as many as there is room for."""
+        """Return the factory for a port's connections.
+
+        It allows at most ``most`` connections; by default as many as ``room`` returns.
+        """
         limits, listeners = self._settings.limits, self._settings.general.event_clients
         most = room(limits.connections, listeners) if most is None else most
         return Site(self._entrance, self._reactor, self._wall, limits, most)
 
     async def drained(self, seconds: float) -> bool:
-        """Wait until no request is under way and nothing is left to give back; False when that takes longer. To be
-        called when the port is closed: connections that are still open are closed after their next answer."""
+        """Wait until no request is in progress and no VM is left to return.
+
+        Returns False when that takes longer than ``seconds``. Call this after the port is closed: connections that are
+        still open are closed after their next answer.
+        """
         self._root.ending = True
         self._feed.close()
         idle = await self._under_way.idle(seconds, self._reactor)
@@ -127,7 +133,7 @@ class Api:
 
 
 def about(settings: Settings, role: str, now: float) -> dict[str, Any]:
-    """What people who watch are told of the service, which starts ``now``."""
+    """Return the members of the state that describe the service, which starts ``now``."""
     general = settings.general
     known = {"site": general.site_name, "domain": general.domain or None, "version": __version__}
     return {**known, "role": role, "auth": settings.auth is not None, "started": now}

@@ -1,4 +1,4 @@
-"""What clients set of their VMs: lifetimes and tags."""
+"""Lifetimes and tags that clients set for their VMs."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ from vmpooler.web.text import Json
 
 
 class ChangeRoutes:
-    """PUT below ``/vm``."""
+    """The PUT route below ``/vm``."""
 
     def __init__(self, rules: Rules, desk: Desk, changes: Changes, wall: Callable[[], float]) -> None:
         self._rules = rules
@@ -24,15 +24,15 @@ class ChangeRoutes:
         self._wall = wall
 
     def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
+        """Add this route to an application."""
         app.route("PUT", "/vm/<host>", self.change)
 
     async def change(self, request: Request, host: str) -> Json:
-        """Set the lifetime and tags of a VM: all that is asked for, or nothing."""
+        """Set the lifetime and tags of a VM: either all that is requested, or nothing."""
         try:
             change = self._asked(request.body)
         except Unfit as unfit:
-            await self._make(request, host, Change(), unfit.lifetime)  # an unknown VM or token goes before
+            await self._make(request, host, Change(), unfit.lifetime)  # an unknown VM or token is reported first
             raise
         await self._make(request, host, change, change.lifetime is not None)
         return {"ok": True}
@@ -41,7 +41,7 @@ class ChangeRoutes:
         try:
             asked = text.parsed(body)
         except Invalid:
-            raise Unfit from None  # clients know one answer. Source: API-CONTRACT 8, v1 at 2.5.0
+            raise Unfit from None  # clients know only one answer. Source: API-CONTRACT 8, v1 at 2.5.0
         return change_of(asked, self._rules)
 
     async def _make(self, request: Request, host: str, change: Change, lifetime: bool) -> None:

@@ -1,4 +1,4 @@
-"""``/dashboard/pools/{name}`` and ``/dashboard/vms/{name}``: for people who look closer."""
+"""``/dashboard/pools/{name}`` and ``/dashboard/vms/{name}``: details of a pool and of a VM."""
 
 from collections.abc import Callable
 
@@ -19,11 +19,11 @@ from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
 EVENTS = 50
-"""Events of a pool that are told."""
+"""Events of a pool that are returned."""
 
 
 class CloserRoutes:
-    """The routes of a pool and of a VM in full."""
+    """The routes for the details of a pool and of a VM."""
 
     def __init__(
         self, settings: Settings, connection: Connection, overviews: Overviews, past: Past, wall: Callable[[], float]
@@ -43,7 +43,7 @@ class CloserRoutes:
         app.route("GET", "/dashboard/vms/<host>", self.vm)
 
     async def pool(self, request: Request, name: str) -> Json:
-        """A pool: its settings, its VMs by queue, its last events."""
+        """Return a pool: its settings, its VMs by queue, its last events. Raises UnknownPools."""
         now, left = self._wall(), await self._overviews.leftovers()
         pool = self._pools.get(name)
         if pool is None:
@@ -65,7 +65,7 @@ class CloserRoutes:
         return memory.pool if memory else Pool(name=name, size=0)
 
     async def vm(self, request: Request, host: str) -> Json:
-        """A VM: its record, and its whole life."""
+        """Return a VM: its record, and all its events. Raises NoSuchVm."""
         now, vm = self._wall(), short(host)
         record, timeline = await self._vms.record(vm), await self._vms.timeline(vm)
         if not record and not timeline:

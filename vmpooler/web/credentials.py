@@ -1,10 +1,10 @@
-"""Names and passwords as they come with requests."""
+"""User names and passwords in requests."""
 
 from base64 import b64decode
 
 
 def credentials_of(header: bytes | None) -> tuple[str, str] | None:
-    """The user and the password in an Authorization header; None when it is missing, of another kind or malformed."""
+    """Return the user and the password in an Authorization header; None when it is missing, not Basic or malformed."""
     scheme, _, encoded = (header or b"").strip().partition(b" ")
     if scheme.lower() != b"basic":
         return None

@@ -1,4 +1,4 @@
-"""``/events``: what happens, as it happens."""
+"""``GET /events``: events as they happen."""
 
 from collections.abc import Sequence
 
@@ -25,13 +25,13 @@ HEADERS = {
 MANY = "as many clients as may (config.event_clients) are listening to events already"
 
 LATER = "10"
-"""Seconds after which to ask again."""
+"""Retry-After in seconds."""
 
 ENDING = "the service is about to end"
 
 
 class Events(Resource):
-    """Makes each request a listener of the feed, at most ``most`` at once."""
+    """Makes each request a subscriber of the feed, at most ``most`` at the same time."""
 
     isLeaf = True
 
@@ -44,7 +44,7 @@ class Events(Resource):
         self._stall = pace.stall
 
     def render(self, request: Request) -> bytes | int:
-        """Answer for as long as the client listens."""
+        """Answer until the client disconnects."""
         if request.method != b"GET":
             return written(request, 404, {"ok": False})
         wanted = self._wanted(request)
@@ -61,13 +61,13 @@ class Events(Resource):
         return NOT_DONE_YET
 
     def _wanted(self, request: Request) -> Filter | None:
-        """What the query leaves; None when it names a pool that there is not."""
+        """Return the filter in the query; None when it names an unknown pool."""
         pools, vms = request.query("pool"), request.query("vm")
         found = None if pools is None else self._named(pools.split(","))
         hosts = None if vms is None else frozenset(map(short, vms.split(",")))
         return None if pools is not None and found is None else Filter(found, hosts)
 
     def _named(self, names: Sequence[str]) -> frozenset[str] | None:
-        """The pools of names and aliases; None when one of these is unknown."""
+        """Return the pools with these names or aliases; None when one of them is unknown."""
         found = [{pool.name for pool in self._pools if name in (pool.name, *pool.alias)} for name in names]
         return frozenset().union(*found) if all(found) else None

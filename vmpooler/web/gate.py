@@ -1,4 +1,4 @@
-"""Lets in who does not ask too often."""
+"""Rate limiting."""
 
 from collections.abc import Callable
 from math import ceil
@@ -19,10 +19,10 @@ from vmpooler.web.under_way import UnderWay
 
 
 class Gate(Resource):
-    """In front of all paths, where the operator limits the rate of requests.
+    """The resource in front of all paths, used when the operator limits the rate of requests.
 
-    When Redis cannot be asked, all come in: what needs Redis is answered with 503 then. ``tokens``: whether there are
-    any.
+    When Redis is unavailable, all requests pass: those that need Redis get a 503 later. ``tokens``: whether this
+    service uses tokens.
     """
 
     isLeaf = True
@@ -41,7 +41,7 @@ class Gate(Resource):
         self._wall = wall
 
     def render(self, request: Request) -> bytes | int:
-        """Answer, or let the root do so, as soon as it is known which."""
+        """Answer the request, or pass it to the root, as soon as the rate is known."""
         if is_free(request.path):
             return self._root.render(request)
         self._under_way.begin()
@@ -56,7 +56,7 @@ class Gate(Resource):
         if wait:
             told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
             body = written(request, 429, told)
-            request.setResponseCode(429, b"Too Many Requests")  # Twisted has no word for it
+            request.setResponseCode(429, b"Too Many Requests")  # Twisted has no reason phrase for 429
             request.setHeader("Retry-After", str(wait))
             request.write(body)
             request.finish()
@@ -64,7 +64,7 @@ class Gate(Resource):
             request.render(self._root)
 
     async def _wait(self, request: Request) -> int:
-        """Whole seconds until this may be asked; 0 for now."""
+        """Return the whole seconds until this request is allowed; 0 when it is allowed now."""
         token = request.token if self._tokens else None
         try:
             return ceil(await self._rates.wait(token or "", self._origins.of(request), self._wall()))

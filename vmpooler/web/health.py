@@ -1,4 +1,4 @@
-"""How a process does, for what watches over processes."""
+"""GET /healthz and GET /readyz, for systems that monitor processes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,10 +17,10 @@ from vmpooler.web.site import Site
 from vmpooler.web.text import Json
 
 State = Callable[[], Mapping[str, Any]]
-"""What is to be said of this process: of its manager, where there is one, and of processes with other pools."""
+"""Returns what /readyz reports of this process: its manager, if it has one, and processes with other pools."""
 
 MOST = 100
-"""Connections at once to a process that serves nothing else."""
+"""Maximum number of connections to a process that serves only health checks."""
 
 
 class HealthRoutes:
@@ -36,14 +36,16 @@ class HealthRoutes:
         app.route("GET", "/readyz", self.ready)
 
     async def health(self, request: Request) -> Json:
-        """Whether requests can be served, and which pools the mass guard holds for."""
+        """Return whether requests can be served, and for which pools the mass guard is active."""
         flagged = await stats.flagged(self._connection)
         return {"ok": True, "flagged": flagged} if flagged else {"ok": True}
 
     async def ready(self, request: Request) -> Json:
-        """Whether this process can do its part, which manager leads, and how that of this process stands; also, while
-        there is something to say, which pools are drained or have moved, and which processes have other pools."""
-        await self._connection.call("PING")  # refused by a Redis that cannot write its data
+        """Return whether this process is ready, which manager leads, and the state of this process's manager.
+
+        The reply also contains, when they exist, pools that are drained or have moved, and processes with other pools.
+        """
+        await self._connection.call("PING")  # a Redis that cannot save its data refuses PING
         lease, left = await leader_and_leftovers(self._connection)
         epoch, _, name = lease.partition(" ")
         leader = {"name": name, "epoch": int(epoch)} if epoch else None
@@ -51,14 +53,14 @@ class HealthRoutes:
 
 
 def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
-    """What the port of a manager alone listens with."""
+    """Return the factory for connections to the port of a process that only runs a manager."""
     app = JsonApp()
     HealthRoutes(connection, state).mount(app)
     return Site(_Paths(app.resource()), reactor, wall, Limits(), MOST)
 
 
 class _Paths(Resource):
-    """Hands every path to the routes, split."""
+    """Splits every path, and passes it to the routes."""
 
     isLeaf = True
 
@@ -67,6 +69,6 @@ class _Paths(Resource):
         self._routes = routes
 
     def render(self, request: Request) -> Any:
-        """Answer, later mostly."""
+        """Answer the request, in most cases later."""
         request.prepath, request.postpath = [], [part.encode() for part in segments(request.path) or []]
         return self._routes.render(request)

@@ -1,4 +1,4 @@
-"""What happened lately, as every listener is told it: a log with places in it, bounded, and one for all listeners."""
+"""A bounded log of recent events and changes of pools, shared by all subscribers, in which each has a position."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -11,53 +11,53 @@ from vmpooler.domain.events import Event
 from vmpooler.web.frames import framed
 
 KEPT = 2000
-"""Entries that a listener may be behind."""
+"""Entries that a subscriber can be behind without missing one."""
 
 Id = tuple[int, int]
 
 
 def parsed(id: str) -> Id | None:
-    """A stream's id as what can be compared; None for what is none."""
+    """Parse the id of a stream entry to a value that can be compared; None when it is malformed."""
     first, _, second = id.partition("-")
     plain = all(part.isascii() and part.isdigit() and len(part) <= 20 for part in (first, second))
     return (int(first), int(second)) if plain else None
 
 
 def written(id: Id) -> str:
-    """The same as text."""
+    """Return an id as text."""
     return f"{id[0]}-{id[1]}"
 
 
 @attrs.frozen
 class Filter:
-    """What a listener wants to hear of: these pools, these VMs; all when None."""
+    """The events that a subscriber wants: of these pools, of these VMs; all when None."""
 
     pools: frozenset[str] | None = None
     vms: frozenset[str] | None = None
 
     def wants(self, event: Event) -> bool:
-        """Whether an event is to be told."""
+        """Return whether the subscriber wants an event."""
         return (self.pools is None or event.pool in self.pools) and (self.vms is None or event.vm in self.vms)
 
 
 @attrs.frozen(eq=False)
 class Happened:
-    """An event, and its frame, which is put together when somebody is told: a tenth of what a checkout costs."""
+    """An event, and its frame. The frame is built when it is first sent: that costs a tenth of a checkout."""
 
     event: Event
 
     @cached_property
     def frame(self) -> bytes:
-        """As every listener is told it."""
+        """The SSE frame of the event, the same for all subscribers."""
         return framed(self.event)
 
 
 Rows = Mapping[str, Mapping[str, Any]]
-"""Rows of pools that changed, by the pools' names."""
+"""Rows of pools that changed, by pool name."""
 
 
 class Journal:
-    """Events and changed rows in the order in which they are told. A place is the number of entries before it."""
+    """Events and changed rows in the order in which they are sent. A position is the number of entries before it."""
 
     def __init__(self) -> None:
         self._entries: list[Happened | Rows] = []
@@ -72,16 +72,16 @@ class Journal:
 
     @property
     def start(self) -> int:
-        """The first place that can still be told from."""
+        """The first position that is still available."""
         return self._start
 
     @property
     def end(self) -> int:
-        """The place after all that happened."""
+        """The position after the last entry."""
         return self._start + len(self._entries)
 
     def happened(self, event: Event) -> bool:
-        """Enter an event; False when it stands here already."""
+        """Append an event. Returns False when it is not newer than the events in the log."""
         id = parsed(event.id)
         if id is None or (self._ids and id <= self._ids[-1]):
             return False
@@ -90,11 +90,11 @@ class Journal:
         return True
 
     def changed(self, rows: Rows) -> None:
-        """Enter rows that changed."""
+        """Append rows that changed."""
         self._enter(rows, self._ids[-1] if self._ids else (0, 0))
 
     def precede(self, events: Sequence[Event]) -> None:
-        """Enter events in front of all, as far as they are older."""
+        """Insert events at the start of the log, if they are older than its first event."""
         first = self._ids[0] if self._ids else None
         older = [(id, event) for event in events if (id := parsed(event.id)) and (first is None or id < first)]
         self._entries[:0] = [Happened(event) for _, event in older]
@@ -104,7 +104,7 @@ class Journal:
             self.newest_id = older[-1][0]
 
     def place_after(self, id: Id) -> int | None:
-        """The place after an event; None when it is older than what stands here."""
+        """Return the position after an event; None when the event is older than the log."""
         if not self._ids:
             return self.end if id == (0, 0) else None
         if id < self._ids[0]:
@@ -112,8 +112,10 @@ class Journal:
         return self._start + bisect_right(self._ids, id)
 
     def since(self, place: int, end: int, wanted: Filter) -> tuple[list[bytes], dict[str, Any] | None]:
-        """The frames of the events between two places, and the rows that changed, the newest of each pool; None when
-        there is nothing to tell of rows."""
+        """Return the frames of the events between two positions, and the newest changed row of each pool.
+
+        None instead of rows means that no change of pools or figures is to be sent.
+        """
         frames: list[bytes] = []
         rows: dict[str, Any] = {}
         news = False
@@ -129,12 +131,12 @@ class Journal:
         return frames, rows if news else None
 
     def id_at(self, place: int) -> str:
-        """The newest event before a place."""
+        """Return the id of the newest event before a position."""
         id = self._ids[place - self._start - 1] if place > self._start else (0, 0)
         return written(id)
 
     def recent(self, count: int, wanted: Filter) -> list[Event]:
-        """The last so many events, the oldest first."""
+        """Return the last ``count`` events that are wanted, the oldest first."""
         found: list[Event] = []
         for entry in reversed(self._entries):
             if isinstance(entry, Happened) and wanted.wants(entry.event):

@@ -1,10 +1,10 @@
-"""Klein for JSON: handlers take data and return data, and one table says what an error is as a status.
+"""JSON over klein: handlers take and return data, and one table maps errors to statuses.
 
 Note [The short way]
 
-Klein and werkzeug cost more than all else that an answer costs here. A route that is hot, of one part or two, is found
-in a table instead. Its handler, its errors and its reply are the same; whatever the table does not have, such as HEAD,
-goes klein's way.
+Klein and werkzeug cost more than everything else in an answer. So a hot route whose path has one or two parts is found
+in a table instead. Its handler, its errors and its reply are the same. Requests that are not in the table, such as
+HEAD, use klein.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -50,26 +50,26 @@ STATUS: dict[type[Exception], int] = {
     NoSuchVm: 404,
     UnknownPools: 404,
     PoolGone: 409,
-    HTTPException: 404,  # no such route, or not with this method
+    HTTPException: 404,  # no route with this path, or not with this method
     PoolEmpty: 503,
     StoreAway: 503,
     AuthAway: 503,
 }
-"""What each error is as a status; any other is a defect, and 500."""
+"""The status of each error. Any other error is a defect, and its status is 500."""
 
 TOLD = (Invalid, NotYours, PoolGone, StoreAway, AuthAway)
-"""The errors whose text is told. To the others clients know one answer. Source: API-CONTRACT 0."""
+"""The errors whose text is sent. For the others, clients know only one answer. Source: API-CONTRACT 0."""
 
 CHALLENGE = 'Basic realm="Authentication required"'
-"""What comes with every 401. Source: CLIENTS.md 3, trap 8."""
+"""Sent with every 401. Source: CLIENTS.md 3, trap 8."""
 
 Handler = Callable[..., Coroutine[Deferred[Any], Any, Json | bytes]]
-"""Bytes are JSON already."""
+"""Returns data, or bytes that are JSON already."""
 
 
 @attrs.frozen
 class Route:
-    """A handler, the status of its reply when nothing is wrong, and what the log says of it."""
+    """A handler, the status of its reply on success, and its name in the log."""
 
     name: str
     handler: Handler
@@ -79,7 +79,7 @@ class Route:
 class JsonApp:
     """Routes whose handlers are coroutines that take the request and the parts of its path, and return JSON.
 
-    ``hot``: whether any route is to go the short way. ``under_way`` counts what is being done for clients.
+    ``hot``: whether routes may use the short way. ``under_way`` counts work in progress for clients.
     """
 
     log = Logger()
@@ -93,12 +93,15 @@ class JsonApp:
         self._changed: Callable[[], None] = lambda: None
 
     def when_changed(self, listener: Callable[[], None]) -> None:
-        """Have ``listener`` told when a request is over that may have changed something."""
+        """Set the callback for the end of each request that may have changed something."""
         self._changed = listener
 
     def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
-        """Have ``handler`` answer, with ``status`` when nothing is wrong; a handler of GET also answers HEAD. Any other
-        is let finish though its client hangs up: klein would cancel it. ``hot``: see Note [The short way]."""
+        """Register ``handler``, with ``status`` for its reply on success.
+
+        A handler of GET also answers HEAD. Any other handler finishes even if its client disconnects; klein alone would
+        cancel it. ``hot``: see Note [The short way].
+        """
         route = Route(f"{method} {path}", handler if method == "GET" else self._changing(handler), status)
 
         async def answer(request: Request, **parts: str) -> bytes:
@@ -112,7 +115,7 @@ class JsonApp:
             self._hot[method.encode(), first, len(rest)] = route
 
     def document(self, path: str, body: Callable[[], bytes], headers: Mapping[str, str]) -> None:
-        """Have what ``body`` gives answer GET and HEAD. It is not made before somebody asks."""
+        """Answer GET and HEAD with the result of ``body``. ``body`` is not called before a request."""
 
         def answer(request: Request) -> bytes:
             return sent(request, 200, body(), headers)
@@ -120,11 +123,11 @@ class JsonApp:
         self._klein.route(path, methods=["GET"], endpoint=f"GET {path}")(answer)
 
     def resource(self) -> IResource:
-        """All routes, for twisted.web."""
+        """Return all routes as a resource for twisted.web."""
         return _Routes(self, self._klein.resource())
 
     def answer(self, request: Request) -> bool:
-        """Answer what goes the short way; False for what does not."""
+        """Answer a request that uses the short way. Returns False for any other request."""
         first, *rest = request.postpath or (b"",)
         route = self._hot.get((request.method, first, len(rest)))
         if route is None:
@@ -158,7 +161,7 @@ class JsonApp:
         return written(request, *self._failure(request, failure))
 
     def _failure(self, request: Request, failure: Failure) -> tuple[int, bytes]:
-        """The status and the body that tell of a failure."""
+        """Return the status and the body for a failure."""
         status = next((STATUS[kind] for kind in STATUS if failure.check(kind)), 500)
         reply: dict[str, Any] = {"ok": False}
         if status == 500:
@@ -174,7 +177,7 @@ class JsonApp:
 
 
 class _Routes(Resource):
-    """The short way, and klein's."""
+    """Answers by the short way where possible, else by klein."""
 
     isLeaf = True
 
@@ -184,17 +187,17 @@ class _Routes(Resource):
         self._klein = klein
 
     def render(self, request: Request) -> Any:
-        """Answer, later mostly."""
+        """Answer the request, in most cases later."""
         return NOT_DONE_YET if self._app.answer(request) else self._klein.render(request)
 
 
 def written(request: Request, status: int, reply: Json | bytes) -> bytes:
-    """The reply as bytes, its status and headers set."""
+    """Set the status and headers of a reply, and return it as bytes."""
     return sent(request, status, reply if isinstance(reply, bytes) else text.of(reply), text.HEADERS)
 
 
 def sent(request: Request, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """A body, its status and headers set."""
+    """Set the status and headers of a body, and return it."""
     request.setResponseCode(status)
     for name, value in headers.items():
         request.setHeader(name, value)

@@ -1,12 +1,12 @@
-"""One client that listens to events, at its own pace.
+"""A client that is subscribed to events, and that reads at its own pace.
 
 Note [Straight to the socket]
 
-Twisted writes by way of a list, another turn of the reactor and three calls of the system: tell me when the socket
-takes something, send, tell me no more. So an event cost 20 µs for each of thousands of listeners. It costs 9, five of
-them the kernel's, now that its bytes are sent at once; what the kernel does not take, or fails to, is left to Twisted.
-For the order of the bytes Twisted must then hold none: ``bufferSize`` 0 has it pause the listener as soon as it holds
-one, and resume it when all are gone.
+Twisted writes through a list, another turn of the reactor and three system calls: watch the socket until it accepts
+data, send, stop watching. So an event cost 20 µs for each of thousands of subscribers. An event costs 9 µs, 5 of them
+in the kernel, because its bytes are now sent at once. Bytes that the kernel does not accept, and bytes whose sending
+fails, are left to Twisted. To keep the bytes in order, Twisted must hold none when bytes are sent directly:
+``bufferSize`` 0 makes Twisted pause the listener as soon as it holds a byte, and resume it when all are sent.
 """
 
 import socket
@@ -24,45 +24,48 @@ from vmpooler.web.journal import Filter
 from vmpooler.web.request import Request
 
 SEND_BUFFER = 1 << 17
-"""Bytes that the kernel holds for a client. Its own idea of it is megabytes, which a client that reads nothing would
-take, and for minutes look well."""
+"""Bytes that the kernel buffers for a client.
+
+Its default is megabytes: a client that reads nothing would fill them, and would look healthy for minutes.
+"""
 
 
 VANISHED = 60_000
-"""Milliseconds after which the kernel gives up a client that acknowledges nothing: a laptop that was closed."""
+"""Milliseconds after which the kernel drops a client that acknowledges nothing, such as a closed laptop."""
 
 
 SAID = Headers()
-"""In the place of headers that were read and sent: 2 of 9 KiB that a listener costs."""
+"""Replaces headers that have been read or sent: they are 2 of the 9 KiB that a subscriber costs."""
 
 
 class Source(Protocol):
-    """What a listener is told from: the places there are, and what is there to tell."""
+    """What a listener sends: the positions in the log, and the frames at them."""
 
     @property
     def start(self) -> int:
-        """The first place."""
+        """The first position that is still available."""
 
     @property
     def end(self) -> int:
-        """The last."""
+        """The position after the last entry."""
 
     def text(self, place: int, wanted: Filter) -> tuple[bytes, int]:
-        """What there is to tell from a place on, and up to which place that is."""
+        """Return the frames that follow a position, and the position where they end."""
 
     def state(self, wanted: Filter, gap: bool) -> bytes | None:
-        """Everything, as it is at the end; None while that is not known."""
+        """Return the frame of the complete state at the end of the log; None while the state is not known."""
 
     def trouble(self) -> bytes | None:
-        """Why not, where that is known."""
+        """Return the frame with the reason why the state is not known; None without such a reason."""
 
 
 @implementer(IPushProducer)
 class Listener:
-    """Tells one client what it wants to hear, from ``place`` on, None until that is known.
+    """Sends one client the events that it subscribed to, from ``place`` on; None until the position is known.
 
-    ``owed``: it is to be told the state, after the events that there are; ``gap``: and that it missed some; ``warned``:
-    it was told why it is not told the state. It may take nothing for ``stall`` seconds.
+    ``owed``: the client is to get the state, after the events in the log. ``gap``: that state is to report that events
+    were missed. ``warned``: the client got the reason why it gets no state. The client is disconnected when it reads
+    nothing for ``stall`` seconds.
     """
 
     def __init__(self, request: Request, wanted: Filter, source: Source, clock: IReactorTime, stall: float) -> None:
@@ -83,7 +86,7 @@ class Listener:
         self._resumed: list[Deferred[None]] = []
 
     def start(self, lost: Callable[["Listener"], None]) -> None:
-        """Take the connection over; ``lost`` is called when the client has gone."""
+        """Take over the connection; ``lost`` is called when the client has disconnected."""
         transport = self._channel.transport
         self._socket = _plain(transport)
         if self._socket is not None:
@@ -95,7 +98,7 @@ class Listener:
         self._request.requestHeaders = self._request.responseHeaders = SAID
 
     def tell(self) -> None:
-        """Tell what has not been told, as far as the client takes it."""
+        """Send all that was not sent yet, as long as the client reads it."""
         while self.place is not None and not self._paused and not self._ended:
             if self.place < self._source.start:
                 self.place, self.owed, self.gap = self._source.end, True, True
@@ -110,7 +113,7 @@ class Listener:
             self.write(data)
 
     def write(self, data: bytes) -> None:
-        """Send something, if there is anything."""
+        """Send data to a client that is still connected; empty data is ignored."""
         if not data or self._ended:
             return
         if self._request.chunked:
@@ -121,12 +124,12 @@ class Listener:
             self._channel.write(data)
 
     def beat(self) -> None:
-        """Show the client, and whatever stands between, that the connection is alive."""
+        """Send a comment as heartbeat, so that the client and all proxies see that the connection is alive."""
         if not self._paused:
             self.write(COMMENT)
 
     async def ready(self) -> bool:
-        """Wait until the client takes more; False when it has gone."""
+        """Wait until the client reads again. Returns False when it has disconnected."""
         if self._paused and not self._ended:
             waiter: Deferred[None] = Deferred()
             self._resumed.append(waiter)
@@ -134,7 +137,7 @@ class Listener:
         return not self._ended
 
     def end(self) -> None:
-        """Hang up."""
+        """Disconnect the client."""
         if self._ended:
             return
         if self._paused:
@@ -145,20 +148,20 @@ class Listener:
         self._channel.loseConnection()
 
     def pauseProducing(self) -> None:
-        """The client does not take what was sent: send no more."""
+        """Stop sending: the client does not read what was sent."""
         self._paused = True
         if self._stalled is None and not self._ended:
             self._stalled = self._clock.callLater(self._patience, self._stall)
 
     def resumeProducing(self) -> None:
-        """It takes more."""
+        """Continue sending: the client reads again."""
         self._paused = False
         self._unstall()
         self._wake()
         self.tell()
 
     def stopProducing(self) -> None:
-        """It has gone, which notifyFinish tells as well."""
+        """Ignore the disconnect: notifyFinish reports it as well."""
 
     def _stall(self) -> None:
         self._stalled = None
@@ -182,20 +185,20 @@ class Listener:
 
 
 def _plain(transport: Any) -> socket.socket | None:
-    """The socket of a connection; None under TLS."""
+    """Return the socket of a connection; None under TLS."""
     handle = transport.getHandle() if hasattr(transport, "getHandle") else None
     return handle if isinstance(handle, socket.socket) else None
 
 
 def _limit(connection: socket.socket) -> None:
-    """Bound what a connection costs in the kernel, where it can be: not on every system."""
+    """Bound what a connection costs in the kernel, on systems that support it."""
     with suppress(OSError, AttributeError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED)
 
 
 def _taken(connection: socket.socket, data: bytes) -> int:
-    """How many bytes of this are on their way; none when it failed, which the reactor will find as well."""
+    """Send data, and return how many bytes the kernel accepted: 0 after an error, which the reactor detects as well."""
     try:
         return connection.send(data)
     except OSError:

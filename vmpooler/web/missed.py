@@ -1,4 +1,4 @@
-"""What one who comes back has missed, and from where it is told on."""
+"""Replays missed events to a reconnecting client."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,16 +16,16 @@ from vmpooler.web.listener import Listener
 from vmpooler.web.pace import AGAIN
 
 AHEAD = 3.0
-"""Seconds that another process may have been ahead of this one in reading the stream."""
+"""Seconds by which another process may have been ahead of this one in reading the stream."""
 
 POLL = 0.05
-"""Seconds between two looks at how far this process has come."""
+"""Seconds between two checks of how far this process has read."""
 
 T = TypeVar("T")
 
 
 class Missed:
-    """Makes up for absences: by the log where it goes back so far, else by the stream in Redis."""
+    """Replays missed events: from the log when it goes back far enough, else from the stream in Redis."""
 
     def __init__(self, journal: Journal, past: Past, clock: IReactorTime) -> None:
         self._journal = journal
@@ -33,7 +33,10 @@ class Missed:
         self._clock = clock
 
     async def told(self, listener: Listener, last: str) -> int | None:
-        """The place after the event ``last``, maybe after telling some from Redis; None when nobody knows it."""
+        """Return the position after the event ``last``, if necessary after sending events from Redis.
+
+        The result is None when neither the log nor the stream contains that event.
+        """
         id = parsed(last)
         if id is None or not await self._reached(id, AHEAD):
             return None
@@ -50,7 +53,7 @@ class Missed:
         return self._journal.place_after(id)
 
     async def _reached(self, id: Id, seconds: float) -> bool:
-        """Wait until the log here has come as far as that; False when that takes longer."""
+        """Wait until the log contains this id or a later one. Returns False when that takes more than ``seconds``."""
         while id > self._journal.newest_id:
             if seconds <= 0:
                 return False
@@ -59,7 +62,7 @@ class Missed:
         return True
 
     async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer, though Redis may be away for a while."""
+        """Return the result of ``ask``, which is repeated while Redis is unavailable."""
         while True:
             try:
                 return await ask()

@@ -1,4 +1,4 @@
-"""The API as a document: in OpenAPI for programs, and as a page for people."""
+"""The API description: OpenAPI for programs, and a page for people."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -21,36 +21,36 @@ HTML = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What the page says of itself: it loads its own style sheet and nothing else, and runs nothing."""
+"""The headers of the page: it may load its own style sheet and nothing else, and runs no code."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The one in C, where PyYAML was built with it, is eight times as fast."""
+"""The loader in C, if PyYAML was built with it, is eight times as fast."""
 
 CSS = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 @cache
 def document() -> Document:
-    """The document in openapi.yaml, of this version."""
+    """Return the document in openapi.yaml, with the version of this package."""
     found: dict[str, Any] = yaml.load(_file("openapi.yaml"), LOADER)  # noqa: S506 - both are safe
     return {**found, "info": {**found["info"], "version": __version__}}
 
 
 @cache
 def as_json() -> bytes:
-    """The document for programs."""
+    """Return the document for programs."""
     return text.of(document())
 
 
 @cache
 def as_html() -> bytes:
-    """The document for people."""
+    """Return the page for people."""
     return page(document()).encode()
 
 
 @cache
 def style() -> bytes:
-    """The style sheet of that."""
+    """Return the page's style sheet."""
     return _file("page.css").encode()
 
 

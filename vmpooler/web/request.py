@@ -1,10 +1,10 @@
-"""A request as it comes in, how much of it is taken, and its answer.
+"""A request: its body, the limit on its size, and its answer.
 
 Note [An answer in one piece]
 
-Twisted sets, checks and joins each header of each answer anew, and cuts each path for its own tree of resources. Here
-there is one resource, most answers have the same headers, and ``Request.answer`` writes them with the body at once: ten
-of 170 µs that a checkout took.
+Twisted sets, checks and joins each header of each answer again, and splits each path for its own tree of resources.
+Here only one resource exists, most answers have the same headers, and ``Request.answer`` writes them with the body at
+once. This saves 10 of the 170 µs that a checkout took.
 """
 
 import re
@@ -22,24 +22,24 @@ from twisted.web.http import RESPONSES, datetimeToString
 from vmpooler.web import text
 
 IGNORED_MOST = 16 << 20
-"""Bytes of what was refused that are still read, so that its client gets to see the answer."""
+"""Bytes of a refused request that are still read, so that its client receives the answer."""
 
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
-"""What the kernel says of a connection that the other side has closed, or of which it has closed its half."""
+"""Poll events of a connection that the remote end has closed, fully or for sending only."""
 
 TURNS = 4
-"""Turns of the reactor in which it reads what the kernel has of a connection, and closes it if that is its end."""
+"""Turns of the reactor that suffice to read a connection's pending bytes, and to close it if they are its end."""
 
 ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
-"""How a target begins that has the host in it, as a proxy is sent it."""
+"""Start of a request target that contains the host, as clients send it to a proxy."""
 
 
 class Request(server.Request):
-    """A request whose body stays small, and is nothing but bytes.
+    """A request with a small body, which is kept as plain bytes.
 
-    A body beyond ``limits.body_bytes`` is answered with 413 as soon as that shows. ``gone``: the client has hung up.
-    ``inside``: it counts among those that are worked on. ``told``: what the log may say of it, which is its route: a
-    path may have a token in it.
+    A body of more than ``limits.body_bytes`` is answered with 413 as soon as its size is known. ``gone``: the client
+    has disconnected. ``inside``: the request counts for the limit on concurrent requests. ``told``: what the log may
+    contain of the request, which is its route: a path may contain a token.
     """
 
     channel: Any
@@ -53,35 +53,38 @@ class Request(server.Request):
 
     @property
     def body(self) -> bytes:
-        """What was sent after the headers."""
+        """The bytes after the headers."""
         return self.content.getvalue()
 
     @property
     def token(self) -> str | None:
-        """The token that came along: any text, also none at all; None without its header."""
+        """The token that was sent: any text, also an empty one; None without the header."""
         token = self.getHeader(b"x-auth-token")
         return None if token is None else token.decode("utf-8", "surrogateescape")
 
     def query(self, name: str) -> str | None:
-        """What the query says of a name, the last time that it does; None when it does not."""
+        """Return the last value of a query parameter; None when it is missing."""
         values = self.args.get(name.encode())
         return values[-1].decode("utf-8", "replace") if values else None
 
     def getRequestHostname(self) -> bytes:
-        """Always the same: klein binds its routes to this name, and fails on a Host header that is no host's name."""
+        """Return a constant.
+
+        Klein binds its routes to this name, and fails on a Host header that is not a host name.
+        """
         return b"localhost"
 
     def gotLength(self, length: int | None) -> None:
-        """The headers are complete; ``length`` is what they say of the body, None for a chunked one."""
+        """Called after the headers. ``length`` is the length of the body in them, None for a chunked body."""
         self.content = BytesIO()
-        # Clients send JSON under any type; Twisted would take a body for a form, and refuse one that is none.
+        # Clients send JSON with any type; Twisted would parse a body as a form, and refuse one that is not a form.
         self.requestHeaders.removeHeader(b"content-type")
         if length is not None and length > self.channel.site.limits.body_bytes:
             self.requestHeaders.removeHeader(b"expect")
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """More of the body."""
+        """Receive a part of the body."""
         most = self.channel.site.limits.body_bytes
         before, self._received = self._received, self._received + len(data)
         if self._received <= most:
@@ -92,16 +95,16 @@ class Request(server.Request):
             self.transport.abortConnection()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """All is here."""
+        """Called when the request is complete."""
         if self._refused:
             self.channel.loseConnection()
         else:
-            # Twisted has answers of its own for a lone asterisk.
+            # Twisted itself answers a target that is only an asterisk.
             target = b"/*" if path == b"*" else ABSOLUTE.sub(b"/", path)
             super().requestReceived(command, target, version)
 
     def process(self) -> None:
-        """Have it answered."""
+        """Pass the request to the site's resource."""
         self.site = self.channel.site
         try:
             self.render(self.site.resource)
@@ -109,14 +112,17 @@ class Request(server.Request):
             self.processingFailed(Failure())
 
     def write(self, data: bytes) -> None:
-        """More of an answer whose headers are set."""
+        """Write a part of an answer whose headers are set."""
         if not self.startedWriting:
             self.setHeader(b"Server", server.version)
             self.setHeader(b"Date", self._date())
         super().write(data)
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
-        """All of an answer at once, and its end; ``headers`` as they are sent, beside those that are set."""
+        """Send a complete answer.
+
+        ``headers`` are bytes as they are sent; headers that are set on the request are sent as well.
+        """
         self.startedWriting = 1
         self.code = status
         head = b"%b %d %b\r\nServer: %b\r\nDate: %b\r\n%bContent-Length: %d\r\n"
@@ -129,22 +135,25 @@ class Request(server.Request):
         return _date(int(self.channel.site.wall()))
 
     async def hung_up(self) -> bool:
-        """Whether the client has hung up, though the reactor may not have come to notice: the kernel is asked. To be
-        awaited before an answer that cannot be taken back."""
+        """Return whether the client has disconnected.
+
+        The kernel is asked, because the reactor may not have noticed it yet. Await this before an answer that cannot be
+        undone.
+        """
         if self.gone:
             return True
         found = self.channel.events()
         if found & HUNG_UP:
             return True
         for _ in range(TURNS if found else 0):
-            # What waits to be read may be another request, or the end of a TLS connection.
+            # The pending bytes may be another request, or the end of a TLS connection.
             await deferLater(self.channel.site.reactor, 0)
             if self.gone:
                 return True
         return False
 
     def connectionLost(self, reason: Failure) -> None:
-        """The client has hung up."""
+        """Record that the client has disconnected."""
         self.gone = True
         super().connectionLost(reason)
 
@@ -155,7 +164,7 @@ class Request(server.Request):
 
 
 def refusal(status: int, message: str) -> bytes:
-    """The answer, as it is sent, to what does not become a request; its connection is to be closed."""
+    """Return the complete answer to input that does not become a request. The caller closes the connection."""
     body = text.of({"ok": False, "message": message})
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close", f"Content-Length: {len(body)}"]
     head += [f"{name}: {value}" for name, value in text.HEADERS.items()]

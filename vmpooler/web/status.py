@@ -1,11 +1,11 @@
-"""How the service does.
+"""GET /status, and other counts of pools.
 
 Note [Exact within a second]
 
-``/status`` is asked by machines, all the time, and of 500 pools takes milliseconds to count and to write. So it is
-counted once for all who ask within FRESH seconds, and written once for each view of them. Whatever other processes
-and programs change shows when that time is over; what a request to this process changes, at once. When Redis is away,
-so is the answer: at once where that is known, else when that time is over.
+Machines request ``/status`` all the time, and for 500 pools the counting and encoding takes milliseconds. So the pools
+are counted once for all requests within FRESH seconds, and encoded once for each view. Changes by other processes and
+programs are visible when that time is over. Changes by a request to this process are visible at once. When Redis is
+unavailable, the request fails: at once if that is known, else when that time is over.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,19 +30,21 @@ from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
 FRESH = 0.25
-"""Seconds that counts of all pools are told for."""
+"""Seconds that the counts of all pools are cached."""
 
 
 LEFT = frozenset({"draining", "moved"})
-"""What else the status has while there is something to say: pools that are not configured, or have moved."""
+"""Members that the status has only when they are not empty: pools that are not configured, or have moved."""
 
 WHOLE = reports.MEMBERS | LEFT
 
 
 @attrs.frozen(eq=False)
 class Counted:
-    """All pools, counted when the process had run for ``uptime`` seconds, and what was written of that, by the members
-    that were wanted."""
+    """The counts of all pools, when the process had run for ``uptime`` seconds.
+
+    ``written`` contains the encoded replies, by the members that were requested.
+    """
 
     uptime: float
     counts: reports.Counts
@@ -51,7 +53,7 @@ class Counted:
 
 
 class StatusRoutes:
-    """``/status`` and its like, for people and clients."""
+    """``/status`` and similar routes, for people and clients."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class StatusRoutes:
         app.route("GET", "/dashboard/stats/vmpooler/running", self.running)
 
     async def status(self, request: Request) -> bytes:
-        """Counts and figures of all pools; ``?view=a,b`` names the members wanted."""
+        """Return counts and figures of all pools; ``?view=a,b`` selects members."""
         self._connection.require()
         counted = await self._counted.get()
         view = request.query("view")
@@ -92,13 +94,13 @@ class StatusRoutes:
         return counted.written[members]
 
     async def stock(self, request: Request) -> Json:
-        """What the pools of ``?pool=a,b`` have, names or aliases."""
+        """Return what the pools of ``?pool=a,b`` have ready; these are names or aliases."""
         asked = set((request.query("pool") or "").split(","))
         pools = [pool for pool in self._pools if asked & {pool.name, *pool.alias}]
         return reports.stock(pools, await self._sizes(Queue.READY, pools))
 
     async def total_running(self, request: Request) -> Json:
-        """How many VMs are checked out, of pools that are drained too."""
+        """Return how many VMs are checked out, including those of drained pools."""
         self._connection.require()
         counted = await self._counted.get()
         configured = {pool.name for pool in self._pools}
@@ -107,12 +109,12 @@ class StatusRoutes:
         return {"running": here + sum(others)}
 
     async def sizes(self, request: Request) -> Json:
-        """For the dashboard: how full each pool is."""
+        """For the dashboard: return how full each pool is."""
         history = await self._past(request, "ready")
         return reports.sizes(self._pools, await self._sizes(Queue.READY, self._pools), history)
 
     async def running(self, request: Request) -> Json:
-        """For the dashboard: how many VMs run of each family of pools."""
+        """For the dashboard: return how many VMs of each family of pools are running."""
         history = await self._past(request, "running")
         return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
 
@@ -123,7 +125,7 @@ class StatusRoutes:
         return Counted(uptime, counts, left)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
-        """The last hour that Graphite knows; None when it is not asked for."""
+        """Return Graphite's data of the last hour; None when the request does not ask for it."""
         if request.query("history") is None:
             return None
         return (await self._charts.read("1h", RANGES["1h"].samples))[what]

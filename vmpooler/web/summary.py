@@ -1,4 +1,4 @@
-"""What happened on which day."""
+"""Routes for daily summaries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,11 +29,11 @@ class SummaryRoutes:
         app.route("GET", "/summary/<route>/<key>", self.one)
 
     async def all(self, request: Request) -> bytes:
-        """Boots, clones and tags; ``?from=`` and ``?to=`` are dates."""
+        """Return the summaries of boots, clones and tags; ``?from=`` and ``?to=`` are dates."""
         return await self._report(request, summary.ROUTES)
 
     async def one(self, request: Request, route: str, key: str | None = None) -> bytes:
-        """One of them, or one member of it."""
+        """Return one of these summaries, or one member of it."""
         if route not in summary.ROUTES:
             raise NotFound
         return await self._report(request, [route], key)
@@ -48,7 +48,7 @@ class SummaryRoutes:
         return await self._written(whole.report())
 
     async def _written(self, report: Mapping[str, Any]) -> bytes:
-        """As JSON; others are served meanwhile, for it may be megabytes."""
+        """Encode a report as JSON. Other requests are served in between, because the report may be megabytes."""
         written: list[bytes] = []
         for part in text.parts(report):
             written.append(part)

@@ -1,4 +1,4 @@
-"""What clients ask to be done to their VMs: extra disks, snapshots, reverts. Accepted here, done by a manager."""
+"""Routes for tasks on VMs: extra disks, snapshots, reverts. Requests are accepted here; a manager performs them."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ SNAPSHOT_LENGTH = 32
 
 
 class TaskRoutes:
-    """The routes below ``/vm/<host>`` whose work takes its time."""
+    """The routes below ``/vm/<host>`` whose work is done after the reply."""
 
     def __init__(self, desk: Desk, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
         self._desk = desk
@@ -34,24 +34,24 @@ class TaskRoutes:
         app.route("POST", "/vm/<host>/snapshot/<snapshot>", self.revert, ACCEPTED)
 
     async def disk(self, request: Request, host: str, size: str) -> Json:
-        """One more disk, of so many GB."""
+        """Request one more disk of ``size`` GB."""
         more = gigabytes(size)
         await self._ask(request, host, Kind.DISK, str(more) if more else None)
         return {"ok": True, short(host): {"disk": f"+{more}gb"}}
 
     async def snapshot(self, request: Request, host: str) -> Json:
-        """A snapshot, of a name that is given here."""
+        """Request a snapshot, whose name is chosen here."""
         name = random_name(self._choice, SNAPSHOT_LENGTH)
         await self._ask(request, host, Kind.SNAPSHOT, name)
         return {"ok": True, short(host): {"snapshot": name}}
 
     async def revert(self, request: Request, host: str, snapshot: str) -> Json:
-        """Back to a snapshot that was taken."""
+        """Request a revert to an existing snapshot."""
         await self._ask(request, host, Kind.REVERT, snapshot)
         return {"ok": True}
 
     async def _ask(self, request: Request, host: str, kind: Kind, argument: str | None) -> None:
-        """``argument`` is None for one that makes no sense: the client still hears first that it needs a token."""
+        """Record a task. ``argument`` is None when it is invalid: a missing token is still reported first."""
         vm, admission = short(host), self._desk.admission(request, Need.ALWAYS)
         if not vm or ":" in vm:
             argument = None

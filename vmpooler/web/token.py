@@ -1,4 +1,4 @@
-"""Tokens, as users make, list and delete them."""
+"""Routes to create, list, show and delete tokens."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +17,9 @@ LENGTH = 32
 
 
 class TokenRoutes:
-    """The routes under ``/token``. Users log in for all but the look at one token.
+    """The routes under ``/token``. Users log in for every route except the one that shows a token.
 
-    Without an authenticator there are no tokens. With ``own``, only its own user may delete a token.
+    Without an authenticator no tokens exist. With ``own``, only its own user may delete a token.
     """
 
     def __init__(
@@ -44,32 +44,32 @@ class TokenRoutes:
         app.route("DELETE", "/token/<token>", self.delete)
 
     async def names(self, request: Request) -> Json:
-        """The tokens of the user."""
+        """Return the tokens of the user. Raises NoSuchToken when the user has none."""
         tokens = await self._tokens.of(await self._user(request))
         if not tokens:
             raise NoSuchToken("this user has none")
         return {"ok": True, **{each.name: {"created": each.created, "last": each.last or "never"} for each in tokens}}
 
     async def create(self, request: Request) -> Json:
-        """A new token for the user."""
+        """Create a token for the user."""
         user, name = await self._user(request), random_name(self._choice, LENGTH)
         await self._tokens.add(name, user, self._wall())
         return {"ok": True, "token": name}
 
     async def show(self, request: Request, token: str) -> Json:
-        """A token, and the VMs that are held with it. Who knows a token may see it."""
+        """Return a token, and the VMs that are held with it. No login is needed: the token itself is sufficient."""
         if self._authenticator is None:
             raise NoSuchToken("nobody logs in here")
         return {"ok": True, token: _report(await self._tokens.show(token))}
 
     async def delete(self, request: Request, token: str) -> Json:
-        """Forget a token."""
+        """Delete a token. Raises NothingToDelete or NotYours."""
         user = await self._user(request)
         await self._tokens.drop(token, user, self._own)
         return {"ok": True}
 
     async def _user(self, request: Request) -> str:
-        """Who asks, after their password was found right."""
+        """Check the password, and return the user. Raises NoSuchToken, PasswordNeeded or AuthAway."""
         if self._authenticator is None:
             raise NoSuchToken("nobody logs in here")
         given = credentials_of(request.getHeader(b"authorization"))

@@ -1,4 +1,4 @@
-"""VMs: which pools there are, checkout, what is known of a VM, and its end."""
+"""Routes for VMs: the list of pools, checkout, details of a VM, and completion."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -17,7 +17,7 @@ from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
 SHORT = 200
-"""Characters of a wish at the most that is kept: what is kept is bounded."""
+"""Maximum length in characters of a requested path that is cached: this bounds the cache."""
 
 
 class VmRoutes:
@@ -28,7 +28,7 @@ class VmRoutes:
         self._catalogue = Catalogue(settings.pools)
         self._names = text.of([pool.name for pool in self._catalogue.pools])
         self._desk = desk
-        self._known = lru_cache(maxsize=1000)(self._wanted)  # most clients ask for what others asked for before
+        self._known = lru_cache(maxsize=1000)(self._wanted)  # most clients request what others requested before
         self._vms = vms
         self._lookup = lookup
         self._wall = wall
@@ -42,20 +42,20 @@ class VmRoutes:
         app.route("DELETE", "/vm/<host>", self.complete, hot=True)
 
     async def names(self, request: Request) -> bytes:
-        """The pools, in the order of the configuration."""
+        """Return the names of the pools, in the order of the configuration."""
         return self._names
 
     async def checkout_of_body(self, request: Request) -> Json:
-        """VMs as the body asks for them: a pool or alias, and how many."""
+        """Check out VMs as requested in the body: how many of which pool or alias."""
         return await self._checkout(request, self._catalogue.wanted(counts_of_body(text.parsed(request.body))))
 
     async def checkout_of_path(self, request: Request, wanted: str) -> Json:
-        """VMs as the path asks for them, such as ``a+a+b``; a body means nothing."""
+        """Check out VMs as requested in the path, such as ``a+a+b``; a body is ignored."""
         known = self._known(wanted) if len(wanted) <= SHORT else self._wanted(wanted)
         return await self._checkout(request, [*known])
 
     async def show(self, request: Request, host: str) -> Json:
-        """All that is known of a VM."""
+        """Return all that is known of a VM. Raises NoSuchVm."""
         vm = short(host)
         record = await self._record(vm)
         report = reports.vm(record, self._general.vm_lifetime, self._wall())
@@ -63,7 +63,7 @@ class VmRoutes:
         return {"ok": True, vm: report | self._domain()}
 
     async def complete(self, request: Request, host: str) -> Json:
-        """Finish with a VM."""
+        """Complete a VM. Raises NoSuchVm."""
         vm = short(host)
         record = await self._record(vm)
         pool = record.get("pool") or record.get("template")
