@@ -1,1 +1,1 @@
-"""Where VMs live. A provider knows neither Redis nor queues: it makes, shows and destroys VMs."""
+"""Providers: the places where VMs live. A provider does not use Redis or queues; it clones, lists and destroys VMs."""

@@ -1,4 +1,4 @@
-"""What the service asks of a place where VMs live: one protocol, one set of contract tests for all who serve it."""
+"""The protocol of a provider (a place where VMs live). One set of contract tests covers every implementation."""
 
 from __future__ import annotations
 
@@ -14,68 +14,86 @@ Listener = Callable[[str], None]
 
 
 class ProviderError(VmpoolerError):
-    """The provider could not do what was asked; the text says which object or setting is at fault."""
+    """The provider could not carry out a request; the text names the object or setting at fault."""
 
 
 class NoAnswer(ProviderError):
-    """A guest does not answer; the text says how."""
+    """A guest does not answer; the text contains the reason."""
 
 
 class Provider(Protocol):
     """A place where VMs live.
 
-    Methods are asynchronous, safe to repeat, and know nothing of Redis or queues. Every failure is a ProviderError.
-    To cancel a call ends the wait for it; what was ordered may go on at the provider. Made for one manager's term: once
-    stopped it is not used again.
+    Methods are asynchronous and safe to repeat, and they do not use Redis or queues. Every failure is a ProviderError.
+    Cancelling a call ends only the wait for it: an operation that was ordered may continue at the provider. An instance
+    serves one leadership term of a manager: after :meth:`stop` it is not used again.
     """
 
     async def prepare(self) -> None:
-        """Be able to start quickly, and touch nothing: another process may give the orders. Raises ProviderError when
-        the settings cannot work."""
+        """Prepare for a quick start, without any change at the provider: another process may be the leader.
+
+        Raises ProviderError when the settings cannot work.
+        """
 
     async def start(self) -> None:
-        """Make ready for use, by this process alone; safe to repeat. Raises ProviderError when the settings cannot
-        work; a provider that is merely out of reach starts, and answers with ProviderError until it is back."""
+        """Make the provider ready for use by this process alone.
+
+        Safe to repeat. Raises ProviderError when the settings cannot work. A provider that is merely unreachable
+        starts; its calls raise ProviderError until it is reachable again.
+        """
 
     async def stop(self) -> None:
-        """Let go of everything. Work under way at the provider goes on there."""
+        """Release all resources. Operations in progress at the provider continue there."""
 
     def trouble(self) -> str:
-        """Why it cannot be used now; empty when it can, as far as is known."""
+        """Return why the provider cannot be used now; empty when, as far as is known, it can be used."""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
-        """Every VM of the pool's place, by name, as of a moment after the call. Never a part: what cannot be listed
-        whole raises. A clone under way is listed where the provider can tell, whoever ordered it."""
+        """Return every VM in the pool's place, by name, as of a moment after the call.
+
+        The result is never partial: the call raises when the complete list cannot be read. A clone in progress is
+        included where the provider can detect it, no matter which process ordered it.
+        """
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
-        """The VM of that name anywhere at the provider, also outside its pool's place."""
+        """Return the VM of that name from anywhere at the provider, also from outside its pool's place, or None."""
 
     async def clone(self, pool: Pool, name: str) -> None:
-        """Make a VM, stamped, and switch it on; fires when the clone is done, not when its guest is up."""
+        """Create a stamped VM and power it on. Returns when the clone is complete, not when its guest is up."""
 
     async def destroy(self, pool: Pool, name: str) -> None:
-        """Unmake a VM whatever it is doing. One that is already gone counts as destroyed."""
+        """Destroy a VM, whatever its state. A VM that is already gone counts as destroyed."""
 
     async def power_on(self, pool: Pool, name: str) -> None:
-        """Switch a VM on; returns when it is on, which its guest may not be for long. One that is on counts as done.
-        Raises when there is no VM of ours of that name, and with the provider's reason when it stays off."""
+        """Power a VM on.
+
+        Returns when the VM is on; its guest may need much longer to boot. A VM that is already on counts as done.
+        Raises when no VM of this service has that name, and with the provider's reason when the VM stays off.
+        """
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
-        """Return when the guest answers on the pool's ``probe_port``; raise NoAnswer when it does not, in 5 s."""
+        """Return when the guest answers on the pool's ``probe_port``.
+
+        Raises NoAnswer when it does not answer within 5 s.
+        """
 
     async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
-        """Write on the VM who has it, None for nobody; done when the inventory shows it. Raises on a VM without our
-        stamp."""
+        """Write the holder of a VM on the VM; None means no holder.
+
+        Returns when the inventory shows the new holder. Raises on a VM without a stamp of this service.
+        """
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
-        """Attach one more disk of ``size`` GB. That of the same ``id`` which is already there counts as attached."""
+        """Attach an extra disk of ``size`` GB. A disk with the same ``id`` that exists already counts as attached."""
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take a snapshot. One of that name that is already there counts as taken."""
+        """Take a snapshot. A snapshot of that name that exists already counts as taken."""
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take the VM back to a snapshot; raises when there is none of that name."""
+        """Revert the VM to a snapshot. Raises when no snapshot has that name."""
 
     def changes(self, listener: Listener) -> None:
-        """Have ``listener`` called whenever a VM of a pool appeared, went, booted or changed; a clone that was ordered
-        here, when it has ended, well or not."""
+        """Call ``listener`` whenever a VM of a pool appears, disappears, boots or changes.
+
+        It is also called when a clone that was ordered through this provider ends, whether it succeeded or failed.
+        """

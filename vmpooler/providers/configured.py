@@ -1,4 +1,4 @@
-"""The providers that a configuration asks for."""
+"""Creates the providers that a configuration requires."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,16 @@ from vmpooler.settings import Dummy, Pool, Settings, Vsphere
 MayOrder = Callable[[], bool]
 
 Wall = Callable[[], float]
-"""The moment, in seconds since the epoch."""
+"""Returns the current time, in seconds since the epoch."""
 
 
 def providers_of(
     settings: Settings, reactor: Any, wall: Wall, may_order: MayOrder = lambda: True
 ) -> dict[str, Provider]:
-    """By name those that the configured pools use, not started. They order nothing while ``may_order`` says no."""
+    """Return the providers that the configured pools use, by name, not started.
+
+    They send no order (a call that changes something) while ``may_order`` returns False.
+    """
     names = dict.fromkeys(pool.provider for pool in settings.pools)
     return {name: _made(settings, name, _of(settings.pools, name), reactor, wall, may_order) for name in names}
 
@@ -30,8 +33,10 @@ def drainers_of(
     made: Mapping[str, Provider],
     pools: Sequence[Pool],
 ) -> dict[str, Provider]:
-    """By name the providers of pools that are not configured, or not at that place any more: those that are ``made``
-    where they serve that place too, else new ones, not started."""
+    """Return, by name, the providers of pools that are no longer configured or no longer at that place.
+
+    A provider in ``made`` is reused if it serves that place too; otherwise a new one is created, not started.
+    """
     found: dict[str, Provider] = {}
     for name in dict.fromkeys(pool.provider for pool in pools):
         mine = _of(pools, name)
@@ -57,7 +62,7 @@ def _made(
     section, chance = settings.providers[name], random.Random()  # noqa: S311 - not for secrecy
     if isinstance(section, Dummy):
         return DummyProvider(section, reactor, wall, chance, reactor, may_order)
-    # pyVmomi takes a sixth of a start, which only those who have a vCenter need
+    # importing pyVmomi takes a sixth of the start time; only configurations with a vCenter need it
     from vmpooler.providers.vsphere import VsphereProvider
 
     return VsphereProvider(section, settings.general, pools, reactor, wall, chance, may_order)

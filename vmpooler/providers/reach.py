@@ -1,4 +1,4 @@
-"""Does something listen there? One TCP connection, made and closed."""
+"""TCP probe: makes one TCP connection and closes it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from vmpooler.providers.base import NoAnswer
 
 
 async def reach(reactor: IReactorTime, host: str, port: int, timeout: float = 5.0) -> None:
-    """Return when a TCP connection to ``host`` (a name or an address) and ``port`` was made; it is closed at once.
+    """Return when a TCP connection to ``host`` (a name or an address) and ``port`` has been made; it is closed at once.
 
-    Raises NoAnswer when there is none within ``timeout`` seconds, names included: they are resolved in the reactor's
-    threads, and one that hangs there is not waited for. ``reactor`` is the real one: it connects and resolves too.
+    Raises NoAnswer when no connection is made within ``timeout`` seconds, including the resolution of names. Names are
+    resolved in the reactor's threads; after the timeout, a resolution that hangs there is not waited for. ``reactor``
+    must be the real reactor, because it also connects and resolves names.
     """
-    # The attempt reports a cancellation as some failure of its own, so those who wait do so on a Deferred beside it.
+    # The attempt reports a cancellation as a failure of its own type, so the caller waits on a separate Deferred.
     outcome: Deferred[None] = Deferred()
     attempt = _endpoint(reactor, host, port).connect(Factory.forProtocol(_HangUp))
     attempt.addCallbacks(lambda _: outcome.callback(None), outcome.errback)
@@ -35,7 +36,7 @@ async def reach(reactor: IReactorTime, host: str, port: int, timeout: float = 5.
 
 
 class _HangUp(Protocol):
-    """Hangs up as soon as the other side has answered."""
+    """Closes the connection as soon as it is made."""
 
     def connectionMade(self) -> None:
         if self.transport:

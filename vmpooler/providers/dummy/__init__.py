@@ -1,4 +1,4 @@
-"""A simulated hypervisor: imaginary VMs that live by the clock given and fail as told, for trying out and for tests."""
+"""A simulated hypervisor for trials and tests: its VMs follow a given clock, and operations fail as configured."""
 
 from vmpooler.providers.dummy.provider import DummyProvider
 

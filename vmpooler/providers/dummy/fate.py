@@ -1,4 +1,4 @@
-"""What chance has in store for imaginary VMs, within the limits that are set."""
+"""Random durations and failures of simulated VMs, within the configured limits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Fate:
         self._chance = chance
 
     def strikes(self, percent: float) -> bool:
-        """True in so many cases of a hundred."""
+        """Return True in ``percent`` of 100 cases."""
         return self._chance.random() * 100 < percent
 
     def duration(self, longest: float) -> float:
-        """Seconds that something takes: a quarter of the longest at the least."""
+        """Return the seconds that an operation takes: between a quarter of ``longest`` and ``longest``."""
         return self._chance.uniform(longest / 4, longest)
 
     def part(self, duration: float) -> float:
-        """Seconds after which something that would have taken so long fails."""
+        """Return the seconds after which an operation that would have taken ``duration`` fails."""
         return self._chance.uniform(0, duration)
 
     def clone(self, pool: str, name: str, number: int, now: float) -> Vm:
-        """A VM ordered now: when its clone ends and how, and when its guest is up, if ever."""
+        """Return a VM that is ordered now: when its clone ends and how, and when its guest is up, if ever."""
         settings = self._settings
         fails = self.strikes(settings.createvm_fail_percent)
         duration = self.duration(settings.createvm_max_time)
@@ -48,9 +48,9 @@ class Fate:
         )
 
     def boot(self, on: float) -> float:
-        """When the guest of a VM is up that is switched on at the moment ``on``."""
+        """Return when the guest of a VM that is powered on at the time ``on`` is up."""
         return on + self.duration(self._settings.bootvm_max_time)
 
     def other_hostname(self, name: str) -> str:
-        """A host name that is not that VM's."""
+        """Return a host name that differs from the VM's name."""
         return f"{name}-{self._chance.randrange(16**6):06x}"

@@ -1,4 +1,4 @@
-"""The file in which a simulated hypervisor remembers its VMs, so that they outlive the process."""
+"""The file in which a simulated hypervisor stores its VMs, so that they survive the process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ MARK = "simulated hypervisor of vmpooler, version"
 VERSION = 1
 
 _converter = cattrs.Converter()
-"""Members that this version does not know are ignored: a newer one may have written them."""
+"""Ignores members that this version does not know: a newer version may have written them."""
 
 
 class Memory:
-    """The VMs as text, one a line of a JSON file.
+    """The VMs as text: a JSON file with one VM per line.
 
-    The lines are kept, so that a change costs the encoding of one VM and not of all. A file is replaced whole: a
-    process that is killed at any moment leaves the old one or the new one. Only one process may use it at a time: the
-    one that is told by ``ours``, asked at the last moment.
+    The encoded lines are cached, so that a change costs the encoding of one VM and not of all. The file is replaced as
+    a whole: if the process is killed at any moment, the file is either the old one or the new one. Only one process may
+    use the file at a time: the one for which ``ours`` returns True. ``ours`` is called immediately before the
+    replacement.
     """
 
     def __init__(self, path: Path, ours: Callable[[], bool] = lambda: True) -> None:
@@ -33,7 +34,10 @@ class Memory:
         self._lines: dict[str, str] = {}
 
     def read(self) -> list[Vm]:
-        """The VMs remembered: none when there is no file. Raises ProviderError on a file that is not ours."""
+        """Return the stored VMs, or none when the file does not exist.
+
+        Raises ProviderError when the file cannot be read or is not a file of this simulator.
+        """
         try:
             vms = self._decoded(self._path.read_bytes())
         except FileNotFoundError:
@@ -44,15 +48,15 @@ class Memory:
         return vms
 
     def keep(self, vm: Vm) -> None:
-        """Remember this VM, or what has become of it."""
+        """Add this VM or replace its line; :meth:`write` writes the file."""
         self._lines[vm.name] = _line(vm)
 
     def drop(self, name: str) -> None:
-        """Forget a VM."""
+        """Remove a VM; :meth:`write` writes the file."""
         self._lines.pop(name, None)
 
     def write(self) -> bool:
-        """Bring the file up to date; False while it is not ours to write. Raises ProviderError when it cannot be."""
+        """Write the file; return False while ``ours`` returns False. Raises ProviderError when it cannot be written."""
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             draft.write_text(_file(self._lines.values()))

@@ -1,4 +1,4 @@
-"""The simulated hypervisor as a provider, and what happens to it behind the service's back."""
+"""The simulated hypervisor as a provider, with methods that change its VMs from outside the service."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from vmpooler.settings import Dummy, Pool
 
 
 class DummyProvider:
-    """A provider of imaginary VMs.
+    """A provider of simulated VMs.
 
-    ``wall`` is the moment (epoch) at its start; from then on it counts by ``clock``. What was ordered is recorded at
-    once with the moment when it is done: it goes on when the caller cancels, when the provider stops (callers then get
-    ProviderError) and, with a ``filename``, when the process dies. ``reactor`` is needed for ``tcp_probe`` only. The
-    file is not written unless ``may_order`` says so: what is ordered by a process that may not order has never been.
+    ``wall`` returns the time (epoch) at its start; from then on it counts by ``clock``. An order is recorded at once,
+    with the time at which it is done. The operation continues when the caller cancels, when the provider stops (waiting
+    callers then get ProviderError) and, with a ``filename``, when the process dies. ``reactor`` is needed for
+    ``tcp_probe`` only. The file is not written unless ``may_order`` returns True: orders of a process that may not
+    order are not stored, as if they had never been sent.
     """
 
     def __init__(
@@ -45,47 +46,63 @@ class DummyProvider:
         self._outage: str | None = None
 
     async def prepare(self) -> None:
-        """See whether the file can be read, if there is one. Raises ProviderError when it is not ours or cannot."""
+        """Check that the file, if configured, can be read.
+
+        Raises ProviderError when it cannot be read or is not a file of this simulator.
+        """
         self._world.look()
 
     async def start(self) -> None:
-        """Read the file, if there is one. Raises ProviderError when it is not ours or cannot be read or written."""
+        """Read the file, if configured.
+
+        Raises ProviderError when it is not a file of this simulator, or cannot be read or written.
+        """
         if not self._running:
             self._world.open()
             self._running = True
 
     async def stop(self) -> None:
-        """Write the file; no timer is left. Callers who wait get ProviderError."""
+        """Write pending changes to the file and cancel all timers. Waiting callers get ProviderError."""
         if self._running:
             self._running = False
             self._world.close()
 
     def trouble(self) -> str:
-        """Why every call fails, if it does."""
+        """Return why every call fails; empty when calls work."""
         return self._outage or ""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
-        """The VMs that were ordered for this pool. Each guest looked at may have been switched off or renamed."""
+        """Return the VMs that were ordered for this pool.
+
+        Each call powers off or renames some of the running VMs, by the settings ``getvm_poweroff_percent`` and
+        ``getvm_rename_percent``.
+        """
         self._check()
         now = self._world.now
         seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms_of(pool.name)]
         return {vm.name: vm.guest(now) for vm in seen}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
-        """The VM of that name, whichever pool it was ordered for."""
+        """Return the VM of that name, no matter for which pool it was ordered."""
         self._check()
         vm = self._world.get(name)
         return vm.guest(self._world.now) if vm else None
 
     async def clone(self, pool: Pool, name: str) -> None:
-        """Order a VM. Raises ProviderError when the name is taken or the clone fails, of which nothing is left."""
+        """Order a VM.
+
+        Raises ProviderError when the name is in use or the clone fails; a failed clone leaves nothing.
+        """
         self._check()
         if self._world.get(name):
             raise ProviderError(f"there is a VM called {name} already")
         await self._world.add(self._fate.clone(pool.name, name, self._world.number(), self._world.now))
 
     async def destroy(self, pool: Pool, name: str) -> None:
-        """Unmake a VM; its clone, if under way, fails at once. Returns when it is gone, whoever ordered that first."""
+        """Destroy a VM; its clone, if in progress, fails at once.
+
+        Returns when the VM is gone, also when another caller ordered the destruction first.
+        """
         self._check()
         vm = self._world.get(name)
         if vm is None:
@@ -98,7 +115,10 @@ class DummyProvider:
         await self._world.until_gone(name)
 
     async def power_on(self, pool: Pool, name: str) -> None:
-        """Switch a VM on, at once; its guest boots anew. Raises ProviderError on one without our stamp."""
+        """Power a VM on, at once; its guest boots again.
+
+        Raises ProviderError on a VM without a stamp of this service.
+        """
         self._check()
         vm = self._cloned(name)
         if vm.stamp is None:
@@ -108,7 +128,7 @@ class DummyProvider:
             self._world.boot(attrs.evolve(vm, powered_on=True, booted=booted))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
-        """Ask the guest itself, which answers during an outage too. Raises NoAnswer unless it is up."""
+        """Probe the guest itself, which answers during an outage too. Raises NoAnswer unless it is up."""
         if not self._running:
             raise ProviderError("the simulated hypervisor is not running")
         if self._fate.strikes(self._settings.vmready_fail_percent):
@@ -122,7 +142,7 @@ class DummyProvider:
             await reach(self._reactor, vm.address, pool.probe_port)
 
     async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
-        """Write the holder on a VM. Raises ProviderError on one without our stamp."""
+        """Write the holder on a VM. Raises ProviderError on a VM without a stamp of this service."""
         self._check()
         vm = self._existing(name)
         if vm.stamp is None:
@@ -130,7 +150,7 @@ class DummyProvider:
         self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, holder=holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
-        """Attach one more disk of ``size`` GB, unless that of this ``id`` is there already."""
+        """Attach an extra disk of ``size`` GB, unless a disk with this ``id`` exists already."""
         self._check()
         if id in {disk.id for disk in self._cloned(name).disks}:
             return
@@ -140,7 +160,7 @@ class DummyProvider:
         await self._change(attrs.evolve(vm, disks=(*vm.disks, Disk(id, size))), seconds)
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Remember the disks as they are under this name, unless it is there already."""
+        """Record the current disks under this name, unless the snapshot exists already."""
         self._check()
         if snapshot in self._cloned(name).snapshots:
             return
@@ -151,7 +171,7 @@ class DummyProvider:
         await self._change(attrs.evolve(vm, snapshots={**vm.snapshots, snapshot: vm.disks}), seconds)
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take the disks back to what they were."""
+        """Restore the disks that the snapshot recorded. Raises ProviderError when no snapshot has that name."""
         self._check()
         if snapshot not in self._cloned(name).snapshots:
             raise ProviderError(f"{name} has no snapshot called {snapshot}")
@@ -162,38 +182,41 @@ class DummyProvider:
         await self._change(attrs.evolve(vm, disks=vm.snapshots[snapshot]), seconds)
 
     def changes(self, listener: Listener) -> None:
-        """Have ``listener`` called when a clone ended, a guest came up, a VM went, or an act below changed it."""
+        """Call ``listener`` when a clone ends, a guest comes up, a VM disappears, or a method below changes a VM."""
         self._world.listeners.append(listener)
 
     def vms(self) -> Mapping[str, Vm]:
-        """Every VM that exists now, by name, disks and snapshots included."""
+        """Return every VM that exists now, by name, with its disks and snapshots."""
         return {vm.name: vm for vm in self._world.vms()}
 
     def vanish(self, name: str) -> None:
-        """Somebody else destroys a VM, at once."""
+        """Destroy a VM at once, as if another party had done it."""
         self._world.remove(self._existing(name), f"{name} has vanished")
 
     def come_back(self, vm: Vm) -> None:
-        """A VM that had vanished is there again, as it was: its host was away."""
+        """Restore a VM that had vanished, unchanged, as if its host had been unreachable."""
         self._meddle(vm)
 
     def switch_off(self, name: str) -> None:
-        """Somebody else switches a VM off."""
+        """Power a VM off, as if another party had done it."""
         self._meddle(attrs.evolve(self._existing(name), powered_on=False))
 
     def rename(self, name: str, hostname: str) -> None:
-        """A guest calls itself something else."""
+        """Change the host name that a guest reports."""
         self._meddle(attrs.evolve(self._existing(name), hostname=hostname))
 
     def plant(self, pool_name: str, name: str, stamped: bool) -> None:
-        """A VM that nobody ordered is there and up; with our stamp (an orphan) or without one (a foreign VM)."""
+        """Add a VM that the service did not order and that is up.
+
+        ``stamped``: with a stamp of this service (an orphan), otherwise without a stamp (a foreign VM).
+        """
         now = self._world.now
         stamp = Stamp(pool=pool_name, name=name, created=now) if stamped else None
         number = self._world.number()
         self._meddle(Vm(name=name, pool=pool_name, number=number, hostname=name, cloned=now, booted=now, stamp=stamp))
 
     def outage(self, text: str | None) -> None:
-        """The hypervisor fails every new call with this text, until None ends it. What is under way goes on."""
+        """Make every new call fail with this text, until called with None. Operations in progress continue."""
         self._outage = text
 
     def _check(self) -> None:
@@ -209,14 +232,17 @@ class DummyProvider:
         return vm
 
     def _cloned(self, name: str) -> Vm:
-        """The VM of that name, at rest: its clone is over and nobody destroys it."""
+        """Return the VM of that name, which must exist and be neither in a clone nor in a destruction."""
         vm = self._existing(name)
         if vm.cloning(self._world.now) or vm.gone is not None:
             raise ProviderError(f"{name} is being {'cloned' if vm.gone is None else 'destroyed'}")
         return vm
 
     async def _take(self, longest: float, percent: float, what: str) -> float:
-        """The seconds that something takes. In so many cases of a hundred it fails, after a part of them."""
+        """Return the seconds that an operation takes.
+
+        In ``percent`` of 100 cases, wait for a part of that time and raise ProviderError.
+        """
         seconds = self._fate.duration(longest)
         if self._fate.strikes(percent):
             await self._world.elapse(self._fate.part(seconds))
@@ -224,13 +250,16 @@ class DummyProvider:
         return seconds
 
     async def _change(self, vm: Vm, seconds: float) -> None:
-        """Record what was ordered; raises ProviderError when the VM is gone before it is done."""
+        """Record an ordered change and wait ``seconds``.
+
+        Raises ProviderError when the VM is gone before the change is done.
+        """
         self._world.change(vm)
         await self._world.elapse(seconds)
         self._existing(vm.name)
 
     def _looked_at(self, vm: Vm) -> Vm:
-        """The VM of which this look may find that it changed."""
+        """Return the VM, which this inventory may have powered off or renamed."""
         changed = vm
         if self._fate.strikes(self._settings.getvm_poweroff_percent):
             changed = attrs.evolve(changed, powered_on=False)

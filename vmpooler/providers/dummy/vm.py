@@ -1,4 +1,4 @@
-"""One imaginary VM: a record of what was ordered and when it will have happened."""
+"""One simulated VM: a record of what was ordered and when it takes effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpooler.domain.guest import Guest, Stamp
 
 @attrs.frozen
 class Disk:
-    """An extra disk: the id of the request that it came with, and its size in GB."""
+    """An extra disk: the id of the request that added it, and its size in GB."""
 
     id: str
     size: int
@@ -19,12 +19,12 @@ class Disk:
 
 @attrs.frozen(kw_only=True)
 class Vm:
-    """What a VM is at a moment follows from this record and the moment: nothing has to happen in between.
+    """A VM whose state at any time follows from this record and the time alone: nothing has to run in between.
 
-    Moments are in seconds since the epoch. ``number`` is its own at the hypervisor. ``cloned``: when its clone ends,
-    well or (``fails``) leaving nothing. ``booted``: when its guest is up; None if it never will be. ``gone``: when its
-    destruction, once ordered, is done. ``hostname`` is what the guest calls itself. ``disks`` are the extra
-    ones; ``snapshots`` has the disks of those moments.
+    Times are in seconds since the epoch. ``number`` is unique at the hypervisor. ``cloned``: when its clone ends, with
+    success or (``fails``) without a VM. ``booted``: when its guest is up; None if it never comes up. ``gone``: when its
+    destruction, once ordered, is done. ``hostname`` is the host name that the guest reports. ``disks`` are the extra
+    disks; ``snapshots`` contains the disks at the time of each snapshot, by the snapshot's name.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Vm:
 
     @property
     def address(self) -> str:
-        """Its own loopback address, from 127.1.0.1 on: something can listen there."""
+        """Its own loopback address, 127.1.0.1 for number 0 and so on: a program can listen on it."""
         high, low = divmod(self.number, 254)
         return f"127.{1 + high // 256 % 254}.{high % 256}.{1 + low}"
 
     @property
     def moments(self) -> tuple[float, ...]:
-        """When it turns into something else, in order."""
+        """The times at which its state changes, in order."""
         if self.gone is not None:
             return (self.gone,)
         if self.fails or self.booted is None:
@@ -56,20 +56,20 @@ class Vm:
         return (self.cloned, self.booted)
 
     def exists(self, now: float) -> bool:
-        """Neither destroyed nor left over from a failed clone."""
+        """Return whether it exists: it is not destroyed, and its clone has not failed."""
         end = self.cloned if self.fails else self.gone
         return end is None or now < end
 
     def cloning(self, now: float) -> bool:
-        """Its clone is under way."""
+        """Return whether its clone is in progress."""
         return self.gone is None and now < self.cloned
 
     def up(self, now: float) -> bool:
-        """Its guest has booted and nobody has switched it off or destroys it."""
+        """Return whether its guest has booted and the VM is neither powered off nor in a destruction."""
         return self.powered_on and self.gone is None and self.booted is not None and now >= self.booted
 
     def guest(self, now: float) -> Guest:
-        """What an inventory says of it."""
+        """Return the VM as an inventory lists it."""
         on = self.powered_on and self.gone is None and not self.cloning(now)
         guest = Guest(self.name, cloning=self.cloning(now), powered_on=on, stamp=self.stamp)
         return attrs.evolve(guest, hostname=self.hostname, address=self.address) if self.up(now) else guest

@@ -1,4 +1,4 @@
-"""Callers who wait until something has happened."""
+"""Deferreds of callers that wait until an event has happened."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from twisted.internet.defer import Deferred
 
 
 class Waits:
-    """Deferreds, by what they wait for. To cancel one ends that wait and nothing else."""
+    """Deferreds, by the event that they wait for. Cancelling a Deferred ends that wait and nothing else."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, list[Deferred[None]]] = {}
 
     def until(self, what: Hashable) -> Deferred[None]:
-        """Fires when that is over, or fails when it fails."""
+        """Return a Deferred that fires when the event happens, or fails when the event fails."""
         waiting = self._waiting.setdefault(what, [])
         waiter: Deferred[None] = Deferred(waiting.remove)
         waiting.append(waiter)
         return waiter
 
     def over(self, what: Hashable, error: Exception | None = None) -> None:
-        """Let go those who wait for that: it is done, or has failed with ``error``."""
+        """Fire every Deferred that waits for the event, or fail it with ``error``."""
         for waiter in self._waiting.pop(what, []):
             waiter.callback(None) if error is None else waiter.errback(error)
 
     def give_up(self, error: Exception) -> None:
-        """Let go everyone, whatever they wait for."""
+        """Fail every Deferred with ``error``, whatever it waits for."""
         for what in list(self._waiting):
             self.over(what, error)

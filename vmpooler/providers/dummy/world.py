@@ -1,4 +1,4 @@
-"""All imaginary VMs: kept, remembered, and brought to the notice of those who wait when their moments come."""
+"""All simulated VMs: stores them, and notifies waiting callers and listeners when the state of a VM changes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vmpooler.providers.dummy.waits import Waits
 log = Logger()
 
 AGAIN = 0.1
-"""Seconds until the memory is written after all that was not ours to write."""
+"""Seconds until the next attempt to write the memory while another process owns the file."""
 
 
 class World:
-    """The VMs by name; without a ``memory`` they end with it.
+    """The VMs by name; without a ``memory`` they exist only as long as this object.
 
-    The hypervisor has a clock of its own, as any has: it stands at ``wall`` (epoch) when it is opened, or where its
-    memory ends if that is later, and then counts by ``clock``.
+    The hypervisor has its own clock. When the world is opened, the clock is set to ``wall`` (epoch), or to the latest
+    creation time of a VM in the memory if that is later. From then on it counts by ``clock``.
     """
 
     def __init__(self, clock: IReactorTime, wall: Callable[[], float], memory: Memory | None) -> None:
@@ -42,12 +42,12 @@ class World:
         self._writing: IDelayedCall | None = None
 
     def look(self) -> None:
-        """Raise ProviderError when the memory cannot be read."""
+        """Check that the memory can be read. Raises ProviderError when it cannot."""
         if self._memory:
             self._memory.read()
 
     def open(self) -> None:
-        """Go on where the memory ends. Raises ProviderError when it cannot be read and written."""
+        """Continue from the state in the memory. Raises ProviderError when the memory cannot be read and written."""
         self._offset = self._wall() - self._clock.seconds()
         if self._memory:
             self._vms.clear()
@@ -63,7 +63,7 @@ class World:
             self.get(vm.name)
 
     def close(self) -> None:
-        """Remember everything and let go of the clock and of everyone who waits."""
+        """Write pending changes, cancel all timers and fail all waits."""
         self._waits.give_up(ProviderError("the simulated hypervisor was stopped; what is under way there goes on"))
         for alarm in self._alarms.values():
             alarm.cancel()
@@ -74,21 +74,21 @@ class World:
 
     @property
     def now(self) -> float:
-        """The moment, in seconds since the epoch."""
+        """The current time of the hypervisor, in seconds since the epoch."""
         return self._clock.seconds() + self._offset
 
     def vms(self) -> list[Vm]:
-        """Every VM that exists now."""
+        """Return every VM that exists now."""
         now = self.now
         return [vm for vm in self._vms.values() if vm.exists(now)]
 
     def vms_of(self, pool: str) -> list[Vm]:
-        """Those that were ordered for this pool; its cost does not depend on the others."""
+        """Return the VMs that were ordered for this pool; the cost does not depend on other pools."""
         now = self.now
         return [vm for vm in self._of_pool[pool].values() if vm.exists(now)]
 
     def get(self, name: str) -> Vm | None:
-        """The VM of that name, if it exists now."""
+        """Return the VM of that name, or None if it does not exist now."""
         vm = self._vms.get(name)
         if vm and not vm.exists(self.now):
             self._come(name)
@@ -96,42 +96,45 @@ class World:
         return vm
 
     def number(self) -> int:
-        """A number that no VM has."""
+        """Return a number that no VM has."""
         self._numbers += 1
         return self._numbers
 
     def add(self, vm: Vm) -> Deferred[None]:
-        """A new VM; fires when its clone is over, or fails as it does."""
+        """Add a new VM; the Deferred fires when its clone is done, or fails when the clone fails."""
         self.change(vm)
         self._arm(vm, vm.moments)
         return self._waits.until(("clone", vm.name))
 
     def change(self, vm: Vm) -> None:
-        """The VM is now like this; its moments are the same."""
+        """Replace the record of the VM.
+
+        Its timer stays: a caller that changes the times of the record calls ``_arm`` too.
+        """
         self._put(vm)
         if self._memory:
             self._memory.keep(vm)
         self._remember()
 
     def boot(self, vm: Vm) -> None:
-        """The VM, which is cloned, was switched on, and boots."""
+        """Record that a cloned VM was powered on and is booting."""
         self.change(vm)
         self._arm(vm, (moment for moment in vm.moments if moment > self.now))
         self.tell(vm.pool)
 
     def doom(self, vm: Vm, gone: float) -> None:
-        """The VM is being destroyed, which ends its clone and will be done at the moment ``gone``."""
+        """Record that the VM is being destroyed: a clone in progress fails, and the VM is gone at the time ``gone``."""
         doomed = attrs.evolve(vm, gone=gone, fails=False)
         self.change(doomed)
         self._arm(doomed, doomed.moments)
         self._waits.over(("clone", vm.name), ProviderError(f"{vm.name} was destroyed while it was being cloned"))
 
     def until_gone(self, name: str) -> Deferred[None]:
-        """Fires when that VM, which is there, is gone."""
+        """Return a Deferred that fires when that VM, which must exist, is gone."""
         return self._waits.until(("end", name))
 
     def remove(self, vm: Vm, why: str) -> None:
-        """The VM is gone; a clone under way has failed for that reason."""
+        """Remove the VM; a clone in progress fails with the reason ``why``."""
         del self._vms[vm.name], self._of_pool[vm.pool][vm.name]
         self._disarm(vm.name)
         if self._memory:
@@ -142,7 +145,7 @@ class World:
         self.tell(vm.pool)
 
     async def elapse(self, seconds: float) -> None:
-        """Let so many seconds go by, none being a turn of the reactor."""
+        """Wait for that many seconds; 0 means one turn of the reactor."""
         end = object()
         alarm = self._clock.callLater(seconds, self._waits.over, end)
         try:
@@ -153,7 +156,7 @@ class World:
                 alarm.cancel()
 
     def tell(self, pool: str) -> None:
-        """Let the listeners know that VMs of this pool changed."""
+        """Notify the listeners that VMs of this pool changed."""
         for listener in self.listeners:
             try:
                 listener(pool)
@@ -164,7 +167,7 @@ class World:
         self._vms[vm.name] = self._of_pool[vm.pool][vm.name] = vm
 
     def _come(self, name: str) -> None:
-        """A moment of this VM has come."""
+        """Process a time at which the state of this VM changes."""
         self._disarm(name)
         vm, now = self._vms[name], self.now
         if not vm.exists(now):
@@ -187,7 +190,7 @@ class World:
             alarm.cancel()
 
     def _remember(self) -> None:
-        """Have the memory written in the next turn, once for all that changes in this one."""
+        """Schedule a write of the memory for the next turn of the reactor, once for all changes of this turn."""
         if self._memory and not self._writing:
             self._writing = self._clock.callLater(0, self._write)
 
