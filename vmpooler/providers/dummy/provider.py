@@ -232,7 +232,7 @@ class DummyProvider:
         return vm
 
     def _cloned(self, name: str) -> Vm:
-        """Return the VM of that name, which must exist and be neither in a clone nor in a destruction."""
+        """Return the VM of that name, which must exist and be neither being cloned nor being destroyed."""
         vm = self._existing(name)
         if vm.cloning(self._world.now) or vm.gone is not None:
             raise ProviderError(f"{name} is being {'cloned' if vm.gone is None else 'destroyed'}")

@@ -65,7 +65,7 @@ class Vm:
         return self.gone is None and now < self.cloned
 
     def up(self, now: float) -> bool:
-        """Return whether its guest has booted and the VM is neither powered off nor in a destruction."""
+        """Return whether its guest has booted and the VM is neither powered off nor being destroyed."""
         return self.powered_on and self.gone is None and self.booted is not None and now >= self.booted
 
     def guest(self, now: float) -> Guest:

@@ -1,4 +1,4 @@
-"""vSphere: VMs at a vCenter, watched through its stream of updates."""
+"""vSphere provider: VMs at a vCenter, watched through the vCenter's stream of updates."""
 
 from vmpooler.providers.vsphere.provider import VsphereProvider
 

@@ -1,4 +1,4 @@
-"""Blocking calls, in threads of their own, and tasks, which hold no thread while they run."""
+"""Runs blocking calls in threads, and vCenter tasks, which use no thread while they run."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ from vmpooler.providers.vsphere.watch import Watch
 T = TypeVar("T")
 
 PATIENCE = 15.0
-"""Seconds that an act waits for a new login when the old one has ended."""
+"""Seconds that an operation waits for a new login after the old one has ended."""
 
 GLANCE = 0.1
-"""Seconds until an order that may not be sent is tried again."""
+"""Seconds until the next attempt to send an order that may not be sent now."""
 
 READS = 3
-"""How often what only reads is tried."""
+"""How often a call that only reads is tried."""
 
 
 class _Held(Exception):
-    """An order was not sent, for it may not be now."""
+    """An order was not sent, because this process may not send orders now."""
 
 
 class Calls:
-    """Everything that is asked of a vCenter but its updates. Orders wait while ``may_order``, asked in the thread at
-    the last moment, says no."""
+    """All requests to a vCenter except the wait for its updates.
+
+    An order (a call that changes something) waits while ``may_order`` returns False. ``may_order`` is called in the
+    thread, immediately before the order is sent.
+    """
 
     def __init__(self, watch: Watch, threads: int, reactor: Any, may_order: Callable[[], bool] = lambda: True) -> None:
         self._watch = watch
@@ -49,20 +52,25 @@ class Calls:
         self._over: list[Ref] = []
 
     def start(self) -> None:
-        """Be ready for calls."""
+        """Start accepting calls."""
         self._threads.start()
 
     def stop(self) -> None:
-        """Take no more calls. Those under way end with the connection; nobody waits for their threads."""
+        """Accept no more calls. The calls in progress end with the connection; no caller waits for their threads."""
         Thread(target=self._threads.stop, daemon=True).start()
 
     async def do(self, what: str, call: Callable[[Session], T]) -> T:
-        """What the call returns. It is sent once. Raises ProviderError, of a class that says whether it was done."""
+        """Send a call once and return its result.
+
+        Raises ProviderError; its class depends on whether the call was carried out.
+        """
         return await self._within(self._watch.now, what, call)
 
     async def read(self, what: str, call: Callable[[Session], T]) -> T:
-        """What a call returns that only reads, and may be sent again. Raises no Doubtful: it has changed nothing, so
-        an order that was to follow it was not sent."""
+        """Return the result of a call that only reads and may be sent again.
+
+        Does not raise Doubtful: the call has changed nothing, so an order that follows it was not sent.
+        """
         for _ in range(READS - 1):
             try:
                 return await self.do(what, call)
@@ -74,7 +82,7 @@ class Calls:
             raise Away(str(error)) from error
 
     async def task(self, what: str, order: Callable[[Session], Ref]) -> Any:
-        """The result of the task that ``order`` begins, when it is over."""
+        """Start a vCenter task with ``order``, and return its result when the task is over. Raises ProviderError."""
         begun = self._watch.now
         task = await self._order(begun, what, order)
         await self._open(task, begun, what)
@@ -86,8 +94,11 @@ class Calls:
             self._over.append(task)
 
     async def steadily(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What the work returns, which is done once more when the first time was refused: a session that has ended,
-        or an object that is gone, did nothing. ``work`` looks up everything that it needs."""
+        """Return the result of ``work``, and call it once more if the first attempt raises Refused.
+
+        Such an attempt changed nothing, because its session had ended or an object was gone. ``work`` must look up
+        everything that it needs.
+        """
         try:
             return await work()
         except Refused:
@@ -95,7 +106,7 @@ class Calls:
             return await work()
 
     async def _order(self, begun: Begun, what: str, order: Callable[[Session], Ref]) -> Ref:
-        """Have an order sent once, as soon as it may be."""
+        """Send an order once, as soon as ``may_order`` returns True. Raises Away when the watch is stopped before."""
 
         def send(session: Session) -> Ref:
             if not self._may_order():
@@ -120,7 +131,11 @@ class Calls:
             raise failure(error, what) from error
 
     async def _open(self, task: Ref, begun: Begun, what: str) -> None:
-        """Watch a task. All that come while a call is under way go with the next one, and those that are over leave."""
+        """Watch a vCenter task.
+
+        Tasks that arrive while a call is in progress are added by the next call, which also removes the tasks that are
+        over.
+        """
         self._to_open.append((task, begun))
         async with self._opening:
             if (task, begun) in self._to_open:
@@ -136,7 +151,7 @@ class Calls:
             try:
                 await self._within(begun, what, partial(_modify, view, batch, remove))
                 return
-            except ProviderError as error:  # whichever it is, the tasks were ordered: none may be taken for refused
+            except ProviderError as error:  # in any case the tasks were ordered: none may count as refused
                 why = error.__cause__
         self._watch.lost(begun.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
 

@@ -1,4 +1,4 @@
-"""Clones under way: from the order until the VM is there, or is known not to come."""
+"""Clones in progress, from the order until the VM is listed or the clone is known to have failed."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from vmpooler.settings import Pool
 log = Logger()
 
 LISTED = 30.0
-"""Seconds in which a VM whose clone is done must be listed."""
+"""Seconds within which a VM must be listed after its clone is done."""
 
 GLANCE = 1.0
-"""Seconds between two looks at a clone whose outcome is not known."""
+"""Seconds between two checks of a clone whose outcome is not known."""
 
 LATE = 5.0
-"""Seconds in which an order may still arrive whose answer was lost."""
+"""Seconds within which an order whose answer was lost may still arrive at the vCenter."""
 
 
 @attrs.define(eq=False)
 class Order:
-    """A clone that was ordered. ``doomed``: its VM is to be destroyed as soon as it is there."""
+    """A clone that was ordered. ``doomed``: its VM must be destroyed as soon as it exists."""
 
     pool: Pool
     name: str
@@ -47,14 +47,17 @@ class Order:
     waiting: list[Deferred[None]] = attrs.field(factory=list)
 
     def over(self) -> Deferred[None]:
-        """Fires when it has ended, well or not."""
+        """Return a Deferred that fires when the clone has ended, whether it succeeded or failed."""
         wait: Deferred[None] = Deferred()
         self.waiting.append(wait)
         return wait
 
 
 class Clones:
-    """Makes VMs. ``slots``: how many at once; ``deltas``: what makes templates ready for linked clones first."""
+    """Clones VMs.
+
+    ``slots``: how many at once. ``deltas``: prepares templates for linked clones first; None for no preparation.
+    """
 
     def __init__(
         self,
@@ -76,17 +79,17 @@ class Clones:
         self._orders: dict[str, Order] = {}
 
     def order(self, name: str) -> Order | None:
-        """The clone of that name, if it is under way."""
+        """Return the clone of that name if it is in progress, or None."""
         return self._orders.get(name)
 
     def guests(self, place: Place) -> Iterator[Guest]:
-        """The VMs that are being made there."""
+        """Return the VMs that are being cloned to that place."""
         return (
             Guest(each.name, cloning=True, powered_on=False) for each in self._orders.values() if each.place == place
         )
 
     async def make(self, pool: Pool, name: str, place: Place) -> None:
-        """Make a VM, and return when it is listed. Raises ProviderError."""
+        """Clone a VM, and return when it is listed. Raises ProviderError."""
         if name in self._orders or self._watch.vm(name, place) is not None:
             raise ProviderError(f"there is a VM called {name} already")
         self._orders[name] = order = Order(pool, name, place)
@@ -113,7 +116,7 @@ class Clones:
         try:
             await self._send(order)
         except ProviderError:
-            self._targets.forget()  # what has changed may be why
+            self._targets.forget()  # an outdated target may be the cause
             raise
 
     async def _send(self, order: Order) -> None:
@@ -138,7 +141,11 @@ class Clones:
         await self._calls.task(f"the clone of {pool.template}", clone)
 
     async def _settle(self, order: Order, doubt: Doubtful) -> None:
-        """Return when the VM of a clone whose answer was lost is there and on; raise when it is not going to be."""
+        """Wait for the outcome of a clone whose answer was lost; return when its VM exists and is powered on.
+
+        Raises ProviderError when the VM will not be completed, or when this is still not known after the pool's
+        ``timeout``.
+        """
         end, unseen = self._reactor.seconds() + order.pool.timeout * 60, None
         while self._reactor.seconds() < end:
             try:
@@ -163,7 +170,7 @@ class Clones:
         raise ProviderError(f"{doubt}; it is still not known what came of it")
 
     def _strangers(self, session: Session) -> bool:
-        """Whether clones are under way that nobody here waits for."""
+        """Return whether clones are queued or running that no caller in this process waits for."""
         through = Spec.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
         wanted = {vim.Task: ["info.state", "info.descriptionId"]}
         found = session.read([session.content.taskManager], wanted, [through])

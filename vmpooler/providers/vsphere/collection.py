@@ -1,4 +1,4 @@
-"""What a vCenter told of, until the reactor is told."""
+"""Merges the updates of a vCenter until they are sent to the reactor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from vmpooler.providers.vsphere.session import Ref
 
 
 class Collection:
-    """Updates as they come, put together: partial updates have the changed properties only. ``host_name`` blocks."""
+    """Merges updates in the order of their arrival: a partial update contains only the changed properties.
+
+    ``host_name`` blocks.
+    """
 
     def __init__(self, host_name: Callable[[Ref], str]) -> None:
         self._host_name = host_name
@@ -22,26 +25,28 @@ class Collection:
         self.folders: dict[Place, Ref] = {}
         self._reported: set[Place] = set()
         self.folder_gone = False
-        self._facts: dict[tuple[Place | None, Ref], dict[str, Any]] = {}  # a VM that moves is in two folders at once
+        self._facts: dict[tuple[Place | None, Ref], dict[str, Any]] = {}  # a VM that moves is in two folders for a time
         self._vms: dict[Place, dict[Ref, Vm | None]] = {}
         self._tasks: dict[Ref, TaskEnd] = {}
         self.troubles: dict[Place, str] = {}
 
     def take(self, update: Any) -> None:
-        """Note what an answer tells."""
+        """Record the changes in an answer."""
         for each in update.filterSet:
             place = self.places.get(each.filter)
             for one in each.objectSet:
                 self._take(place, one)
 
     def check_reported(self) -> None:
-        """Note the folders that the updates so far say nothing of: that there is no VM in them is not known. A folder
-        without VMs is reported too, itself."""
+        """Record trouble for each folder that no update so far has reported: it is not known to be empty.
+
+        The vCenter reports a folder without VMs too, as an object of its own.
+        """
         for place in self.folders.keys() - self._reported:
             self.troubles.setdefault(place, f"folder {place[1]} was not reported by the vCenter")
 
     def news(self) -> Seen:
-        """What was noted since the last time."""
+        """Return the changes that were recorded since the last call."""
         seen = Seen(self._vms, self._tasks, self.troubles)
         self._vms, self._tasks, self.troubles = {}, {}, {}
         return seen
@@ -75,7 +80,7 @@ class Collection:
             del self._facts[None, one.obj]
 
     def _changed(self, place: Place | None, one: Any) -> dict[str, Any]:
-        """All that is known of an object now."""
+        """Apply the changes, and return all known properties of the object."""
         facts = self._facts.setdefault((place, one.obj), {})
         for change in one.changeSet:
             facts[change.name] = change.val
@@ -84,7 +89,10 @@ class Collection:
         return facts
 
     def _check_whole(self, place: Place | None, missing: Iterable[Any]) -> None:
-        """Note a VM that cannot be read: its folder is not known whole. Raises NotAuthenticated."""
+        """Record trouble for the folder of a VM that cannot be read: its list of VMs is incomplete.
+
+        Raises NotAuthenticated.
+        """
         for each in missing or ():
             if isinstance(each.fault, vim.fault.NotAuthenticated):
                 raise each.fault

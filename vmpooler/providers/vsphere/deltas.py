@@ -1,4 +1,4 @@
-"""Templates made ready for linked clones: a layer on top of every disk, so that clones share what is below."""
+"""Prepares templates for linked clones: a new layer on every disk lets clones share the layers below."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec
 
 @attrs.frozen(eq=False)
 class Template:
-    """What a template lacks: ``spec`` adds it. ``pool``: where it runs while it is no template."""
+    """A template that lacks a layer; ``spec`` adds it. ``pool``: its resource pool while it is marked as a VM."""
 
     ref: Ref
     is_template: bool
@@ -36,7 +36,7 @@ class Deltas:
         self._ready: set[Ref] = set()
 
     async def add(self, ref: Ref, path: str) -> bool:
-        """Whether the template lacked a layer and got it. Raises ProviderError."""
+        """Add the missing layers; return whether the template lacked one. Raises ProviderError."""
         async with self._lock:
             if ref in self._ready:
                 return False
@@ -44,13 +44,13 @@ class Deltas:
             if lacking is not None:
                 try:
                     await self._add(lacking, f"the layers of template {path}")
-                except Doubtful as error:  # of the layers: the clone that was to follow is not ordered
+                except Doubtful as error:  # only about the layers: the clone that follows was not ordered
                     raise ProviderError(str(error)) from error
             self._ready.add(ref)
             return lacking is not None
 
     async def in_folder(self, path: str) -> dict[str, Ref]:
-        """The VMs and templates in a folder and below it, by their paths."""
+        """Return the VMs and templates in a folder and below it, by path."""
         return await self._calls.read(f"folder {path}", lambda session: dict(_below(session, path)))
 
     async def _add(self, template: Template, what: str) -> None:
@@ -63,16 +63,16 @@ class Deltas:
                 await self._mark(template, what)
 
     async def _unmark(self, template: Template, what: str) -> None:
-        """Have it be a VM. When it is not known whether it is one, it is made a template again."""
+        """Mark the template as a VM. If the outcome is unknown, mark it as a template again and raise Doubtful."""
         try:
             await self._calls.do(what, lambda _: template.ref.MarkAsVirtualMachine(pool=template.pool))
         except Doubtful:
-            with suppress(Failed):  # it is a template
+            with suppress(Failed):  # it is still a template
                 await self._mark(template, what)
             raise
 
     async def _mark(self, template: Template, what: str) -> None:
-        """Have it be a template."""
+        """Mark the VM as a template."""
         await self._calls.do(what, lambda _: template.ref.MarkAsTemplate())
 
 

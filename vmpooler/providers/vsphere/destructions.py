@@ -1,4 +1,4 @@
-"""Destructions under way: never of a VM that is not ours."""
+"""Destructions in progress. Foreign VMs are never destroyed, unless the settings allow it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = Logger()
 
 
 class Destructions:
-    """Unmakes VMs. ``slots``: how many at once; ``foreign_too``: also those in a pool's folder that are not ours."""
+    """Destroys VMs. ``slots``: how many at once; ``foreign_too``: also the foreign VMs in a pool's folder."""
 
     def __init__(self, watch: Watch, calls: Calls, clones: Clones, vms: Vms, slots: int, foreign_too: bool) -> None:
         self._watch = watch
@@ -33,8 +33,11 @@ class Destructions:
         self._waiting: dict[str, list[Deferred[None]]] = {}
 
     async def destroy(self, place: Place, name: str, pool: str) -> None:
-        """Destroy a VM of ours, once for all who ask meanwhile. Gone is destroyed. One that stands outside the folders
-        that are watched must bear the name of its pool too. Raises ProviderError."""
+        """Destroy a VM of this service, once for all concurrent callers.
+
+        A VM that is already gone counts as destroyed. The stamp of a VM outside the watched folders must contain the
+        name of its pool too. Raises ProviderError.
+        """
         if (waiting := self._waiting.get(name)) is not None:
             wait: Deferred[None] = Deferred()
             waiting.append(wait)
@@ -82,9 +85,11 @@ class Destructions:
                 raise
 
     async def _may_destroy(self, vm: Vm, place: Place, name: str, pool: str) -> bool:
-        """Whether a VM is ours, or foreign and in the folder where those are not wanted. One of ours whose annotation
-        was edited still has its name in its configuration. Elsewhere at the vCenter another service may have made a
-        VM of the same name."""
+        """Return whether a VM was made by this service, or is foreign and in a folder whose foreign VMs are destroyed.
+
+        If the annotation of a VM of this service was edited, its configuration still contains its name. Outside the
+        watched folders, another service may have made a VM of the same name, so the pool must match too.
+        """
         if not self._watch.has(vm.ref):
             stamp = vm.guest.stamp
             return stamp is not None and (stamp.name, stamp.pool) == (name, pool)

@@ -1,4 +1,4 @@
-"""What can go wrong at a vCenter, in words that say which setting or object is at fault."""
+"""Errors at a vCenter, with texts that name the setting or object at fault."""
 
 from __future__ import annotations
 
@@ -17,32 +17,37 @@ from vmpooler.providers.base import ProviderError
 log = Logger()
 
 HINT = 60
-"""Characters shown of an answer that did not come from a vCenter."""
+"""Maximum number of characters shown of a response that did not come from a vCenter."""
 
 
 class Away(ProviderError):
-    """There is no connection to the vCenter now."""
+    """The provider has no connection to the vCenter now."""
 
 
 class Refused(ProviderError):
-    """What was asked was not done, for the session or an object in it is no longer valid: it can be asked anew."""
+    """The request was not carried out: the session, or an object in it, is no longer valid.
+
+    The request can be sent again in a new session, after a new lookup of its objects.
+    """
 
 
 class Doubtful(ProviderError):
-    """Whether what was asked was done, or will be, is not known."""
+    """It is not known whether the request was carried out or will be."""
 
 
 class NoResponse(HTTPException):
-    """The answer to a call is neither its Response nor a Fault, such as a proxy's page. As after a lost connection,
-    whether the call was carried out is not known, and nothing follows from the answer. ``what`` says what it is
-    instead; it is bounded and escaped here, for it may come from anywhere."""
+    """The answer to a call is neither its Response nor a Fault, for example the page of a proxy.
+
+    As after a lost connection, it is not known whether the call was carried out, and nothing can be concluded from the
+    answer. ``what`` describes the answer. It may contain text from any source, so it is shortened and escaped here.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the answer is no vSphere response ({_bounded(what)}): is there a proxy in front of it?")
 
 
 class Failed(ProviderError):
-    """The vCenter did not do it; ``fault`` is its reason."""
+    """The vCenter did not carry out the request; ``fault`` is its reason."""
 
     def __init__(self, text: str, fault: Exception) -> None:
         self.fault = fault
@@ -50,7 +55,7 @@ class Failed(ProviderError):
 
 
 def failure(error: Exception, what: str) -> ProviderError:
-    """The error as a ProviderError about ``what``, by whether it was done."""
+    """Return the error as a ProviderError about ``what``; its class depends on whether the request was carried out."""
     if isinstance(error, ProviderError):
         return error
     text = f"{what}: {reason(error)}"
@@ -60,19 +65,19 @@ def failure(error: Exception, what: str) -> ProviderError:
         return Failed(text, error)
     if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError):
         return Away(text)
-    if not isinstance(error, OSError | HTTPException | CancelledError):  # who waited has given up
+    if not isinstance(error, OSError | HTTPException | CancelledError):  # CancelledError: the caller cancelled
         log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)
     return Doubtful(text)
 
 
 def _bounded(text: str) -> str:
-    """At most ``HINT`` printable ASCII characters."""
+    """Return at most ``HINT`` printable ASCII characters of the text."""
     shown = "".join(each if each.isprintable() else "?" for each in text[:HINT])
     return shown.encode("ascii", "backslashreplace").decode()[:HINT]
 
 
 def reason(error: Any) -> str:
-    """Why it failed, on one line."""
+    """Return the reason for the error, on one line."""
     if isinstance(error, vmodl.MethodFault):
         return _fault(error)
     if isinstance(error, OSError):
@@ -100,7 +105,7 @@ def _fault(error: Any) -> str:
     match error:
         case vim.fault.InvalidLogin():
             return "the login was refused: check username and password"
-        case vim.fault.NotAuthenticated():  # which is a NoPermission too
+        case vim.fault.NotAuthenticated():  # a subclass of NoPermission
             return "the session has ended"
         case vim.fault.NoPermission():
             return f"the account lacks the right {error.privilegeId or 'to read it'}"
@@ -115,7 +120,7 @@ def _fault(error: Any) -> str:
 
 
 def _named(error: Any) -> str:
-    """A fault's name, which says more than its message, and the message where there is one."""
+    """Return the name of a fault, which is more precise than its message, and the message if it has one."""
     name = type(error).__name__.rpartition(".")[2]
     message = (error.msg or "").partition("\n")[0]
     detail = getattr(error, "reason", None) or getattr(error, "invalidProperty", None)

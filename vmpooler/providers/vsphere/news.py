@@ -1,4 +1,4 @@
-"""What the waiter tells the reactor: plain values, made in the waiter's thread."""
+"""Messages from the waiter to the reactor: plain values, created in the waiter's thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VM_PROPERTIES = (
 
 @attrs.frozen(eq=False)
 class Vm:
-    """A VM as the vCenter last told of it."""
+    """A VM as the vCenter last reported it."""
 
     ref: Ref
     guest: Guest
@@ -35,7 +35,7 @@ class Vm:
 
 @attrs.frozen(eq=False)
 class TaskEnd:
-    """A task is over: with a result, or with the fault that ended it."""
+    """The end of a vCenter task: its result, or the fault that ended it."""
 
     result: Any
     fault: Exception | None
@@ -43,8 +43,10 @@ class TaskEnd:
 
 @attrs.frozen(eq=False)
 class Begun:
-    """A new login, or folders looked up anew: nothing that was known before holds. A place has its folder or its
-    trouble; ``open_tasks`` is the view that tasks are watched through."""
+    """A new login, or a new lookup of the folders: it replaces all earlier state.
+
+    Every place has a folder, a trouble, or both. ``open_tasks`` is the view through which vCenter tasks are watched.
+    """
 
     session: Session
     open_tasks: Ref
@@ -56,7 +58,10 @@ class Begun:
 
 @attrs.frozen
 class Seen:
-    """What changed since; None for a VM that is gone. ``troubles``: the places that are no longer known whole."""
+    """The changes since the last message; None for a VM that is gone.
+
+    ``troubles``: the places whose list of VMs is no longer complete.
+    """
 
     vms: Mapping[Place, Mapping[Ref, Vm | None]]
     tasks: Mapping[Ref, TaskEnd]
@@ -68,7 +73,7 @@ NOTHING = Seen({}, {}, {})
 
 @attrs.frozen(eq=False)
 class Lost:
-    """There is no connection: until the next Begun nothing is known."""
+    """No connection exists; nothing is known until the next Begun."""
 
     error: Exception
 
@@ -77,7 +82,7 @@ News = Begun | Seen | Lost
 
 
 def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -> Vm | None:
-    """The VM with these properties; None for a template. One that has no configuration yet is being made."""
+    """Return the VM with these properties; None for a template. A VM without a configuration is still being cloned."""
     if facts.get("config.template") or "name" not in facts:
         return None
     annotation = facts.get("config.annotation") or ""
@@ -96,7 +101,7 @@ def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -
 
 
 def end_of(facts: Mapping[str, Any]) -> TaskEnd | None:
-    """How the task with these properties ended; None while it has not."""
+    """Return how the vCenter task with these properties ended; None while it is in progress."""
     match facts.get("info.state"):
         case "success":
             return TaskEnd(facts.get("info.result"), None)

@@ -1,4 +1,4 @@
-"""What is done to one VM with calls that block."""
+"""Blocking calls that read one VM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from vmpooler.providers.vsphere.stamp import OPTION
 
 
 def seek(session: Session, name: str) -> Vm | None:
-    """The VM of that name anywhere at the vCenter, or None. Two calls and two more, the second for all VMs' names."""
+    """Return the VM of that name from anywhere at the vCenter, or None.
+
+    Sends three calls, and a fourth if the VM is found; the second call reads the names of all VMs.
+    """
     manager = session.content.viewManager
     view = manager.CreateContainerView(session.content.rootFolder, [vim.VirtualMachine], True)
     try:
@@ -30,25 +33,25 @@ def seek(session: Session, name: str) -> Vm | None:
 
 
 def look(session: Session, vm: Ref) -> Vm | None:
-    """A VM as it is now."""
+    """Return a VM as it is now."""
     facts = session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {})
     return vm_of(vm, facts, session.host_name)
 
 
 def option(session: Session, vm: Ref) -> str:
-    """The name that this service gave a VM, as its configuration has it; empty for a foreign one."""
+    """Return the name that this service gave a VM, from the VM's configuration; empty for a foreign VM."""
     facts = session.read([vm], {vim.VirtualMachine: ["config.extraConfig"]}).get(vm, {})
     return next((str(each.value) for each in facts.get("config.extraConfig", ()) if each.key == OPTION), "")
 
 
 def host(session: Session, vm: Ref) -> Ref | None:
-    """The host that a VM is on."""
+    """Return the host on which a VM is."""
     found: Ref | None = session.read([vm], {vim.VirtualMachine: ["runtime.host"]}).get(vm, {}).get("runtime.host")
     return found
 
 
 def disk_spec(session: Session, vm: Ref, name: str, id: str, size: int) -> Any | None:
-    """What adds a disk, or None when it is there."""
+    """Return the specification that adds a disk, or None when the disk exists. Raises ProviderError."""
     facts = session.read([vm], {vim.VirtualMachine: ["config.hardware.device", "config.files.vmPathName"]}).get(vm, {})
     if "config.files.vmPathName" not in facts:
         raise ProviderError(f"the configuration of {name} cannot be read")
@@ -57,7 +60,7 @@ def disk_spec(session: Session, vm: Ref, name: str, id: str, size: int) -> Any |
 
 
 def snapshot(session: Session, vm: Ref, name: str) -> Ref | None:
-    """A VM's snapshot of that name, wherever it is in the tree; the last of several."""
+    """Return a VM's snapshot of that name, from anywhere in the tree; the last one if several have that name."""
     facts = session.read([vm], {vim.VirtualMachine: ["snapshot"]}).get(vm, {})
     tree = facts.get("snapshot")
     return _in_tree(tree.rootSnapshotList if tree else (), name)

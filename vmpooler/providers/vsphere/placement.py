@@ -1,4 +1,4 @@
-"""Which host a clone goes to. Pure."""
+"""Chooses the host of a clone. Pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import attrs
 from vmpooler.providers.base import ProviderError
 
 WEIGHT = 0.02
-"""The share of a host that a VM is taken to use which was placed there since its load was read."""
+"""The share of a host that is added for each VM placed on it after its load was read."""
 
 
 @attrs.frozen
 class Load:
-    """The shares of a host that are in use, 0 to 1."""
+    """The shares of a host's CPU and memory that are in use, 0 to 1."""
 
     cpu: float
     memory: float
 
     @property
     def most(self) -> float:
-        """The larger share: what runs out first."""
+        """The larger share: the resource that is exhausted first."""
         return max(self.cpu, self.memory)
 
 
 @attrs.frozen
 class Host:
-    """A host: healthy is green, connected and not in maintenance."""
+    """A host. ``healthy``: its status is green, it is connected, and it is not in maintenance."""
 
     name: str
     ref: Any
@@ -37,8 +37,11 @@ class Host:
 
 
 def choose(hosts: Iterable[Host], placed: Mapping[str, int], limit: float, cluster: str) -> Host:
-    """The least used healthy host. ``placed``: VMs ordered on each host since its load was read; ``limit``: the share
-    of CPU and memory, 0 to 1, above which a host takes no more, or 0 for none. Raises ProviderError."""
+    """Return the least used healthy host.
+
+    ``placed``: the number of VMs ordered on each host since its load was read. ``limit``: the share of CPU or memory, 0
+    to 1, from which a host gets no more VMs; 0 means no limit. Raises ProviderError.
+    """
     everyone = list(hosts)
     healthy = [host for host in everyone if host.healthy]
     if not healthy:

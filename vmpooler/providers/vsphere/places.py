@@ -1,4 +1,4 @@
-"""Where VMs are made: what the settings name, looked up at a vCenter. Everything here blocks."""
+"""Looks up at a vCenter the objects that the settings name. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vmpooler.providers.vsphere.placement import Host, Load
 from vmpooler.providers.vsphere.session import Ref, Session, Spec
 
 Place = tuple[str, str]
-"""A folder of VMs: its datacenter, empty for the only one, and its path below that."""
+"""A folder of VMs: the name of its datacenter (empty if the vCenter has only one), and its path below that."""
 
 
 @attrs.frozen(eq=False)
 class Cluster:
-    """A compute resource: its name, where its VMs run, and what they take from."""
+    """A compute resource: its name, the resource pool of its VMs, and its hosts."""
 
     name: str
     pool: Ref
@@ -27,20 +27,20 @@ class Cluster:
 
 @attrs.frozen(eq=False)
 class Survey:
-    """What a datacenter has, as of one moment."""
+    """The clusters and datastores of a datacenter, as of one moment."""
 
     clusters: tuple[Cluster, ...]
     datastores: dict[str, Ref]
 
     def cluster(self, name: str) -> Cluster:
-        """The cluster of that name. Raises ProviderError."""
+        """Return the cluster of that name. Raises ProviderError."""
         for each in self.clusters:
             if each.name == name:
                 return each
         raise ProviderError(f"there is no cluster {name}: check clone_target")
 
     def datastore(self, name: str) -> Ref:
-        """The datastore of that name. Raises ProviderError."""
+        """Return the datastore of that name. Raises ProviderError."""
         if name not in self.datastores:
             raise ProviderError(f"there is no datastore {name}: check datastore")
         return self.datastores[name]
@@ -48,7 +48,7 @@ class Survey:
 
 @attrs.frozen(eq=False)
 class Source:
-    """A template, and where a clone of it goes if nothing else is said."""
+    """A template, and where its clones are created if the settings name no other place."""
 
     ref: Ref
     pool: Ref | None
@@ -56,7 +56,7 @@ class Source:
 
 
 def datacenter(session: Session, name: str) -> str:
-    """The path of a datacenter: ``name``, or that of the only one. Raises ProviderError."""
+    """Return the path of a datacenter: ``name``, or that of the only one. Raises ProviderError."""
     if name:
         return name.strip("/")
     if len(session.datacenters) != 1:
@@ -66,13 +66,13 @@ def datacenter(session: Session, name: str) -> str:
 
 
 def folder_path(session: Session, place: Place) -> str:
-    """The inventory path of a folder of VMs."""
+    """Return the inventory path of a folder of VMs. Raises ProviderError."""
     name, folder = place
     return f"{datacenter(session, name)}/vm/{folder.strip('/')}".rstrip("/")
 
 
 def make_folder(session: Session, path: str) -> None:
-    """Make the folder of that path, and those above it."""
+    """Create the folder of that path and its missing parents. Raises ProviderError."""
     known, missing = path, []
     while (place := session.find(known)) is None:
         known, _, name = known.rpartition("/")
@@ -89,7 +89,7 @@ def make_folder(session: Session, path: str) -> None:
 
 
 def source(session: Session, path: str) -> Source:
-    """The template with that path. Raises ProviderError."""
+    """Return the template with that path. Raises ProviderError."""
     ref = session.find(path)
     if not isinstance(ref, vim.VirtualMachine):
         raise ProviderError(f"there is no template {path}, or the account may not see it: check template")
@@ -98,7 +98,10 @@ def source(session: Session, path: str) -> Source:
 
 
 def survey(session: Session, path: str) -> Survey:
-    """What the datacenter with that path has. One call, and one to find it."""
+    """Return the clusters and datastores of the datacenter with that path.
+
+    Sends one call to find the datacenter and one to read it. Raises ProviderError.
+    """
     ref = session.find(path)
     if ref is None:
         raise ProviderError(f"there is no datacenter {path}: check datacenter")
@@ -133,7 +136,7 @@ def survey(session: Session, path: str) -> Survey:
 
 
 def _down() -> Iterator[Any]:
-    """From a datacenter to its datastores, and through its folders to clusters and hosts."""
+    """Yield the traversals from a datacenter to its datastores, and through its folders to clusters and hosts."""
     again = Spec.SelectionSpec(name="folders")
     hosts = Spec.TraversalSpec(name="hosts", type=vim.ComputeResource, path="host", skip=False)
     yield Spec.TraversalSpec(name="datastores", type=vim.Datacenter, path="datastore", skip=False)

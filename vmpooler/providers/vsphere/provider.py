@@ -32,7 +32,7 @@ T = TypeVar("T")
 log = Logger()
 
 START = 10.0
-"""Seconds that a start waits for the vCenter; then it goes on without."""
+"""Seconds that a start waits for the vCenter; after that the provider starts without a connection."""
 
 LEAVE = 2.0
 """Seconds that logging out may take."""
@@ -71,8 +71,10 @@ class VsphereProvider:
         self._running = False
 
     async def prepare(self) -> None:
-        """Connect, and watch. Raises ProviderError when the vCenter refuses the login or its certificate is not
-        trusted."""
+        """Connect and watch the folders.
+
+        Raises ProviderError when the vCenter refuses the login or its certificate is not trusted.
+        """
         if not (self._running or self._watch.is_stopped):
             self._running = True
             self._calls.start()
@@ -87,12 +89,12 @@ class VsphereProvider:
             raise ProviderError(f"vCenter {self._settings.server}: {reason(error)}")
 
     async def start(self) -> None:
-        """Be prepared. Who leads must not be kept waiting for a vCenter that is away."""
+        """Prepare, unless that is done already. A new leader must not wait for a vCenter that is unreachable."""
         if not self._running or self._watch.is_hopeless:
             await self.prepare()
 
     async def stop(self) -> None:
-        """Log out, and let go of everything."""
+        """Log out and release all resources."""
         if not self._running:
             return
         self._running = False
@@ -104,12 +106,12 @@ class VsphereProvider:
         self._calls.stop()
 
     def trouble(self) -> str:
-        """Why there is no connection, if there is none."""
+        """Return why no connection exists; empty when one exists."""
         error = self._watch.trouble
         return reason(error) if error else "" if self._watch.is_begun else "not connected yet"
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
-        """The VMs in the pool's folder, and those on their way there. See Note [What the inventory is exact of]."""
+        """Return the VMs in the pool's folder and the clones in progress. See Note [What the inventory is exact of]."""
         place = self._place(pool)
         if not self._watch.is_known(place):
             await self._look_again(place)
@@ -117,28 +119,31 @@ class VsphereProvider:
         return {**listed, **{guest.name: guest for guest in self._clones.guests(place)}}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
-        """The VM of that name, in a watched folder or anywhere else at the vCenter."""
+        """Return the VM of that name, from a watched folder or from anywhere else at the vCenter, or None."""
         if (order := self._clones.order(name)) is not None:
             return next(guest for guest in self._clones.guests(order.place) if guest.name == name)
         vm = await self._vms.seek(self._place(pool), name)
         return vm.guest if vm else None
 
     async def clone(self, pool: Pool, name: str) -> None:
-        """Make a VM. It goes on when the caller gives up."""
+        """Clone a VM. The clone continues when the caller cancels."""
         await self._shielded(self._clone(pool, name))
 
     async def destroy(self, pool: Pool, name: str) -> None:
-        """Unmake a VM of ours. A foreign VM of that name is left alone, unless ``destroy_foreign`` is set: ours is
-        then gone. It goes on when the caller gives up."""
+        """Destroy a VM of this service.
+
+        If the VM of that name is foreign, the call leaves it alone and succeeds, because the VM of this service is
+        gone; with ``destroy_foreign`` it destroys the foreign VM. The destruction continues when the caller cancels.
+        """
         await self._shielded(self._destructions.destroy(self._place(pool), name, pool.name))
 
     async def power_on(self, pool: Pool, name: str) -> None:
-        """Switch a VM of ours on. It goes on when the caller gives up."""
+        """Power on a VM of this service. The operation continues when the caller cancels."""
         place = self._place(pool)
         await self._shielded(self._calls.steadily(lambda: self._vms.power_on(place, name)))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
-        """Try the address that the guest reported, or its name. Raises NoAnswer."""
+        """Probe the address that the guest reported, or its host name (setting ``probe``). Raises NoAnswer."""
         host = guest.hostname if self._settings.probe == "name" else guest.address
         if not host:
             raise NoAnswer(f"{guest.name} has not reported its {self._settings.probe}")
@@ -150,23 +155,25 @@ class VsphereProvider:
         await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
-        """Attach a thin disk in a file of its own, named by ``id``."""
+        """Attach a thin disk in a separate file whose name contains ``id``."""
         place = self._place(pool)
         await self._shielded(self._calls.steadily(lambda: self._vms.add_disk(place, name, size, id)))
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take a snapshot with memory, quiesced."""
+        """Take a quiesced snapshot that includes the memory."""
         place = self._place(pool)
         await self._shielded(self._calls.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
-        """Take a VM back to the snapshot of that name, wherever it is in the tree."""
+        """Revert a VM to the snapshot of that name, from anywhere in the snapshot tree."""
         place = self._place(pool)
         await self._shielded(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
 
     async def migrate(self, pool: Pool, name: str) -> None:
-        """Move a VM, as it runs, to the least used healthy host of the pool's ``clone_target``. It goes on when the
-        caller gives up."""
+        """Migrate a running VM to the least used healthy host of the pool's ``clone_target``.
+
+        The migration continues when the caller cancels.
+        """
         await self._shielded(self._calls.steadily(lambda: self._migrate(pool, name)))
 
     async def _migrate(self, pool: Pool, name: str) -> None:
@@ -177,15 +184,17 @@ class VsphereProvider:
         await self._vms.migrate(place, name, target.host)
 
     async def prepare_templates(self, folder: str) -> list[str]:
-        """Put a layer on the disks of every template and VM in a folder and below it; the paths of those that lacked
-        one. Raises ProviderError at the first that cannot have it."""
+        """Add a layer to the disks of every template and VM in a folder and below it.
+
+        Returns the paths of those that lacked one. Raises ProviderError at the first template that cannot get a layer.
+        """
         home = places.datacenter(self._watch.now.session, self._settings.datacenter)
         top = f"{home}/vm/"
         templates = await self._deltas.in_folder(f"{top}{folder.strip('/')}")
         return [path.removeprefix(top) for path, ref in templates.items() if await self._deltas.add(ref, path)]
 
     def changes(self, listener: Listener) -> None:
-        """Have ``listener`` called with each pool whose VMs changed."""
+        """Call ``listener`` with the name of each pool whose VMs changed."""
         self._listeners.append(listener)
 
     def _place(self, pool: Pool) -> Place:
@@ -200,7 +209,7 @@ class VsphereProvider:
                     log.failure("a listener failed on a change of pool {pool}", pool=pool)
 
     def _shielded(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """What the work comes to. To cancel it ends the wait; the work goes on."""
+        """Return a Deferred with the result of ``work``. Cancelling it ends only the wait; the work continues."""
         outcome: Deferred[T] = Deferred()
 
         def over(result: T | Failure) -> None:
@@ -213,7 +222,7 @@ class VsphereProvider:
         return outcome
 
     async def _look_again(self, place: Place) -> None:
-        """A folder is not known: it may be there by now, or may be made."""
+        """Look up the folders again, because this one is not known: it may exist by now, or may be created."""
         begun = self._watch.now
         path = places.folder_path(begun.session, place)
         if self._general.create_folders:

@@ -1,4 +1,4 @@
-"""One login at a vCenter: a SOAP connection with a timeout on every call, and how to read through it."""
+"""One login at a vCenter: a SOAP connection with a timeout on every call, and the calls that read objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vmpooler.providers.vsphere.faults import NoResponse
 from vmpooler.settings import Vsphere
 
 VERSION = "vim.version.version11"
-"""The API of vSphere 6.5, which every newer vCenter speaks too."""
+"""The API version of vSphere 6.5, which every newer vCenter also supports."""
 
 IDLE = 10
 """Seconds after which an idle connection is not used again: the other side may be closing it."""
@@ -29,27 +29,28 @@ ENVELOPE = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Envelope"
 BODY = f"{SoapAdapter.XMLNS_SOAPENV}{SoapAdapter.NS_SEP}Body"
 
 ENDED = [errors.codes[each] for each in (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)]
-"""expat's codes for a document that ends before its root does."""
+"""The codes of expat for a document that ends before its root element ends."""
 
 Spec = vmodl.query.PropertyCollector
 CHILDREN = Spec.TraversalSpec(name="child", path="childEntity", skip=False, type=vim.Folder)
-"""From a folder to what is in it."""
+"""The traversal from a folder to its children."""
 
 Ref = Any
-"""A managed object. It is bound to the connection that it came by: after a new login it can only be refused."""
+"""A managed object. It is bound to the connection that returned it: after a new login, calls on it are refused."""
 
 
 class _Deserializer(SoapAdapter.SoapResponseDeserializer):
     """Reads an answer. Raises NoResponse unless it is the Response of the method that was called, or a Fault.
 
-    Note [What counts as an answer]: pyVmomi takes any well-formed XML in which no ``...Response`` element occurs for an
-    answer whose result is unset. To ``FindByInventoryPath`` that means "there is no such object", to the first
-    ``WaitForUpdatesEx`` "there is nothing", to ``ContinueRetrievePropertiesEx`` "that was all". So a page under status
-    200, which a proxy or a captive portal sends, must fail here, for every method. A Response without a result is a
-    genuine answer where the method may have none; :class:`Stub` checks that.
+    Note [What counts as an answer]: pyVmomi accepts any well-formed XML without a ``...Response`` element as an answer
+    whose result is unset. For ``FindByInventoryPath`` such an answer means "no such object", for the first
+    ``WaitForUpdatesEx`` "no objects exist", and for ``ContinueRetrievePropertiesEx`` "no more pages". A proxy or a
+    captive portal sends such a page with status 200, so it must fail here, for every method. A Response without a
+    result is a genuine answer if the method may return none; :class:`Stub` checks that.
 
-    Note [Answers are freed at once]: pyVmomi's parser and deserializer hold each other, so every answer would live
-    until a garbage collection, which for large answers stalls the whole process, the reactor with it.
+    Note [Answers are freed at once]: pyVmomi's parser and deserializer refer to each other. Without the cleanup here,
+    every answer would stay in memory until a garbage collection, which for large answers stalls the whole process,
+    including the reactor.
     """
 
     def Deserialize(self, *args: Any, **kwargs: Any) -> Any:
@@ -74,7 +75,7 @@ class _Deserializer(SoapAdapter.SoapResponseDeserializer):
             self.deser.__dict__.clear()
 
     def StartElementHandler(self, tag: str, attr: Mapping[str, str]) -> None:
-        """An element outside of a result: those within go to another deserializer."""
+        """Process an element outside a result: the elements of a result go to another deserializer."""
         match self._path:
             case [] if tag != ENVELOPE:
                 raise NoResponse(f"its root is {_local(tag)}")
@@ -87,7 +88,7 @@ class _Deserializer(SoapAdapter.SoapResponseDeserializer):
             super().StartElementHandler(tag, attr)
 
     def EndElementHandler(self, tag: str) -> None:
-        """The end of such an element."""
+        """Process the end of an element outside a result."""
         self._path.pop()
         super().EndElementHandler(tag)
 
@@ -103,14 +104,14 @@ SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]  # py
 
 
 class _Call(threading.local):
-    """The call that this thread has under way: its method, and whether the answer is a Fault."""
+    """The call that this thread has in progress: its method, and whether the answer is a Fault."""
 
     method = ""
     is_fault = False
 
 
 class Stub(SoapAdapter.SoapStubAdapter):
-    """A connection that sends every call once, and can be ended while calls are under way."""
+    """A connection that sends every call only once, and that can be ended while calls are in progress."""
 
     def __init__(self, **options: Any) -> None:
         self._cookie = ""
@@ -121,18 +122,20 @@ class Stub(SoapAdapter.SoapStubAdapter):
 
     @property
     def cookie(self) -> str:
-        """What names the session at the vCenter."""
+        """The cookie that identifies the session at the vCenter."""
         return self._cookie
 
     @cookie.setter
     def cookie(self, cookie: str) -> None:
-        """pyVmomi keeps the last cookie of any answer. That of a proxy's page must not end the session."""
+        """pyVmomi stores the last cookie of any answer. The cookie of a proxy's page must not end the session."""
         if not cookie or SoapAdapter.COOKIE_NAME in cookie:
             self._cookie = cookie
 
     def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:
-        """The result of one call. Raises its Fault, NoResponse, and what the connection raises. See Note [What counts
-        as an answer]."""
+        """Return the result of one call.
+
+        Raises its Fault, NoResponse, and the errors of the connection. See Note [What counts as an answer].
+        """
         self.call.method, self.call.is_fault = info.wsdlName, False
         try:
             result = super().InvokeMethod(mo, info, args, outerStub)
@@ -151,7 +154,7 @@ class Stub(SoapAdapter.SoapStubAdapter):
         return result
 
     def GetConnection(self) -> HTTPConnection:
-        """A connection for one call, connected."""
+        """Return an open connection for one call. Raises ConnectionAbortedError after :meth:`end`."""
         connection: HTTPConnection = super().GetConnection()
         with self.lock:
             if not self._ended:
@@ -161,15 +164,15 @@ class Stub(SoapAdapter.SoapStubAdapter):
         raise ConnectionAbortedError("the connection was ended")
 
     def ReturnConnection(self, connection: HTTPConnection) -> None:
-        """Its call is over, and it can be used again."""
+        """Release the connection of a finished call for reuse."""
         with self.lock:
             self._in_use.discard(connection)
         super().ReturnConnection(connection)
         if self._ended:
-            self.DropConnections()  # :meth:`end` may have dropped the others before
+            self.DropConnections()  # :meth:`end` may have dropped the idle connections before
 
     def end(self) -> None:
-        """Let no call begin, and have those under way fail."""
+        """Prevent new calls, and make the calls in progress fail."""
         with self.lock:
             self._ended = True
             in_use = list(self._in_use)
@@ -177,31 +180,39 @@ class Stub(SoapAdapter.SoapStubAdapter):
             try:
                 connection.sock.shutdown(SHUT_RDWR)
             except (OSError, AttributeError):
-                continue  # closed meanwhile
+                continue  # closed in the meantime
         self.DropConnections()
 
 
 @attrs.frozen(eq=False)
 class Session:
-    """A login. ``datacenters``: the names of those at the top of the inventory. All its methods block."""
+    """A login.
+
+    ``datacenters``: the names of the datacenters at the top of the inventory. Methods that send calls block.
+    """
 
     stub: Stub
     content: Any
     datacenters: tuple[str, ...] = ()
 
     def owns(self, *refs: Ref | None) -> bool:
-        """Whether these came by this login. Ids repeat when a vCenter begins anew, so others may mean anything."""
+        """Return whether these objects came from this login.
+
+        A vCenter that is set up again reuses ids, so the objects of another login may refer to anything.
+        """
         return all(ref is None or ref._stub is self.stub for ref in refs)
 
     def find(self, path: str) -> Ref | None:
-        """The object at an inventory path such as ``DC/vm/folder/name``."""
+        """Return the object at an inventory path such as ``DC/vm/folder/name``, or None."""
         return self.content.searchIndex.FindByInventoryPath(path)
 
     def read(self, start: Iterable[Ref], wanted: Mapping[Any, Sequence[str]], through: Sequence[Any] = ()) -> Found:
-        """The properties wanted, by type, of these objects and of those that ``through`` leads to; unset ones are
-        left out. One call, unless the answer comes in pages. Raises NotAuthenticated, which vCenter may answer here
-        object by object, and NoResponse when the answer leaves out an object of ``start``: a vCenter has
-        ManagedObjectNotFound for those that are gone."""
+        """Return the wanted properties, by type, of these objects and of those that ``through`` leads to.
+
+        Unset properties are left out. Sends one call, unless the answer comes in pages. Raises NotAuthenticated, which
+        a vCenter may report here for each object. Raises NoResponse when the answer leaves out an object of ``start``:
+        for an object that is gone, a vCenter reports ManagedObjectNotFound.
+        """
         start = list(start)
         kinds = tuple(wanted)
         spec = Spec.FilterSpec(
@@ -215,14 +226,14 @@ class Session:
             for each in page.objects:
                 _check_whole(each.missingSet)
                 found[each.obj] = {prop.name: prop.val for prop in each.propSet}
-            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None  # itself never None
+            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None  # never returns None
         for each in start:
             if isinstance(each, kinds) and each not in found:
                 raise NoResponse(f"it leaves out {each._moId}")
         return found
 
     def host_name(self, host: Ref) -> str:
-        """The name of a host; its id when the account may not read it, or it is gone."""
+        """Return the name of a host; its id when the account may not read the host or the host is gone."""
         try:
             found = self.read([host], {vim.HostSystem: ["name"]})
         except vim.fault.NotAuthenticated:
@@ -232,27 +243,30 @@ class Session:
         return str(found.get(host, {}).get("name", host._moId))
 
     def log_out(self) -> None:
-        """Leave nothing behind at the vCenter."""
+        """End the session at the vCenter."""
         self.content.sessionManager.Logout()
 
     def end(self) -> None:
-        """Have every call fail, those under way too."""
+        """Make every call fail, including the calls in progress."""
         self.stub.end()
 
 
 Found = dict[Ref, dict[str, Any]]
-"""Properties by their paths, by object."""
+"""For each object, its properties by path."""
 
 
 def _check_whole(missing: Iterable[Any]) -> None:
-    """Raise the NoPermission that kept something from being read; NotAuthenticated is one. The answer is partial."""
+    """Raise the NoPermission that prevented a property from being read: the answer is partial.
+
+    NotAuthenticated is a subclass of NoPermission.
+    """
     for each in missing or ():
         if isinstance(each.fault, vim.fault.NoPermission):
             raise each.fault
 
 
 def log_in(settings: Vsphere) -> Session:
-    """A new login. Blocks; raises what the connection or the vCenter raises."""
+    """Log in and return the session. Blocks; raises what the connection or the vCenter raises."""
     host, port, plain = address(settings.server)
     stub = Stub(
         host=host,
@@ -276,7 +290,7 @@ def log_in(settings: Vsphere) -> Session:
 
 
 def address(server: str) -> tuple[str, int, bool]:
-    """Host, port and whether without TLS, of ``host``, ``host:port`` or ``http://host:port``."""
+    """Return host, port and whether TLS is off, for ``host``, ``host:port`` or ``http://host:port``."""
     plain = server.startswith("http://")
     place = server.removeprefix("http://").removeprefix("https://").rstrip("/")
     host, colon, port = place.rpartition(":")

@@ -1,4 +1,4 @@
-"""What is sent to a vCenter: the specifications of clones and disks. They talk to nobody."""
+"""Builds the specifications of clones and disks that are sent to a vCenter. Sends no calls."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from vmpooler.providers.vsphere.session import Ref, Spec
 from vmpooler.providers.vsphere.stamp import OPTION
 
 RESERVED_UNIT = 7
-"""The unit number of a SCSI controller itself."""
+"""The unit number that a SCSI controller itself uses."""
 
 UNITS, BUSES = 16, 4
 
 LINKED = "moveChildMostDiskBacking"
-"""Only the newest layer of the template's disks is new, the rest is shared: made in seconds, and small."""
+"""Only the newest layer of a disk is new, and the rest is shared: the clone is small and takes seconds."""
 
 
 def clone(
     *, name: str, annotation: str, linked: bool, pool: Ref, host: Ref | None = None, datastore: Ref | None = None
 ) -> Any:
-    """A clone that bears ``annotation``, tells its guest its name, and is switched on."""
+    """Return the specification of a clone with ``annotation``.
+
+    The VM is powered on, and its guest can read its name from ``guestinfo.hostname``.
+    """
     location = vim.vm.RelocateSpec(pool=pool, host=host, datastore=datastore)
     if linked:
         location.diskMoveType = LINKED
@@ -34,9 +37,10 @@ def clone(
 
 
 def add_disk(devices: Sequence[Any], folder: str, name: str, id: str, size: int) -> Any | None:
-    """One more thin disk of ``size`` GB in a file that has ``id`` in its name; None when it is there already.
+    """Return the specification that adds a thin disk of ``size`` GB; None when its file is attached already.
 
-    ``folder`` is that of the VM, such as ``[store] vm``. Raises ProviderError when no controller has a free unit.
+    The disk's file has ``id`` in its name. ``folder`` is that of the VM, such as ``[store] vm``. Raises
+    ProviderError when no controller has a free unit.
     """
     file = f"{folder}/{name}-{_safe(id)}-extra.vmdk"
     if any(_stem(file) == _stem(each) for device in devices for each in _files(device)):
@@ -51,24 +55,27 @@ def add_disk(devices: Sequence[Any], folder: str, name: str, id: str, size: int)
 
 
 def attached(spec: Any) -> Any:
-    """The same, for a disk whose file is there already."""
+    """Change the specification for a disk whose file exists already, and return it."""
     spec.deviceChange[-1].fileOperation = None
     return spec
 
 
 def deltas(devices: Sequence[Any]) -> Any | None:
-    """A layer on top of every disk that has none, so that linked clones share what is below; None if all have one."""
+    """Return the specification that adds a layer to every disk without one; None if every disk has one.
+
+    Linked clones then share the layers below.
+    """
     changes = [change for device in devices if _is_flat(device) for change in _layered(device)]
     return vim.vm.ConfigSpec(deviceChange=changes) if changes else None
 
 
 def through_view(kind: str) -> Any:
-    """From a view to what it shows."""
+    """Return the traversal from a view to its objects."""
     return Spec.TraversalSpec(name="view", path="view", skip=False, type=getattr(vim.view, kind))
 
 
 def _free_unit(devices: Sequence[Any]) -> tuple[list[Any], int, int]:
-    """What must be added first, if anything; the key of a SCSI controller and its first free unit."""
+    """Return the devices to add first, if any; the key of a SCSI controller; and its first free unit."""
     controllers = [each for each in devices if isinstance(each, vim.vm.device.VirtualSCSIController)]
     for controller in controllers:
         taken = {RESERVED_UNIT, *(each.unitNumber for each in devices if each.controllerKey == controller.key)}
@@ -88,7 +95,7 @@ def _is_flat(device: Any) -> bool:
 
 
 def _layered(disk: Any) -> Iterator[Any]:
-    """A disk taken out, and put back on top of itself."""
+    """Yield the removal of a disk, and the addition of a layer on top of that disk."""
     store = disk.backing.fileName.partition("]")[0] + "]"
     backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
         fileName=store, diskMode=disk.backing.diskMode or "persistent", parent=disk.backing
@@ -100,7 +107,7 @@ def _layered(disk: Any) -> Iterator[Any]:
 
 
 def _files(device: Any) -> Iterable[str]:
-    """The files of a disk: the newest layer's and those below."""
+    """Yield the files of a disk: that of the newest layer first, then those below."""
     backing = getattr(device, "backing", None)
     while backing is not None and getattr(backing, "fileName", None):
         yield backing.fileName
@@ -108,7 +115,7 @@ def _files(device: Any) -> Iterable[str]:
 
 
 def _stem(file: str) -> str:
-    """A disk's file without the number of a snapshot's layer."""
+    """Return the name of a disk's file without the number of a snapshot's layer."""
     return re.sub(r"(-\d{6})?\.vmdk$", "", file.rpartition("/")[2])
 
 

@@ -1,4 +1,4 @@
-"""What is written on a VM: the annotation of the Ruby vmpooler, and in it the pool and who has the VM."""
+"""The stamp on a VM: the annotation format of Ruby vmpooler, extended by the pool and the holder."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ END_OF_TIME = 253402300799.0
 """The last second of the year 9999."""
 
 OPTION = "vmpooler.name"
-"""The option of a VM's configuration that has its name: it stays when somebody edits the annotation."""
+"""The option in a VM's configuration that contains its name. It remains when the annotation is edited."""
 
 
 def annotation(stamp: Stamp, template: str) -> str:
-    """The stamp as text."""
+    """Return the stamp as text."""
     made = datetime.fromtimestamp(stamp.created, UTC).strftime(FORMAT)
     told = {"name": stamp.name, "created_by": "vmpooler", "base_template": template, "creation_timestamp": made}
     return json.dumps({**told, "pool": stamp.pool, **_members(stamp.holder)}, indent=1)
 
 
 def stamp_in(text: str) -> Stamp | None:
-    """The stamp in an annotation, ours or the original's; None when there is none."""
+    """Return the stamp in an annotation of this service or of Ruby vmpooler; None when it contains no stamp."""
     told = _told(text)
     if "name" not in told or "base_template" not in told:
         return None
@@ -33,22 +33,22 @@ def stamp_in(text: str) -> Stamp | None:
 
 
 def held(text: str, holder: Holder | None) -> str:
-    """The annotation with another holder; all else in it stays."""
+    """Return the annotation with another holder; its other members stay the same."""
     return json.dumps({**_told(text), **_members(holder)}, indent=1)
 
 
 def stamped(pool: str, name: str, now: float, template: str) -> str:
-    """The annotation of a VM that is being made."""
+    """Return the annotation of a VM that is being cloned."""
     return annotation(Stamp(pool=pool, name=name, created=now), template)
 
 
 def is_ours(stamp: Stamp | None, name: str) -> bool:
-    """Whether a VM of that name bears a stamp of its own, not one copied from the VM that it was cloned from."""
+    """Return whether a VM of that name has its own stamp, not one copied from the VM that it was cloned from."""
     return stamp is not None and stamp.name == name
 
 
 def _members(holder: Holder | None) -> dict[str, object]:
-    """The holder as members of the annotation."""
+    """Return the holder as members of the annotation."""
     if holder is None:
         return {"owner": "", "checkout_id": "", "checkout": None, "end": None}
     whole = {"checkout": holder.since, "end": holder.until}
@@ -56,7 +56,7 @@ def _members(holder: Holder | None) -> dict[str, object]:
 
 
 def _holder(told: dict[str, object]) -> Holder | None:
-    """Who has the VM, as the annotation says; None for nobody. Whatever is no moment is not known."""
+    """Return the holder in the annotation, or None. A value that is not a valid time counts as not known."""
     owner, checkout_id = (str(told.get(key) or "") for key in ("owner", "checkout_id"))
     since, until = (_moment(told.get(key)) for key in ("checkout", "end"))
     return Holder(owner, checkout_id, since, until) if owner or checkout_id or since is not None else None
@@ -70,7 +70,7 @@ def _moment(told: object) -> float | None:
 def _told(text: str) -> dict[str, object]:
     try:
         told = json.loads(text)
-    except (ValueError, RecursionError):  # anybody may write anything on a VM, such as a thousand brackets
+    except (ValueError, RecursionError):  # an annotation may contain any text, such as a thousand brackets
         return {}
     return told if isinstance(told, dict) else {}
 

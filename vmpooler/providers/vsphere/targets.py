@@ -1,4 +1,4 @@
-"""Where the clones of a pool go, looked up now and then."""
+"""The targets of clones: templates, clusters, hosts and datastores, looked up at the vCenter and cached."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vmpooler.settings import Pool
 T = TypeVar("T")
 
 AGE = 60.0
-"""Seconds that what was looked up is used: a template may be replaced, a host's load changes."""
+"""Seconds that a looked-up value is used: a template may be replaced, and the load of a host changes."""
 
 
 @attrs.frozen(eq=False)
 class Target:
-    """What a clone is made of and where it goes."""
+    """The template of a clone and the place where the clone is created."""
 
     source: Ref
     pool: Ref
@@ -37,7 +37,7 @@ class Target:
 
 @attrs.define(eq=False)
 class _Memo:
-    """Something that was looked up, when, and through which login."""
+    """A cached value, the time of its lookup, and the session that the lookup used."""
 
     lock: DeferredLock = attrs.field(factory=DeferredLock)
     session: Session | None = None
@@ -57,11 +57,11 @@ class Targets:
         self._placed: Counter[str] = Counter()
 
     def forget(self) -> None:
-        """Something that was looked up is no longer there."""
+        """Drop all cached values: an object that was looked up may no longer exist."""
         self._memos.clear()
 
     async def of(self, pool: Pool, home: str) -> Target:
-        """Where the next clone of a pool goes; ``home`` is its datacenter's path. Raises ProviderError."""
+        """Return the target of a pool's next clone; ``home`` is the path of its datacenter. Raises ProviderError."""
         path = f"{home}/vm/{pool.template.strip('/')}"
         source = await self._known(path, lambda session: places.source(session, path))
         if source.pool is not None and not pool.clone_target and not pool.datastore:
@@ -92,7 +92,7 @@ class Targets:
 
 
 def _cluster_of(survey: Survey, source: Source, pool: Pool) -> Cluster:
-    """Where a template is that has no resource pool, as templates have none."""
+    """Return the cluster of a template's host: a template has no resource pool itself. Raises ProviderError."""
     for cluster in survey.clusters:
         if source.host in [host.ref for host in cluster.hosts]:
             return cluster

@@ -1,4 +1,4 @@
-"""What is done to VMs that are there: found, stamped, given disks, saved, reverted."""
+"""Operations on existing VMs: find, stamp, power on, add a disk, take a snapshot, revert, migrate."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from vmpooler.providers.vsphere.stamp import held, is_ours
 from vmpooler.providers.vsphere.watch import Watch
 
 SEEN = 30.0
-"""Seconds in which what was done to a VM must be seen by the watch."""
+"""Seconds within which the watch must show the effect of an operation on a VM."""
 
 
 class Vms:
-    """VMs by name: the one in that folder, else the one in any that is watched, else anywhere at the vCenter.
-    ``slots``: how many may be changed at once."""
+    """VMs by name: the VM in the given folder, else in any watched folder, else anywhere at the vCenter.
+
+    ``slots``: how many VMs may be changed at once.
+    """
 
     def __init__(self, watch: Watch, calls: Calls, clones: Clones, slots: int) -> None:
         self._watch = watch
@@ -35,12 +37,12 @@ class Vms:
         self._slots = DeferredSemaphore(slots)
 
     async def seek(self, place: Place, name: str) -> Vm | None:
-        """The VM of that name, or None."""
+        """Return the VM of that name, or None."""
         known = self._watch.vm(name, place) or self._watch.vm(name)
         return known or await self._calls.read(f"the search for {name}", lambda session: operations.seek(session, name))
 
     async def _at_rest(self, place: Place, name: str) -> Vm:
-        """The VM of that name, which must be there and not on its way to be."""
+        """Return the VM of that name. Raises ProviderError when it does not exist or is still being cloned."""
         if self._clones.order(name) is not None:
             raise ProviderError(f"{name} is being cloned")
         if (vm := await self.seek(place, name)) is None:
@@ -48,7 +50,7 @@ class Vms:
         return vm
 
     async def stamp(self, place: Place, name: str, holder: Holder | None) -> None:
-        """Write the holder into the annotation, and return when it is seen there."""
+        """Write the holder into the annotation, and wait for at most ``SEEN`` seconds until the watch shows it."""
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
             raise ProviderError(f"{name} was not made by this service")
@@ -63,7 +65,7 @@ class Vms:
             raise ProviderError(f"the stamp of {name} is not seen {SEEN:g} s after it was written")
 
     async def power_on(self, place: Place, name: str) -> None:
-        """Switch a VM on, and return when it is seen to be. One that is on by now counts as done."""
+        """Power a VM on, and return when the watch shows it. A VM that is already on counts as done."""
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
             raise ProviderError(f"{name} was not made by this service")
@@ -82,7 +84,7 @@ class Vms:
         await self._watch.until(is_seen, SEEN)
 
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
-        """Attach a disk, unless that of this ``id`` is there; its file may be."""
+        """Attach a disk, unless a disk with this ``id`` is attached. Its file may exist already."""
         vm = await self._at_rest(place, name)
         what = f"a disk for {name}"
         spec = await self._calls.read(what, lambda s: operations.disk_spec(s, vm.ref, name, id, size))
@@ -96,7 +98,7 @@ class Vms:
             await self.change(what, lambda: vm.ref.ReconfigVM_Task(specs.attached(spec)))
 
     async def snapshot(self, place: Place, name: str, snapshot: str) -> None:
-        """Take a snapshot, unless one of that name is there."""
+        """Take a snapshot, unless one of that name exists."""
         vm = await self._at_rest(place, name)
         what = f"snapshot {snapshot} of {name}"
         if await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot)) is None:
@@ -104,7 +106,7 @@ class Vms:
             await self.change(what, lambda: vm.ref.CreateSnapshot_Task(**told))
 
     async def revert(self, place: Place, name: str, snapshot: str) -> None:
-        """Take a VM back to a snapshot."""
+        """Revert a VM to a snapshot. Raises ProviderError when no snapshot has that name."""
         vm = await self._at_rest(place, name)
         what = f"the revert of {name} to {snapshot}"
         found = await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot))
@@ -113,18 +115,18 @@ class Vms:
         await self.change(what, lambda: found.RevertToSnapshot_Task())
 
     async def migrate(self, place: Place, name: str, host: Ref) -> None:
-        """Move a VM to a host as it runs, unless it is there."""
+        """Migrate a running VM to a host, unless it is on that host."""
         vm = await self._at_rest(place, name)
         what = f"the migration of {name}"
         if await self._calls.read(what, lambda s: operations.host(s, vm.ref)) != host:
             await self.change(what, lambda: vm.ref.MigrateVM_Task(host=host, priority="defaultPriority"))
 
     async def change(self, what: str, order: Callable[[], Any]) -> None:
-        """Have a VM changed, in its turn."""
+        """Run an operation that changes a VM, when a slot is free."""
         async with self._slots:
             await self._calls.task(what, lambda _: order())
 
 
 def _is_on(fault: Exception) -> bool:
-    """Whether a VM was not switched on for being on."""
+    """Return whether a power-on failed because the VM was on already."""
     return isinstance(fault, vim.fault.InvalidPowerState) and fault.existingState == "poweredOn"

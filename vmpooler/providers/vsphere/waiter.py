@@ -1,4 +1,4 @@
-"""The one thread for each vCenter that waits for its updates, and logs in again whenever that ends."""
+"""The thread that waits for the updates of one vCenter, and logs in again whenever the login ends."""
 
 from __future__ import annotations
 
@@ -23,23 +23,29 @@ from vmpooler.providers.vsphere.specs import through_view
 from vmpooler.settings import Vsphere
 
 LONGEST_WAIT = 20
-"""Seconds after which a vCenter with nothing to tell answers all the same, at the least often."""
+"""Seconds after which a vCenter answers at the latest, also when nothing has changed."""
 
 TASK_PROPERTIES = ("info.state", "info.error", "info.result")
 
 FIRST, MOST, WRONG = 0.2, 15.0, 300.0
-"""Seconds before the first and the later attempts to log in again, and with a login that was refused."""
+"""Upper limits in seconds of the pause before the next login.
+
+The limit is FIRST, doubled for each consecutive failure, up to MOST; after a refused login it is WRONG. Each pause is a
+random part of the limit, from half of it to all of it.
+"""
 
 SOON, PAUSE = 0.5, 1.0
-"""A vCenter with nothing to tell takes its time to say so. After an answer without updates that came within SOON
-seconds, the next is asked for after PAUSE seconds."""
+"""A vCenter where nothing has changed normally delays its answer.
+
+After an answer without updates that arrives within SOON seconds, the next request is sent PAUSE seconds later.
+"""
 
 STEADY = 10.0
-"""Seconds that a login must last for the next attempt to count as a first one."""
+"""Seconds that a login must last for the count of failures to restart at zero."""
 
 
 class Waiter:
-    """Waits in a thread of its own and calls ``tell``, in that thread, with what there is to know."""
+    """Waits in its own thread, and calls ``tell`` in that thread with each message."""
 
     def __init__(
         self, settings: Vsphere, places: abc.Collection[Place], tell: Callable[[News], None], chance: random.Random
@@ -54,17 +60,17 @@ class Waiter:
         self._thread = Thread(target=self._run, name=f"vCenter {settings.server}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and the login, whatever is under way. Does not block."""
+        """End the thread and the login, also while a call is in progress. Does not block."""
         self._stopping.set()
         if (session := self._session) is not None:
             session.end()
 
     def refresh(self) -> None:
-        """Have the folders looked up anew. Blocks; raises what the vCenter raises."""
+        """Make the thread look up the folders again. Blocks; raises what the vCenter raises."""
         if self._collector is not None:
             self._collector.CancelWaitForUpdates()
 
@@ -74,17 +80,17 @@ class Waiter:
             began, wrong = monotonic(), False
             try:
                 self._follow()
-            except Exception as error:  # whatever it is, this thread must go on
+            except Exception as error:  # after any error, this thread must continue
                 if self._stopping.is_set():
                     return
                 self._tell(Lost(error))
-                wrong = isinstance(error, vim.fault.InvalidLogin)  # too many of them lock the account
+                wrong = isinstance(error, vim.fault.InvalidLogin)  # too many refused logins lock the account
             failures = 0 if monotonic() - began > STEADY else failures + 1
             longest = WRONG if wrong else min(MOST, FIRST * 2**failures)
             self._stopping.wait(longest * self._chance.uniform(0.5, 1))
 
     def _follow(self) -> None:
-        """Log in and tell everything, until something fails."""
+        """Log in and send messages until an error occurs."""
         self._session = session = log_in(self._settings)
         try:
             open_tasks = session.content.viewManager.CreateListView([])
@@ -96,14 +102,14 @@ class Waiter:
             self._session = self._collector = None
 
     def _collect(self, session: Session, open_tasks: Ref, host_name: Callable[[Ref], str]) -> None:
-        """Tell all that there is, then every change, until :meth:`refresh` or the end of a folder."""
+        """Send the complete state, then every change, until :meth:`refresh` is called or a folder is gone."""
         collector = session.content.propertyCollector.CreatePropertyCollector()
         collector.CreateFilter(_task_filter(open_tasks), True)
         collection = Collection(host_name)
         folders = self._add_folders(session, collector, collection)
         self._collector = collector
         begun = False
-        with suppress(vmodl.fault.RequestCanceled):  # by refresh
+        with suppress(vmodl.fault.RequestCanceled):  # caused by refresh
             for seen in self._updates(collector, collection):
                 if not begun:
                     vms = {place: _there(seen.vms.get(place, {})) for place in folders}
@@ -114,9 +120,12 @@ class Waiter:
         collector.DestroyPropertyCollector()
 
     def _updates(self, collector: Ref, collection: Collection) -> Iterator[Seen]:
-        """What each answer tells, the first of them everything. Raises NoResponse when what there is does not come
-        within ``timeout`` seconds: an answer without updates says that nothing has changed, never that nothing is
-        there, and never that a set of updates that came in part is whole."""
+        """Yield the changes in each answer; the first item is the complete state.
+
+        An answer without updates means only that nothing has changed. It does not mean that nothing exists, or that a
+        set of updates of which a part has arrived is complete. Raises NoResponse when the next part of an incomplete
+        set does not arrive within ``timeout`` seconds.
+        """
         wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
         version, is_partial, is_first, heard = "", bool(collection.folders), True, monotonic()
         while not collection.folder_gone:
@@ -136,7 +145,7 @@ class Waiter:
                 raise NoResponse("it reports no folder" if not version else "it reports folders in part")
 
     def _add_folders(self, session: Session, collector: Ref, collection: Collection) -> dict[Place, Ref]:
-        """Watch the folders; those that are there."""
+        """Watch the folders; return those that exist."""
         folders: dict[Place, Ref] = {}
         for place in self._places:
             try:
@@ -149,7 +158,7 @@ class Waiter:
 
 
 def _folder(session: Session, place: Place) -> Ref:
-    """The folder at a place. Raises ProviderError when there is none."""
+    """Return the folder at a place. Raises ProviderError when it does not exist or is not a folder."""
     path = folder_path(session, place)
     folder = session.find(path)
     if folder is None:
@@ -171,7 +180,7 @@ def _task_filter(view: Ref) -> Any:
 
 
 def _folder_filter(folder: Ref) -> Any:
-    """The VMs in a folder and not below it, and the folder itself, to hear of its end."""
+    """Return a filter for the VMs directly in a folder, and for the folder itself, so that its end is reported."""
     wanted = [
         Spec.PropertySpec(type=vim.VirtualMachine, pathSet=list(VM_PROPERTIES)),
         Spec.PropertySpec(type=vim.Folder, pathSet=["name"]),

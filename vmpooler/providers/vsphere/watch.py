@@ -1,13 +1,14 @@
-"""What is known of a vCenter, kept on the reactor's thread from what the waiter tells.
+"""Caches the state of a vCenter on the reactor's thread, from the messages of the waiter.
 
-Note [What the inventory is exact of]: an inventory is that of the last answer to WaitForUpdatesEx. A vCenter answers
-at once when something changed, and after LONGEST_WAIT seconds when nothing did; no answer within the setting
-``timeout`` ends the login, and then there is no inventory but an error. So it is the state of the moment of the call,
-but for changes that are on their way and, when the vCenter hangs, those of the last ``timeout`` seconds. That is
-enough for the order of a manager's look (work in flight, then the inventory, then the queues), because what this
-service itself does is never missing from it: a clone is listed from its order on, ends only once its VM is listed,
-and a destruction ends only once its VM is not. A VM that is neither in flight nor listed is therefore really gone,
-and one that is listed and unknown is only noted until it has been so for minutes.
+Note [What the inventory is exact of]: an inventory reflects the last answer to WaitForUpdatesEx. A vCenter answers at
+once when something has changed, and after LONGEST_WAIT seconds at the latest when nothing has changed. If no answer
+arrives within the setting ``timeout``, the login ends, and the inventory raises an error. An inventory is therefore the
+state at the moment of the call, except for changes whose updates are still in transit and, when the vCenter hangs,
+changes of the last ``timeout`` seconds. That is enough for the order in which a manager reads its state (work in
+flight, then the inventory, then the queues), because the effects of this service's own operations are never missing
+from it: a clone is listed from its order on, and ends only once its VM is listed; a destruction ends only once its VM
+is no longer listed. A VM that is neither in flight nor listed is therefore really gone. A VM that is listed and unknown
+is only recorded as such, until it has been listed and unknown for minutes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ log = Logger()
 
 
 class Watch:
-    """The VMs of some folders, and tasks that are waited for. ``changed`` is told each place whose VMs changed."""
+    """The VMs of some folders, and the vCenter tasks that callers wait for.
+
+    ``changed`` is called with each place whose VMs changed.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class Watch:
         self._begun: Begun | None = None
         self._error: Exception | None = None
         self.is_stopped = False
-        self.is_starting = True  # somebody waits, and is told of what is hopeless
+        self.is_starting = True  # a caller waits in prepare(), which raises a hopeless error itself
         self._troubles: dict[Place, str] = {}
         self._vms: dict[Place, dict[Ref, Vm]] = {}
         self._ended: dict[Ref, TaskEnd] = {}
@@ -59,11 +63,11 @@ class Watch:
         self._conditions: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._waiter.start()
 
     def stop(self) -> None:
-        """Know nothing any more; all who wait get ProviderError."""
+        """Stop watching and drop all state; all waiting callers get ProviderError."""
         self.is_stopped = True
         self._waiter.stop()
         self._forget(Away(f"vCenter {self.server}: is no longer used"))
@@ -71,67 +75,72 @@ class Watch:
 
     @property
     def trouble(self) -> Exception | None:
-        """Why there is no connection, if there is none."""
+        """Why no connection exists; None when one exists, or when no attempt has failed yet."""
         return None if self._begun else self._error
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a connection."""
+        """Whether a connection exists."""
         return self._begun is not None
 
     def is_on(self, session: Session) -> bool:
-        """Whether this login is still in use."""
+        """Return whether this login is still in use."""
         return self._begun is not None and self._begun.session is session
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether there is none for a reason that only another setting changes."""
+        """Whether the connection failed for a reason that only a change of the settings can remove."""
         return isinstance(self.trouble, vim.fault.InvalidLogin | ssl.SSLCertVerificationError)
 
     @property
     def now(self) -> Begun:
-        """The login of now. Raises Away."""
+        """The current login. Raises Away when no connection exists."""
         if self._begun is None:
             why = f": {reason(self._error)}" if self._error else ""
             raise Away(f"vCenter {self.server}: there is no connection{why}")
         return self._begun
 
     def is_known(self, place: Place) -> bool:
-        """Whether the VMs in a folder are known, all of them. Raises Away."""
+        """Return whether the list of VMs in a folder is complete. Raises Away."""
         return place in self.now.folders and place not in self._troubles
 
     def folder(self, place: Place) -> Ref:
-        """The folder at a place. Raises ProviderError when it or its VMs are not known."""
+        """Return the folder at a place. Raises ProviderError when it is not known or its list of VMs is incomplete."""
         if not self.is_known(place):
             raise ProviderError(f"vCenter {self.server}: {self._troubles.get(place, 'this folder is not watched')}")
         return self.now.folders[place]
 
     def vms(self, place: Place) -> Iterable[Vm]:
-        """The VMs in a folder. Raises ProviderError when they are not known, or not all."""
+        """Return the VMs in a folder. Raises ProviderError when their list is not known or incomplete."""
         self.folder(place)
         return self._vms[place].values()
 
     def vm(self, name: str, place: Place | None = None) -> Vm | None:
-        """The VM of that name in this folder, or in any that is watched. Raises Away."""
+        """Return the VM of that name in this folder, or in any watched folder if ``place`` is None; None if not found.
+
+        Raises Away when ``place`` is None and no connection exists.
+        """
         places = list(self.now.folders) if place is None else [place]
         known = (vm for each in places for vm in self._vms.get(each, {}).values())
         return next((vm for vm in known if vm.guest.name == name), None)
 
     def has(self, ref: Ref) -> bool:
-        """Whether that VM is in a folder that is watched. Raises Away."""
+        """Return whether that VM is in a watched folder. Raises Away."""
         return self.now is not None and any(ref in vms for vms in self._vms.values())
 
     def refresh(self) -> None:
-        """Have all folders looked up anew. Blocks."""
+        """Look up all folders again. Blocks."""
         self._waiter.refresh()
 
     def is_open(self, task: Ref) -> bool:
-        """Whether somebody waits for that task."""
+        """Return whether a caller waits for that vCenter task."""
         return task in self._tasks
 
     async def end(self, task: Ref, what: str) -> Any:
-        """The result of a task that was added to ``open_tasks``, when it is over. Raises Failed when it failed,
-        Doubtful when the connection was lost."""
+        """Return the result of a vCenter task that was added to ``open_tasks``, when it is over.
+
+        Raises Failed when it failed, Doubtful when the connection was lost or the vCenter no longer knows the task.
+        """
         if task not in self._ended:
             self._tasks[task] = Deferred()
             try:
@@ -146,7 +155,10 @@ class Watch:
         return end.result
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Whether ``condition`` came true within so many seconds. Raises Away when the connection is lost."""
+        """Return whether ``condition`` became true within that many seconds.
+
+        Raises what ``condition`` raises, for example Away after the connection is lost.
+        """
         if condition():
             return True
         wait: Deferred[None] = Deferred()
@@ -162,12 +174,12 @@ class Watch:
         return True
 
     async def begun(self, seconds: float) -> Begun:
-        """The login, waited for if there is none. Raises Away after so many seconds."""
+        """Return the login, after a wait if none exists. Raises Away when none exists after that many seconds."""
         await self.until(lambda: self.is_stopped or self._begun is not None, seconds)
         return self.now
 
     def lost(self, session: Session, error: Exception) -> None:
-        """This login turned out to be over: have the waiter make another."""
+        """Drop this login, which is no longer valid, and make the waiter log in again."""
         if self.is_on(session):
             self._lose(error)
             session.end()
@@ -232,7 +244,10 @@ class Watch:
             task.errback(Doubtful(str(error)))
 
     def _check(self) -> None:
-        """Let go who waits for what has come true. To ask is to fail where there is no connection: that too ends it."""
+        """End every wait whose condition has become true.
+
+        A condition that raises ProviderError, for example because no connection exists, ends its wait with that error.
+        """
         for entry in list(self._conditions):
             condition, wait = entry
             try:
