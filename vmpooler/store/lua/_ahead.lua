@@ -1,5 +1,6 @@
--- Stored moments, for the scripts whose first line says so; their first argument is now (epoch). Processes may differ by
--- this many seconds in the moments that they write; domain/pace.py has the same value.
+-- Checks of stored moments. Included by the scripts whose first line names it; their ARGV[1] is now (epoch).
+
+-- Seconds by which the moments that several processes write may differ; domain/pace.py has the same value.
 local AGREE = 5
 
 -- Returns whether a stored moment is in the future. A moment further ahead than its longest wait is ignored: it was

@@ -1,5 +1,6 @@
--- Who has what, for the scripts whose first line says so. HELD .. token is a hash of VM -> pool; BOOKED .. pool is the set
--- of the pool's running VMs that rebook skips: their token is already entered, or they were booked without a token.
+-- Entries of tokens and their VMs. Included by the scripts whose first line names it. HELD .. token is a hash of
+-- VM -> pool. BOOKED .. pool is the set of the pool's running VMs that rebook skips: their token is already entered, or
+-- they were booked without a token.
 
 -- Enters a VM that was checked out with a token, or without one (nil or false).
 local function book(pool, vm, token)

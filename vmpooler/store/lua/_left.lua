@@ -1,5 +1,5 @@
--- What is said of pools that are not configured and have VMs, and of those that have moved; shared by the scripts whose first
--- line says so. ``queues`` are names of queues.
+-- Reads the texts about pools that are not configured and have VMs, and about pools that have moved. Included by the
+-- scripts whose first line names it. ``queues`` are names of queues.
 -- Returns {{pool, text, {number of VMs in each queue}}, ...} for the pools that are not configured, then
 -- {pool, text, ...} for the pools that have moved.
 local function left(draining, moved, queues)

@@ -1,4 +1,4 @@
--- The line for a clone: places below zero are of pools that clients wait for, and come before all others.
+-- The line for a clone. Pools that clients wait for have places below zero, and come before all others.
 
 -- Appends ``name``: after the last negative place where ``urgent``, else after the last place of all, above zero.
 local function join(line, name, urgent)

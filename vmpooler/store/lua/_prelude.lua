@@ -1,4 +1,4 @@
--- Shared by the scripts whose first line says so. They have in common:
+-- Included by the scripts whose first line names it. These scripts share the following keys and arguments:
 --   KEYS[1] event stream, KEYS[2] the VM's record, KEYS[3] the VM's history
 --   ARGV[1] now (epoch), ARGV[2] events kept, ARGV[3] who causes the events (their ``by``), ARGV[4] pool, ARGV[5] VM
 local now, kept, by, pool, vm = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]

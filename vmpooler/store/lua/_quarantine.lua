@@ -1,5 +1,5 @@
--- Quarantines a VM that may be in use: it stays running, unassigned, for so many hours from now. What its record says of
--- an earlier client (lifetime, token and user) is removed.
+-- Quarantines a VM that may be in use: it stays running, unassigned, for ``hours`` from now. The lifetime, token and
+-- user of an earlier client are removed from its record.
 local function quarantine(pool, vm, why, now_text, hours)
   redis.call('SADD', RUNNING .. pool, vm)
   redis.call('HSET', ACTIVE .. pool, vm, now_text)

@@ -1,11 +1,14 @@
--- Whether the event stream lacks an event that a process saw in it. What is older than the first entry was trimmed, which
--- is no loss.
---   stream: its key; first, last: the indexes of the event ids in ARGV
+-- Evidence that Redis has lost writes. Included by the scripts whose first line names it.
+
+-- Returns the milliseconds and the sequence number of an event id.
 local function order(id)
   local ms, part = id:match('^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(part)
 end
 
+-- Returns whether the event stream lacks an event that a process saw in it. An event older than the first entry was
+-- trimmed, which is no loss.
+--   stream: its key; first, last: the indexes of the event ids in ARGV
 local function lacks(stream, first, last)
   for i = first, last do
     if #redis.call('XRANGE', stream, ARGV[i], ARGV[i], 'COUNT', 1) == 0 then

@@ -1,4 +1,4 @@
--- Note a new token.
+-- Store a new token.
 --   KEYS[1] the token, [2] its user's tokens
 --   ARGV[1] its name, [2] user, [3] now as text
 redis.call('HSET', KEYS[1], 'user', ARGV[2], 'created', ARGV[3])

@@ -1,4 +1,4 @@
--- One command, for managers, whose commands go through the fence like their scripts.
+-- Run one command of a manager, so that it passes the fence like a script.
 --   ARGV the command
 -- Returns the reply of the command.
 return redis.call(unpack(ARGV))

@@ -1,4 +1,4 @@
--- What is there of days: their sums where these are kept, else the day's hashes or how that is to be had.
+-- Read the stored sums of days, or else the hashes of these days.
 --   KEYS for each day: the sums that are stored of it, and the hash of each route
 --   ARGV[1] the number of the first day whose hashes are read whole, [2..] the routes
 -- Returns for each day, for each route: '' when the hash is empty; the fields and values of the hash, for a day that is

@@ -1,4 +1,5 @@
--- Lead no more: another manager can, at once. The epoch stays, and its name goes, so that nothing of it passes the fence.
+-- Give up the leadership lease, so that another manager can lead at once. The epoch stays and the name is removed, so
+-- that the fence refuses everything that this manager still sends.
 --   KEYS[1] the leadership lease, [2] the epoch and name of the last leader
 --   ARGV[1] the epoch and name of the caller
 -- Returns 1, or 0 when another manager leads or has led since.

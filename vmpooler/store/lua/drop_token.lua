@@ -1,4 +1,4 @@
--- Forget a token. VMs that were checked out with it keep saying so.
+-- Delete a token. The records of VMs that were checked out with it keep it.
 --   KEYS[1] the token
 --   ARGV[1] its name, [2] the user who asks, [3] '1' when only the token's user may delete it
 -- Returns 1; 0 when the token does not exist; -2 when it belongs to another user.

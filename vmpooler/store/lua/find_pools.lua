@@ -1,4 +1,4 @@
--- One step of a search through all keys for pools that have VMs.
+-- One step of a scan through all keys for pools that have VMs.
 --   ARGV[1] the cursor to continue from, '0' at first, [2] how many keys to scan, [3..] the prefixes of queue keys
 -- Returns the next cursor, '0' at the end, then the names of pools, sorted.
 local cursor, most, seen, found = ARGV[1], tonumber(ARGV[2]), {}, {}

@@ -1,4 +1,4 @@
--- Forget a pool that is not configured and has no VM.
+-- Delete everything about a pool that is not configured and has no VM.
 --   KEYS[1..5] its queues, [6..10] hashes and [11..13] sorted sets with the pool as a member, [14] a set of
 --   pools, [15..] keys of this pool alone, which are deleted
 --   ARGV[1] the pool

@@ -1,4 +1,4 @@
--- Go on leading. A lease that ran out while nobody else took it is as good as kept.
+-- Renew the leadership lease. A lease that expired is renewed, too, unless another manager took it.
 --   KEYS[1] the leadership lease, [2] the epoch and name of the last leader
 --   ARGV[1] the epoch and name of the caller, [2] milliseconds that the lease lasts
 -- Returns 1, or 0 when another manager leads or has led since.

@@ -1,4 +1,5 @@
--- Which of some VMs are another pool's: they stand in a queue of the pool that their record names, or of one nearby.
+-- Find which of some VMs belong to another pool: they are in a queue of the pool that their record names, or of a pool
+-- nearby.
 --   ARGV[1] the pool that asks, [2] the prefixes of queue keys (JSON array), [3] the pools nearby (JSON array), [4..]
 --   VMs
 -- Returns those VMs.

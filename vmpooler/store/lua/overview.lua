@@ -1,4 +1,4 @@
--- How some pools stand, for people who watch.
+-- Read the state of some pools, for people who watch them.
 --   KEYS for each pool: ready, pending, running, completed, troubles; then clones in progress, flagged pools, last
 --   boots, when a manager last took a sample, the day's clone times and boot times
 --   ARGV[1..] the pools' names

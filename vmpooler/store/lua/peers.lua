@@ -1,4 +1,4 @@
--- A process says which pools it is configured with, and hears what the others are.
+-- Store which pools a process is configured with, and read those of all other processes.
 --   KEYS[1] processes
 --   ARGV[1] the process, [2] its pools (JSON), [3] seconds after which a silent process is forgotten
 -- Returns process, its pools (JSON), ... of all live processes.

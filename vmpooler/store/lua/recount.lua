@@ -1,4 +1,4 @@
--- Forget what a configuration that is no longer in force left in the books: clones of pools that are gone, and their
+-- Remove what an earlier configuration left: clones in progress of pools that are not configured any more, and their
 -- places in the line. Runs once, when a manager starts.
 --   KEYS[1] clones in progress, [2] their number, [3] the line, [4] the line by last request
 --   ARGV the configured pools

@@ -1,4 +1,4 @@
--- Note where the VMs of pools stand, and what is said of those that are drained or have moved.
+-- Store where the VMs of pools are, and the texts about pools that are drained or have moved.
 --   KEYS[1] pools, [2] draining, [3] moved
 --   ARGV[1] JSON: pools (name -> JSON), draining and moved (name -> text), which replace the stored ones unless null
 local said = cjson.decode(ARGV[1])

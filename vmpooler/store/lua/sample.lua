@@ -1,4 +1,4 @@
--- Write a sample of some pools, each at the same place.
+-- Write a sample of each of some pools, at the same place.
 --   KEYS[1] when the last sample was taken, KEYS[2..] the samples of each pool
 --   ARGV[1] the value for KEYS[1], '' to leave it; [2] the place in bytes, [3] seconds to keep the samples, [4..] the
 --   samples

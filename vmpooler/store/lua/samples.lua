@@ -1,4 +1,4 @@
--- What is kept of samples between two places.
+-- Read the stored samples between two places.
 --   KEYS the samples of each pool
 --   ARGV[1] the first byte, [2] the last
 -- Returns the bytes of each pool, fewer where none were written.

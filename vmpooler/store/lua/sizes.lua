@@ -1,4 +1,4 @@
--- How many VMs stand in each of some queues, at one moment.
+-- Count the VMs in each of some queues, at one moment.
 --   KEYS the queues
 local sizes = {}
 for i, queue in ipairs(KEYS) do sizes[i] = redis.call('SCARD', queue) end

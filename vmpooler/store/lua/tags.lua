@@ -1,4 +1,4 @@
--- The tags of VMs.
+-- Read the tags of VMs.
 --   KEYS their records
 -- Returns for each VM: field, value, ... of the fields that are tags.
 local found = {}

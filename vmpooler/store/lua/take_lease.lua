@@ -1,4 +1,4 @@
--- Begin to lead, unless another manager does.
+-- Take the leadership lease, unless another manager holds it.
 --   KEYS[1] the leadership lease, [2] the epoch and name of the last leader
 --   ARGV[1] the name of the caller, [2] milliseconds that the lease lasts, [3] 1 where no other manager can exist
 -- Returns epoch and name of the leader; 0 when that is the caller, else the milliseconds that the lease still lasts;

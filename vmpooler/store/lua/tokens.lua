@@ -1,4 +1,5 @@
--- The tokens of a user: those that are entered as such, or else those that a look through all keys finds, which then are.
+-- Read the tokens of a user: those in the stored list, or else those that a scan of all keys finds, which are then
+-- stored in that list.
 --   KEYS[1] the list of the user's tokens
 --   ARGV[1] user, [2] the cursor to continue from, '0' at first, [3] how many keys to scan at once, [4] seconds that
 --   the list is valid, [5..] the tokens found so far

@@ -1,4 +1,4 @@
--- Where a VM stands.
+-- Find in which queues of its pool a VM is.
 --   KEYS the queues of its pool
 --   ARGV[1] the VM
 -- Returns for each queue 1 or 0.
