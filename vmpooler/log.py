@@ -63,7 +63,7 @@ SUBJECTS = {
 
 
 def line(event: Event) -> str:
-    """Return the text of an event in the log. The marks are those of Ruby vmpooler: MANAGER-CONTRACT 1.7."""
+    """Return the text of an event in the log. The marks are those of Ruby vmpooler: docs/compatibility.md#log-lines."""
     more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
     more["seconds"] = more["seconds"] or "?"
     more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")

@@ -1,4 +1,4 @@
-"""What happens to one VM: the rules of MANAGER-CONTRACT 1.2 and 1.9, a sentence each."""
+"""What happens to one VM: the rules of docs/compatibility.md#queues, a sentence each."""
 
 from typing import Any
 

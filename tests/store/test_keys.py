@@ -57,7 +57,7 @@ ORIGINALS = {
     r"vmpooler__tag__\d{4}-\d\d-\d\d": "hash",
     r"vmpooler__tasks__(disk|snapshot|snapshot-revert)": "set",
 }
-"""MANAGER-CONTRACT 1.5 and 2.2."""
+"""docs/compatibility.md#redis-keys."""
 
 
 async def whole_lives(store: Connection) -> None:

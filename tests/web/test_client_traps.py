@@ -1,6 +1,6 @@
 """The traps that existing clients set for a port, each over a raw socket, in the words that the client sends.
 
-Source: CLIENTS.md, section 3; the numbers are its own.
+Source: docs/compatibility.md#client-traps.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Disks, snapshots and reverts, as clients ask for them. Source: API-CONTRACT 3."""
+"""Disks, snapshots and reverts, as clients ask for them. Source: docs/compatibility.md#client-traps."""
 
 import pytest
 

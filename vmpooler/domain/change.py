@@ -63,7 +63,7 @@ class Rules:
 def change_of(body: object, rules: Rules) -> Change:
     """Return the change that a request body asks for.
 
-    Raises Unfit with everything that is wrong. Source: API-CONTRACT 3, PUT.
+    Raises Unfit with everything that is wrong. Source: docs/compatibility.md#vm-changes.
     """
     if not isinstance(body, dict) and body != []:
         raise Unfit(["expected an object with lifetime or tags"])

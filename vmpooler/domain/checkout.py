@@ -56,7 +56,7 @@ def counts_of_body(body: object) -> dict[str, int]:
 def count_of(name: str, value: object) -> int:
     """Return a count as clients send it: a number, or text that begins with one; 0 if it contains none.
 
-    Raises Invalid for a value that cannot mean a number. Source: API-CONTRACT 3, POST /vm.
+    Raises Invalid for a value that cannot mean a number. Source: docs/compatibility.md#checkout.
     """
     count = whole(value)
     if count is None:

@@ -1,7 +1,7 @@
 """Reads series of the pools from Graphite, and fills charts from them.
 
 Graphite returns a list of series, each with the name of a metric as ``target`` and its ``datapoints``: pairs of a
-number, or null, and a time (epoch). Source: API-CONTRACT 5.
+number, or null, and a time (epoch). Source: docs/compatibility.md#charts.
 """
 
 import json

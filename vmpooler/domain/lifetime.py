@@ -7,7 +7,7 @@ import re
 def hours(stored: str, default: float) -> float:
     """Return the hours that a record's ``lifetime`` means: its leading number, or ``default`` if the field is missing.
 
-    Text without a number is 0. Source: MANAGER-CONTRACT 1.2.
+    Text without a number is 0. Source: docs/compatibility.md#lifetimes.
     """
     if not stored:
         return default

@@ -16,7 +16,7 @@ def random_name(choice: Choice, length: int) -> str:
 
 
 def vm_name(choice: Choice, prefix: str) -> str:
-    """Return the name of a new VM. Source: API-CONTRACT 1, ids."""
+    """Return the name of a new VM. Source: docs/compatibility.md#ids."""
     return prefix + random_name(choice, 15)
 
 

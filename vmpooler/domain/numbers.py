@@ -9,7 +9,7 @@ MOST = 10**15 - 1
 def whole(value: object) -> int | None:
     """Return the integer that a number means, or text that begins with one: from 0 to MOST, 0 if it contains none.
 
-    None for a value that cannot mean a number: true, false, a list, an object. Source: API-CONTRACT 3, POST and PUT.
+    None for a value that cannot mean a number: true, false, a list, an object. Source: docs/compatibility.md#checkout.
     """
     match value:
         case None:

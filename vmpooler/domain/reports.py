@@ -49,7 +49,8 @@ def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collect
     """Return the body of ``GET /status``.
 
     ``counts`` are those of ``pools``, in their order; ``uptime`` is in seconds. ``wanted`` has the MEMBERS to return.
-    ``status`` is always returned, and considers the pools only if ``pools`` is wanted. Source: API-CONTRACT 3 and 8.
+    ``status`` is always returned, and considers the pools only if ``pools`` is wanted.
+    Source: docs/compatibility.md#client-traps.
     """
     members: dict[str, Any] = {
         "boot": _durations(counts.boot_seconds),
@@ -75,7 +76,7 @@ def left(counts: Mapping[str, int], note: str) -> dict[str, Any]:
 def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
     """Return the ready VMs of some pools. ``ready`` has a number for each of ``pools``, in their order.
 
-    Source: API-CONTRACT 8, /poolstat.
+    Source: docs/compatibility.md#pool-statistics.
     """
     return {
         "pools": {
@@ -89,7 +90,7 @@ def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Poi
     """Return what the dashboard draws of each pool.
 
     ``history`` is what Graphite returned, None if no history is requested. A pool that Graphite does not know has its
-    present count as history. Source: API-CONTRACT 5.
+    present count as history. Source: docs/compatibility.md#charts.
     """
     found: dict[str, Any] = {}
     for pool, count in zip(pools, ready, strict=True):
@@ -104,8 +105,8 @@ def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Poi
 def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, Points]) -> dict[str, Any]:
     """Return how many VMs of each family of pools are running, and how many were, as far as Graphite knows.
 
-    The family is what precedes the first hyphen of a pool's name, and is empty if the name has no hyphen. Source:
-    API-CONTRACT 5.
+    The family is what precedes the first hyphen of a pool's name, and is empty if the name has no hyphen.
+    Source: docs/compatibility.md#charts.
     """
     families: dict[str, dict[str, Any]] = {}
     for pool, count in zip(pools, counts, strict=True):
@@ -121,7 +122,7 @@ def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, 
 def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
     """Return the report of a VM from its record. ``default_lifetime`` is in hours.
 
-    Source: API-CONTRACT 3, GET /vm/:hostname, and 8.
+    Source: docs/compatibility.md#vm-record.
     """
     stored, default = record.get("lifetime", ""), lifetime.given(record.get("lifetime_default", ""), default_lifetime)
     report: dict[str, Any] = {

@@ -38,7 +38,7 @@ Sum = Mapping[str, Any]
 def days(start: str | None, end: str | None, today: str) -> list[str]:
     """Return every date from ``start`` to ``end``. Both default to today; no date is later than today.
 
-    Raises Invalid with the texts of Ruby vmpooler: API-CONTRACT 3, GET /summary.
+    Raises Invalid with the texts of Ruby vmpooler: docs/compatibility.md#summary.
     """
     now = date.fromisoformat(today)
     first, last = (now if text is None else _date(text) for text in (start, end))
@@ -110,7 +110,7 @@ class Summary:
         self._daily.append({"date": day, **told})
 
     def report(self) -> dict[str, Any]:
-        """Return the JSON that clients receive. Source: API-CONTRACT 3, GET /summary."""
+        """Return the JSON that clients receive. Source: docs/compatibility.md#summary."""
         return {
             **{route: self._narrow(overall.report()) for route, overall in self._overall.items()},
             "daily": self._daily,

@@ -1,4 +1,4 @@
-"""Decides what to do with one VM now. Sources of the rules: MANAGER-CONTRACT 1.2 and 1.9, ARCHITECTURE 5."""
+"""Decides what to do with one VM now. Sources of the rules: docs/compatibility.md#queues."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The metrics and their names, which are those of Ruby vmpooler. Source: MANAGER-CONTRACT 1.8."""
+"""The metrics and their names, which are those of Ruby vmpooler. Source: docs/compatibility.md#graphite-names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

@@ -41,7 +41,7 @@ class ChangeRoutes:
         try:
             asked = text.parsed(body)
         except Invalid:
-            raise Unfit from None  # clients know only one answer. Source: API-CONTRACT 8, v1 at 2.5.0
+            raise Unfit from None  # clients know only one answer. Source: docs/compatibility.md#vm-changes
         return change_of(asked, self._rules)
 
     async def _make(self, request: Request, host: str, change: Change, lifetime: bool) -> None:

@@ -58,10 +58,10 @@ STATUS: dict[type[Exception], int] = {
 """The status of each error. Any other error is a defect, and its status is 500."""
 
 TOLD = (Invalid, NotYours, PoolGone, StoreAway, AuthAway)
-"""The errors whose text is sent. For the others, clients know only one answer. Source: API-CONTRACT 0."""
+"""The errors whose text is sent. For the others, clients know only one answer. Source: docs/compatibility.md#errors."""
 
 CHALLENGE = 'Basic realm="Authentication required"'
-"""Sent with every 401. Source: CLIENTS.md 3, trap 8."""
+"""Sent with every 401. Source: docs/compatibility.md#client-traps."""
 
 Handler = Callable[..., Coroutine[Deferred[Any], Any, Json | bytes]]
 """Returns data, or bytes that are JSON already."""

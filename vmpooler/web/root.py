@@ -13,7 +13,7 @@ from vmpooler.web.request import Request
 from vmpooler.web.under_way import UnderWay
 
 PREFIX = ["api", "v1"]
-"""Every route is also reachable without it, and no redirect adds it. Source: API-CONTRACT 4."""
+"""Every route is also reachable without it, and no redirect adds it. Source: docs/compatibility.md#bare-routes."""
 
 PAGE = "dashboard"
 

@@ -15,7 +15,7 @@ from vmpooler.web.text import Json
 ACCEPTED = 202
 
 SNAPSHOT_LENGTH = 32
-"""Characters of a snapshot's name. Source: API-CONTRACT 1, ids."""
+"""Characters of a snapshot's name. Source: docs/compatibility.md#ids."""
 
 
 class TaskRoutes:

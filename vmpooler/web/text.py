@@ -18,7 +18,7 @@ HEAD = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode
 
 
 PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
-"""Clients parse its lines. Source: CLIENTS.md 3, trap 2."""
+"""Clients parse its lines. Source: docs/compatibility.md#client-traps."""
 
 
 def of(reply: Json) -> bytes:

@@ -13,7 +13,7 @@ from vmpooler.web.request import Request
 from vmpooler.web.text import Json
 
 LENGTH = 32
-"""Characters of a token. Source: API-CONTRACT 1, ids."""
+"""Characters of a token. Source: docs/compatibility.md#ids."""
 
 
 class TokenRoutes:

@@ -50,7 +50,10 @@ class Vms:
         return vm
 
     async def stamp(self, place: Place, name: str, holder: Holder | None) -> None:
-        """Write the holder into the annotation, and wait for at most ``SEEN`` seconds until the watch shows it."""
+        """Write the holder into the annotation, and return when the watch shows it.
+
+        Raises ProviderError when it does not within ``SEEN`` seconds.
+        """
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
             raise ProviderError(f"{name} was not made by this service")
