@@ -39,7 +39,7 @@ from vmpooler.store.peers import Peers
 from vmpooler.store.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
-from vmpooler.web.health import health_site
+from vmpooler.web.routes.health import health_site
 from vmpooler.workers import Workers
 
 __all__ = ["Options", "makeService"]

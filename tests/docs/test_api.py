@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from vmpooler.settings import Redis, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.json_app import STATUS
+from vmpooler.web.http.api import STATUS
 
 from .book import PAGES, blocks, only
 from .conftest import Service, serving

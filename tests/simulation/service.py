@@ -16,7 +16,7 @@ from tests.simulation.stage import Stage
 from vmpooler.manager.manager import Manager
 from vmpooler.store.lease import Lease
 from vmpooler.web.app import Api
-from vmpooler.web.json_app import Handler, JsonApp
+from vmpooler.web.http.api import Handler, JsonApp
 
 HOLDS = 12.0
 """Seconds that a lease holds: longer than in real life, for its upkeep would be most of what happens."""

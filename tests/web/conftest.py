@@ -16,7 +16,7 @@ from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.json_app import JsonApp
+from vmpooler.web.http.api import JsonApp
 
 POOLS = (
     Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),

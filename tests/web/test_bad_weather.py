@@ -17,8 +17,8 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.store.checkouts import PAGE, Checkouts, Taken
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import FIRST, newest
-from vmpooler.web.returns import LATE, LONGEST, Returns
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.unclaimed import LATE, LONGEST, Returns
 
 BOTH_WAYS = True
 

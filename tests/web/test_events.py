@@ -20,8 +20,8 @@ from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
-from vmpooler.web.frames import frame
-from vmpooler.web.pace import USUAL, Pace
+from vmpooler.web.events.intervals import USUAL, Pace
+from vmpooler.web.events.sse import frame
 
 HURRIED = Pace(whole=0.4, beat=0.3, stall=1.5)
 

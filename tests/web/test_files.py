@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.conftest import Serve
-from vmpooler.web.files import TYPES, File, Files
+from vmpooler.web.http.static_files import TYPES, File, Files
 
 PAGE = Path(__file__).parents[2] / "vmpooler/dashboard"
 

@@ -11,7 +11,7 @@ from tests.web.client import Answer, said
 from tests.web.conftest import Serve
 from vmpooler.store.connection import Connection
 from vmpooler.store.lease import Lease
-from vmpooler.web.health import health_site
+from vmpooler.web.routes.health import health_site
 
 STATE = {"manager": "standing by", "providers": {"dummy": "ok"}}
 

@@ -13,7 +13,7 @@ from tests.web.conftest import PLAIN, Serve
 from tests.web.peer import HOME, Peer, Slow, quiet_api, request
 from vmpooler.settings import Limits, Settings
 from vmpooler.store.connection import Connection
-from vmpooler.web.site import LINGER, Site
+from vmpooler.web.http.site import LINGER, Site
 
 GET = b"GET"
 OTHER = IPv4Address("TCP", "192.0.2.2", 40000)

@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from vmpooler.web.lookup import ASKED_MOST, FRESH, KNOWN_MOST, PATIENCE, Lookup
+from vmpooler.web.host_lookup import ASKED_MOST, FRESH, KNOWN_MOST, PATIENCE, Lookup
 
 
 class Resolver:

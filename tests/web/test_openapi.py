@@ -10,8 +10,8 @@ from openapi_spec_validator import validate
 from tests.web.conftest import Serve
 from tests.web.test_vm import NO
 from vmpooler import __version__
-from vmpooler.web.openapi import document
-from vmpooler.web.page import METHODS, page
+from vmpooler.web.routes.openapi import document
+from vmpooler.web.views.openapi_page import METHODS, page
 
 OPERATIONS = {
     f"{method.upper()} {path}" for path, item in document()["paths"].items() for method in METHODS if method in item

@@ -19,7 +19,7 @@ from vmpooler.settings import Auth, Limits, Settings
 from vmpooler.store import keys
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.origin import Origins, place
+from vmpooler.web.http.client_address import Origins, place
 
 RATE, WINDOW = 5, 60.0
 START = 1_700_000_000.0

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from vmpooler.web.recent import Recent
+from vmpooler.web.http.single_flight import Recent
 
 
 class Source:

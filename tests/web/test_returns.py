@@ -14,8 +14,8 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
 from vmpooler.store.keys import queue
-from vmpooler.web.returns import AGAIN, LATE, Returns
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.unclaimed import AGAIN, LATE, Returns
 
 POOL = "debian-12-x86_64"
 

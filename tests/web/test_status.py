@@ -8,7 +8,7 @@ from tests.web.conftest import PLAIN, POOLS, Serve, Served
 from tests.web.test_vm import NO, now
 from vmpooler.domain.times import day
 from vmpooler.settings import Pool
-from vmpooler.web.status import FRESH
+from vmpooler.web.routes.status import FRESH
 
 BOTH_WAYS = True
 

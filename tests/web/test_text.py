@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpooler.web import text
+from vmpooler.web.http import json as replies
 
 NAMES = st.text(max_size=8)
 VALUES = st.recursive(
@@ -19,14 +19,16 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_a_reply_is_indented_json(value: Any) -> None:
-    assert text.of(value).decode() == json.dumps(value, indent=2, ensure_ascii=False)
+    assert replies.of(value).decode() == json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5))
 def test_the_parts_of_a_reply_are_the_whole(reply: dict[str, Any]) -> None:
-    assert b"".join(text.parts(reply)) == text.of(reply)
+    assert b"".join(replies.parts(reply)) == replies.of(reply)
 
 
 @pytest.mark.parametrize("value", ["\udc80 and \ud800", {"\ud800": 1}, 2**70, [-(2**64)]])
 def test_what_the_quick_means_refuses_is_written_all_the_same(value: Any) -> None:
-    assert json.loads(text.of(value)) == json.loads(json.dumps(value).replace("\\udc80", "?").replace("\\ud800", "?"))
+    assert json.loads(replies.of(value)) == json.loads(
+        json.dumps(value).replace("\\udc80", "?").replace("\\ud800", "?")
+    )

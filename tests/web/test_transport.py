@@ -13,7 +13,7 @@ from tests.web.conftest import PLAIN, POOLS, Serve, nowhere
 from vmpooler.settings import Redis
 from vmpooler.store.connection import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.root import segments
+from vmpooler.web.http.router import segments
 
 BOTH_WAYS = True
 

@@ -23,26 +23,26 @@ from vmpooler.store.summaries import Summaries
 from vmpooler.store.tasks import Tasks
 from vmpooler.store.tokens import Tokens
 from vmpooler.store.vms import Vms
-from vmpooler.web.change import ChangeRoutes
-from vmpooler.web.closer import CloserRoutes
-from vmpooler.web.desk import Desk
-from vmpooler.web.events import Events
-from vmpooler.web.feed import Feed
-from vmpooler.web.files import Files
-from vmpooler.web.gate import Gate
-from vmpooler.web.health import HealthRoutes, State
-from vmpooler.web.history import HistoryRoutes
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.lookup import Lookup, Resolve
-from vmpooler.web.openapi import OpenApiRoutes
-from vmpooler.web.pace import USUAL, Pace
-from vmpooler.web.root import Root
-from vmpooler.web.site import Site, room
-from vmpooler.web.status import StatusRoutes
-from vmpooler.web.summary import SummaryRoutes
-from vmpooler.web.tasks import TaskRoutes
-from vmpooler.web.token import TokenRoutes
-from vmpooler.web.vm import VmRoutes
+from vmpooler.web.checkouts import Desk
+from vmpooler.web.events.hub import Feed
+from vmpooler.web.events.intervals import USUAL, Pace
+from vmpooler.web.events.resource import Events
+from vmpooler.web.host_lookup import Lookup, Resolve
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.rate_limit import Gate
+from vmpooler.web.http.router import Root
+from vmpooler.web.http.site import Site, room
+from vmpooler.web.http.static_files import Files
+from vmpooler.web.routes.details import CloserRoutes
+from vmpooler.web.routes.health import HealthRoutes, State
+from vmpooler.web.routes.history import HistoryRoutes
+from vmpooler.web.routes.openapi import OpenApiRoutes
+from vmpooler.web.routes.status import StatusRoutes
+from vmpooler.web.routes.summary import SummaryRoutes
+from vmpooler.web.routes.tasks import TaskRoutes
+from vmpooler.web.routes.token import TokenRoutes
+from vmpooler.web.routes.vm import VmRoutes
+from vmpooler.web.routes.vm_update import ChangeRoutes
 
 
 class Api:

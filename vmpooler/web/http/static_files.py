@@ -10,8 +10,8 @@ from importlib.resources.abc import Traversable
 import attrs
 from twisted.web import http
 
-from vmpooler.web.json_app import sent, written
-from vmpooler.web.request import Request
+from vmpooler.web.http.api import sent, written
+from vmpooler.web.http.request import Request
 
 TYPES = {
     "html": "text/html; charset=utf-8",

@@ -3,7 +3,7 @@
 Note [One log, many places]
 
 The stream and the pools are read once for all subscribers, and both are written to one bounded log
-(``vmpooler.web.journal``). A subscriber is only a position in that log. So a slow client costs nothing but its
+(``vmpooler.web.events.log``). A subscriber is only a position in that log. So a slow client costs nothing but its
 position. Clients at the same position get the same bytes, which are built once. A client that has fallen behind the
 start of the log gets the state, which is always available.
 """
@@ -22,12 +22,12 @@ from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
-from vmpooler.web.frames import frame, told
-from vmpooler.web.journal import KEPT, Filter, Journal
-from vmpooler.web.listener import Listener
-from vmpooler.web.missed import Missed
-from vmpooler.web.model import Model
-from vmpooler.web.pace import Pace
+from vmpooler.web.events.intervals import Pace
+from vmpooler.web.events.log import KEPT, Filter, Journal
+from vmpooler.web.events.pool_state import Model
+from vmpooler.web.events.replay import Missed
+from vmpooler.web.events.sse import frame, told
+from vmpooler.web.events.subscriber import Listener
 
 BATCH = 100
 """Subscribers that are served in one turn of the reactor: the API answers requests between two turns."""

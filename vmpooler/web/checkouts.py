@@ -14,9 +14,9 @@ from vmpooler.settings import Settings
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.connection import Connection
 from vmpooler.store.stream import FIRST
-from vmpooler.web.request import Request
-from vmpooler.web.returns import Returns
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.request import Request
+from vmpooler.web.unclaimed import Returns
 
 SERIES = 20
 """Length in characters of the random prefix of all checkout ids of this process.

@@ -7,7 +7,7 @@ import attrs
 
 from vmpooler.domain.events import Event
 from vmpooler.log import line
-from vmpooler.web.text import Json
+from vmpooler.web.http.json import Json
 
 RETRY = b"retry: 2000\n\n"
 """Sent first, so that the headers are sent at once. The value is the milliseconds after which a client reconnects."""

@@ -34,10 +34,10 @@ from vmpooler.domain.errors import (
     Unfit,
     UnknownPools,
 )
-from vmpooler.web import text
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http import json
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 STATUS: dict[type[Exception], int] = {
     Invalid: 400,
@@ -149,13 +149,13 @@ class JsonApp:
         self.under_way.begin()
         try:
             reply = await route.handler(request, *parts)
-            status, body = route.status, reply if isinstance(reply, bytes) else text.of(reply)
+            status, body = route.status, reply if isinstance(reply, bytes) else json.of(reply)
         except Exception:
             status, body = self._failure(request, Failure())
         finally:
             self.under_way.end()
         if not request.gone:
-            request.answer(status, text.HEAD, body)
+            request.answer(status, json.HEAD, body)
 
     def _failed(self, request: Any, failure: Failure) -> bytes:
         return written(request, *self._failure(request, failure))
@@ -173,7 +173,7 @@ class JsonApp:
             reply["failure"] = failure.value.failures
         if status == 401:
             request.setHeader("WWW-Authenticate", CHALLENGE)
-        return status, text.of(reply)
+        return status, json.of(reply)
 
 
 class _Routes(Resource):
@@ -193,7 +193,7 @@ class _Routes(Resource):
 
 def written(request: Request, status: int, reply: Json | bytes) -> bytes:
     """Set the status and headers of a reply, and return it as bytes."""
-    return sent(request, status, reply if isinstance(reply, bytes) else text.of(reply), text.HEADERS)
+    return sent(request, status, reply if isinstance(reply, bytes) else json.of(reply), json.HEADERS)
 
 
 def sent(request: Request, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -9,12 +9,12 @@ from vmpooler.settings import Limits
 from vmpooler.store import stats
 from vmpooler.store.commands import Commands
 from vmpooler.store.registry import leader_and_leftovers
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.left import left_of
-from vmpooler.web.request import Request
-from vmpooler.web.root import segments
-from vmpooler.web.site import Site
-from vmpooler.web.text import Json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.router import segments
+from vmpooler.web.http.site import Site
+from vmpooler.web.views.leftovers import left_of
 
 State = Callable[[], Mapping[str, Any]]
 """Returns what /readyz reports of this process: its manager, if it has one, and processes with other pools."""

@@ -23,7 +23,7 @@ from vmpooler.domain.checkout import Given
 from vmpooler.domain.errors import StoreAway, VmpoolerError
 from vmpooler.store.checkouts import Checkouts
 from vmpooler.store.stream import order
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http.in_flight import UnderWay
 
 AGAIN = 0.5
 """Seconds before the next attempt."""

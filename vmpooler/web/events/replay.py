@@ -10,10 +10,10 @@ from twisted.internet.task import deferLater
 
 from vmpooler.domain.errors import StoreAway
 from vmpooler.store.past import Past
-from vmpooler.web.frames import framed
-from vmpooler.web.journal import Id, Journal, parsed
-from vmpooler.web.listener import Listener
-from vmpooler.web.pace import AGAIN
+from vmpooler.web.events.intervals import AGAIN
+from vmpooler.web.events.log import Id, Journal, parsed
+from vmpooler.web.events.sse import framed
+from vmpooler.web.events.subscriber import Listener
 
 AHEAD = 3.0
 """Seconds by which another process may have been ahead of this one in reading the stream."""

@@ -8,12 +8,12 @@ from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool
-from vmpooler.web.feed import Feed
-from vmpooler.web.journal import Filter
-from vmpooler.web.json_app import written
-from vmpooler.web.listener import Listener
-from vmpooler.web.pace import Pace
-from vmpooler.web.request import Request
+from vmpooler.web.events.hub import Feed
+from vmpooler.web.events.intervals import Pace
+from vmpooler.web.events.log import Filter
+from vmpooler.web.events.subscriber import Listener
+from vmpooler.web.http.api import written
+from vmpooler.web.http.request import Request
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",

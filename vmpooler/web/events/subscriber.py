@@ -19,9 +19,9 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from vmpooler.web.frames import COMMENT, RETRY
-from vmpooler.web.journal import Filter
-from vmpooler.web.request import Request
+from vmpooler.web.events.log import Filter
+from vmpooler.web.events.sse import COMMENT, RETRY
+from vmpooler.web.http.request import Request
 
 SEND_BUFFER = 1 << 17
 """Bytes that the kernel buffers for a client.

@@ -11,11 +11,11 @@ from twisted.web.server import NOT_DONE_YET
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Limits
 from vmpooler.store.rates import Rates
-from vmpooler.web.json_app import written
-from vmpooler.web.origin import Origins
-from vmpooler.web.request import Request
-from vmpooler.web.root import Root, is_free
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.http.api import written
+from vmpooler.web.http.client_address import Origins
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.router import Root, is_free
 
 
 class Gate(Resource):

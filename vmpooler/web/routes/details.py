@@ -13,10 +13,10 @@ from vmpooler.store.overview import Overviews
 from vmpooler.store.past import Past
 from vmpooler.store.registry import Leftovers, Registry
 from vmpooler.store.vms import Vms
-from vmpooler.web.frames import told
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.events.sse import told
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 EVENTS = 50
 """Events of a pool that are returned."""

@@ -7,10 +7,10 @@ from vmpooler.auth import Authenticator
 from vmpooler.domain.errors import NoSuchToken, PasswordNeeded
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.store.tokens import Token, Tokens
-from vmpooler.web.credentials import credentials_of
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.credentials import credentials_of
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 LENGTH = 32
 """Characters of a token. Source: docs/compatibility.md#ids."""

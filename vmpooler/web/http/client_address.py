@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 from vmpooler.settings import UNIX
-from vmpooler.web.request import Request
+from vmpooler.web.http.request import Request
 
 OWN_BITS = 64
 """Bits of an IPv6 address that a client can choose freely."""

@@ -16,10 +16,10 @@ from vmpooler.metrics.charts import Charts
 from vmpooler.store.registry import Leftovers
 from vmpooler.store.samples import Samples
 from vmpooler.store.summaries import Summaries
-from vmpooler.web.files import takes_gzip
-from vmpooler.web.frames import compact
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
+from vmpooler.web.events.sse import compact
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.static_files import takes_gzip
 
 LATE = 2.0
 """Seconds after the end of a minute until which its sample may not have been written."""

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import RESPONSES, datetimeToString
 
-from vmpooler.web import text
+from vmpooler.web.http import json
 
 IGNORED_MOST = 16 << 20
 """Bytes of a refused request that are still read, so that its client receives the answer."""
@@ -165,9 +165,9 @@ class Request(server.Request):
 
 def refusal(status: int, message: str) -> bytes:
     """Return the complete answer to input that does not become a request. The caller closes the connection."""
-    body = text.of({"ok": False, "message": message})
+    body = json.of({"ok": False, "message": message})
     head = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close", f"Content-Length: {len(body)}"]
-    head += [f"{name}: {value}" for name, value in text.HEADERS.items()]
+    head += [f"{name}: {value}" for name, value in json.HEADERS.items()]
     return "\r\n".join([*head, "", ""]).encode() + body
 
 

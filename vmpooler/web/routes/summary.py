@@ -9,9 +9,9 @@ from werkzeug.exceptions import NotFound
 
 from vmpooler.domain import summary, times
 from vmpooler.store.summaries import Summaries
-from vmpooler.web import text
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
+from vmpooler.web.http import json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.request import Request
 
 
 class SummaryRoutes:
@@ -50,7 +50,7 @@ class SummaryRoutes:
     async def _written(self, report: Mapping[str, Any]) -> bytes:
         """Encode a report as JSON. Other requests are served in between, because the report may be megabytes."""
         written: list[bytes] = []
-        for part in text.parts(report):
+        for part in json.parts(report):
             written.append(part)
             await deferLater(self._clock, 0)
         return b"".join(written)

@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from vmpooler import __version__
-from vmpooler.web import text
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.page import page
+from vmpooler.web.http import json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.views.openapi_page import page
 
 Document = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def document() -> Document:
 @cache
 def as_json() -> bytes:
     """Return the document for programs."""
-    return text.of(document())
+    return json.of(document())
 
 
 @cache
@@ -59,7 +59,7 @@ class OpenApiRoutes:
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""
-        app.document("/api/openapi.json", as_json, text.HEADERS)
+        app.document("/api/openapi.json", as_json, json.HEADERS)
         app.document("/api", as_html, HTML)
         app.document("/api/page.css", style, CSS)
 

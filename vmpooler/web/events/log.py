@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from vmpooler.domain.events import Event
-from vmpooler.web.frames import framed
+from vmpooler.web.events.sse import framed
 
 KEPT = 2000
 """Entries that a subscriber can be behind without missing one."""

@@ -7,10 +7,10 @@ from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.tasks import Tasks
-from vmpooler.web.desk import Desk
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.checkouts import Desk
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 ACCEPTED = 202
 

@@ -9,12 +9,12 @@ from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import short
 from vmpooler.settings import Settings
 from vmpooler.store.vms import Vms
-from vmpooler.web import text
-from vmpooler.web.desk import Desk
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.lookup import Lookup
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.checkouts import Desk
+from vmpooler.web.host_lookup import Lookup
+from vmpooler.web.http import json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 SHORT = 200
 """Maximum length in characters of a requested path that is cached: this bounds the cache."""
@@ -26,7 +26,7 @@ class VmRoutes:
     def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, wall: Callable[[], float]) -> None:
         self._general = settings.general
         self._catalogue = Catalogue(settings.pools)
-        self._names = text.of([pool.name for pool in self._catalogue.pools])
+        self._names = json.of([pool.name for pool in self._catalogue.pools])
         self._desk = desk
         self._known = lru_cache(maxsize=1000)(self._wanted)  # most clients request what others requested before
         self._vms = vms
@@ -47,7 +47,7 @@ class VmRoutes:
 
     async def checkout_of_body(self, request: Request) -> Json:
         """Check out VMs as requested in the body: how many of which pool or alias."""
-        return await self._checkout(request, self._catalogue.wanted(counts_of_body(text.parsed(request.body))))
+        return await self._checkout(request, self._catalogue.wanted(counts_of_body(json.parsed(request.body))))
 
     async def checkout_of_path(self, request: Request, wanted: str) -> Json:
         """Check out VMs as requested in the path, such as ``a+a+b``; a body is ignored."""

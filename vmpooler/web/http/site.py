@@ -13,8 +13,8 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 
 from vmpooler.settings import Limits
-from vmpooler.web.origin import Origins, place
-from vmpooler.web.request import HUNG_UP, IGNORED_MOST, Request, refusal
+from vmpooler.web.http.client_address import Origins, place
+from vmpooler.web.http.request import HUNG_UP, IGNORED_MOST, Request, refusal
 
 LINGER = 2.0
 """Seconds that a refused client has to read the answer, although it may still be sending."""

@@ -22,12 +22,12 @@ from vmpooler.settings import Pool
 from vmpooler.store import stats
 from vmpooler.store.connection import Connection
 from vmpooler.store.registry import Leftovers
-from vmpooler.web import text
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.left import left_of
-from vmpooler.web.recent import Recent
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.http import json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.single_flight import Recent
+from vmpooler.web.views.leftovers import left_of
 
 FRESH = 0.25
 """Seconds that the counts of all pools are cached."""
@@ -90,7 +90,7 @@ class StatusRoutes:
             wanted = reports.MEMBERS & members
             report = reports.status(self._pools, counted.counts, counted.uptime, wanted)
             shown = {name: each for name, each in left_of(counted.left).items() if name in members}
-            counted.written[members] = text.of(dict(sorted((report | shown).items())))
+            counted.written[members] = json.of(dict(sorted((report | shown).items())))
         return counted.written[members]
 
     async def stock(self, request: Request) -> Json:

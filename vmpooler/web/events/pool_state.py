@@ -14,7 +14,7 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.overview import Overviews
 from vmpooler.store.registry import Leftovers
-from vmpooler.web.pace import AGAIN, Pace
+from vmpooler.web.events.intervals import AGAIN, Pace
 
 
 class Model:

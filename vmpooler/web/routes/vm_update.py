@@ -7,11 +7,11 @@ from vmpooler.domain.change import Change, Rules, change_of
 from vmpooler.domain.errors import Invalid, Unfit
 from vmpooler.domain.names import short
 from vmpooler.store.changes import Changes
-from vmpooler.web import text
-from vmpooler.web.desk import Desk
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.request import Request
-from vmpooler.web.text import Json
+from vmpooler.web.checkouts import Desk
+from vmpooler.web.http import json
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.request import Request
 
 
 class ChangeRoutes:
@@ -39,7 +39,7 @@ class ChangeRoutes:
 
     def _asked(self, body: bytes) -> Change:
         try:
-            asked = text.parsed(body)
+            asked = json.parsed(body)
         except Invalid:
             raise Unfit from None  # clients know only one answer. Source: docs/compatibility.md#vm-changes
         return change_of(asked, self._rules)

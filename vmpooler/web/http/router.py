@@ -6,11 +6,11 @@ from urllib.parse import unquote_to_bytes
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from vmpooler.web.events import Events
-from vmpooler.web.files import Files
-from vmpooler.web.json_app import sent, written
-from vmpooler.web.request import Request
-from vmpooler.web.under_way import UnderWay
+from vmpooler.web.events.resource import Events
+from vmpooler.web.http.api import sent, written
+from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.static_files import Files
 
 PREFIX = ["api", "v1"]
 """Every route is also reachable without it, and no redirect adds it. Source: docs/compatibility.md#bare-routes."""

@@ -1,0 +1,1 @@
+"""Server-sent events: one hub for each process, and its subscribers."""

@@ -1,0 +1,1 @@
+"""HTTP for any service: connections, requests, routing, limits, and JSON."""
