@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from tests.metrics.render import Render
 from tests.redis_server import RedisServer
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 LIMIT = 90.0
 """Seconds that a test may take, unless its mark ``limit`` says otherwise."""

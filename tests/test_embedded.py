@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from vmpooler.domain.errors import StartError, StoreAway
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.embedded.program import Program, installed
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 clock: Any = reactor
 

@@ -9,7 +9,7 @@ from tests.parts import REDIS_7
 from vmpooler.domain.errors import StartError
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.embedded.program import Program, installed
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 
 async def asked(state: Path, program: Program, *command: str) -> Any:

@@ -18,9 +18,9 @@ from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
 from vmpooler.providers.vsphere import VsphereProvider
 from vmpooler.remains import redis_of
 from vmpooler.settings import Settings, Vsphere
-from vmpooler.store.connection import Connection
-from vmpooler.store.guard import confirm, unknown
-from vmpooler.store.registry import leftovers
+from vmpooler.store.commands.mass_guard import confirm, unknown
+from vmpooler.store.commands.registry import leftovers
+from vmpooler.store.redis.client import Connection
 
 
 def main(argv: Sequence[str] | None = None) -> None:

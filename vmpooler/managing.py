@@ -17,8 +17,8 @@ from vmpooler.metrics.figures import Figures
 from vmpooler.metrics.graphite import Graphite
 from vmpooler.providers.configured import drainers_of, providers_of
 from vmpooler.settings import Settings
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import Lease
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import EventStream, Listener
 
 

@@ -12,8 +12,8 @@ from vmpooler.domain.model import Queue
 from vmpooler.embedded import EmbeddedRedis
 from vmpooler.settings import Redis, Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.registry import Drained, Registry
+from vmpooler.store.commands.registry import Drained, Registry
+from vmpooler.store.redis.client import Connection
 
 EMBEDDED = "embedded"
 

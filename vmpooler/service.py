@@ -33,10 +33,10 @@ from vmpooler.port import Port, allow_files
 from vmpooler.remains import tell_remains
 from vmpooler.settings import Settings
 from vmpooler.sharing import Claiming, Sharing
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
-from vmpooler.store.peers import Peers
-from vmpooler.store.redis_time import RedisTime
+from vmpooler.store.failover.peers import Peers
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.routes.health import health_site

@@ -21,8 +21,8 @@ from tests.service.process import Service, until
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed
 from vmpooler.settings import Redis
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.samples import Samples
+from vmpooler.store.commands.samples import Samples
+from vmpooler.store.redis.client import Connection
 
 IMAGES = Path(__file__).parents[2] / "docs/images"
 

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet import reactor
 
 from vmpooler.settings import Redis, Settings
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.http.api import STATUS
 

@@ -18,9 +18,9 @@ from vmpooler.domain.tasks import Kind
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.registry import leftovers
-from vmpooler.store.tasks import Tasks
+from vmpooler.store.commands.registry import leftovers
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.redis.client import Connection
 
 HEAD = """
 config: {prefix: vm-, vm_lifetime: 2}

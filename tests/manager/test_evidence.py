@@ -19,8 +19,8 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
 
 clock: Any = reactor
 

@@ -18,9 +18,9 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import HOLDS
-from vmpooler.store.registry import leader_and_leftovers
+from vmpooler.store.commands.registry import leader_and_leftovers
+from vmpooler.store.failover.lease import HOLDS
+from vmpooler.store.redis.client import Connection
 
 
 class Noting(DummyProvider):

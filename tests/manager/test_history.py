@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tests.manager.world import MORNING, World
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS, Grain, series
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.samples import Samples
+from vmpooler.store.commands.samples import Samples
+from vmpooler.store.redis.client import Connection
 
 YAML = """
 config: {prefix: vm-}

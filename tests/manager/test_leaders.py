@@ -15,11 +15,11 @@ from vmpooler.domain.tasks import Kind
 from vmpooler.log import _text
 from vmpooler.providers.base import ProviderError
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import HOLDS
-from vmpooler.store.queues import Queues
-from vmpooler.store.registry import leader_and_leftovers
-from vmpooler.store.scripts import Script
+from vmpooler.store.commands.registry import leader_and_leftovers
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.failover.lease import HOLDS
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 SLOW = "createdisk_max_time: 10, revertsnapshot_max_time: 10"
 TAKEOVER = 5

@@ -15,8 +15,8 @@ from vmpooler.manager.pool import LOOKS
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Pool
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import Script
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 
 class Moving(DummyProvider):

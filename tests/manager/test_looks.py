@@ -15,7 +15,7 @@ from vmpooler.providers.base import NoAnswer, ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 CHECK = 120.0
 """Seconds between two checks of a ready VM."""

@@ -10,8 +10,8 @@ from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import Script
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 POOL = """
 config: {{prefix: vm-, vm_lifetime: 2, {config}}}

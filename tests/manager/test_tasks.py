@@ -7,7 +7,7 @@ from tests.manager.world import World
 from vmpooler.domain import reports
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 SLOW = "createdisk_max_time: 10, createsnapshot_max_time: 10, revertsnapshot_max_time: 10"
 

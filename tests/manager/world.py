@@ -22,13 +22,13 @@ from vmpooler.log import line
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy
 from vmpooler.store import keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import Script
+from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.queries.vms import Vms
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 from vmpooler.store.stream import EventStream
-from vmpooler.store.tasks import Tasks
-from vmpooler.store.vms import Vms
 
 YEARS = 1e8
 """Seconds that a lease holds where nobody else wants it."""

@@ -13,7 +13,7 @@ from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Redis
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 clock: Any = reactor
 

@@ -14,9 +14,9 @@ from tests.simulation.stage import Stage
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.scripts import Script
+from vmpooler.store.redis.protocol import ServerError
+from vmpooler.store.redis.scripts import Script
 from vmpooler.store.stream import order
-from vmpooler.store.wire import ServerError
 
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands after which nothing can have changed."""

@@ -15,7 +15,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
-from vmpooler.store.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule

@@ -15,11 +15,11 @@ from tests.simulation.redis import Command
 from tests.simulation.stage import Stage
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
-from vmpooler.store.redis_time import RedisTime
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.protocol import ServerError, Value, Wire
+from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import EventStream, order
-from vmpooler.store.wire import ServerError, Value, Wire
 
 ON_BEHALF: ContextVar[Any] = ContextVar("ON_BEHALF", default=None)
 """The request of a client that something is done for; None for none."""

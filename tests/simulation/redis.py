@@ -24,8 +24,8 @@ import hiredis
 
 from tests.redis_server import RedisServer
 from vmpooler.store import keys
-from vmpooler.store.scripts import Script, fenced, load
-from vmpooler.store.wire import ServerError, Value
+from vmpooler.store.redis.protocol import ServerError, Value
+from vmpooler.store.redis.scripts import Script, fenced, load
 
 Command = Sequence[Value]
 

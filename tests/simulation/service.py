@@ -14,7 +14,7 @@ from tests.simulation.hypervisor import Front, Hypervisor
 from tests.simulation.process import Line, Process
 from tests.simulation.stage import Stage
 from vmpooler.manager.manager import Manager
-from vmpooler.store.lease import Lease
+from vmpooler.store.failover.lease import Lease
 from vmpooler.web.app import Api
 from vmpooler.web.http.api import Handler, JsonApp
 

@@ -29,8 +29,8 @@ from tests.simulation.redis import LockStep, virtual
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import PLAIN, World
 from vmpooler.settings import Settings
-from vmpooler.store.scripts import Script, fenced, load
-from vmpooler.store.wire import Value
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script, fenced, load
 
 SCHEDULES = 120
 """How many CI plays here; ``python -m tests.simulation`` plays as many as there is time for."""

@@ -8,9 +8,9 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue
 from vmpooler.settings import General, Redis, Settings
 from vmpooler.store import keys
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import Connection
-from vmpooler.store.queues import Queues
+from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.redis.client import Connection
 
 NOW = 1_700_000_000.0
 SIZE = 5

@@ -8,9 +8,9 @@ import hiredis
 from twisted.internet.task import Clock
 
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import Script
-from vmpooler.store.wire import ServerError, Value
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.protocol import ServerError, Value
+from vmpooler.store.redis.scripts import Script
 
 T = TypeVar("T")
 

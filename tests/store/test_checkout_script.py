@@ -29,8 +29,8 @@ from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.checkouts import OF_A_CHECKOUT, Checkouts
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Checkouts
+from vmpooler.store.redis.client import Connection
 
 LATER = NOW + 100
 WRITTEN = times.text(LATER)

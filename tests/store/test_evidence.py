@@ -26,9 +26,9 @@ from vmpooler.domain.evidence import BY_STAMP, LONGER
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.store import keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.checkouts import OF_A_CHECKOUT
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.redis.client import Connection
 
 LATER = NOW + 60.0
 HOUR = 3600.0

@@ -22,13 +22,14 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Pool, Redis
-from vmpooler.store import failover, keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
+from vmpooler.store import keys
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.tokens import Tokens
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.failover import recovery
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import BLOCK, EventStream
-from vmpooler.store.tasks import Tasks
-from vmpooler.store.tokens import Tokens
 
 clock: Any = reactor
 
@@ -39,7 +40,7 @@ Join = Callable[..., Awaitable[Connection]]
 SHORT = 3
 """Seconds that one is waited for who does not come. Redis counts whole ones, so it may be one less."""
 
-SOON = failover.LONGEST + 10
+SOON = recovery.LONGEST + 10
 """Seconds in which a fail-over is over, on a busy machine."""
 
 
@@ -86,7 +87,7 @@ class Process(Failover):
             await deferLater(clock, 0.01)
 
 
-def process(who: str, longest: float = failover.LONGEST, **redis: Any) -> Process:
+def process(who: str, longest: float = recovery.LONGEST, **redis: Any) -> Process:
     return Process(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
@@ -269,7 +270,7 @@ async def test_nobody_waits_for_a_process_that_ended_in_order_or_long_before(
 ) -> None:
     one, ended = await join(process("one")), await join(process("ended"))
     await ended.close()
-    await one.call("ZADD", keys.PROCESSES, clock.seconds() - failover.DEAD - 5, "dead before")
+    await one.call("ZADD", keys.PROCESSES, clock.seconds() - recovery.DEAD - 5, "dead before")
     await make_ready(one, "vm")
     await forget_what_follows(one)
     restart(spare_redis)
@@ -438,7 +439,7 @@ async def test_what_a_process_that_is_missing_may_have_given_is_put_away_in_ever
 ) -> None:
     witness, doomed = process("one", SHORT), process("doomed")
     one, other = await join(witness), await join(doomed)
-    pools = [f"pool-{number}" for number in range(3 * failover.CHUNK)]
+    pools = [f"pool-{number}" for number in range(3 * recovery.CHUNK)]
     for pool in pools:
         await one.call("SADD", keys.queue(Queue.READY, pool), f"vm-of-{pool}")
     await forget_what_follows(one)

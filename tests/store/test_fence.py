@@ -29,16 +29,17 @@ from vmpooler.domain.history import MINUTES
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
-from vmpooler.store import keys, stats
-from vmpooler.store.commands import Commands
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import Lease
-from vmpooler.store.look import look
-from vmpooler.store.queues import Queues
-from vmpooler.store.registry import Registry, leader_and_leftovers, leftovers
-from vmpooler.store.samples import Samples, Taken
-from vmpooler.store.scripts import fenced, load
-from vmpooler.store.tasks import Tasks
+from vmpooler.store import keys
+from vmpooler.store.commands.registry import Registry, leader_and_leftovers, leftovers
+from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.queries import stats
+from vmpooler.store.queries.pool_state import look
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import fenced, load
 
 MEMORY = Memory(Pool(name="old", size=0, provider="dummy"), "dummy")
 

@@ -11,8 +11,8 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.tokens import Tokens
+from vmpooler.store.commands.tokens import Tokens
+from vmpooler.store.redis.client import Connection
 
 POOLS = ("debian", "centos")
 NAMES = tuple(f"vm{number}" for number in range(8))

@@ -28,18 +28,18 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Limits, Pool
 from vmpooler.store import keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
-from vmpooler.store.lease import Lease
-from vmpooler.store.peers import Peers
-from vmpooler.store.rates import Rates
-from vmpooler.store.registry import Registry
-from vmpooler.store.samples import Samples, Taken
-from vmpooler.store.scripts import load
-from vmpooler.store.summaries import Summaries
-from vmpooler.store.tasks import Tasks
-from vmpooler.store.tokens import Tokens
+from vmpooler.store.commands.rate_limit import Rates
+from vmpooler.store.commands.registry import Registry
+from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.summaries import Summaries
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.tokens import Tokens
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.failover.peers import Peers
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 
 clock: Any = reactor
 

@@ -9,10 +9,10 @@ from twisted.logger import LogEvent
 
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import Lease
-from vmpooler.store.registry import leader_and_leftovers
+from vmpooler.store.commands.registry import leader_and_leftovers
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.commands import Commands
 
 
 def lease_of(store: Commands, name: str = "a", clock: Clock | None = None, **more: Any) -> Lease:

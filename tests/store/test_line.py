@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.store.contents import NOW, checkouts_of, hash_of, queues_of
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.queues import HASTE, PASSED_OVER, Begun, Queues
+from vmpooler.store.commands.transitions import HASTE, PASSED_OVER, Begun, Queues
+from vmpooler.store.redis.client import Connection
 
 MANY = 1000
 

@@ -14,10 +14,10 @@ from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.domain.reports import PoolCounts
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import Connection
-from vmpooler.store.look import Look, Trouble, look
-from vmpooler.store.stats import counts
+from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.queries.pool_state import Look, Trouble, look
+from vmpooler.store.queries.stats import counts
+from vmpooler.store.redis.client import Connection
 
 HOURS = 24.0
 

@@ -26,7 +26,8 @@ from vmpooler.domain.evidence import BY_STAMP
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.tasks import Kind
-from vmpooler.store import keys, scripts
+from vmpooler.store import keys
+from vmpooler.store.redis import scripts
 
 USUAL = {
     *(What.CLONE, What.CLONED, What.READY, What.CHECKOUT, What.COMPLETED, What.DESTROYED, What.DISCOVERED),

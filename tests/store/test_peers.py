@@ -6,8 +6,8 @@ from twisted.logger import capturedLogs
 
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.peers import FORGOTTEN, Peers
+from vmpooler.store.failover.peers import FORGOTTEN, Peers
+from vmpooler.store.redis.client import Connection
 
 A, B, C = (Pool(name=name, size=1) for name in "abc")
 

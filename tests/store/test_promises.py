@@ -25,14 +25,16 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
-from vmpooler.store import failover, guard, keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.checkouts import OF_A_CHECKOUT
-from vmpooler.store.connection import Connection
-from vmpooler.store.failover import Failover
-from vmpooler.store.promises import KEPT
-from vmpooler.store.scripts import Script
-from vmpooler.store.tasks import Tasks
+from vmpooler.store import keys
+from vmpooler.store.commands import mass_guard
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.failover import recovery
+from vmpooler.store.failover.recent_writes import KEPT
+from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 
 class Process(Failover):
@@ -133,10 +135,10 @@ async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Con
     await process.comes()
     process.failing = {"PING", "present"}
     process.start(process.connection, lambda _: None)
-    process.clock.advance(failover.BEAT)
+    process.clock.advance(recovery.BEAT)
     process.failing.clear()
     process.done.clear()
-    process.clock.advance(failover.BEAT)
+    process.clock.advance(recovery.BEAT)
     real: Any = reactor
     end = real.seconds() + 5
     while "present" not in process.done and real.seconds() < end:
@@ -170,7 +172,7 @@ async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process
     await process.gives("vm")
     await store.call("FLUSHALL")
     assert await queues_of(store).discover("debian", "vm", True, NOW)
-    assert await guard.confirm(store, "debian") == ["vm"]
+    assert await mass_guard.confirm(store, "debian") == ["vm"]
     await process.comes()
     assert await standing(store) == [Queue.RUNNING]
     assert await store.call("EXISTS", keys.confirmed("debian")) == 0

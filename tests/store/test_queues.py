@@ -25,8 +25,8 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.queues import Queues
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.redis.client import Connection
 
 LATER = NOW + 100
 WRITTEN, WRITTEN_LATER = times.text(NOW), times.text(LATER)

@@ -13,8 +13,8 @@ from twisted.logger import LogEvent
 
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.connection import Connection
-from vmpooler.store.redis_time import DRIFT, EVERY, RedisTime
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.redis_time import DRIFT, EVERY, RedisTime
 
 EPOCH = 1_700_000_000.0
 

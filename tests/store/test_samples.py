@@ -2,8 +2,8 @@
 
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed, series
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.redis.client import Connection
 
 DAY = MINUTES.chunk
 

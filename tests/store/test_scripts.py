@@ -2,8 +2,8 @@ from importlib.resources import files
 
 import pytest
 
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import HEAD, USES, load
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import HEAD, USES, load
 
 NAMES = sorted(
     path.name.removesuffix(".lua")

@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from tests.redis_group import NAME, RedisGroup, Server
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 clock: Any = reactor
 

@@ -10,9 +10,10 @@ from tests.store.contents import NOW, hash_of, make_ready, make_running, queues_
 from vmpooler.domain.model import Queue
 from vmpooler.domain.summary import ROUTES, Sum
 from vmpooler.domain.times import DAY, day
-from vmpooler.store import keys, stats
-from vmpooler.store.connection import Connection
-from vmpooler.store.summaries import SETTLED, Summaries
+from vmpooler.store import keys
+from vmpooler.store.commands.summaries import SETTLED, Summaries
+from vmpooler.store.queries import stats
+from vmpooler.store.redis.client import Connection
 
 TODAY = day(NOW)
 BEFORE = [day(NOW - number * DAY) for number in (3, 2, 1)]

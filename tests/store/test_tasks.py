@@ -8,9 +8,9 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.look import look
-from vmpooler.store.tasks import Tasks
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.queries.pool_state import look
+from vmpooler.store.redis.client import Connection
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NoSuchToken, NothingToDelete, NotYours, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.connection import Connection
-from vmpooler.store.look import look
-from vmpooler.store.tokens import BATCH, GOOD_FOR, Token, Tokens
+from vmpooler.store.commands.tokens import BATCH, GOOD_FOR, Token, Tokens
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.queries.pool_state import look
+from vmpooler.store.redis.client import Connection
 
 WRITTEN = times.text(NOW)
 

@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.endpoint import endpoint_of
-from vmpooler.store.wire import Wire, Wires
+from vmpooler.store.redis.endpoint import endpoint_of
+from vmpooler.store.redis.protocol import Wire, Wires
 
 clock: Any = reactor
 

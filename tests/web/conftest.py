@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from tests.web.client import Answer, said
 from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.http.api import JsonApp
 

@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from tests.web.client import Answer, Client
 from tests.web.conftest import PLAIN, nowhere
 from vmpooler.settings import Redis, Settings
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.http.site import Site
 

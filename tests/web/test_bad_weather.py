@@ -14,8 +14,8 @@ from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
 from vmpooler.domain.checkout import Wanted
-from vmpooler.store.checkouts import PAGE, Checkouts, Taken
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands.checkouts import PAGE, Checkouts, Taken
+from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import FIRST, newest
 from vmpooler.web.http.in_flight import UnderWay
 from vmpooler.web.unclaimed import LATE, LONGEST, Returns

@@ -6,7 +6,7 @@ from tests.web.conftest import POOLS, WITH_AUTH, Serve
 from vmpooler.domain import times
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.queues import Queues
+from vmpooler.store.commands.transitions import Queues
 
 DEBIAN = POOLS[0].name
 SECRET = "abcdefghijklmnopqrstuvwxyz012345"

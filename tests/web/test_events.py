@@ -17,7 +17,7 @@ from tests.web.listening import Ear, ear
 from vmpooler.domain.events import What
 from vmpooler.settings import Auth, General, Limits, Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.events.intervals import USUAL, Pace

@@ -9,8 +9,8 @@ from twisted.internet import reactor
 from tests.redis_server import RedisServer
 from tests.web.client import Answer, said
 from tests.web.conftest import Serve
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import Lease
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.routes.health import health_site
 
 STATE = {"manager": "standing by", "providers": {"dummy": "ok"}}

@@ -17,8 +17,8 @@ from vmpooler.domain import times
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed
 from vmpooler.settings import Graphs, Pool, Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.samples import Samples
+from vmpooler.store.commands.samples import Samples
+from vmpooler.store.redis.client import Connection
 
 DEBIAN = POOLS[0].name
 

@@ -12,7 +12,7 @@ from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve
 from tests.web.peer import HOME, Peer, Slow, quiet_api, request
 from vmpooler.settings import Limits, Settings
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.http.site import LINGER, Site
 
 GET = b"GET"

@@ -17,7 +17,7 @@ from tests.web.conftest import POOLS, nowhere
 from tests.web.peer import HOME, Peer, request
 from vmpooler.settings import Auth, Limits, Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.http.client_address import Origins, place
 

@@ -11,9 +11,9 @@ from tests.web.test_vm import now
 from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.keys import queue
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.http.in_flight import UnderWay
 from vmpooler.web.unclaimed import AGAIN, LATE, Returns
 

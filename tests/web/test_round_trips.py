@@ -7,7 +7,7 @@ import pytest
 
 from tests.web.conftest import Serve, Served
 from vmpooler.settings import Auth, Pool, Settings
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 MOST = 2
 """Commands, each a round trip, that a route may need."""

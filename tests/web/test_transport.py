@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from tests.web.client import Client, connected
 from tests.web.conftest import PLAIN, POOLS, Serve, nowhere
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
 from vmpooler.web.http.router import segments
 

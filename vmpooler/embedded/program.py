@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from vmpooler.store.connection import OLDEST
+from vmpooler.store.redis.client import OLDEST
 
 Version = tuple[int, ...]
 """Major, minor and patch."""

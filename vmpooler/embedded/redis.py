@@ -15,7 +15,7 @@ from vmpooler.embedded.child import Child, Kept
 from vmpooler.embedded.directory import Directory
 from vmpooler.embedded.program import Program, guarded, installed
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--daemonize", "no", "--maxmemory-policy", "noeviction"),

@@ -7,10 +7,10 @@ from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.pace import AGREE
-from vmpooler.store import stats
-from vmpooler.store.commands import Commands
-from vmpooler.store.past import Past
-from vmpooler.store.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.queries import stats
+from vmpooler.store.queries.event_log import Past
+from vmpooler.store.redis.commands import Commands
 
 MINUTE = MINUTES.seconds
 

@@ -20,7 +20,7 @@ from vmpooler.manager.loop import Loop
 from vmpooler.manager.term import DrainersOf, Term
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool, Settings
-from vmpooler.store.lease import Lease
+from vmpooler.store.failover.lease import Lease
 from vmpooler.store.stream import EventStream
 
 LOOK = 0.25

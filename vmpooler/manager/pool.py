@@ -20,9 +20,9 @@ from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.look import Look, Trouble, look
-from vmpooler.store.queues import Queues
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.queries.pool_state import Look, Trouble, look
+from vmpooler.store.redis.commands import Commands
 
 PATIENCE = 60.0
 """Seconds after which the read of an inventory times out."""

@@ -25,12 +25,12 @@ from vmpooler.manager.tasks import WorkInFlight
 from vmpooler.manager.work import Work
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings, Vsphere
-from vmpooler.store.commands import Commands
-from vmpooler.store.look import look
-from vmpooler.store.past import Past
-from vmpooler.store.queues import Queues
-from vmpooler.store.registry import Registry, leftovers
-from vmpooler.store.tasks import Tasks
+from vmpooler.store.commands.registry import Registry, leftovers
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.pool_state import look
+from vmpooler.store.redis.commands import Commands
 
 NEIGHBOURS = 10
 """Number of pools of a provider that are woken at once to probe their guests, after a guest did not answer."""

@@ -22,8 +22,8 @@ from vmpooler.domain.verdict import is_misnamed
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.queues import Queues
-from vmpooler.store.tasks import Tasks
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.transitions import Queues
 
 UNNAMED = "-"
 """Stands in a record for a checkout without an id whose holder was written on the VM. See stamp.lua."""

@@ -23,7 +23,7 @@ WANTED = "vmpooler__x__wanted"  # sorted set: pools that clients found empty, by
 FLAGGED = "vmpooler__x__flagged"  # hash: pool -> why the mass guard protects its unknown VMs
 TASK_NUMBER = "vmpooler__x__task_number"  # string: number of requests so far
 HISTORY = "vmpooler__x__history__"  # + VM; list of JSON: its events, bounded; expires with its record
-TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/tokens.py
+TOKENS = "vmpooler__x__tokens__"  # + user; set: the user's tokens; expires, see store/commands/tokens.py
 HELD = "vmpooler__x__held__"  # + token; hash: VM -> pool, the running VMs that were checked out with it
 SAMPLED = "vmpooler__x__sampled"  # string: when (epoch) a manager last took samples, and the last event counted
 LEASE = "vmpooler__x__lease"  # string: epoch and name of the leader; expires unless it is renewed
@@ -39,7 +39,7 @@ BARRIER = "vmpooler__x__barrier"  # string: end (epoch, Redis's clock) of the wa
 DOUBTED = "vmpooler__x__doubted"  # string: the mark of a Redis that may lack writes: only verified pools give VMs
 VERIFIED = "vmpooler__x__verified"  # set: pools that were compared with the provider since the mark in DOUBTED
 UNCERTAIN = "vmpooler__x__uncertain"  # string: reason why VMs that appear in no queue may be in use; expires
-POOLS = "vmpooler__x__pools"  # hash: pool -> JSON of where its VMs are, see store/registry.py
+POOLS = "vmpooler__x__pools"  # hash: pool -> JSON of where its VMs are, see store/commands/registry.py
 DRAINING = "vmpooler__x__draining"  # hash: unconfigured pool with VMs -> what happens to them, for people
 MOVED = "vmpooler__x__moved"  # hash: configured pool -> which of its VMs are at a former location, for people
 CONFIGURED = "vmpooler__x__configured"  # hash: process -> time (epoch) of its last report, and its pools as JSON
@@ -116,7 +116,7 @@ def summary(day: str) -> str:
 
 
 def minutes(chunk: int, pool: str) -> str:
-    """String: a day's samples of a pool, one per minute, eight bytes each; see store/samples.py."""
+    """String: a day's samples of a pool, one per minute, eight bytes each; see store/commands/samples.py."""
     return f"vmpooler__x__minutes__{chunk}__{pool}"
 
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.connection import StoreFault
+from vmpooler.store.redis.client import StoreFault
 
 BLOCK = 10.0
 """Seconds for which one read blocks until an event arrives."""

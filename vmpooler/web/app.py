@@ -13,16 +13,16 @@ from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Settings
-from vmpooler.store.changes import Changes
-from vmpooler.store.connection import Connection
-from vmpooler.store.overview import Overviews
-from vmpooler.store.past import Past
-from vmpooler.store.rates import Rates
-from vmpooler.store.samples import Samples
-from vmpooler.store.summaries import Summaries
-from vmpooler.store.tasks import Tasks
-from vmpooler.store.tokens import Tokens
-from vmpooler.store.vms import Vms
+from vmpooler.store.commands.rate_limit import Rates
+from vmpooler.store.commands.samples import Samples
+from vmpooler.store.commands.summaries import Summaries
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.tokens import Tokens
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.overview import Overviews
+from vmpooler.store.queries.vms import Vms
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.checkouts import Desk
 from vmpooler.web.events.hub import Feed
 from vmpooler.web.events.intervals import USUAL, Pace

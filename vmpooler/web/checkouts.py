@@ -11,8 +11,8 @@ from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import PoolEmpty, StoreAway
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.settings import Settings
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import Connection
+from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import FIRST
 from vmpooler.web.http.in_flight import UnderWay
 from vmpooler.web.http.request import Request

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from vmpooler.domain.checkout import Given
 from vmpooler.domain.errors import StoreAway, VmpoolerError
-from vmpooler.store.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.stream import order
 from vmpooler.web.http.in_flight import UnderWay
 

@@ -15,7 +15,7 @@ from vmpooler.domain.errors import NoSuchVm, PoolEmpty, StoreAway, TokenNeeded, 
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
 
 
 def in_pools(few: Iterable[Wanted], stock: Callable[[str], int]) -> int:

@@ -15,7 +15,7 @@ from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
-from vmpooler.store.failover import DEAD, FORGOTTEN
+from vmpooler.store.failover.recovery import DEAD, FORGOTTEN
 
 BY = "failover"
 

@@ -13,7 +13,7 @@ from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
-from vmpooler.store.queues import HASTE, PASSED_OVER
+from vmpooler.store.commands.transitions import HASTE, PASSED_OVER
 
 
 @attrs.define

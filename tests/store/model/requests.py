@@ -10,7 +10,7 @@ from vmpooler.domain.errors import NoSuchToken, NoSuchVm, NothingToDelete, NotYo
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
-from vmpooler.store.tokens import Token
+from vmpooler.store.commands.tokens import Token
 
 
 @attrs.define

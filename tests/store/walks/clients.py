@@ -19,9 +19,9 @@ from vmpooler.domain.checkout import Given
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.checkouts import Taken
+from vmpooler.store.commands.checkouts import Taken
+from vmpooler.store.queries.vms import Vms
 from vmpooler.store.stream import FIRST
-from vmpooler.store.vms import Vms
 
 
 class Clients(Managers):

@@ -20,15 +20,15 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.settings import Limits
 from vmpooler.store import keys
-from vmpooler.store.changes import Changes
-from vmpooler.store.checkouts import Checkouts
-from vmpooler.store.connection import StoreFault
-from vmpooler.store.promises import Again, Promises
-from vmpooler.store.queues import Queues
-from vmpooler.store.scripts import Script
-from vmpooler.store.tasks import Tasks
-from vmpooler.store.tokens import Tokens
-from vmpooler.store.wire import Value
+from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.tokens import Tokens
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.failover.recent_writes import Again, Promises
+from vmpooler.store.redis.client import StoreFault
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script
 
 PLACES: dict[What, Queue | None] = {
     What.CLONE: Queue.PENDING,

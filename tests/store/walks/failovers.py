@@ -19,9 +19,9 @@ from tests.store.walks.compared import OVER, outcome
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store import keys
-from vmpooler.store.failover import BEAT, Failover
-from vmpooler.store.lease import Lease
-from vmpooler.store.queues import Queues
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.failover.lease import Lease
+from vmpooler.store.failover.recovery import BEAT, Failover
 
 SILENCE = 25
 """Seconds of silence: more than one may have that dies with a Redis; two of them are less than what is forgotten."""

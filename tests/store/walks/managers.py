@@ -16,9 +16,10 @@ from vmpooler.domain.evidence import BY_RECORD, BY_STAMP
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
-from vmpooler.store import guard, keys
-from vmpooler.store.look import look
-from vmpooler.store.registry import Registry
+from vmpooler.store import keys
+from vmpooler.store.commands import mass_guard
+from vmpooler.store.commands.registry import Registry
+from vmpooler.store.queries.pool_state import look
 
 LOOKED_AT = (Queue.PENDING, Queue.READY)
 
@@ -79,7 +80,7 @@ class Managers(Compared):
 
     @rule(pool=pools)
     def unknown_vms_are_given_up(self, pool: str) -> None:
-        self.same(guard.confirm(self.store, pool), lambda: self.model.standing(Queue.DISCOVERED, pool))
+        self.same(mass_guard.confirm(self.store, pool), lambda: self.model.standing(Queue.DISCOVERED, pool))
         self.model.confirmed |= {*self.model.standing(Queue.DISCOVERED, pool)}
 
     @rule(vm=standing(Queue.RUNNING, Queue.READY), guess=st.none() | st.sampled_from(Queue), missing=st.booleans())

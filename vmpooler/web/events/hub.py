@@ -20,8 +20,8 @@ from twisted.python.failure import Failure
 
 from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
-from vmpooler.store.overview import Overviews
-from vmpooler.store.past import Past
+from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.intervals import Pace
 from vmpooler.web.events.log import KEPT, Filter, Journal
 from vmpooler.web.events.pool_state import Model

@@ -12,8 +12,8 @@ from twisted.logger import Logger
 from vmpooler.domain import overview
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
-from vmpooler.store.overview import Overviews
-from vmpooler.store.registry import Leftovers
+from vmpooler.store.commands.registry import Leftovers
+from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.intervals import AGAIN, Pace
 
 

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.past import Past
+from vmpooler.store.queries.event_log import Past
 from vmpooler.web.events.intervals import AGAIN
 from vmpooler.web.events.log import Id, Journal, parsed
 from vmpooler.web.events.sse import framed

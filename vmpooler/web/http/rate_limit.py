@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Limits
-from vmpooler.store.rates import Rates
+from vmpooler.store.commands.rate_limit import Rates
 from vmpooler.web.http.api import written
 from vmpooler.web.http.client_address import Origins
 from vmpooler.web.http.in_flight import UnderWay

@@ -7,12 +7,12 @@ from vmpooler.domain.errors import NoSuchVm, UnknownPools
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool, Settings
-from vmpooler.store.connection import Connection
-from vmpooler.store.look import look
-from vmpooler.store.overview import Overviews
-from vmpooler.store.past import Past
-from vmpooler.store.registry import Leftovers, Registry
-from vmpooler.store.vms import Vms
+from vmpooler.store.commands.registry import Leftovers, Registry
+from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.overview import Overviews
+from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.vms import Vms
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.events.sse import told
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json

@@ -6,9 +6,9 @@ from typing import Any
 from twisted.web.resource import IResource, Resource
 
 from vmpooler.settings import Limits
-from vmpooler.store import stats
-from vmpooler.store.commands import Commands
-from vmpooler.store.registry import leader_and_leftovers
+from vmpooler.store.commands.registry import leader_and_leftovers
+from vmpooler.store.queries import stats
+from vmpooler.store.redis.commands import Commands
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request

@@ -13,9 +13,9 @@ from vmpooler.domain import graphite, history, overview, summary, times
 from vmpooler.domain.errors import UnknownPools
 from vmpooler.domain.history import Range
 from vmpooler.metrics.charts import Charts
-from vmpooler.store.registry import Leftovers
-from vmpooler.store.samples import Samples
-from vmpooler.store.summaries import Summaries
+from vmpooler.store.commands.registry import Leftovers
+from vmpooler.store.commands.samples import Samples
+from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.events.sse import compact
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.request import Request

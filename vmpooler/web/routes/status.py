@@ -19,9 +19,9 @@ from vmpooler.domain.history import RANGES
 from vmpooler.domain.model import Queue
 from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Pool
-from vmpooler.store import stats
-from vmpooler.store.connection import Connection
-from vmpooler.store.registry import Leftovers
+from vmpooler.store.commands.registry import Leftovers
+from vmpooler.store.queries import stats
+from vmpooler.store.redis.client import Connection
 from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json

@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 from werkzeug.exceptions import NotFound
 
 from vmpooler.domain import summary, times
-from vmpooler.store.summaries import Summaries
+from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.request import Request

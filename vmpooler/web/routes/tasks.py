@@ -6,7 +6,7 @@ from vmpooler.domain.admission import Need
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes
-from vmpooler.store.tasks import Tasks
+from vmpooler.store.commands.tasks import Tasks
 from vmpooler.web.checkouts import Desk
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json

@@ -6,7 +6,7 @@ from typing import Any
 from vmpooler.auth import Authenticator
 from vmpooler.domain.errors import NoSuchToken, PasswordNeeded
 from vmpooler.domain.names import Choice, random_name
-from vmpooler.store.tokens import Token, Tokens
+from vmpooler.store.commands.tokens import Token, Tokens
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.credentials import credentials_of
 from vmpooler.web.http.json import Json

@@ -8,7 +8,7 @@ from vmpooler.domain.checkout import Catalogue, Wanted, counts_of_body, counts_o
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import short
 from vmpooler.settings import Settings
-from vmpooler.store.vms import Vms
+from vmpooler.store.queries.vms import Vms
 from vmpooler.web.checkouts import Desk
 from vmpooler.web.host_lookup import Lookup
 from vmpooler.web.http import json

@@ -6,7 +6,7 @@ from vmpooler.domain.admission import Need
 from vmpooler.domain.change import Change, Rules, change_of
 from vmpooler.domain.errors import Invalid, Unfit
 from vmpooler.domain.names import short
-from vmpooler.store.changes import Changes
+from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.web.checkouts import Desk
 from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp

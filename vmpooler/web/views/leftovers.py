@@ -3,7 +3,7 @@
 from typing import Any
 
 from vmpooler.domain import reports
-from vmpooler.store.registry import Leftovers
+from vmpooler.store.commands.registry import Leftovers
 
 
 def left_of(found: Leftovers) -> dict[str, Any]:

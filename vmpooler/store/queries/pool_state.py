@@ -10,8 +10,8 @@ from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.tasks import Task
 from vmpooler.domain.times import moment
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import number, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)

@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.commands import Commands
+from vmpooler.store.redis.commands import Commands
 
 EVERY = 5.0
 """Seconds between two measurements."""

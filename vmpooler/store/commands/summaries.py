@@ -20,8 +20,8 @@ from vmpooler.domain import times
 from vmpooler.domain.summary import Sum, summed
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 
 SETTLED = 900.0
 """Seconds after midnight at which the previous day counts as over: everything that began in it has been written."""

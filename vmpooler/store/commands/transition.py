@@ -6,8 +6,8 @@ from typing import Any
 import attrs
 
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 
 
 @attrs.frozen

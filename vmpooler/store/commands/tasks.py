@@ -20,9 +20,9 @@ from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.admission import admitted, shown
-from vmpooler.store.commands import Commands
-from vmpooler.store.transition import Transitions
+from vmpooler.store.commands.authorization import admitted, shown
+from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.redis.commands import Commands
 
 UNLIKE = 8
 """Number of random characters in a request id, so that a Redis that lost its data does not issue an id again."""

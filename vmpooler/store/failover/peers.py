@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 
 BEAT = 5.0
 """Seconds between two reports of a process."""

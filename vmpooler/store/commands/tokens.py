@@ -16,8 +16,8 @@ import attrs
 from vmpooler.domain import times
 from vmpooler.domain.errors import NoSuchToken, NothingToDelete, NotYours
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 
 BATCH = 10_000
 """Number of keys per step of the search; one step keeps Redis busy for some milliseconds."""

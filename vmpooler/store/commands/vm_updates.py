@@ -6,9 +6,9 @@ from vmpooler.domain.change import Change
 from vmpooler.domain.errors import Unfit
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.admission import admitted, shown
-from vmpooler.store.connection import Connection
-from vmpooler.store.transition import Transitions
+from vmpooler.store.commands.authorization import admitted, shown
+from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.redis.client import Connection
 
 BY = "api"
 

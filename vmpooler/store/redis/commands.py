@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from vmpooler.store.scripts import Script
-from vmpooler.store.wire import Value
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script
 
 
 class Commands(Protocol):

@@ -11,10 +11,10 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.overview import Failing, Standing, Today, mean
 from vmpooler.domain.summary import Figures
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.look import Trouble
-from vmpooler.store.registry import Leftovers, leftovers
-from vmpooler.store.scripts import load
+from vmpooler.store.commands.registry import Leftovers, leftovers
+from vmpooler.store.queries.pool_state import Trouble
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import number, read
 
 QUEUES = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)

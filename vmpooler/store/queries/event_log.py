@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
+from vmpooler.store.redis.commands import Commands
 
 PAGE = 500
 """Number of events per read."""

@@ -16,10 +16,10 @@ from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST, LATER_LOOKS, SECON
 from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.admission import shown
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
-from vmpooler.store.transition import Transitions
+from vmpooler.store.commands.authorization import shown
+from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 
 PASSED_OVER = 75.0
 """Seconds after which a pool that has not asked again loses its place in the clone queue."""

@@ -19,10 +19,10 @@ from vmpooler.domain.errors import GivenTwice
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Caller
-from vmpooler.store.scripts import Script, load
-from vmpooler.store.vms import Vms
-from vmpooler.store.wire import Value
+from vmpooler.store.queries.vms import Vms
+from vmpooler.store.redis.client import Caller
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script, load
 
 KEPT = 60.0
 """Seconds for which a promised write is remembered."""

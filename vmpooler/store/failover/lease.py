@@ -39,9 +39,9 @@ from twisted.logger import Logger
 
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import Script, fenced, load
-from vmpooler.store.wire import Value
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script, fenced, load
 
 HOLDS = 3.0
 """Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis

@@ -22,8 +22,8 @@ from zope.interface import implementer
 
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import SENTINEL_PORT, Redis, address_of
-from vmpooler.store.endpoint import endpoint_of
-from vmpooler.store.wire import ServerError, Wires, told
+from vmpooler.store.redis.endpoint import endpoint_of
+from vmpooler.store.redis.protocol import ServerError, Wires, told
 
 AGAIN = 1.0
 """Seconds between two queries."""

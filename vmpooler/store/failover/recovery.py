@@ -37,7 +37,7 @@ covered.
 With ``wait_replicas`` no client got a response about a write that the replicas did not have, so nothing is quarantined.
 
 Not covered: a lost write (docs/availability.md on min-replicas-max-lag) that was promised a minute ago or earlier, or
-before many others (store/promises.py has the limit), when no stamp names it; and all writes except checkouts of a
+before many others (store/failover/recent_writes.py has the limit), when no stamp names it; and all writes except checkouts of a
 process that died together with Redis. A token that one process created and another deleted in the meantime may exist
 again. A Redis whose data goes back by less than two seconds, while Redis and all connections stay up, may pass as
 complete.
@@ -59,11 +59,11 @@ from vmpooler.domain.errors import GivenTwice, StoreAway, VmpoolerError
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.connection import Caller
-from vmpooler.store.promises import CHECKOUT, Promises
-from vmpooler.store.scripts import Script, load
-from vmpooler.store.transition import Transitions
-from vmpooler.store.wire import Value
+from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.failover.recent_writes import CHECKOUT, Promises
+from vmpooler.store.redis.client import Caller
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import Script, load
 
 BEAT = 2.0
 """Seconds between two heartbeats."""

@@ -10,8 +10,8 @@ once. The number expires at that time.
 
 from vmpooler.settings import Limits
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 
 
 class Rates:

@@ -2,7 +2,7 @@
 
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 
 async def unknown(connection: Connection, pool: str) -> list[str]:

@@ -8,9 +8,9 @@ from vmpooler.domain import summary, times
 from vmpooler.domain.model import Queue
 from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.registry import Leftovers, leftovers_of
-from vmpooler.store.scripts import load
+from vmpooler.store.commands.registry import Leftovers, leftovers_of
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from vmpooler.domain.estate import Memory, of_json, to_json
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import load
 
 log = Logger()
 

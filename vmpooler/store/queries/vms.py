@@ -6,8 +6,8 @@ from typing import Any
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
-from vmpooler.store.connection import Caller
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.client import Caller
+from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import members
 
 

@@ -14,10 +14,10 @@ import attrs
 
 from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
-from vmpooler.store.commands import Commands
-from vmpooler.store.scripts import load
+from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import number
-from vmpooler.store.wire import Value
 
 SPARE = 3600
 """Seconds for which samples are kept beyond the period that is read."""

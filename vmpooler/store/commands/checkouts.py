@@ -14,12 +14,12 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.admission import admitted
-from vmpooler.store.connection import Connection
-from vmpooler.store.queues import HASTE, complete
-from vmpooler.store.scripts import load
+from vmpooler.store.commands.authorization import admitted
+from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.commands.transitions import HASTE, complete
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import load
 from vmpooler.store.stream import FIRST, newest, order
-from vmpooler.store.transition import Transitions
 
 BY = "api"
 

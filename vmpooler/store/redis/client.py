@@ -13,11 +13,11 @@ from twisted.logger import Logger
 
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
-from vmpooler.store.endpoint import endpoint_of
-from vmpooler.store.redis_time import RedisTime
-from vmpooler.store.scripts import LASTING, Script
-from vmpooler.store.sentinel import Sentinels
-from vmpooler.store.wire import ServerError, Value, Wire, Wires, told
+from vmpooler.store.redis.endpoint import endpoint_of
+from vmpooler.store.redis.protocol import ServerError, Value, Wire, Wires, told
+from vmpooler.store.redis.redis_time import RedisTime
+from vmpooler.store.redis.scripts import LASTING, Script
+from vmpooler.store.redis.sentinel import Sentinels
 
 OLDEST = (6, 2)
 """The oldest version of Redis that supports everything the scripts use."""

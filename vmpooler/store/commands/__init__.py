@@ -1,0 +1,1 @@
+"""What changes state in Redis: one method runs one script, which is one transition."""

@@ -1,0 +1,1 @@
+"""The leadership lease, and recovery after Redis may have lost writes."""

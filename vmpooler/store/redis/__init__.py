@@ -1,0 +1,1 @@
+"""The connection to Redis: protocol, client, scripts, and where the primary is."""
