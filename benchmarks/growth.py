@@ -16,9 +16,9 @@ from benchmarks.redis import Redis
 from benchmarks.row import Row
 from benchmarks.scale import Scale
 from tests.service.process import until
+from vmpooler.domain.backoff import ROUND
 from vmpooler.domain.guest import Holder, Stamp
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.domain.pace import ROUND
 from vmpooler.providers.dummy.memory import Memory
 from vmpooler.providers.dummy.vm import Vm
 

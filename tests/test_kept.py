@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from vmpooler.embedded.child import PAUSES, STEADY, Child, Kept
+from vmpooler.embedded.supervisor import PAUSES, STEADY, Child, Kept
 
 
 class Program:

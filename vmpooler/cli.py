@@ -15,8 +15,8 @@ from twisted.internet.task import react
 from vmpooler import __version__
 from vmpooler.config import demo, find, load
 from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
+from vmpooler.process.remains import redis_of
 from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.remains import redis_of
 from vmpooler.settings import Settings, Vsphere
 from vmpooler.store.commands.mass_guard import confirm, unknown
 from vmpooler.store.commands.registry import leftovers

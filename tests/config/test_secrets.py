@@ -6,7 +6,7 @@ import pytest
 
 from vmpooler.config import load
 from vmpooler.domain.errors import ConfigError
-from vmpooler.options import Options, configuration
+from vmpooler.process.options import Options, configuration
 from vmpooler.settings import Vsphere
 
 POOL = "pools: [{name: a, size: 1, provider: dummy}]\n"

@@ -1,7 +1,7 @@
 """Whether guests that do not answer are believed to be dead."""
 
 from vmpooler.domain.answers import LEAST, RECENT, SAID_AFTER, Answers
-from vmpooler.domain.pace import SECOND_LOOK
+from vmpooler.domain.backoff import SECOND_LOOK
 
 NOW = 1_700_000_000.0
 GRACE = 600.0

@@ -5,7 +5,7 @@ from random import Random
 import attrs
 import pytest
 
-from vmpooler.domain.bearing import FIRST, Bearing, Clone
+from vmpooler.domain.adaptive_limit import FIRST, Bearing, Clone
 
 POOLS = {"small": 3.0, "large": 9.0}
 """Seconds that a clone of each takes alone."""

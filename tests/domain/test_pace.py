@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmpooler.domain.backoff import AGREE, BACKOFF_MOST, EAGER, ROUND, SOONEST, longest_pause, pause, waits
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import AGREE, BACKOFF_MOST, EAGER, ROUND, SOONEST, longest_pause, pause, waits
 
 NOW = 1_700_000_000.0
 

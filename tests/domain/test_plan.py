@@ -30,10 +30,10 @@ from vmpooler.domain.actions import (
     Welcome,
     Withdraw,
 )
+from vmpooler.domain.backoff import pause
 from vmpooler.domain.evidence import BY_STAMP, recorded
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import pause
 from vmpooler.domain.plan import Rules, plan_pool
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool

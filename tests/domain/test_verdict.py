@@ -25,12 +25,12 @@ from vmpooler.domain.actions import (
     WriteStamp,
 )
 from vmpooler.domain.answers import ROW_ENDS
+from vmpooler.domain.backoff import AGREE, BACKOFF_MOST, SECOND_LOOK
 from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
-from vmpooler.domain.pace import AGREE, BACKOFF_MOST, SECOND_LOOK
 from vmpooler.domain.plan import is_stamped
-from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
+from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
 NOW = 1_700_000_000.0

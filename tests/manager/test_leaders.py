@@ -9,8 +9,8 @@ from twisted.logger import LogEvent
 from tests.manager.process import Process
 from tests.manager.test_stories import a_pool
 from tests.manager.world import World
+from vmpooler.domain.backoff import EAGER
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import EAGER
 from vmpooler.domain.tasks import Kind
 from vmpooler.log import _text
 from vmpooler.providers.base import ProviderError

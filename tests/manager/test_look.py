@@ -11,7 +11,7 @@ from tests.manager.test_stories import a_pool
 from tests.manager.world import World
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
-from vmpooler.manager.pool import LOOKS
+from vmpooler.manager.reconciler import LOOKS
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Pool

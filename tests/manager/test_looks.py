@@ -6,11 +6,11 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.domain import times
+from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.events import What
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
-from vmpooler.domain.verdict import CLONE_SETTLES
+from vmpooler.domain.vm_policy import CLONE_SETTLES
 from vmpooler.providers.base import NoAnswer, ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool

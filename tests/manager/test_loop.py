@@ -5,10 +5,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
+from vmpooler.domain.backoff import EAGER
 from vmpooler.domain.errors import StoreAway
-from vmpooler.domain.pace import EAGER
 from vmpooler.manager.loop import STORE_AWAY, Loop
-from vmpooler.manager.tasks import LONGEST, WorkInFlight
+from vmpooler.manager.operations_in_flight import LONGEST, WorkInFlight
 
 
 @pytest.mark.parametrize(("error", "pause"), [(StoreAway("gone"), STORE_AWAY), (RuntimeError("a defect"), EAGER)])

@@ -6,9 +6,9 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.domain import times
+from vmpooler.domain.backoff import SECOND_LOOK
 from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import Script

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 NOBODY = 65534
 
-PROBE = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', 'import vmpooler.service']))"
+PROBE = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', 'import vmpooler.process.service']))"
 
 
 @attrs.frozen

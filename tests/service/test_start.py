@@ -29,7 +29,7 @@ def taken(service: Service, path: str) -> Answer | None:
 
 IMPORTED = """
 import sys
-import vmpooler.service
+import vmpooler.process.service
 from vmpooler.web.json_app import JsonApp
 from vmpooler.web.openapi import OpenApiRoutes, document
 OpenApiRoutes().mount(JsonApp())

@@ -12,7 +12,7 @@ from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
 from vmpooler.domain.model import Queue
-from vmpooler.domain.verdict import CLONE_SETTLES
+from vmpooler.domain.vm_policy import CLONE_SETTLES
 
 pytestmark = pytest.mark.limit(300)
 

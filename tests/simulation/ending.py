@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_CLIENT, ONE_EVENT
 from tests.simulation.request import Asking
 from vmpooler.domain import times
+from vmpooler.domain.backoff import waits
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import waits
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import OF_A_CHECKOUT

@@ -1,4 +1,4 @@
-"""The processes of the service, as ``vmpooler/service.py`` puts them together: managers and APIs."""
+"""The processes of the service, as ``vmpooler/process/service.py`` puts them together: managers and APIs."""
 
 from __future__ import annotations
 

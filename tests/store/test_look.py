@@ -8,9 +8,9 @@ import pytest
 
 from tests.store.contents import NOW, POOL, make_completed, make_ready, make_running, queues_of, settings
 from vmpooler.domain import times
+from vmpooler.domain.backoff import SECOND_LOOK
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue, Vm
-from vmpooler.domain.pace import SECOND_LOOK
 from vmpooler.domain.reports import PoolCounts
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys

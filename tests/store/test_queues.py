@@ -21,9 +21,9 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
+from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.redis.client import Connection

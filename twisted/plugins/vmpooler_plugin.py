@@ -2,4 +2,4 @@
 
 from twisted.application.service import ServiceMaker
 
-vmpooler = ServiceMaker("vmpooler", "vmpooler.service", "Pools of VMs that are already running.", "vmpooler")
+vmpooler = ServiceMaker("vmpooler", "vmpooler.process.service", "Pools of VMs that are already running.", "vmpooler")

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from vmpooler.domain.pace import SECOND_LOOK
+from vmpooler.domain.backoff import SECOND_LOOK
 
 LEAST = 3
 """Number of guests in doubt from which the provider's network is suspected."""

@@ -26,12 +26,12 @@ from vmpooler.domain.actions import (
     Withdraw,
     WriteStamp,
 )
+from vmpooler.domain.backoff import SECOND_LOOK, waits
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.pace import SECOND_LOOK, waits
 from vmpooler.domain.tasks import first_of_each
-from vmpooler.domain.verdict import CLONE_SETTLES, Case, fate
+from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, fate
 from vmpooler.settings import Pool
 
 ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)

@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.task import deferLater
 
 from vmpooler.domain.errors import StartError, StoreAway
-from vmpooler.embedded.child import Child, Kept
 from vmpooler.embedded.directory import Directory
 from vmpooler.embedded.program import Program, guarded, installed
+from vmpooler.embedded.supervisor import Child, Kept
 from vmpooler.settings import Redis
 from vmpooler.store.redis.client import Connection
 

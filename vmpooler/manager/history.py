@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from vmpooler.domain import history
+from vmpooler.domain.backoff import AGREE
 from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
-from vmpooler.domain.pace import AGREE
 from vmpooler.store.commands.samples import Samples, Taken
 from vmpooler.store.queries import stats
 from vmpooler.store.queries.event_log import Past

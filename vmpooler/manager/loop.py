@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from vmpooler.domain.backoff import EAGER, SOONEST
 from vmpooler.domain.errors import NotLeading, StoreAway
-from vmpooler.domain.pace import EAGER, SOONEST
 
 MOST_REST = 1.0
 """Maximum pause in seconds after a round in which the loop was woken. The pause is otherwise as long as that round

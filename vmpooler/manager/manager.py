@@ -11,13 +11,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from vmpooler.domain.backoff import EAGER
 from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER
 from vmpooler.manager.history import Told
+from vmpooler.manager.leadership import DrainersOf, Term
 from vmpooler.manager.loop import Loop
-from vmpooler.manager.term import DrainersOf, Term
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool, Settings
 from vmpooler.store.failover.lease import Lease

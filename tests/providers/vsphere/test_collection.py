@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pyVmomi import vim, vmodl
 
-from vmpooler.providers.vsphere.collection import Collection
-from vmpooler.providers.vsphere.faults import Doubtful
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.errors import Doubtful
+from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Spec
+from vmpooler.providers.vsphere.update_merger import Collection
 
 HERE, THERE, NOWHERE = ("", "here"), ("", "there"), ("", "")
 VM, FOLDER, TASK = vim.VirtualMachine("vm-1"), vim.Folder("group-1"), vim.Task("task-1")

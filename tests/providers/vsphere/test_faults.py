@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent, formatEvent
 
-from vmpooler.providers.vsphere.faults import Doubtful, failure
+from vmpooler.providers.vsphere.errors import Doubtful, failure
 
 
 @pytest.mark.parametrize("error", [CancelledError(), TimeoutError("timed out"), ConnectionResetError()])

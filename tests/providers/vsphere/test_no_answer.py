@@ -19,7 +19,7 @@ from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
-from vmpooler.providers.vsphere.faults import Away, Doubtful, NoResponse, failure
+from vmpooler.providers.vsphere.errors import Away, Doubtful, NoResponse, failure
 from vmpooler.providers.vsphere.session import Session, log_in
 from vmpooler.settings import General, Vsphere
 

@@ -7,11 +7,11 @@ import attrs
 from tests.store.model.books import Books, pool_of
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
+from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.events import What
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.domain.pace import LATER_LOOKS, SECOND_LOOK
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import HASTE, PASSED_OVER
 

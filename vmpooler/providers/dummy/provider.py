@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
-from vmpooler.providers.dummy.fate import Fate
+from vmpooler.providers.dummy.failure_injection import Fate
 from vmpooler.providers.dummy.memory import Memory
+from vmpooler.providers.dummy.simulation import World
 from vmpooler.providers.dummy.vm import Disk, Vm
-from vmpooler.providers.dummy.world import World
 from vmpooler.providers.reach import reach
 from vmpooler.settings import Dummy, Pool
 

@@ -13,15 +13,15 @@ from twisted.logger import Logger
 
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import operations, places, specs
-from vmpooler.providers.vsphere.calls import PATIENCE, Calls
-from vmpooler.providers.vsphere.deltas import Deltas
-from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere import inventory_lookup, operations, specs
+from vmpooler.providers.vsphere.clone_targets import Targets
+from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused
+from vmpooler.providers.vsphere.executor import PATIENCE, Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Session, Spec
 from vmpooler.providers.vsphere.stamp import is_ours, stamped
-from vmpooler.providers.vsphere.targets import Targets
-from vmpooler.providers.vsphere.watch import Watch
+from vmpooler.providers.vsphere.template_layers import Deltas
 from vmpooler.settings import Pool
 
 log = Logger()
@@ -122,7 +122,7 @@ class Clones:
     async def _send(self, order: Order) -> None:
         pool, name = order.pool, order.name
         session, folder = self._watch.now.session, self._watch.folder(order.place)
-        home = places.datacenter(session, order.place[0])
+        home = inventory_lookup.datacenter(session, order.place[0])
         target = await self._targets.of(pool, home)
         if self._deltas and pool.create_linked_clone:
             await self._deltas.add(target.source, pool.template)

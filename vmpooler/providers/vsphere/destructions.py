@@ -8,14 +8,14 @@ from twisted.logger import Logger
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
-from vmpooler.providers.vsphere.calls import Calls
 from vmpooler.providers.vsphere.clones import Clones
-from vmpooler.providers.vsphere.faults import Failed, Refused
-from vmpooler.providers.vsphere.news import Vm
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.errors import Failed, Refused
+from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.messages import Vm
 from vmpooler.providers.vsphere.stamp import is_ours
 from vmpooler.providers.vsphere.vms import SEEN, Vms
-from vmpooler.providers.vsphere.watch import Watch
 
 log = Logger()
 

@@ -9,7 +9,7 @@ from pyVmomi import vim
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
-from vmpooler.providers.vsphere.news import VM_PROPERTIES, Vm, vm_of
+from vmpooler.providers.vsphere.messages import VM_PROPERTIES, Vm, vm_of
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.stamp import OPTION
 

@@ -15,16 +15,16 @@ from twisted.python.failure import Failure
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
-from vmpooler.providers.vsphere import places
-from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere import inventory_lookup
+from vmpooler.providers.vsphere.clone_targets import Targets
 from vmpooler.providers.vsphere.clones import Clones
-from vmpooler.providers.vsphere.deltas import Deltas
 from vmpooler.providers.vsphere.destructions import Destructions
-from vmpooler.providers.vsphere.faults import reason
-from vmpooler.providers.vsphere.places import Place
-from vmpooler.providers.vsphere.targets import Targets
+from vmpooler.providers.vsphere.errors import reason
+from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.template_layers import Deltas
 from vmpooler.providers.vsphere.vms import SEEN, Vms
-from vmpooler.providers.vsphere.watch import Watch
 from vmpooler.settings import General, Pool, Vsphere
 
 T = TypeVar("T")
@@ -178,7 +178,7 @@ class VsphereProvider:
 
     async def _migrate(self, pool: Pool, name: str) -> None:
         place = self._place(pool)
-        target = await self._targets.of(pool, places.datacenter(self._watch.now.session, place[0]))
+        target = await self._targets.of(pool, inventory_lookup.datacenter(self._watch.now.session, place[0]))
         if target.host is None:
             raise ProviderError(f"pool {pool.name} has no clone_target to migrate {name} in")
         await self._vms.migrate(place, name, target.host)
@@ -188,7 +188,7 @@ class VsphereProvider:
 
         Returns the paths of those that lacked one. Raises ProviderError at the first template that cannot get a layer.
         """
-        home = places.datacenter(self._watch.now.session, self._settings.datacenter)
+        home = inventory_lookup.datacenter(self._watch.now.session, self._settings.datacenter)
         top = f"{home}/vm/"
         templates = await self._deltas.in_folder(f"{top}{folder.strip('/')}")
         return [path.removeprefix(top) for path, ref in templates.items() if await self._deltas.add(ref, path)]
@@ -224,9 +224,9 @@ class VsphereProvider:
     async def _look_again(self, place: Place) -> None:
         """Look up the folders again, because this one is not known: it may exist by now, or may be created."""
         begun = self._watch.now
-        path = places.folder_path(begun.session, place)
+        path = inventory_lookup.folder_path(begun.session, place)
         if self._general.create_folders:
-            await self._calls.do(f"folder {path}", lambda session: places.make_folder(session, path))
+            await self._calls.do(f"folder {path}", lambda session: inventory_lookup.make_folder(session, path))
         elif await self._calls.read(f"folder {path}", lambda session: session.find(path)) is None:
             return
         await self._calls.do(f"folder {path}", lambda _: self._watch.refresh())

@@ -16,7 +16,7 @@ import attrs
 from pyVmomi import SoapAdapter, vim, vmodl
 from pyVmomi.VmomiSupport import F_OPTIONAL
 
-from vmpooler.providers.vsphere.faults import NoResponse
+from vmpooler.providers.vsphere.errors import NoResponse
 from vmpooler.settings import Vsphere
 
 VERSION = "vim.version.version11"

@@ -11,14 +11,14 @@ from twisted.internet.defer import DeferredSemaphore
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations, specs
-from vmpooler.providers.vsphere.calls import Calls
 from vmpooler.providers.vsphere.clones import Clones
-from vmpooler.providers.vsphere.faults import Failed
-from vmpooler.providers.vsphere.news import Vm
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.errors import Failed
+from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.messages import Vm
 from vmpooler.providers.vsphere.session import Ref
 from vmpooler.providers.vsphere.stamp import held, is_ours
-from vmpooler.providers.vsphere.watch import Watch
 
 SEEN = 30.0
 """Seconds within which the watch must show the effect of an operation on a VM."""

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
+from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.domain.names import Choice, random_name
-from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys

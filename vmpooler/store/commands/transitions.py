@@ -9,10 +9,10 @@ from typing import Literal, cast
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
+from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.evidence import BY_RECORD, HOUR
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.domain.pace import BACKOFF_FIRST, BACKOFF_MOST, LATER_LOOKS, SECOND_LOOK
 from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings
 from vmpooler.store import keys

@@ -1,6 +1,6 @@
 -- Checks of stored moments. Included by the scripts whose first line names it; their ARGV[1] is now (epoch).
 
--- Seconds by which the moments that several processes write may differ; domain/pace.py has the same value.
+-- Seconds by which the moments that several processes write may differ; domain/backoff.py has the same value.
 local AGREE = 5
 
 -- Returns whether a stored moment is in the future. A moment further ahead than its longest wait is ignored: it was

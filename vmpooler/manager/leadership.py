@@ -10,19 +10,19 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from vmpooler.domain import estate
+from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
-from vmpooler.domain.bearing import Bearing
+from vmpooler.domain.backoff import EAGER, SECOND_LOOK, longest_pause
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.pace import EAGER, SECOND_LOOK, longest_pause
 from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
 from vmpooler.manager.moved import Former, Moved
-from vmpooler.manager.pool import LOOKS, PoolRound
-from vmpooler.manager.tasks import WorkInFlight
-from vmpooler.manager.work import Work
+from vmpooler.manager.operations_in_flight import WorkInFlight
+from vmpooler.manager.reconciler import LOOKS, PoolRound
+from vmpooler.manager.vm_operations import Work
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings, Vsphere
 from vmpooler.store.commands.registry import Registry, leftovers

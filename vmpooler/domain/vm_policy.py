@@ -24,11 +24,11 @@ from vmpooler.domain.actions import (
     WriteStamp,
 )
 from vmpooler.domain.answers import ROW_ENDS
+from vmpooler.domain.backoff import AGREE, waits
 from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
-from vmpooler.domain.pace import AGREE, waits
 from vmpooler.settings import Pool
 
 CLONE_SETTLES = 30.0

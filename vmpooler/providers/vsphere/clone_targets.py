@@ -11,12 +11,12 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import places
-from vmpooler.providers.vsphere.calls import Calls
+from vmpooler.providers.vsphere import inventory_lookup
+from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.inventory_lookup import Cluster, Source, Survey
 from vmpooler.providers.vsphere.placement import choose
-from vmpooler.providers.vsphere.places import Cluster, Source, Survey
 from vmpooler.providers.vsphere.session import Ref, Session
-from vmpooler.providers.vsphere.watch import Watch
 from vmpooler.settings import Pool
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Targets:
     async def of(self, pool: Pool, home: str) -> Target:
         """Return the target of a pool's next clone; ``home`` is the path of its datacenter. Raises ProviderError."""
         path = f"{home}/vm/{pool.template.strip('/')}"
-        source = await self._known(path, lambda session: places.source(session, path))
+        source = await self._known(path, lambda session: inventory_lookup.source(session, path))
         if source.pool is not None and not pool.clone_target and not pool.datastore:
             return Target(source.ref, source.pool, None, None)
         survey: Survey = await self._known(home, lambda session: self._survey(session, home))
@@ -76,7 +76,7 @@ class Targets:
         return Target(source.ref, cluster.pool, host.ref, datastore)
 
     def _survey(self, session: Session, home: str) -> Survey:
-        found = places.survey(session, home)
+        found = inventory_lookup.survey(session, home)
         self._placed = Counter()
         return found
 

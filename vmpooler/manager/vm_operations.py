@@ -10,15 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
-from vmpooler.domain.bearing import Bearing
+from vmpooler.domain.backoff import UNANSWERED
 from vmpooler.domain.evidence import Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
-from vmpooler.domain.pace import UNANSWERED
 from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.tasks import Kind, Task, gigabytes
-from vmpooler.domain.verdict import is_misnamed
+from vmpooler.domain.vm_policy import is_misnamed
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys

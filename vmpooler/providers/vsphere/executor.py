@@ -13,10 +13,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere.faults import Away, Doubtful, Refused, failure
-from vmpooler.providers.vsphere.news import Begun
+from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused, failure
+from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.messages import Begun
 from vmpooler.providers.vsphere.session import Ref, Session
-from vmpooler.providers.vsphere.watch import Watch
 
 T = TypeVar("T")
 

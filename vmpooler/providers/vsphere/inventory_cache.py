@@ -24,11 +24,11 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere.faults import Away, Doubtful, Failed, failure, reason
-from vmpooler.providers.vsphere.news import Begun, Lost, News, Seen, TaskEnd, Vm
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.errors import Away, Doubtful, Failed, failure, reason
+from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.messages import Begun, Lost, News, Seen, TaskEnd, Vm
 from vmpooler.providers.vsphere.session import Ref, Session
-from vmpooler.providers.vsphere.waiter import Waiter
+from vmpooler.providers.vsphere.update_thread import Waiter
 from vmpooler.settings import Vsphere
 
 log = Logger()

@@ -14,12 +14,12 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere.collection import Collection
-from vmpooler.providers.vsphere.faults import NoResponse
-from vmpooler.providers.vsphere.news import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, Vm
-from vmpooler.providers.vsphere.places import Place, folder_path
+from vmpooler.providers.vsphere.errors import NoResponse
+from vmpooler.providers.vsphere.inventory_lookup import Place, folder_path
+from vmpooler.providers.vsphere.messages import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, Vm
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
 from vmpooler.providers.vsphere.specs import through_view
+from vmpooler.providers.vsphere.update_merger import Collection
 from vmpooler.settings import Vsphere
 
 LONGEST_WAIT = 20

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from vmpooler.domain.guest import Guest
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.stamp import stamp_in
 

@@ -12,8 +12,8 @@ from twisted.internet.defer import DeferredLock
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
-from vmpooler.providers.vsphere.calls import Calls
-from vmpooler.providers.vsphere.faults import Doubtful, Failed
+from vmpooler.providers.vsphere.errors import Doubtful, Failed
+from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec
 
 

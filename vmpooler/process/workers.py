@@ -11,9 +11,9 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 
 from vmpooler.config import endpoint
 from vmpooler.domain.errors import StartError
-from vmpooler.embedded.child import Child, Kept
 from vmpooler.embedded.program import guarded
-from vmpooler.options import UP, Options
+from vmpooler.embedded.supervisor import Child, Kept
+from vmpooler.process.options import UP, Options
 
 TWISTD = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 

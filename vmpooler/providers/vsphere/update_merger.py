@@ -7,9 +7,9 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from vmpooler.providers.vsphere.faults import Doubtful, reason
-from vmpooler.providers.vsphere.news import Seen, TaskEnd, Vm, end_of, vm_of
-from vmpooler.providers.vsphere.places import Place
+from vmpooler.providers.vsphere.errors import Doubtful, reason
+from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.messages import Seen, TaskEnd, Vm, end_of, vm_of
 from vmpooler.providers.vsphere.session import Ref
 
 

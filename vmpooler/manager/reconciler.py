@@ -9,14 +9,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from vmpooler.domain import actions as act
+from vmpooler.domain.backoff import AGREE, EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import Choice, vm_name
-from vmpooler.domain.pace import AGREE, EAGER, ROUND, SOONEST, pause
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
-from vmpooler.domain.verdict import in_doubt_since
-from vmpooler.manager.tasks import WorkInFlight
-from vmpooler.manager.work import Work
+from vmpooler.domain.vm_policy import in_doubt_since
+from vmpooler.manager.operations_in_flight import WorkInFlight
+from vmpooler.manager.vm_operations import Work
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys

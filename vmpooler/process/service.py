@@ -25,14 +25,15 @@ from vmpooler import __version__
 from vmpooler.domain.errors import ConfigError, StartError, StoreAway, VmpoolerError
 from vmpooler.domain.names import random_name
 from vmpooler.embedded import EmbeddedRedis
-from vmpooler.ending import DRAIN, End, Ending
 from vmpooler.log import Lines, LogFile
-from vmpooler.managing import Managing
-from vmpooler.options import UP, Options, check, configuration
-from vmpooler.port import Port, allow_files
-from vmpooler.remains import tell_remains
+from vmpooler.process.listening import Port, allow_files
+from vmpooler.process.manager_service import Managing
+from vmpooler.process.options import UP, Options, check, configuration
+from vmpooler.process.remains import tell_remains
+from vmpooler.process.reuseport import Claiming, Sharing
+from vmpooler.process.shutdown import DRAIN, End, Ending
+from vmpooler.process.workers import Workers
 from vmpooler.settings import Settings
-from vmpooler.sharing import Claiming, Sharing
 from vmpooler.store.failover.peers import Peers
 from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection
@@ -40,7 +41,6 @@ from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK, EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.routes.health import health_site
-from vmpooler.workers import Workers
 
 __all__ = ["Options", "makeService"]
 

@@ -1,0 +1,1 @@
+"""The processes: command line, services, workers, ports, and how they stop."""
