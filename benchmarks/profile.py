@@ -31,7 +31,7 @@ ROOMS = {
     "twisted.web": ("/twisted/web/", "/twisted/protocols/"),
     "werkzeug": ("/werkzeug/",),
     "klein": ("/klein/",),
-    "the wire to Redis": ("/vmpooler/store/wire.py", "/vmpooler/store/connection.py", "/txredisapi.py", "/hiredis/"),
+    "the wire to Redis": ("/vmpooler/store/redis/", "/txredisapi.py", "/hiredis/"),
     "JSON": ("/json/",),
     "ours: web": ("/vmpooler/web/",),
     "ours: the rest": ("/vmpooler/",),

@@ -27,7 +27,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from vmpooler.embedded import EmbeddedRedis
-from vmpooler.store.connection import Connection
+from vmpooler.store.redis.client import Connection
 
 async def main(reactor):
     redis = EmbeddedRedis(Path(sys.argv[1]), reactor)

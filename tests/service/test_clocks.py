@@ -173,10 +173,10 @@ import sys
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from vmpooler.service import count_steadily
+from vmpooler.process.service import count_steadily
 from vmpooler.settings import Redis
-from vmpooler.store.connection import Connection
-from vmpooler.store.lease import Lease
+from vmpooler.store.redis.client import Connection
+from vmpooler.store.failover.lease import Lease
 
 count_steadily(reactor)
 

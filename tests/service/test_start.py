@@ -30,8 +30,8 @@ def taken(service: Service, path: str) -> Answer | None:
 IMPORTED = """
 import sys
 import vmpooler.process.service
-from vmpooler.web.json_app import JsonApp
-from vmpooler.web.openapi import OpenApiRoutes, document
+from vmpooler.web.http.api import JsonApp
+from vmpooler.web.routes.openapi import OpenApiRoutes, document
 OpenApiRoutes().mount(JsonApp())
 print("pyVmomi" in sys.modules, document.cache_info().currsize)
 """

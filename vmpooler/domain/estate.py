@@ -3,9 +3,9 @@
 Note [Draining]
 
 The leader manages every pool that has VMs. For a pool that is not configured any more it uses remembered data: Redis
-stores, for each pool, where its VMs are (store/commands/registry.py). Such a pool is *drained*: nothing is cloned, its pending
-and ready VMs are completed, the running ones keep their lifetime, and tasks that clients request for them are refused.
-When the pool has no VM left, its memory is deleted.
+stores, for each pool, where its VMs are (store/commands/registry.py). Such a pool is *drained*: nothing is cloned, its
+pending and ready VMs are completed, the running ones keep their lifetime, and tasks that clients request for them are
+refused. When the pool has no VM left, its memory is deleted.
 
 Nothing is destroyed that cannot be explained. The place of a VM is the provider's server or file, and the folder there.
 If no configured provider has that place, a drained pool is left unchanged, and the operator must act. If the provider

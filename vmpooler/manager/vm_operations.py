@@ -31,7 +31,7 @@ UNNAMED = "-"
 
 @attrs.frozen
 class Work:
-    """The operations of one pool; each is a coroutine for :class:`vmpooler.manager.tasks.WorkInFlight`.
+    """The operations of one pool; each is a coroutine for :class:`vmpooler.manager.operations_in_flight.WorkInFlight`.
 
     ``assured`` returns when this manager certainly leads, and raises NotLeading when it does not lead any more: it is
     awaited before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose

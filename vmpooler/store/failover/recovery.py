@@ -37,10 +37,9 @@ covered.
 With ``wait_replicas`` no client got a response about a write that the replicas did not have, so nothing is quarantined.
 
 Not covered: a lost write (docs/availability.md on min-replicas-max-lag) that was promised a minute ago or earlier, or
-before many others (store/failover/recent_writes.py has the limit), when no stamp names it; and all writes except checkouts of a
-process that died together with Redis. A token that one process created and another deleted in the meantime may exist
-again. A Redis whose data goes back by less than two seconds, while Redis and all connections stay up, may pass as
-complete.
+before many others (recent_writes.py has the limit), when no stamp names it; and all writes but checkouts of a process
+that died together with Redis. A token that one process created and another deleted in the meantime may exist again. A
+Redis whose data goes back by less than two seconds, while Redis and all connections stay up, may pass as complete.
 """
 
 import re

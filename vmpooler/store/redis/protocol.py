@@ -109,7 +109,7 @@ class Wire(txredisapi.HiredisProtocol):
         """Send a command, and hold its reply back until Redis has written the change to its file.
 
         Fails like ``execute_command``, and with StoreAway (sent) when Redis could not write the change. See Note [A
-        disk that is full] in connection.py.
+        disk that is full] in client.py.
         """
         return self._execute(args, True)
 
