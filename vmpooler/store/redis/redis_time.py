@@ -3,7 +3,8 @@
 Note [Two clocks]
 
 Timers and intervals use the reactor's clock, which is never set (process/service.py). Times that are stored in Redis,
-shown to people, or compared with records use :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's ``TIME``.
+shown to people, or compared with records use :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's
+``TIME``.
 So the clocks of the service's hosts need not agree, and may be set while the service runs. The clock of Redis's own
 host is authoritative: when that clock is set, all these times change with it.
 """
