@@ -18,6 +18,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
+from vmpooler.store.failover.recovery import FORGOTTEN
 
 MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {
     What.CLONE: (None, Queue.PENDING),
@@ -297,7 +298,9 @@ class Judge:
         ready = {pool: len(there & {*before.standing(pool, Queue.READY)}) for pool in self._sizes}
         if reply[0] == "doubted":
             told = f"{asking} was refused because pools were not verified, and Redis lost nothing"
-            self._tally.hold(NOT_REFUSED, self._losses > 0, lambda: told)
+            # docs/operations.md: a long step forward lets heartbeats expire, and is taken for a loss.
+            stepped = any(by > FORGOTTEN for _, by in self._stage.steps_of_redis)
+            self._tally.hold(NOT_REFUSED, self._losses > 0 or stepped, lambda: told)
             asking.too_few = True
         if reply[0] == "empty":
             self._tally.hold(NOT_REFUSED, not possible(wanted, ready), lambda: f"{asking} was refused with {ready}")
