@@ -1,4 +1,4 @@
-"""A process with a manager, which can be paused, go on, and die, like any other of several."""
+"""One of several processes with a manager. A test can pause, continue and kill it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """Its clock stands still while it is paused: what is due then, and what it is told, comes when it goes on. What a
-    dead one has asked for is done, and it never hears of it. ``ahead``: seconds by which its moments are."""
+    """A process whose timers, replies and events are delayed while it is paused, until it continues.
+
+    Requests of a killed process are still carried out, but it never receives their results. ``ahead``: seconds added
+    to its wall clock.
+    """
 
     def __init__(self, world: World, name: str) -> None:
         self.name = name
@@ -50,15 +53,15 @@ class Process:
         return not (self.paused or self.dead)
 
     def listen(self, listener: Callable[[Event], None]) -> None:
-        """Be its event stream."""
+        """Act as the event stream of this process: deliver every event of the world to ``listener``."""
         self._world.listen(lambda event: self.later(lambda: listener(event)))
 
     def pause(self) -> None:
-        """SIGSTOP."""
+        """Pause the process, as SIGSTOP does."""
         self.paused = True
 
     async def go_on(self) -> None:
-        """SIGCONT: first the timers that are due, as in the reactor, then what came meanwhile."""
+        """Continue, as SIGCONT does: first run the timers that are due, like the reactor, then deliver what arrived."""
         self.paused = False
         self.clock.advance(self._world.clock.seconds() - self.clock.seconds())
         waiting, self._waiting = self._waiting, []
@@ -67,16 +70,16 @@ class Process:
         await self._world.settle()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the process, as SIGKILL does."""
         self.dead = True
 
     async def stop(self) -> None:
-        """SIGTERM, without patience."""
+        """Stop the process, as SIGTERM does, without waiting for work in flight."""
         await self.manager.stop(0)
         self.dead = True
 
     def later(self, what: Callable[[], object]) -> None:
-        """Do something now, or when it goes on, or never."""
+        """Call ``what`` now; if the process is paused, when it continues; if it is dead, never."""
         if self.dead:
             return
         if self.paused:
@@ -85,14 +88,14 @@ class Process:
             what()
 
     async def hears(self, work: Awaitable[Any]) -> Any:
-        """What the work comes to, when this process is able to hear it."""
+        """Return the result of the work once this process runs: late if it is paused, never if it is dead."""
         told: Deferred[Any] = Deferred()
         Deferred.fromCoroutine(_of(work)).addBoth(lambda result: self.later(lambda: told.callback(result)))
         return await told
 
 
 class Line:
-    """The connection of one process to Redis, where leases run out by the clock of the world."""
+    """The connection of one process to Redis. The leadership lease expires by the clock of the world."""
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
@@ -116,7 +119,7 @@ class Line:
 
 
 class Face:
-    """The hypervisor as one process sees it; it outlives them all."""
+    """The provider of one process. All processes share one hypervisor, which keeps running when they stop."""
 
     def __init__(self, world: World, process: Process) -> None:
         self._hypervisor = world.provider
@@ -129,7 +132,7 @@ class Face:
         return lambda *args: self._process.hears(method(*args))
 
     async def stop(self) -> None:
-        """Only the process goes."""
+        """Do nothing: the hypervisor keeps running when the process stops."""
 
     def changes(self, listener: Listener) -> None:
         self._hypervisor.changes(lambda pool: self._process.later(lambda: listener(pool)))

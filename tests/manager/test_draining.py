@@ -1,4 +1,4 @@
-"""Pools that have VMs and are not configured any more: they are drained, and nothing of them is lost or silent."""
+"""Pools that have VMs but are no longer configured are drained: no VM is lost, and every refusal is reported."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ONE = HEAD + "pools: [{name: debian, size: 3, timeout: 5}]"
 
 
 class OneFolder(DummyProvider):
-    """A hypervisor that lists the VMs of all pools together, as a vCenter does that has them in one folder."""
+    """A hypervisor that lists the VMs of all pools together, like a vCenter with one folder for all pools."""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         names = ("debian", "old", "new")
@@ -40,7 +40,7 @@ class OneFolder(DummyProvider):
 
 
 class OneFolderOfTheOriginal(OneFolder):
-    """The same, where no stamp says for which pool a VM was made."""
+    """OneFolder where no stamp names the pool of a VM."""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         listed = await super().inventory(pool)
@@ -50,7 +50,7 @@ class OneFolderOfTheOriginal(OneFolder):
 
 
 async def restart(world: World, yaml: str) -> None:
-    """The service ends in good order and starts with another configuration."""
+    """Stop the service cleanly and start it with another configuration."""
     await world.processes[-1].stop()
     world.settings = load(yaml, environ={}, base=Path()).settings
     await world.begin()

@@ -1,4 +1,4 @@
-"""What somebody has is neither given nor destroyed, whatever Redis forgot. See Note [Two witnesses]."""
+"""A VM in use is neither checked out again nor destroyed, whatever data Redis lost. See Note [Two witnesses]."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,22 +55,25 @@ def a_pool(size: int = 3, hours: int = 2) -> str:
 
 
 async def back_up(store: Connection, world: World) -> None:
-    """Keep a copy of everything, as a backup does."""
+    """Copy all keys, as a backup does."""
     await arrive(store, "before")
     await world.advance(seconds=31)
     await store.call("EVAL", DUMP, 0)
 
 
 async def put_back(store: Connection, world: World) -> None:
-    """Put the backup back, and come to that Redis. The lease stays, so that the manager of the story leads on,
-    and the stream, by which the story knows when all is quiet."""
+    """Restore the backup, then connect to Redis as after a failover.
+
+    The lease and its epoch are kept, so that the test's manager keeps leading. The event stream is kept, because
+    ``World.settle`` uses it to detect that all events are delivered.
+    """
     await store.call("EVAL", PUT_BACK, 3, keys.LEASE, keys.EPOCH, keys.EVENTS)
     await arrive(store, "after")
     await world.settle()
 
 
 async def arrive(store: Connection, primary: str) -> None:
-    """A process comes to a Redis that is another than before."""
+    """Connect a process to a Redis whose primary is not the previous one."""
     await store.call("SET", keys.PRIMARY, f"{primary} 1")
     await Failover(settings(), "a process", clock).arrive(store, lambda why: None)
 
@@ -100,7 +103,7 @@ async def test_after_an_old_backup_nobody_gets_what_another_has_and_all_of_it_ru
 
 
 class SlowToWrite(DummyProvider):
-    """A hypervisor that takes a minute to write who has a VM."""
+    """A hypervisor that takes a minute to write the holder of a VM into its stamp."""
 
     def __init__(self, settings: Dummy, clock: IReactorTime, *more: Any) -> None:
         super().__init__(settings, clock, *more)
@@ -129,7 +132,7 @@ async def test_no_vm_is_given_while_it_is_being_written_who_has_one(store: Conne
 
 
 class Elsewhere(DummyProvider):
-    """A hypervisor of which some VMs are outside the place of their pool."""
+    """A hypervisor where some VMs are outside the folder of their pool."""
 
     moved: frozenset[str] = frozenset()
 
@@ -188,7 +191,7 @@ async def test_a_vm_that_was_made_after_the_backup_runs_on_for_its_client(store:
 
 
 async def test_a_vm_that_came_to_light_after_a_loss_is_its_holders_by_its_stamp(store: Connection) -> None:
-    """Though whatever comes to light then is quarantined, and the pool is verified at once."""
+    """VMs discovered after a loss are quarantined, and the pool is verified at once. A complete stamp still decides."""
     async with World(store, a_pool(size=1)) as world:
         await world.advance(minutes=1)
         await back_up(store, world)
@@ -227,7 +230,7 @@ async def test_a_vm_that_the_backup_gives_to_its_earlier_client_is_the_later_cli
         (vm,) = await world.checkout(debian=1)
         await back_up(store, world)
         id = (await world.record(vm))["checkout_id"]
-        await store.call("HSET", keys.record(vm), "ready", times.text(world.clock.seconds()))  # the freshest is kept
+        await store.call("HSET", keys.record(vm), "ready", times.text(world.clock.seconds()))  # the newest VM is kept
         assert await world.checkouts.give_back("debian", vm, id, "its client hung up", world.clock.seconds())
         await world.advance(seconds=30)
         assert vm in await world.queue(Queue.READY)
@@ -273,7 +276,7 @@ async def test_a_vm_that_was_deleted_while_its_host_was_away_is_destroyed_when_i
     "lost", [[keys.queue(Queue.RUNNING, "debian")], ["stamps"], ["records"], ["stamps", "records"]]
 )
 async def test_vms_in_use_that_stand_in_no_queue_run_again(store: Connection, lost: list[str]) -> None:
-    """By their stamps, their records or their histories, whichever is left."""
+    """The evidence is the stamp, the record or the history, whichever is left."""
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
         taken = {*await world.checkout(debian=2)}
@@ -362,7 +365,7 @@ async def test_a_vm_whose_client_never_got_it_is_ready_again_only_when_its_stamp
 
 
 class Witnessed(DummyProvider):
-    """A hypervisor that is asked to write stamps: what the record said of each then. ``lost``: no answer comes."""
+    """Records the field ``stamping`` of a VM's record at each write of a stamp. ``lost``: the answers are lost."""
 
     store: Connection
     noted: tuple[str | None, ...] = ()

@@ -1,5 +1,7 @@
-"""What goes wrong around a manager costs as little as it must: nothing is ordered by who lost the lead, and no pool
-waits for another's provider."""
+"""Faults around a manager do the least possible damage.
+
+A manager that has lost the lead sends no orders, and no pool waits for the provider of another pool.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +26,7 @@ from vmpooler.store.redis.client import Connection
 
 
 class Noting(DummyProvider):
-    """A hypervisor that knows which VMs it was told to destroy."""
+    """A hypervisor that records the names of the VMs that it was ordered to destroy."""
 
     ordered: tuple[str, ...] = ()
 
@@ -34,7 +36,10 @@ class Noting(DummyProvider):
 
 
 class Failing(DummyProvider):
-    """A hypervisor where what is named here fails, or never ends."""
+    """A hypervisor where the operations named in ``fails`` fail, and those named in ``hangs`` do not end.
+
+    A name is an operation, or an operation and a pool: ``clone`` or ``clone debian``.
+    """
 
     fails: frozenset[str] = frozenset()
     hangs: frozenset[str] = frozenset()
@@ -66,7 +71,7 @@ class Failing(DummyProvider):
 
 
 def failing(world: World, *what: str, hangs: bool = False) -> None:
-    """Have this fail, or hang, and nothing else; what hung until now fails."""
+    """Make only these operations fail, or hang. Operations that hang from an earlier call fail now."""
     assert isinstance(world.provider, Failing)
     hung, world.provider.hung = world.provider.hung, ()
     for each in hung:
@@ -165,7 +170,7 @@ async def test_a_pool_whose_provider_fails_holds_up_no_other_in_the_line(store: 
 
 
 async def test_clones_of_a_pool_whose_provider_is_away_give_their_places_to_others(store: Connection) -> None:
-    """They were ordered by a manager that has died: nobody waits for them."""
+    """A manager that has died ordered these clones, so no manager waits for them."""
     slow = f"config: {{task_limit: 1}}\nproviders: {{dummy: {{createvm_max_time: 200, bootvm_max_time: 1}}}}\n{TWO}"
     async with World(store, slow, Failing) as world:
         first, other = ("debian", "centos") if await world.counts("debian") else ("centos", "debian")
@@ -185,7 +190,7 @@ async def test_an_inventory_that_never_comes_ends_the_round_and_the_next_may_hav
         (vm,) = await world.checkout(debian=1)
         await world.advance(PATIENCE + 1)
         noticed = any("did not answer" in event.why for event in world.events if event.what == "failed")
-        failing(world)  # the last look must end, also where that was not noticed
+        failing(world)  # the last inventory call must end, even if the assertion below fails
         assert noticed
         await world.advance(minutes=2)
         assert await world.counts() == {"ready": 3, "running": 1}

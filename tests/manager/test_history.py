@@ -18,7 +18,7 @@ FIRST = int(MORNING) // 60
 
 
 async def kept(world: World, grain: Grain, first: int, count: int, what: str = "ready") -> Sequence[float | None]:
-    """What was sampled of the pool debian."""
+    """Return the samples of the pool debian."""
     found = await Samples(world.real).read(grain, first, count, ["debian", "ubuntu"])
     return series(found["debian"], 1)[what]
 

@@ -1,4 +1,4 @@
-"""Several managers at one Redis: one leads, and whatever becomes of it, another goes on."""
+"""Several managers on one Redis: one leads, and when it fails in any way, another takes over."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def a_world(store: Connection, dummy: str = "", config: str = "") -> World:
 
 
 async def until_led_by(world: World, name: str, seconds: float) -> float:
-    """Turn the clocks until that process leads; how long it took."""
+    """Advance the clocks until that process leads. Return the seconds that this took."""
     for quarter in range(int(4 * seconds) + 1):
         if world.leaders() == [name]:
             return quarter / 4
@@ -39,7 +39,7 @@ async def until_led_by(world: World, name: str, seconds: float) -> float:
 
 
 def cloning(world: World) -> set[str]:
-    """The VMs that the hypervisor is making."""
+    """Return the VMs that the hypervisor is cloning."""
     return {vm.name for vm in world.provider.vms().values() if vm.cloning(world.clock.seconds())}
 
 
@@ -193,7 +193,7 @@ async def test_what_a_client_did_after_its_revert_is_not_undone_by_an_old_leader
 
 @contextmanager
 def pausing_after(world: World, script: str, process: Process | None = None) -> Iterator[None]:
-    """Pause a process, the first, as soon as Redis has carried out that script, before it hears of it."""
+    """Pause a process, by default the first, when Redis has executed that script, before the process gets the reply."""
     process = process or world.processes[0]
 
     def pause(each: Script, reply: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a look shows and what it does not: VMs that are elsewhere, that come and go meanwhile, that will not go."""
+"""The look of a round: VMs outside their folder, VMs made or destroyed during a look, destructions that fail."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -20,7 +20,7 @@ from vmpooler.store.redis.scripts import Script
 
 
 class Moving(DummyProvider):
-    """A hypervisor where somebody moves VMs out of their folder."""
+    """A hypervisor where an administrator moves VMs out of their folder."""
 
     moved: frozenset[str] = frozenset()
 
@@ -30,7 +30,7 @@ class Moving(DummyProvider):
 
 
 class Slow(DummyProvider):
-    """A hypervisor that takes its time to say what it saw."""
+    """A hypervisor that returns an inventory only ``seconds`` after it was read."""
 
     seconds = 20.0
 
@@ -45,7 +45,7 @@ class Slow(DummyProvider):
 
 
 class Stubborn(DummyProvider):
-    """A hypervisor that refuses some destructions."""
+    """A hypervisor that refuses the first ``refusals`` destructions."""
 
     refusals = 3
 
@@ -57,7 +57,7 @@ class Stubborn(DummyProvider):
 
 
 class Watched:
-    """A connection that knows how many looks were ever under way at once."""
+    """A connection that records the largest number of looks in flight at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -104,7 +104,7 @@ async def test_what_is_destroyed_or_made_during_a_look_is_not_taken_for_unknown(
             await world.delete(vm)
             await world.advance(seconds=7)
         await world.advance(minutes=10)
-        world.provider.seconds = 0  # the last look must end, also of a test that fails
+        world.provider.seconds = 0  # the last look must end, even if the test fails
         await world.advance(minutes=1)
         assert await world.counts() == {"ready": 3}
         assert {event.what for event in world.events} >= {"clone", "ready", "destroyed"}

@@ -1,4 +1,4 @@
-"""Guests that do not answer: one look is believed of none of them, and not of most of them at once."""
+"""Guests that do not answer: no VM is replaced after one failed look, or when most guests fail at once."""
 
 from collections.abc import Iterable
 
@@ -24,14 +24,14 @@ QUICK = "createvm_max_time: 4, bootvm_max_time: 4, destroyvm_max_time: 1"
 
 
 def pools(**sizes: int) -> str:
-    """Pools of these sizes."""
+    """Return a configuration with pools of these sizes."""
     each = ", ".join(f"{{name: {name}, template: t/x, folder: f/{name}, size: {size}}}" for name, size in sizes.items())
     config = f"{{prefix: vm-, vm_checktime: {CHECK / 60}, vm_lifetime: 2}}"
     return f"config: {config}\nproviders: {{dummy: {{{QUICK}}}}}\npools: [{each}]"
 
 
 class Network(DummyProvider):
-    """A hypervisor behind a network."""
+    """A hypervisor behind a network that can fail, for all guests or for some."""
 
     away = False
     dead: frozenset[str] = frozenset()
@@ -73,7 +73,7 @@ def completed(world: World) -> set[str]:
 
 
 async def until_in_doubt(world: World) -> None:
-    """Let time go by until the first look at a VM has failed."""
+    """Advance the clock until the first look at a VM has failed."""
     for _ in range(round(CHECK) + 10):
         if any(event.what is What.FAILED for event in world.events):
             return
@@ -156,7 +156,7 @@ async def test_all_vms_of_one_pool_that_died_are_replaced_when_those_of_others_a
         dead = frozenset(await ready(world, "debian"))
         network(world).dead = dead
         await world.advance(seconds=CHECK - 30)
-        for vm in await ready(world, "centos"):  # no check of theirs is due for long
+        for vm in await ready(world, "centos"):  # postpones their next check
             await store.call("HSET", keys.record(vm), "check", times.text(world.clock.seconds()))
         await world.advance(seconds=3 * LATER_LOOKS)
         assert completed(world) == dead
@@ -241,11 +241,11 @@ async def test_a_pending_vm_whose_time_is_up_has_two_looks(store: Connection) ->
         assert await troubles(store, ["debian"]) == []
 
 
-# Off after the clone.
+# VMs that are off after their clone.
 
 
 class Unpowered(Network):
-    """A hypervisor on which VMs are off after their clone: as many as are due."""
+    """Switches the next ``off`` VMs off after their clone, and with ``stay_off`` also after each power-on."""
 
     off = 1
     stay_off = False

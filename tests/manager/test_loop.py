@@ -1,4 +1,4 @@
-"""Nothing ends a loop, and no work lasts for ever."""
+"""No error ends a loop, and work that does not end is given up."""
 
 import pytest
 from twisted.internet.defer import Deferred

@@ -1,4 +1,4 @@
-"""A day in the life of a pool, told on a clock that the story turns."""
+"""The life of a pool, on a clock that the test advances."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ async def test_what_was_over_by_a_clock_that_was_set_back_since_is_not_ended(sto
         assert len(await world.queue(Queue.RUNNING)) == 2
 
 
-@pytest.mark.limit(90)  # four hours of rounds
+@pytest.mark.limit(90)  # four simulated hours of rounds
 async def test_a_lifetime_of_its_own_counts_before_the_default_and_zero_means_for_ever(store: Connection) -> None:
     async with World(store, a_pool()) as world:
         await world.advance(minutes=1)

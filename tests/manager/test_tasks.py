@@ -1,4 +1,4 @@
-"""Disks, snapshots and reverts, on a clock that the story turns."""
+"""Disks, snapshots and reverts, on a clock that the test advances."""
 
 import attrs
 
@@ -13,7 +13,7 @@ SLOW = "createdisk_max_time: 10, createsnapshot_max_time: 10, revertsnapshot_max
 
 
 async def running(world: World) -> str:
-    """A VM that a client has."""
+    """Return a VM that a client has checked out."""
     await world.advance(minutes=1)
     (vm,) = await world.checkout(debian=1)
     await world.advance(seconds=1)

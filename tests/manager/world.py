@@ -1,4 +1,4 @@
-"""A manager with everything real but time: a real Redis, the simulated hypervisor, and a clock that a story turns."""
+"""A manager with a real Redis, the simulated hypervisor, and a clock that the test advances."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -31,15 +31,17 @@ from vmpooler.store.redis.scripts import Script
 from vmpooler.store.stream import EventStream
 
 YEARS = 1e8
-"""Seconds that a lease holds where nobody else wants it."""
+"""Duration in seconds of a lease that no other manager competes for."""
 
 MORNING = 1_800_000_000.0
-"""When every story begins."""
+"""The time at which every test begins, in epoch seconds."""
 
 
 class Counted:
-    """A connection that knows how many commands are under way. ``ran`` is told of each script that Redis has carried
-    out, before anybody else."""
+    """A connection that counts the commands in flight.
+
+    ``ran`` is called for each script that Redis has executed, before the caller of the script gets the reply.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -63,10 +65,10 @@ class Counted:
 
 
 class World:
-    """A Redis, a hypervisor, and a manager, on a clock of their own. Use as ``async with``.
+    """A Redis, a hypervisor and a manager on a virtual clock. Use as ``async with``.
 
-    More managers are begun by :meth:`begin`. With ``holds``, the seconds of a lease, they wait for their turn; without,
-    the one that begins takes over at once. ``hypervisor`` is where the VMs live.
+    :meth:`begin` starts more managers. With ``holds``, the duration of a lease in seconds, a new manager waits until
+    the lease is free. Without it, a new manager takes over at once. ``hypervisor`` is the class of the provider.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class World:
         self._ends = 0.0
         self.processes: list[Process] = []
         self.unfenced: set[str] = set()
-        """What managers have sent that another could not have stopped."""
+        """Commands and scripts that managers sent without a fence: a newer leader could not have stopped them."""
         self._blocking = connection.reader(30)
         self._stream = EventStream(self._blocking, reactor)
         self.listen = self._stream.listen
@@ -120,7 +122,7 @@ class World:
         assert self.unfenced == set()
 
     async def begin(self) -> Process:
-        """One more process with a manager."""
+        """Start another process with a manager and return it."""
         process = Process(self, f"manager-{len(self.processes) + 1}")
         self.processes.append(process)
         await process.manager.start()
@@ -128,16 +130,16 @@ class World:
         return process
 
     async def crash(self) -> None:
-        """The manager's process dies, whatever it is doing, and another starts on the same Redis and hypervisor."""
+        """Kill the newest process at once and start another one on the same Redis and hypervisor."""
         self.processes[-1].kill()
         await self.begin()
 
     def leaders(self) -> list[str]:
-        """The processes that believe that they lead."""
+        """Return the names of the running processes that act as leader."""
         return [process.name for process in self.processes if process.runs and process.manager.leads]
 
     async def lease(self, script: Script, touched: Sequence[str], args: Sequence[Any]) -> Any:
-        """Take or keep the lease, which runs out by the clock of this world."""
+        """Take or renew the lease, which expires by the clock of this world."""
         whom, _, *more = args
         answer = await self.store.run(script, touched, (whom, int(YEARS * 1000), *more))
         if answer == 1 or (answer and answer[1] == 0):
@@ -150,7 +152,7 @@ class World:
             Deferred.fromCoroutine(self.store.call("DEL", keys.LEASE))
 
     async def settle(self) -> None:
-        """Wait until nothing more happens without the clock being turned."""
+        """Wait until no command is in flight and all events are delivered: only the clock can cause further work."""
         quiet = 0
         while quiet < 2:
             await deferLater(reactor, 0)
@@ -164,7 +166,7 @@ class World:
         return not newest or newest[0][0] == self._stream._last
 
     async def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0) -> None:
-        """Turn the clocks, from one thing that is due to the next."""
+        """Advance the clocks by this time, in steps from one timer that is due to the next."""
         await self.settle()
         end = self.clock.seconds() + seconds + 60 * minutes + 3600 * hours
         while (due := min(self._due(), default=end + 1)) <= end:
@@ -183,16 +185,16 @@ class World:
         await self.settle()
 
     async def queue(self, queue: Queue, pool: str = "debian") -> set[str]:
-        """The VMs of a pool in a queue."""
+        """Return the VMs of a pool in a queue."""
         return set(await self.real.call("SMEMBERS", keys.queue(queue, pool)))
 
     async def counts(self, pool: str = "debian") -> dict[str, int]:
-        """How many VMs of a pool stand where; queues with none are left out."""
+        """Return the number of VMs of a pool in each queue, without empty queues."""
         found = {str(queue): len(await self.queue(queue, pool)) for queue in Queue}
         return {queue: count for queue, count in found.items() if count}
 
     async def checkout(self, *, token: str | None = None, **counts: int) -> list[str]:
-        """Check VMs out, as the API does."""
+        """Check out VMs, as the API does, and return their names."""
         wanted = self.catalogue.wanted(counts)
         id = random_name(self.chance.choice, 32)
         given = await self.checkouts.checkout(wanted, id, token, self.clock.seconds())
@@ -200,33 +202,33 @@ class World:
         return [each.vm for each in given]
 
     async def delete(self, vm: str, pool: str = "debian") -> None:
-        """Finish with a VM, as the API does."""
+        """Delete a VM, as the API does: it moves to the completed queue."""
         await self.checkouts.complete(pool, vm, FREE, self.clock.seconds())
         await self.settle()
 
     async def lifetime(self, vm: str, hours: int) -> None:
-        """Change how long a VM lives, as the API does."""
+        """Change the lifetime of a VM, as the API does."""
         await Changes(self.store, self.settings).make(vm, Change(hours, {}), FREE, self.clock.seconds())
         await self.settle()
 
     async def ask(self, vm: str, kind: Kind, argument: str) -> None:
-        """Ask for a disk, a snapshot or a revert, as the API does."""
+        """Request a disk, a snapshot or a revert, as the API does."""
         await self.tasks.request(vm, kind, argument, FREE, self.clock.seconds())
         await self.settle()
 
     def disks(self, vm: str) -> list[int]:
-        """The extra disks that the hypervisor has."""
+        """Return the sizes in GB of the extra disks that a VM has at the hypervisor."""
         return [disk.size for disk in self.provider.vms()[vm].disks]
 
     async def record(self, vm: str) -> Mapping[str, str]:
         return await self.vms.record(vm)
 
     def log(self, vm: str = "") -> list[str]:
-        """What the log says, of one VM or of all."""
+        """Return the log lines of one VM, or of all VMs."""
         return [line(event) for event in self.events if vm in ("", event.vm)]
 
     async def one_each(self) -> None:
-        """Every VM stands in one queue, and the count of clones is right."""
+        """Assert that every VM is in one queue only, and that the clone counter equals the clones in flight."""
         places: dict[str, list[str]] = {}
         for pool in self.settings.pools:
             for queue in Queue:
