@@ -1,4 +1,4 @@
-"""What every provider must do. A provider's own test module subclasses ``ProviderContract`` and brings a ``case``."""
+"""The contract of every provider. A provider's test module subclasses ``ProviderContract`` and defines ``case``."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ T = TypeVar("T")
 
 
 class ProviderCase(Protocol):
-    """A provider that was started and has no VMs, whose clones, guests and destructions take a moment."""
+    """A started provider without VMs. Its clones, boots and destructions take some time."""
 
     provider: Provider
     pool: Pool
     other_pool: Pool
 
     async def finish(self, work: Awaitable[T]) -> T:
-        """Let time go by until the work is done."""
+        """Let time pass until the work is done, and return its result."""
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        """Let time go by until it holds."""
+        """Let time pass until the condition holds."""
 
     def cut_off(self) -> None:
-        """The provider's far side is out of reach."""
+        """Make the hypervisor unreachable."""
 
     def switch_off(self, name: str) -> None:
-        """Somebody else switches a VM off."""
+        """Switch a VM off, without the provider."""
 
     def disks(self, name: str) -> list[int]:
-        """The extra disks of a VM in GB, as the provider's far side has them."""
+        """Return the sizes in GB of the extra disks that a VM has at the hypervisor."""
 
 
 def begin(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-    """Begin the work and let time stand still."""
+    """Begin the work without letting time pass."""
     return ensureDeferred(work)
 
 
 async def cloned(case: ProviderCase, name: str = "one") -> Guest:
-    """A VM whose clone has just ended."""
+    """Clone a VM and return its guest as soon as the clone ends."""
     await case.finish(case.provider.clone(case.pool, name))
     return (await case.provider.inventory(case.pool))[name]
 
 
 async def booted(case: ProviderCase, name: str = "one") -> Guest:
-    """A VM whose guest is up."""
+    """Clone a VM and return its guest once it reports an address."""
     await cloned(case, name)
 
     async def is_up() -> bool:

@@ -18,7 +18,7 @@ EPOCH = 1_700_000_000.0
 
 
 class DummyCase:
-    """A dummy provider, the clock it lives by, and two pools."""
+    """A dummy provider, its clock, and two pools."""
 
     def __init__(self, now: float = EPOCH, **settings: Any) -> None:
         self.clock = Clock()
@@ -53,7 +53,7 @@ class DummyCase:
 
 
 async def started(now: float = EPOCH, **settings: Any) -> DummyCase:
-    """A case whose provider is running."""
+    """Return a case whose provider is started."""
     case = DummyCase(now, **settings)
     await case.provider.start()
     return case

@@ -1,4 +1,4 @@
-"""The simulated hypervisor: the contract, the life of an imaginary VM, and failures as told."""
+"""The simulated hypervisor: the contract, the life of a simulated VM, and injected failures."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TestDummyKeepsTheContract(ProviderContract):
 
 
 def error_of(work: Deferred[None]) -> str:
-    """What the work has failed with by now."""
+    """Return the text of the error with which the work has already failed."""
     errors: list[str] = []
     work.addErrback(lambda failure: errors.append(str(failure.value)))
     assert errors, "it has not failed"
@@ -70,7 +70,7 @@ async def test_a_vm_is_cloned_then_boots_then_answers_and_each_change_is_told() 
 
 
 class Unasked(Vm):
-    """A VM that nobody may ask anything."""
+    """A VM whose ``exists`` must not be called."""
 
     def exists(self, now: float) -> bool:
         raise AssertionError(f"{self.name} was asked")

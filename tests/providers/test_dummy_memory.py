@@ -1,4 +1,4 @@
-"""The simulated hypervisor goes on when the process that simulates it has died."""
+"""The simulated hypervisor keeps its VMs when the process that simulates it dies."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def closed_port() -> int:
 
 
 class Mute(Protocol):
-    """Accepts a connection and never speaks; tells how it ended."""
+    """Accepts a connection and never sends. ``ended`` receives the class of the reason when the connection is lost."""
 
     def __init__(self, ended: Deferred[type[BaseException] | None]) -> None:
         self._ended = ended
@@ -107,7 +107,7 @@ async def test_a_caller_who_gives_up_leaves_no_connection_behind(blackhole: tupl
 
 @implementer(IHostnameResolver)
 class DeafResolver:
-    """Never answers."""
+    """A resolver that never answers."""
 
     def resolveHostName(self, resolutionReceiver: Any, *args: Any, **kwargs: Any) -> IHostResolution:
         self.receiver = resolutionReceiver
@@ -125,7 +125,7 @@ def deaf_resolver() -> Iterator[DeafResolver]:
 async def test_a_resolver_that_hangs_is_not_waited_for(deaf_resolver: DeafResolver) -> None:
     with pytest.raises(NoAnswer, match=r"slow\.example port 22: no answer within 0\.1 s"):
         await reach(reactor, "slow.example", 22, timeout=0.1)
-    deaf_resolver.receiver.resolutionComplete()  # too late: nobody minds
+    deaf_resolver.receiver.resolutionComplete()  # a late answer raises no error
 
 
 async def test_a_caller_who_gives_up_while_the_resolver_hangs_is_let_go(deaf_resolver: DeafResolver) -> None:

@@ -1,4 +1,4 @@
-"""A vCenter of a test's own, a provider on it, and a listener at the address of each guest that is up."""
+"""A simulated vCenter for one test, a provider on it, and a TCP listener at the address of each booted guest."""
 
 import random
 import time
@@ -26,13 +26,13 @@ clock: Any = reactor
 
 
 def pool_of(name: str, **settings: Any) -> Pool:
-    """A pool whose VMs live in a folder of its name."""
+    """Return a pool whose VMs are in a folder with the name of the pool."""
     known = {"template": TEMPLATE, "folder": f"pools/{name}", "size": 1, "probe_port": free_port()}
     return Pool(name=name, **{**known, **settings})
 
 
 class VsphereCase:
-    """A simulated vCenter, prepared, and a provider of two pools."""
+    """A simulated vCenter with a template and folders, and a provider of two pools."""
 
     def __init__(self, simulator: Simulator, general: General | None = None, **settings: Any) -> None:
         self.simulator = simulator
@@ -52,29 +52,32 @@ class VsphereCase:
         self._listener: Any = None
 
     def another(self, **changes: Any) -> VsphereProvider:
-        """A provider of the same pools."""
+        """Return another provider of the same pools, with changed settings."""
         settings = attrs.evolve(self.settings, **changes)
         pools = [self.pool, self.other_pool]
         return VsphereProvider(settings, self.general, pools, clock, clock.seconds, random.Random(1))
 
     async def start(self) -> None:
-        """Start the provider, and let guests that are up answer."""
+        """Start the provider, and the listener by which booted guests answer probes."""
         self._listener = clock.listenTCP(self.pool.probe_port, Factory.forProtocol(Protocol))
         await self.provider.start()
 
     async def stop(self) -> None:
-        """Leave nothing running."""
+        """Stop the provider and the listener, and close the connection to the vCenter."""
         await self.provider.stop()
         await self._listener.stopListening()
         self.vcenter.close()
 
     async def finish(self, work: Awaitable[T]) -> T:
-        """What the work comes to; what happened before is heard of first."""
+        """Return the result of the work, after a pause in which the provider receives earlier updates."""
         await deferLater(clock, 0.05)
         return await work
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        """Return when it holds; the simulator stumbles at times, and the provider says so until it is back."""
+        """Return when the condition holds; raise AssertionError after ``PATIENCE`` seconds.
+
+        ProviderError is ignored: the simulator fails at times, and the provider then raises until it has recovered.
+        """
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             with suppress(ProviderError):

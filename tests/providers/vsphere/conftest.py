@@ -1,4 +1,4 @@
-"""Simulated vCenters: each test has one of its own, since tests break it."""
+"""Simulated vCenters. Each test gets its own, because tests break it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,7 +11,7 @@ from tests.vcsim.simulator import Simulator, binary
 
 @pytest.fixture(scope="session")
 def vcsim() -> None:
-    """The simulator, built."""
+    """Builds the simulator."""
     binary()
 
 
@@ -26,7 +26,7 @@ def simulator(vcsim: None) -> Iterator[Simulator]:
 
 @pytest_twisted.async_yield_fixture
 async def case(simulator: Simulator) -> AsyncIterator[VsphereCase]:
-    """A provider on it."""
+    """A started provider on the simulated vCenter."""
     case = VsphereCase(simulator, timeout=6)
     simulator.control(delay="CloneVM_Task:300")
     await case.start()

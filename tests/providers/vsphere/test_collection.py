@@ -1,4 +1,4 @@
-"""Updates put together, in the orders and parts that a vCenter may send them in."""
+"""Merging of updates, in the orders and parts in which a vCenter may send them."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ FILTERS = {place: Spec.Filter(f"filter-{place[1]}") for place in (HERE, THERE)}
 
 
 def collection() -> Collection:
-    """One of two folders."""
+    """Return a collection with two folders."""
     made = Collection(lambda host: host._moId)
     made.places = {ref: place for place, ref in FILTERS.items()}
     return made
 
 
 def told(place: Place, kind: str, ref: Any, missing: Exception | None = None, **facts: Any) -> Any:
-    """One update of one object, as a filter reports it."""
+    """Return one update of one object, as a filter reports it."""
     changes = [Spec.Change(name=name.replace("_", "."), op="assign", val=value) for name, value in facts.items()]
     lacks = [Spec.MissingProperty(path="runtime.powerState", fault=missing)] if missing else []
     update = Spec.ObjectUpdate(kind=kind, obj=ref, changeSet=changes, missingSet=lacks)

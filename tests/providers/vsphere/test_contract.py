@@ -1,4 +1,4 @@
-"""What every provider must do, on vSphere."""
+"""The contract of every provider, tested on vSphere."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What it costs: calls to the vCenter, counted there, and turns of the reactor that come late."""
+"""Costs of the provider: calls to the vCenter, counted there, and delayed turns of the reactor."""
 
 import gc
 import time
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(150)]
 
 @pytest.fixture
 def simulators(vcsim: None) -> Iterator[list[Simulator]]:
-    """Two vCenters."""
+    """Two running vCenters."""
     found = [Simulator(net=net) for net in ("127.1", "127.2")]
     for each in found:
         each.start()
@@ -28,7 +28,7 @@ def simulators(vcsim: None) -> Iterator[list[Simulator]]:
 
 
 async def filled(simulator: Simulator, count: int) -> VsphereCase:
-    """A provider whose pool has so many VMs, all of them up."""
+    """Return a provider whose pool has ``count`` VMs, all of them booted."""
     case = VsphereCase(simulator, max_clones=20)
     for number in range(count):
         case.vcenter.make(TEMPLATE, case.pool.folder, f"vm-{number}")

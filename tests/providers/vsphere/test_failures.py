@@ -1,4 +1,4 @@
-"""What goes wrong at a vCenter: no VM is made twice, none is lost, no foreign one is touched, and it heals."""
+"""Failures at a vCenter: no VM is made twice or lost, no foreign VM is touched, and the provider recovers."""
 
 import signal
 import time
@@ -32,14 +32,14 @@ async def error_of(work: Awaitable[Any]) -> str:
 
 
 async def outcomes(works: list[Deferred[None]]) -> list[bool]:
-    """Of each, whether it succeeded; every failure is a ProviderError."""
+    """Return for each work whether it succeeded. Asserts that every failure is a ProviderError."""
     results: Any = await DeferredList(works, consumeErrors=True)
     assert all(ok or failure.check(ProviderError) for ok, failure in results), results
     return [ok for ok, _ in results]
 
 
 def lists(case: VsphereCase, pool: Pool, name: str) -> Callable[[], Awaitable[bool]]:
-    """Whether a VM is in the inventory of a pool."""
+    """Return a condition: the VM is in the inventory of the pool."""
 
     async def is_listed() -> bool:
         return name in await case.provider.inventory(pool)
@@ -48,7 +48,7 @@ def lists(case: VsphereCase, pool: Pool, name: str) -> Callable[[], Awaitable[bo
 
 
 async def heals(case: VsphereCase) -> None:
-    """It clones and destroys again."""
+    """Wait until the inventory is available, then assert that the provider clones and destroys again."""
 
     async def works() -> bool:
         try:
@@ -179,7 +179,7 @@ async def test_an_ended_session_is_replaced_and_what_was_asked_is_done(
     await case.provider.clone(case.pool, "two")
     await clone
     assert case.vcenter.names(case.pool.folder) == ["one", "two"]
-    assert case.simulator.calls()["CloneVM_Task"] == 2 + 1  # that which was refused
+    assert case.simulator.calls()["CloneVM_Task"] == 2 + 1  # one call was refused because the session had ended
     lines = [formatEvent(event) for event in logged if event.get("server")]
     assert len([line for line in lines if "the session has ended; tries again" in line]) == 1
 
@@ -238,7 +238,7 @@ async def test_a_vcenter_that_begins_anew_is_looked_at_afresh_and_its_other_vms_
     await deferLater(clock, 0.3)
     case.simulator.kill()
     case.vcenter.close()
-    case.simulator.start()  # it has forgotten everything, and gives the same ids to others
+    case.simulator.start()  # all its data is lost, and it gives the same ids to other objects
     case.vcenter = Vcenter(case.simulator)
     case.vcenter.prepare(TEMPLATE, case.pool.folder, case.other_pool.folder)
     foreign = [f"foreign-{number}" for number in range(8)]
@@ -246,7 +246,7 @@ async def test_a_vcenter_that_begins_anew_is_looked_at_afresh_and_its_other_vms_
         case.vcenter.make(TEMPLATE, case.pool.folder, name)
     await outcomes(works)
     calls = case.simulator.calls()
-    assert (calls.get("Destroy_Task", 0), calls.get("PowerOffVM_Task", 0)) == (0, 1)  # one by prepare
+    assert (calls.get("Destroy_Task", 0), calls.get("PowerOffVM_Task", 0)) == (0, 1)  # prepare() switches one VM off
     await heals(case)
     assert case.vcenter.names(case.pool.folder) == foreign
 
@@ -468,5 +468,5 @@ async def test_a_holder_that_the_inventory_never_shows_is_an_error(
 ) -> None:
     monkeypatch.setattr(vms, "SEEN", 0.5)
     await case.provider.clone(case.pool, "one")
-    nobody = Holder("")  # it reads back as no holder
+    nobody = Holder("")  # reads back as no holder
     assert "the stamp of one is not seen" in await error_of(case.provider.stamp(case.pool, "one", nobody))

@@ -1,4 +1,4 @@
-"""What an error of a call means for what was asked."""
+"""Errors of a call, and what they say about the outcome of the request."""
 
 import pytest
 from twisted.internet.defer import CancelledError

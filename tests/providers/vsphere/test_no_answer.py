@@ -1,4 +1,4 @@
-"""Answers that are neither a Response nor a Fault, such as a proxy's page: nothing is concluded from them."""
+"""Answers that are neither a Response nor a Fault, such as a proxy's page: the provider concludes nothing from them."""
 
 import gzip
 import time
@@ -159,7 +159,7 @@ async def is_away(case: VsphereCase) -> bool:
 
 
 async def log_in_again(case: VsphereCase, proxy: Proxy, other: Page | None = None, **pages: Page) -> None:
-    """Have the provider lose its login, and get these answers at the next."""
+    """End the login of the provider, wait until its inventory fails, then answer its next logins with these pages."""
     proxy.show(RetrieveServiceContent=Page())
     case.vcenter.end_sessions()
     await case.until(lambda: is_away(case))
@@ -167,7 +167,7 @@ async def log_in_again(case: VsphereCase, proxy: Proxy, other: Page | None = Non
 
 
 async def stays_unknown(case: VsphereCase, seconds: float) -> None:
-    """For so long the inventory is an error, and never that there is nothing."""
+    """Assert that for ``seconds`` the inventory raises ProviderError and is never returned as empty."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with pytest.raises(ProviderError):
@@ -176,7 +176,7 @@ async def stays_unknown(case: VsphereCase, seconds: float) -> None:
 
 
 def lists(case: VsphereCase, *names: str) -> Callable[[], Awaitable[bool]]:
-    """Whether the inventory is these VMs."""
+    """Return a condition: the inventory consists of these VMs."""
 
     async def does() -> bool:
         return sorted(await case.provider.inventory(case.pool)) == list(names)
@@ -248,8 +248,8 @@ async def test_a_page_instead_of_the_template_is_not_its_absence(case: VsphereCa
     clone = case.provider.clone(case.pool, "one")
     with pytest.raises(Away, match=NO_RESPONSE):
         await clone
-    assert time.monotonic() - began < 4  # nothing was ordered, so there is nothing to look for
-    assert proxy.count("FindByInventoryPath") <= 3 + 2  # those of the folders came before
+    assert time.monotonic() - began < 4  # no clone was ordered, so the provider does not look for the VM
+    assert proxy.count("FindByInventoryPath") <= 3 + 2  # includes the earlier lookups of the folders
     assert proxy.count("CloneVM_Task") == 0
     proxy.show()
     await heals(case)

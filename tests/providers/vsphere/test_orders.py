@@ -1,4 +1,4 @@
-"""A process that may not give orders sends none, whatever it was about to do."""
+"""A process that may not give orders sends none. Work that was already begun waits for the permission."""
 
 import random
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
 
 class Permission:
-    """Whether orders may be given."""
+    """Returns whether orders may be given."""
 
     given = False
 
@@ -24,7 +24,7 @@ class Permission:
 
 
 def another(case: VsphereCase, may_order: Permission) -> VsphereProvider:
-    """A second provider on the same vCenter."""
+    """Return a second provider on the same vCenter."""
     pools = [case.pool, case.other_pool]
     return VsphereProvider(case.settings, case.general, pools, clock, clock.seconds, random.Random(2), may_order)
 

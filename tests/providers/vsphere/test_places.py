@@ -1,4 +1,4 @@
-"""Where clones go, and what an error says is at fault."""
+"""Placement of clones, migrations and template layers, and the settings that errors name as the cause."""
 
 import json
 from typing import Any
