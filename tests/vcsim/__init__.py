@@ -1,1 +1,1 @@
-"""A vCenter for tests: govmomi's simulator, built from Debian's packages."""
+"""A vCenter for tests: govmomi's simulator, built from Debian packages."""

@@ -1,4 +1,4 @@
-"""Something that answers a probe, on every address of this machine."""
+"""A TCP listener that answers probes on every address of this machine."""
 
 import socket
 from threading import Thread
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Listener:
-    """Accepts connections on a port and hangs up, in a thread of its own."""
+    """Accepts connections on a port and closes them at once, in its own thread."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,5 +1,5 @@
-// Test vCenter: govmomi's simulator behind a small HTTP front which adds what a
-// pool manager's tests need: asynchronous tasks with progress, clones that honour
+// Test vCenter: govmomi's simulator behind a small HTTP front, which adds what the
+// tests of a pool manager need: asynchronous tasks with progress, clones that honour
 // powerOn/host/annotation/folder errors, guests that "boot", injected failures.
 package main
 
@@ -47,16 +47,16 @@ type front struct {
 	fails  map[string]*failure
 	counts map[string]int
 	conns  int
-	bears  int           // so many clones at once are as fast as one; 0: any number
-	crush  float64       // beyond that each takes (clones at once / bears) to this power as long
-	busy   int           // clones under way
+	bears  int           // up to this many clones at once are as fast as one; 0: any number
+	crush  float64       // above that a clone takes (clones at once / bears) to this power times as long
+	busy   int           // clones in progress
 	boot   time.Duration // power-on until the guest reports its name and address
 	net    string        // the first two numbers of the guests' addresses
 	nextIP int
 	clone  sync.Mutex
 	open   map[net.Conn]bool
-	down   time.Time // until then every request is cut
-	// what a snapshot remembers, which the simulator does not: devices by the snapshot's id
+	down   time.Time // every request is cut until then
+	// the devices at the time of each snapshot, by the snapshot's id; the simulator does not store them
 	devices map[string][]types.BaseVirtualDevice
 	memory  memory
 }
@@ -126,7 +126,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		switch p[0] {
 		case "drop":
 			panic(http.ErrAbortHandler)
-		case "lose": // it is carried out, and nobody hears of it
+		case "lose": // it is carried out, but the client gets no reply
 			defer panic(http.ErrAbortHandler)
 			w = httptest.NewRecorder()
 		case "503":
@@ -148,7 +148,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if wait, ok := m.Body.(*types.WaitForUpdatesEx); ok && wait.Version == "" {
-		// the simulator misses what changes between its first answer and the next call's wait
+		// the simulator misses changes between its first answer and the wait of the next call
 		f.clone.Lock()
 		defer f.clone.Unlock()
 	}
@@ -156,7 +156,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if op == nil || !(async || name == "CloneVM_Task" || name == "PowerOnVM_Task" || name == "CreateSnapshot_Task" || name == "ReconfigVM_Task" || name == "RevertToSnapshot_Task" || name == "MigrateVM_Task" || name == "CreateVirtualDisk_Task") {
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				if name == "Fetch" { // an unset property panics in this simulator; a vCenter answers with nothing
+				if name == "Fetch" { // an unset property panics in this simulator; a vCenter returns an empty response
 					reply(w, 200, `<FetchResponse xmlns="urn:vim25"></FetchResponse>`)
 					return
 				}
@@ -174,7 +174,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	// is the session good?  ask the simulator with the caller's cookie
+	// check the session: send the caller's cookie to the simulator
 	probe := httptest.NewRecorder()
 	pr := r.Clone(ctx)
 	pr.Body = ioutil.NopCloser(strings.NewReader(soapHead + `<CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime>` + soapTail))
@@ -232,7 +232,7 @@ func (f *front) count(clones int) {
 	f.mu.Unlock()
 }
 
-// work takes its time; that of a clone passes slowly while there are more than are borne.
+// work sleeps for the given time. A clone takes longer while more than f.bears clones are in progress.
 func (f *front) work(left time.Duration, isClone bool) {
 	const glance = 20 * time.Millisecond
 	for left > 0 {
@@ -293,7 +293,7 @@ func (f *front) missingRef(m *simulator.Method) *types.ManagedObjectReference {
 	return nil
 }
 
-// result of an (immediately finished) inner task
+// inner returns the result of an inner task, which has already finished
 func inner(ref types.ManagedObjectReference, err error) (types.AnyType, types.BaseMethodFault) {
 	if err != nil {
 		if soap.IsSoapFault(err) {
@@ -313,7 +313,7 @@ func inner(ref types.ManagedObjectReference, err error) (types.AnyType, types.Ba
 	return t.Info.Result, nil
 }
 
-// operation returns what a *_Task method does, to be run now or later.
+// operation returns the function that performs a *_Task method, to be run now or later; nil for other methods.
 func (f *front) operation(m *simulator.Method) func() (types.AnyType, types.BaseMethodFault) {
 	type res = types.AnyType
 	type flt = types.BaseMethodFault
@@ -372,7 +372,7 @@ func (f *front) operation(m *simulator.Method) func() (types.AnyType, types.Base
 				return inner(types.ManagedObjectReference{}, err)
 			}
 			v, e := inner(x.Returnval, nil)
-			if e == nil { // the simulator takes nothing back
+			if e == nil { // the simulator does not restore the devices
 				f.memory.note("revert", vm.Name)
 				f.mu.Lock()
 				devices := f.devices[r.This.Value]
@@ -388,7 +388,7 @@ func (f *front) operation(m *simulator.Method) func() (types.AnyType, types.Base
 				return inner(types.ManagedObjectReference{}, err)
 			}
 			v, e := inner(x.Returnval, nil)
-			if e == nil && r.Spec.Annotation != "" { // the simulator tells nobody of it
+			if e == nil && r.Spec.Annotation != "" { // the simulator reports no update for it
 				f.update(simulator.Map.Get(r.This).(*simulator.VirtualMachine), types.PropertyChange{Name: "config.annotation", Val: r.Spec.Annotation})
 			}
 			return v, e
@@ -419,7 +419,7 @@ func (f *front) relocate(r *types.RelocateVM_Task) (types.AnyType, types.BaseMet
 		return inner(types.ManagedObjectReference{}, err)
 	}
 	v, e := inner(x.Returnval, nil)
-	if e == nil && r.Spec.Host != nil { // the simulator leaves host.vm as it was
+	if e == nil && r.Spec.Host != nil { // the simulator does not update host.vm
 		a, b := simulator.Map.Get(from).(*simulator.HostSystem), simulator.Map.Get(*r.Spec.Host).(*simulator.HostSystem)
 		simulator.Map.RemoveReference(a, &a.Vm, vm.Self)
 		simulator.Map.AddReference(b, &b.Vm, vm.Self)
@@ -488,7 +488,7 @@ func (f *front) cloneVM(r *types.CloneVM_Task) (types.AnyType, types.BaseMethodF
 	return v, nil
 }
 
-// bootGuest makes the VM's guest report a name and a loopback address after a while.
+// bootGuest makes the VM's guest report a name and a loopback address after the boot time.
 func (f *front) bootGuest(ref types.ManagedObjectReference) {
 	vm, ok := simulator.Map.Get(ref).(*simulator.VirtualMachine)
 	if !ok {
@@ -527,7 +527,7 @@ func (f *front) bootGuest(ref types.ManagedObjectReference) {
 	})
 }
 
-// ctl: /ctl?delay=CloneVM_Task:2000&pre=...&fail=CloneVM_Task:3:task:NoDiskSpace&boot=500ms&host=NAME,cpu,mem,maint,status&down=500ms
+// ctl serves /ctl?delay=CloneVM_Task:2000&pre=...&fail=CloneVM_Task:3:task:NoDiskSpace&boot=500ms&host=NAME,cpu,mem,maint,status&down=500ms
 func (f *front) ctl(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,5 +1,5 @@
-// What outlives the process: with -memory FILE its VMs and their folders are kept there and come back with the next start,
-// VMs under their ids; with -journal FILE every clone and destruction is noted.
+// Data that is kept across restarts. With -memory FILE the VMs and their folders are stored in that file and restored
+// at the next start, the VMs under their ids. With -journal FILE every clone, destruction and revert is recorded.
 package main
 
 import (
@@ -29,7 +29,7 @@ type keptVM struct {
 	ID, Folder, Name, Annotation string
 	Options                      map[string]string
 	On                           bool
-	Disks                        []keptDisk // all but the first
+	Disks                        []keptDisk // all except the first
 }
 
 type keptAll struct {
@@ -43,10 +43,10 @@ type memory struct {
 	mu      sync.Mutex
 }
 
-// idsOfAClone is how many ids the simulator gives out for one clone, the VM's own the last.
+// idsOfAClone is the number of ids that the simulator allocates for one clone; the last is the VM's own.
 const idsOfAClone = 3
 
-// note writes a line to the journal: when (epoch), what, the VM.
+// note appends a line to the journal: the time in epoch seconds, the event, the VM.
 func (m *memory) note(what, vm string) {
 	if m.journal == nil {
 		return
@@ -56,7 +56,7 @@ func (m *memory) note(what, vm string) {
 	fmt.Fprintf(m.journal, "%.4f %s %s\n", float64(time.Now().UnixNano())/1e9, what, vm)
 }
 
-// save writes every VM to the file. What a client was told is done is there before it is told.
+// save writes every VM to the file. A change is in the file before the client is informed that it is done.
 func (m *memory) save() {
 	if m.file == "" {
 		return
@@ -71,7 +71,7 @@ func (m *memory) save() {
 	}
 	for _, e := range simulator.Map.All("VirtualMachine") {
 		simulator.Map.WithLock(e, func() {
-			if vm := e.(*simulator.VirtualMachine); vm.Config != nil { // one without it is being made by another task
+			if vm := e.(*simulator.VirtualMachine); vm.Config != nil { // it is nil while another task is creating the VM
 				all.VMs = append(all.VMs, kept(vm))
 			}
 		})
@@ -108,7 +108,7 @@ func kept(vm *simulator.VirtualMachine) keptVM {
 	return known
 }
 
-// pathOf is the path of a folder below the one that all VMs are in; empty for that one and any that is not below it.
+// pathOf returns the path of a folder relative to the root folder of all VMs; empty for the root and folders outside.
 func pathOf(ref *types.ManagedObjectReference) string {
 	where := ""
 	for ref != nil && *ref != simulator.Map.Any("Datacenter").(*simulator.Datacenter).VmFolder {
@@ -129,7 +129,7 @@ func number(id string) int {
 	return n
 }
 
-// load brings back the VMs of the file, if there is one.
+// load restores the VMs of the file, if it exists.
 func (m *memory) load(f *front) {
 	text, err := os.ReadFile(m.file)
 	if err != nil {
@@ -143,7 +143,7 @@ func (m *memory) load(f *front) {
 	for _, each := range all.VMs {
 		ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: each.ID}
 		folder := f.folder(each.Folder)
-		if simulator.Map.Get(ref) != nil { // the one that there is from the beginning
+		if simulator.Map.Get(ref) != nil { // the VM that exists from the start
 			source = ref
 			_, _ = methods.PowerOffVM_Task(ctx, f.client, &types.PowerOffVM_Task{This: ref})
 			_, _ = methods.MoveIntoFolder_Task(ctx, f.client, &types.MoveIntoFolder_Task{This: folder, List: []types.ManagedObjectReference{ref}})
@@ -180,7 +180,7 @@ func (f *front) folder(where string) types.ManagedObjectReference {
 	return place
 }
 
-// bringBack clones a VM again, under its old id: a vCenter never gives an id to another object.
+// bringBack clones a VM again under its old id, because a vCenter never gives an id to another object.
 func (f *front) bringBack(vm keptVM, source, folder types.ManagedObjectReference) {
 	for next := 0; next < number(vm.ID)-idsOfAClone; {
 		spent := simulator.Map.Put(&mo.Folder{}).Reference()
@@ -201,7 +201,7 @@ func (f *front) bringBack(vm keptVM, source, folder types.ManagedObjectReference
 	}
 }
 
-// dress gives a VM that is back what it had.
+// dress restores the annotation, the disks and the power state of a VM.
 func (f *front) dress(vm keptVM) {
 	ref := types.ManagedObjectReference{Type: "VirtualMachine", Value: vm.ID}
 	object := simulator.Map.Get(ref).(*simulator.VirtualMachine)

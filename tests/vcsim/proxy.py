@@ -27,15 +27,18 @@ ENVELOPE = (
 
 
 def response(method: str, result: bytes = b"") -> bytes:
-    """The Response of a method, without a result unless one is given."""
+    """Return the Response of a method. Without ``result`` it contains no result."""
     name = method.encode()
     return ENVELOPE % b'<%sResponse xmlns="urn:vim25">%s</%sResponse>' % (name, result, name)
 
 
 @attrs.frozen
 class Page:
-    """What the proxy answers. ``after``: how many calls of the method pass before; ``times``: how many it answers, 0
-    for all; ``forward``: the vCenter carries the call out all the same."""
+    """An answer of the proxy.
+
+    ``after``: number of calls of the method that pass through first. ``times``: number of calls that get this answer,
+    0 for all. ``forward``: the vCenter carries the call out nevertheless.
+    """
 
     body: bytes = XHTML
     status: int = 200
@@ -46,8 +49,11 @@ class Page:
 
 
 class Proxy:
-    """Listens on a port of its own. ``cut``: what RetrievePropertiesEx finds comes at ContinueRetrievePropertiesEx.
-    ``truncate``: updates are marked as a part of what there is."""
+    """A proxy on its own port.
+
+    ``cut``: the objects that RetrievePropertiesEx finds are sent only in the answer to ContinueRetrievePropertiesEx.
+    ``truncate``: updates are marked as incomplete.
+    """
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -79,10 +85,10 @@ class Proxy:
                 try:
                     super().handle_one_request()
                 except OSError:
-                    self.close_connection = True  # who asked has gone
+                    self.close_connection = True  # the client has disconnected
 
             def log_message(self, format: str, *args: object) -> None:
-                """Requests are in ``calls``."""
+                """Write no log: requests are recorded in ``calls``."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -97,19 +103,19 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What the setting ``server`` says."""
+        """The value for the setting ``server``."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def show(self, other: Page | None = None, **pages: Page) -> None:
-        """Answer these methods, and every ``other``, so from now on."""
+        """From now on answer these methods with their page, and all others with ``other``, unless it is None."""
         self._seen, self._pages, self._other = {}, dict(pages), other
 
     def count(self, method: str = "", since: float = 0.0) -> int:
-        """How many calls came, of this method or of any, since a moment of ``time.monotonic``."""
+        """Return the number of calls of this method, or of all, since ``since``, a value of ``time.monotonic``."""
         return sum(1 for moment, name in self.calls if moment >= since and method in ("", name))
 
     def answer(self, sent: bytes, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body for a call."""
+        """Return status, headers and body of the answer to a call."""
         found = METHOD.search(sent)
         method = found[1].decode() if found else ""
         self.calls.append((time.monotonic(), method))

@@ -1,4 +1,4 @@
-"""The simulated vCenter as a process: built once, started, controlled and killed."""
+"""Builds, starts, controls and kills the process of the simulated vCenter."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ USER, PASSWORD = "vmpooler", "secret"
 
 
 def binary() -> Path:
-    """The program, built unless that of the same source is there already; a build takes half a minute."""
+    """Return the path of the program. It is built, in half a minute, unless one of the same source is in the cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vmpooler-tests")
     code = b"".join(source.read_bytes() for source in SOURCES)
     program = cache / f"vcsim-{hashlib.sha256(code).hexdigest()[:16]}"
@@ -37,10 +37,11 @@ def binary() -> Path:
 
 
 class Simulator:
-    """One simulated vCenter on a port of its own, empty but for one VM, three hosts and two datastores.
+    """One simulated vCenter on its own port, with one VM, three hosts and two datastores.
 
-    ``net`` has the first two numbers of its guests' addresses. With ``certificate`` and ``key`` it speaks TLS. With
-    ``kept``, a folder, its VMs outlive it in ``memory``, and ``journal`` tells of clones and destructions.
+    ``net`` is the first two numbers of its guests' addresses. ``boot`` is the time from power-on until a guest reports
+    its name and address. With ``certificate`` and ``key`` it serves TLS. With ``kept``, a folder, its VMs are kept
+    across restarts in the file ``memory``, and clones, destructions and reverts are recorded in the file ``journal``.
     """
 
     def __init__(
@@ -61,11 +62,11 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """What the setting ``server`` says."""
+        """The value for the setting ``server``."""
         return f"{'' if self.tls else 'http://'}{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Run it, with what is in its memory, else the inventory of its beginning; return when it answers."""
+        """Start it with the VMs of ``memory``, or with the initial inventory, and return when it accepts calls."""
         environ = {**os.environ, "TMPDIR": self._folder}
         command = guarded([binary(), *self._flags])
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=self._kept)
@@ -73,7 +74,7 @@ class Simulator:
         assert self._process.stdout.readline().startswith("READY")
 
     def kill(self) -> None:
-        """End it with -9: connections are cut, what it knew is gone."""
+        """Kill it with SIGKILL: connections are cut, and data that is not in ``memory`` is lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -82,21 +83,21 @@ class Simulator:
             self._process = None
 
     def signal(self, number: int) -> None:
-        """Send the process a signal."""
+        """Send a signal to the process."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Kill it and delete its files; those in ``kept`` remain."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def control(self, **what: str) -> None:
-        """Change how it behaves; README.md has the words."""
+        """Change its behaviour; README.md lists the queries."""
         self._ask(what)
 
     def calls(self) -> Mapping[str, int]:
-        """How often each SOAP method was called since ``control(reset="")``."""
+        """Return the number of calls of each SOAP method since ``control(reset="")``."""
         counts = (line.rsplit(" ", 1) for line in self._ask({}).splitlines())
         return {name: int(count) for name, count in counts if name != "conns"}
 

@@ -1,4 +1,4 @@
-"""What an administrator of the simulated vCenter does and sees, with blocking calls."""
+"""The actions and views of an administrator of the simulated vCenter, as blocking calls."""
 
 import ssl
 from typing import Any
@@ -12,7 +12,7 @@ VERSION = "vim.version.version11"
 
 
 class Vcenter:
-    """A connection of the administrator's own."""
+    """A separate connection for the administrator."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -26,11 +26,11 @@ class Vcenter:
         manager.Login(USER, PASSWORD, None)
 
     def close(self) -> None:
-        """Leave no connection open."""
+        """Close all connections."""
         self._stub.DropConnections()
 
     def prepare(self, template: str, *folders: str) -> None:
-        """Make the template of that path out of the one VM that there is, and these folders."""
+        """Turn the only existing VM into the template of that path, and create these folders."""
         folder, _, name = template.rpartition("/")
         (vm,) = self.vms("")
         self.ask(vm.PowerOffVM_Task())
@@ -40,58 +40,58 @@ class Vcenter:
             self.folder(each)
 
     def folder(self, path: str) -> Any:
-        """The folder of VMs with that path, made where it is not there."""
+        """Return the folder of VMs with that path. It is created if it does not exist."""
         place = self.find("")
         for part in filter(None, path.split("/")):
             place = self.content.searchIndex.FindChild(place, part) or place.CreateFolder(part)
         return place
 
     def find(self, path: str) -> Any:
-        """The VM or folder with that path, or None."""
+        """Return the VM or folder with that path, or None."""
         return self.content.searchIndex.FindByInventoryPath(f"DC0/vm/{path}".rstrip("/"))
 
     def vms(self, path: str) -> list[Any]:
-        """The VMs in a folder."""
+        """Return the VMs in a folder."""
         return [each for each in self._children(path) if isinstance(each, vim.VirtualMachine)]
 
     def names(self, path: str) -> list[str]:
-        """The names of the VMs in a folder, sorted."""
+        """Return the names of the VMs in a folder, sorted."""
         return sorted(name for each, name in self._children(path).items() if isinstance(each, vim.VirtualMachine))
 
     def make(self, template: str, folder: str, name: str, annotation: str = "") -> Any:
-        """A VM that the service did not order; switched on."""
+        """Create a VM that the service did not order, switched on, and return it."""
         (pool,) = (self.content.searchIndex.FindByInventoryPath("DC0/host/DC0_C0/Resources"),)
         config = vim.vm.ConfigSpec(annotation=annotation) if annotation else None
         spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(pool=pool), powerOn=True, template=False, config=config)
         return self.ask(self.find(template).CloneVM_Task(folder=self.find(folder), name=name, spec=spec))
 
     def destroy(self, path: str) -> None:
-        """Destroy a VM, switched off first."""
+        """Switch a VM off and destroy it."""
         vm = self.find(path)
         self.ask(vm.PowerOffVM_Task())
         self.ask(vm.Destroy_Task())
 
     def switch_off(self, path: str) -> None:
-        """Switch a VM off, whoever wants it on."""
+        """Switch a VM off."""
         self.ask(self.find(path).PowerOffVM_Task())
 
     def disks(self, path: str) -> list[int]:
-        """The disks of a VM but the first, in GB."""
+        """Return the sizes in GB of the disks of a VM, without the first."""
         devices = self.find(path).config.hardware.device
         sizes = [each.capacityInKB for each in devices if isinstance(each, vim.vm.device.VirtualDisk)]
         return [size // 1024**2 for size in sizes[1:]]
 
     def end_sessions(self) -> None:
-        """End every session but this one."""
+        """End every session except this one."""
         manager = self.content.sessionManager
         for session in manager.sessionList:
             try:
                 manager.TerminateSession([session.key])
             except vmodl.MethodFault:
-                continue  # its own
+                continue  # this connection's session
 
     def ask(self, task: Any) -> Any:
-        """The result of a task, awaited. Raises what it failed with."""
+        """Wait for a task and return its result. Raises the error with which it failed."""
         collector: Any = self.content.propertyCollector
         spec = vmodl.query.PropertyCollector
         wanted = spec.FilterSpec(
@@ -107,7 +107,7 @@ class Vcenter:
                 return facts.get("info.result")
 
     def _children(self, path: str) -> dict[Any, str]:
-        """What is in a folder, with names, as of one moment."""
+        """Return the objects in a folder with their names, read in one call."""
         spec = vmodl.query.PropertyCollector
         through = spec.TraversalSpec(name="child", path="childEntity", skip=False, type=vim.Folder)
         wanted = spec.FilterSpec(
