@@ -1,4 +1,4 @@
-"""A plain HTTP client that sends exactly what it is told, byte for byte."""
+"""A plain HTTP client that sends exactly the bytes it is given."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 @attrs.frozen
 class Answer:
-    """What a server said; names of headers in lower case."""
+    """One response. Header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -25,7 +25,10 @@ class Answer:
 
 
 class Client(Protocol):
-    """One connection. ``answer`` fires with the next answer when it is complete, or with None when hung up on."""
+    """One connection.
+
+    ``answer`` fires with the next complete response, or with None when the server disconnects.
+    """
 
     def __init__(self, head_only: bool = False) -> None:
         self._head_only = head_only
@@ -83,7 +86,7 @@ async def connected(port: int, head_only: bool = False) -> Client:
 
 
 async def said(port: int, data: bytes, head_only: bool = False) -> Answer:
-    """The answer to these bytes, on a connection of their own."""
+    """Return the response to these bytes, sent on a new connection."""
     client = await connected(port, head_only)
     client.say(data)
     try:
@@ -94,7 +97,7 @@ async def said(port: int, data: bytes, head_only: bool = False) -> Answer:
 
 
 async def until(condition: Any, seconds: float = 10) -> None:
-    """Wait until a coroutine function returns something true."""
+    """Wait until a coroutine function returns a true value."""
     from twisted.internet import reactor
 
     clock: Any = reactor

@@ -1,6 +1,7 @@
 """An API on a real port, over a real Redis.
 
-The tests of a module that says ``BOTH_WAYS = True`` are run twice: what is asked most takes the short way, and klein's.
+The tests of a module that sets ``BOTH_WAYS = True`` run twice: once with hot routes on the short way, once with all
+routes through klein. See Note [The short way] in vmpooler/web/http/api.py.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -32,40 +33,43 @@ OWNER_ONLY = Settings(pools=POOLS, auth=Auth(provider="dummy", owner_only=True))
 
 @attrs.frozen
 class Served:
-    """An API that is being served, and the Redis behind it."""
+    """An API on a port, and the Redis that it uses."""
 
     api: Api
     port: int
     store: Connection
 
     async def ask(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer to a request such as clients send: no Content-Type, and a Content-Length if there is a body."""
+        """Send a request as clients do, and return the response.
+
+        It has no Content-Type, and a Content-Length only when it has a body.
+        """
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(body)}"] if body else []
         return await self.say("\r\n".join([*lines, "", ""]).encode() + body, head_only=method == "HEAD")
 
     async def say(self, data: bytes, head_only: bool = False) -> Answer:
-        """The answer to these bytes."""
+        """Send these bytes, and return the response."""
         return await said(self.port, data, head_only)
 
     async def have(self, pool: str, *vms: str) -> None:
-        """Make VMs ready, as the original's manager leaves them."""
+        """Make VMs ready, with the records that the manager of Ruby vmpooler leaves."""
         await self.store.call("SADD", f"vmpooler__ready__{pool}", *vms)
         for vm in vms:
             await self.store.call("HSET", f"vmpooler__vm__{vm}", "template", pool, "check", "2024-01-01 00:00:00 +0000")
 
     async def queue(self, queue: str, pool: str) -> set[str]:
-        """The VMs that stand in a queue."""
+        """Return the VMs in a queue."""
         return set(await self.store.call("SMEMBERS", f"vmpooler__{queue}__{pool}"))
 
     async def record(self, vm: str) -> dict[str, str]:
-        """The fields of a VM's record."""
+        """Return the fields of a VM's record."""
         flat: Sequence[str] = await self.store.call("HGETALL", f"vmpooler__vm__{vm}")
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     async def events(self) -> list[tuple[str, str]]:
-        """What happened to which VM."""
+        """Return the kind and the VM of each event."""
         entries = await self.store.call("XRANGE", "vmpooler__x__events", "-", "+")
         fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
         return [(each["what"], each["vm"]) for each in fields]
@@ -75,25 +79,25 @@ Serve = Callable[..., Awaitable[Served]]
 
 
 def nowhere(host: str) -> Deferred[str]:
-    """A resolver that knows one host."""
+    """Resolve one known host; for any other host, never finish."""
     return succeed("192.0.2.7") if host == "known-host" else Deferred()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of some modules twice."""
+    """Run the tests of modules with ``BOTH_WAYS`` twice."""
     if "hot" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_WAYS", False):
         metafunc.parametrize("hot", [True, False], ids=["short", "klein"])
 
 
 @pytest.fixture
 def hot() -> bool:
-    """Whether anything takes the short way."""
+    """Whether hot routes may use the short way."""
     return True
 
 
 @pytest_twisted.async_yield_fixture
 async def serve(store: Connection, hot: bool) -> AsyncIterator[Serve]:
-    """Serves settings over the shared Redis, or another connection, until the test is over."""
+    """Serves an API with given settings on the shared Redis, or on another connection, until the test ends."""
     from twisted.internet import reactor
 
     listener: Any = reactor

@@ -16,7 +16,7 @@ from twisted.web.http import fromChunk
 
 @attrs.frozen
 class Frame:
-    """One event of the protocol."""
+    """One server-sent event."""
 
     id: str
     kind: str
@@ -24,7 +24,10 @@ class Frame:
 
 
 class Ear(Protocol):
-    """Listens. ``frames`` are those that came, ``comments`` how many comments did; ``head`` is what came first."""
+    """A subscriber.
+
+    ``frames``: the events received. ``comments``: the number of comments received. ``head``: the head of the response.
+    """
 
     transport: Any
 
@@ -54,11 +57,11 @@ class Ear(Protocol):
             self._take(block.decode())
 
     def _unpack(self) -> None:
-        """Take what came out of its chunks, if it came in chunks."""
+        """Move received data to ``_bytes``; decode it first when the response is chunked."""
         if "Transfer-Encoding: chunked" not in self.head:
             self._bytes, self._chunks = self._bytes + self._chunks, b""
             return
-        with suppress(ValueError):  # the rest of a chunk is still to come
+        with suppress(ValueError):  # the chunk is not complete yet
             while self._chunks:
                 chunk, self._chunks = fromChunk(self._chunks)
                 self._bytes += chunk
@@ -75,27 +78,27 @@ class Ear(Protocol):
 
     @property
     def last(self) -> str:
-        """What a browser would come back with."""
+        """The Last-Event-ID that a browser would send when it reconnects."""
         return self.frames[-1].id
 
     def of(self, kind: str) -> list[Any]:
-        """What frames of a kind said."""
+        """Return the data of all frames of a kind."""
         return [frame.data for frame in self.frames if frame.kind == kind]
 
     def vms(self) -> list[str]:
-        """The VMs that events were told of."""
+        """Return the VM of each event received."""
         return [event["vm"] for event in self.of("event")]
 
     def pause(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on."""
+        """Continue to read."""
         self.transport.resumeProducing()
 
     async def until(self, condition: Callable[["Ear"], Any], seconds: float = 10) -> None:
-        """Wait until something is true of this."""
+        """Wait until the condition is true for this client."""
         from twisted.internet import reactor
 
         clock: Any = reactor
@@ -110,7 +113,7 @@ class Ear(Protocol):
 
 
 async def ear(port: int, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> Ear:
-    """One that listens."""
+    """Connect and return a subscriber."""
     from twisted.internet import reactor
 
     client = Ear(path, last, version)

@@ -1,4 +1,4 @@
-"""A client without a network, of a site whose clock stands until it is told to go on."""
+"""A client without a network, for a site whose clock advances only when the test advances it."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def request(target: bytes, *headers: bytes, method: bytes = b"POST", body: bytes
 
 
 class Peer:
-    """One connection, from an address."""
+    """One connection from a given address."""
 
     def __init__(self, site: Site, address: IAddress = HOME) -> None:
         self.transport = StringTransport(peerAddress=address)
@@ -50,7 +50,7 @@ class Peer:
 
     @property
     def answer(self) -> Answer:
-        """The only one."""
+        """The first response; tests use it where only one is expected."""
         client = Client()
         client.dataReceived(self.transport.value())
         answer = client.answer.result
@@ -59,7 +59,7 @@ class Peer:
 
 
 class Slow(Resource):
-    """Answers later."""
+    """A resource that never finishes its response."""
 
     isLeaf = True
 
@@ -68,6 +68,6 @@ class Slow(Resource):
 
 
 def quiet_api(clock: Clock, settings: Settings = PLAIN) -> Api:
-    """An API whose Redis is away."""
+    """Return an API whose Redis cannot be reached."""
     connection = Connection(Redis(socket="/nowhere"), clock, quiet=True)
     return Api(settings, connection, clock, clock.seconds, resolve=nowhere)

@@ -1,4 +1,4 @@
-"""Clients that hang up, a Redis that is away, a service that ends: no VM is lost."""
+"""No VM is lost when a client disconnects, when Redis is unavailable, or when the service stops."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,7 +28,7 @@ CHECKOUT = f"POST /vm/{POOL} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 
 @pytest_twisted.async_yield_fixture
 async def served(serve: Serve, spare_redis: RedisServer) -> AsyncIterator[Served]:
-    """An API over a Redis of its own that it waits half a second for; it has handed out one VM already."""
+    """An API on a Redis of its own, with a reply timeout of half a second. One VM has already been checked out."""
     connection = Connection(spare_redis.settings, reactor, reply_timeout=0.5, quiet=True)
     connection.start()
     await connection.wait_ready(10)
@@ -171,7 +171,7 @@ async def test_an_end_waits_for_a_client_that_has_gone_too(served: Served, spare
 
 
 async def test_what_redis_refuses_stays_owed(store: Connection, logged_errors: list[LogEvent]) -> None:
-    """Of two checkouts, the VM of one cannot be given back for a while."""
+    """Of two checkouts, the VM of one cannot be returned for some time."""
     clock, under_way, desk = Clock(), UnderWay(), Checkouts(store, PLAIN)
     other = "ubuntu-22.04"
     for pool, vm in ((POOL, "vm1"), (other, "vm2")):

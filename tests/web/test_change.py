@@ -19,7 +19,7 @@ POOL = POOLS[0].name
 
 
 async def taken(serve: Serve, settings: Settings = PLAIN, **fields: str) -> Served:
-    """An API, and a VM that somebody has."""
+    """Return an API with one VM that is checked out."""
     served = await serve(settings)
     known = {"template": POOL, "checkout": text(now()), "ip": "192.0.2.1"} | fields
     flat = [part for name, value in known.items() for part in (name.replace("__", ":"), value)]

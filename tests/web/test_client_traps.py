@@ -1,4 +1,6 @@
-"""The traps that existing clients set for a port, each over a raw socket, in the words that the client sends.
+"""Behaviour of existing clients that a reimplementation easily breaks.
+
+Each test sends the exact bytes of the client over a raw socket.
 
 Source: docs/compatibility.md#client-traps.
 """
@@ -22,7 +24,7 @@ JO = "Authorization: Basic " + base64.b64encode(b"jo:secret").decode()
 
 
 async def full(serve: Serve, settings: Settings = BOTH) -> Served:
-    """A service with two VMs in each pool, and a token."""
+    """Return a service with two ready VMs in each of two pools, and a token."""
     served = await serve(settings)
     await served.have(DEBIAN, "deb-one", "deb-two")
     await served.have(UBUNTU, "ubu-one", "ubu-two")
@@ -31,7 +33,7 @@ async def full(serve: Serve, settings: Settings = BOTH) -> Served:
 
 
 async def tell(served: Served, first: str, *headers: str, body: str = "", version: str = "1.1") -> Answer:
-    """Send a request line, headers and a body just so."""
+    """Send a request line, headers and a body unchanged, and return the response."""
     lines = [f"{first} HTTP/{version}", "Host: vmpooler.example.com", *headers]
     return await served.say("\r\n".join([*lines, "", ""]).encode() + body.encode())
 

@@ -1,4 +1,4 @@
-"""A pool and a VM in full."""
+"""GET /dashboard/pools/:pool and /dashboard/vms/:vm: all details of a pool and of a VM."""
 
 from twisted.internet import reactor
 

@@ -1,4 +1,4 @@
-"""What those are told who listen to events."""
+"""What subscribers to events receive."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -30,7 +30,7 @@ DEBIAN, UBUNTU, SPARE = (pool.name for pool in POOLS)
 
 @attrs.define
 class House:
-    """An API whose process reads the stream, and those who listen to it."""
+    """An API whose process reads the event stream, and its subscribers."""
 
     api: Api
     port: int
@@ -38,24 +38,24 @@ class House:
     ears: list[Ear]
 
     async def ear(self, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> Ear:
-        """One that listens, until the test is over."""
+        """Connect a subscriber; it stays connected until the test ends."""
         self.ears.append(await ear(self.port, path, last, version))
         return self.ears[-1]
 
     async def happens(self, vm: str, pool: str = DEBIAN, what: What = What.READY, **more: str) -> str:
-        """Write an event, as the scripts do; its id."""
+        """Write an event as the scripts do, and return its id."""
         fields = {"what": what, "pool": pool, "vm": vm, "when": "1700000000.5", "by": "manager", **more}
         flat = [part for pair in fields.items() for part in pair]
         return str(await self.store.call("XADD", keys.EVENTS, "MAXLEN", "=", 5000, "*", *flat))
 
     async def happen(self, first: int, count: int) -> None:
-        """Write so many events, of vm<first> and on."""
+        """Write ``count`` events, for the VMs vm<first>, vm<first + 1> and so on."""
         script = "for i = 0, ARGV[2] - 1 do redis.call('XADD', KEYS[1], '*', 'what', 'ready', 'pool', ARGV[3], 'vm', "
         script += "'vm' .. (ARGV[1] + i), 'when', '1700000000', 'by', 'manager') end"
         await self.store.call("EVAL", script, 1, keys.EVENTS, first, count, DEBIAN)
 
     async def put(self, queue: str, pool: str, *vms: str) -> None:
-        """Make VMs stand in a queue."""
+        """Add VMs to a queue."""
         await self.store.call("SADD", f"vmpooler__{queue}__{pool}", *vms)
 
 
@@ -64,7 +64,7 @@ Build = Callable[..., Awaitable[House]]
 
 @pytest_twisted.async_yield_fixture
 async def build(store: Connection) -> AsyncIterator[Build]:
-    """Makes houses, several on one Redis if asked; all is taken down after the test."""
+    """Builds APIs with event streams, several on one Redis if needed. All are stopped after the test."""
     made: list[tuple[House, Any, EventStream, Connection]] = []
 
     async def one(settings: Settings = PLAIN, connection: Connection = store, pace: Pace = USUAL) -> House:
@@ -283,7 +283,7 @@ async def test_who_missed_what_nobody_has_any_more_is_told_so(build: Build, last
 
 
 async def test_nobody_misses_or_hears_twice_what_happens_while_it_comes_and_goes(build: Build) -> None:
-    """Under load, with connections that are lost every few events, on two processes in turn."""
+    """Events keep coming; the client reconnects every few events, to each of two processes in turn."""
     houses = [await build(), await build()]
     heard: list[str] = []
     first = await houses[0].ear()
@@ -328,7 +328,7 @@ async def test_what_the_system_takes_in_parts_comes_whole_and_in_order(build: Bu
     await client.until(lambda it: it.frames)
     (listener,) = house.api._feed.listeners
     handle = client.transport.getHandle()
-    for number in range(200):  # in one turn of the reactor: room is made for what comes next before it knows
+    for number in range(200):  # in one reactor turn: the socket has room again before the listener is resumed
         listener.write(frame("1-1", "event", {"vm": str(number), "more": "x" * 20_000}))
         with suppress(BlockingIOError):
             client.dataReceived(handle.recv(15_000))

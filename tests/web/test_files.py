@@ -1,4 +1,4 @@
-"""The page's files: where they are, how they are sent, and what they may do."""
+"""The dashboard's files: their paths, their headers, and the limits that the content security policy sets."""
 
 import gzip
 from pathlib import Path

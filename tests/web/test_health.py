@@ -37,7 +37,7 @@ async def test_an_api_is_ready_when_redis_is_and_tells_whether_a_manager_leads(s
 
 @asynccontextmanager
 async def asking(connection: Connection) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
-    """What the port of a manager alone answers."""
+    """Serve the port of a process that is only a manager; yields a function that sends a GET to it."""
     listener: Any = reactor
     port = listener.listenTCP(0, health_site(connection, lambda: STATE, reactor, float), interface="127.0.0.1")
     try:

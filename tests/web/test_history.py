@@ -1,4 +1,4 @@
-"""The history that charts are drawn of."""
+"""GET /dashboard/history: the data of the charts."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ DEBIAN = POOLS[0].name
 
 
 async def sample(store: Connection, grain: Grain, ago: int, *row: int) -> None:
-    """Write a sample of the step that ended so many whole steps ago."""
+    """Write a sample for the step that ended ``ago`` whole steps before the last complete one."""
     number = int(reactor.seconds() // grain.seconds) - 1 - ago
     await Samples(store).write(grain, number, {DEBIAN: packed(row)})
 

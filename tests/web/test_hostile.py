@@ -1,4 +1,4 @@
-"""Bytes that no client should send: nothing changes, nothing is told, and others are served meanwhile."""
+"""Hostile input changes nothing and leaks nothing, and other clients are still served."""
 
 import os
 from base64 import b64encode
@@ -89,7 +89,7 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
 
 
 async def busy(serve: Serve) -> Served:
-    """A service with a ready VM, one that runs for the token, and the token."""
+    """Return a service with a token, a ready VM, and a VM that was checked out with the token."""
     served = await serve(WITH_AUTH)
     await served.have(POOL, "vm1")
     await served.store.call("HSET", f"vmpooler__token__{SECRET}", "user", "jo", "created", "2024-01-01 00:00:00 +0000")
@@ -115,7 +115,7 @@ async def test_what_is_hostile_changes_nothing_and_leaks_nothing(
     client.hang_up()
     await client.ended
     after = await contents(served.store)
-    after[f"vmpooler__token__{SECRET}"] = before[f"vmpooler__token__{SECRET}"]  # that it was used may be noted
+    after[f"vmpooler__token__{SECRET}"] = before[f"vmpooler__token__{SECRET}"]  # its last use may be recorded
     assert after == before
     assert (await served.ask("GET", "/vm")).status == 200
     assert not [text for event in logged if SECRET in (text := formatEvent(event))]

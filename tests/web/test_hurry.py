@@ -1,4 +1,4 @@
-"""A client that finds a pool empty is heard of where clones are ordered."""
+"""A checkout that finds a pool empty records that pool, so that its clones are ordered first."""
 
 from tests.web.conftest import Serve
 from vmpooler.store import keys

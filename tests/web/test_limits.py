@@ -1,4 +1,7 @@
-"""What clients may take of a process: each limit is a setting, and ends with the client that reached it."""
+"""Limits on what clients may use of a process.
+
+Each limit is a setting. A limit stops applying when the client that reached it is gone.
+"""
 
 import attrs
 import pytest

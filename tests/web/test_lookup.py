@@ -1,4 +1,4 @@
-"""Addresses of hosts."""
+"""Lookup of host addresses."""
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -7,7 +7,7 @@ from vmpooler.web.host_lookup import ASKED_MOST, FRESH, KNOWN_MOST, PATIENCE, Lo
 
 
 class Resolver:
-    """Remembers what it is asked, and answers when told to."""
+    """Records the hosts that are asked for; the test fires each answer."""
 
     def __init__(self) -> None:
         self.asked: dict[str, Deferred[str]] = {}

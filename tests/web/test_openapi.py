@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the page that shows it."""
+"""The OpenAPI document, and the page that displays it."""
 
 import re
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ OPERATIONS = {
 
 
 class Tags(HTMLParser):
-    """The elements of a page, and where its links lead."""
+    """The element names, link targets and ids of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ async def test_the_document_has_every_route_and_no_other(serve: Serve) -> None:
     resource: Any = (await serve()).api.site().resource
     rules = [rule for rule in resource._routes._klein._app.url_map.iter_rules() if not rule.rule.endswith(".css")]
     served = {f"{method} {re.sub('<.*?>', '{}', rule.rule)}" for rule in rules for method in rule.methods - {"HEAD"}}
-    served.add("GET /events")  # a resource of its own, in front of the routes
+    served.add("GET /events")  # a separate resource, not a klein route
     assert {re.sub("{.*?}", "{}", each.replace(" /api/v1/", " /")) for each in OPERATIONS} == served
 
 

@@ -1,4 +1,4 @@
-"""The limit of the rate of requests: who asks too often is told when to come back, and then may."""
+"""Rate limiting: a client over the limit gets 429 with Retry-After, and is served again after that time."""
 
 from collections import Counter
 from typing import Any
@@ -29,7 +29,7 @@ GET = b"GET"
 
 @attrs.frozen
 class Service:
-    """Processes that serve the API on one Redis, and the clock of them all."""
+    """Processes that serve the API on one Redis, with one clock for all of them."""
 
     sites: list[Any]
     store: Connection

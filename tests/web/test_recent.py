@@ -1,4 +1,4 @@
-"""What many ask for is read once for all of them, and never told for longer than it may be."""
+"""Concurrent callers share one read, and no result is returned after its maximum age."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from vmpooler.web.http.single_flight import Recent
 
 
 class Source:
-    """Something to be read; each reading waits until it is told what it finds."""
+    """A source of values; each read waits until the test supplies its result."""
 
     def __init__(self) -> None:
         self.clock = Clock()

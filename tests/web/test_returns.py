@@ -1,4 +1,4 @@
-"""Checkouts of which nobody knows what came: their VMs go back, however late Redis tells of them."""
+"""VMs of checkouts with an unknown outcome return to ready, however late Redis reports them."""
 
 from typing import Any, cast
 
@@ -20,17 +20,17 @@ from vmpooler.web.unclaimed import AGAIN, LATE, Returns
 POOL = "debian-12-x86_64"
 
 START = "0-0"
-"""The id of no event: whatever is in the stream came after it."""
+"""An id before every event: all events in the stream come after it."""
 
 
 async def taken(store: Connection, checkout_id: str, vm: str) -> None:
-    """A VM that this checkout has taken."""
+    """Check out a VM under this checkout id."""
     await make_ready(store, vm, pool=POOL)
     await Checkouts(store, PLAIN).checkout([Wanted(POOL, 1, (POOL,))], checkout_id, None, now())
 
 
 async def looks(store: Connection, clock: Clock, count: int = 1) -> None:
-    """Let the time pass in which so many looks are due, and let each end."""
+    """Advance the clock until ``count`` attempts are due, and let each attempt finish."""
     for _ in range(count):
         clock.advance(AGAIN)
         await store.call("PING")
@@ -63,7 +63,7 @@ async def test_checkouts_of_unknown_outcome_go_back_also_later_in_the_life_of_a_
 
 
 class Sick:
-    """A Redis that is away ``times`` times, for whatever is asked."""
+    """A connection whose first ``times`` commands fail with StoreAway."""
 
     def __init__(self, store: Connection, times: int) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""How often each route goes to Redis, however many pools and VMs there are: printed as a table."""
+"""The number of Redis round trips of each route is bounded for any number of pools and VMs. Prints a table."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from vmpooler.settings import Auth, Pool, Settings
 from vmpooler.store.redis.client import Connection
 
 MOST = 2
-"""Commands, each a round trip, that a route may need."""
+"""Maximum number of commands that a route sends; each is one round trip."""
 
 POOLS = tuple(Pool(name=f"pool-{number}", alias=("any",), size=10) for number in range(60))
 MANY = Settings(pools=POOLS, auth=Auth(provider="dummy", cache_seconds=0))
@@ -42,7 +42,7 @@ ROUTES: list[tuple[str, str, str, dict[str, str]]] = [
 
 
 class Counting:
-    """A connection that counts what is sent."""
+    """A connection that counts the commands it sends."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -61,7 +61,7 @@ class Counting:
 
 
 async def populated(served: Served, vms: int) -> str:
-    """So many ready and so many running VMs in every pool, and one running with a token; its name."""
+    """Add ``vms`` ready and ``vms`` running VMs to every pool, check one VM out with a token, and return its name."""
     for pool in POOLS:
         for queue in ("ready", "running"):
             names = [f"{pool.name}-{queue}-{number}" for number in range(vms)]

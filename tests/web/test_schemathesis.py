@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document: whatever comes, the answer is as the document says, and no defect."""
+"""Requests generated from the OpenAPI document: every response conforms to the document, and none is a server error."""
 
 import os
 import sys
@@ -23,9 +23,9 @@ unsupported_method.enabled = false
 include-tag = "Summaries"
 checks.positive_data_acceptance.enabled = false
 """
-"""What does not hold for this API: 503 is no defect, but said where a pool is dry; a body of any type is taken, and
-what is not known in a query ignored; a method that is not served is 404, since clients know no other. And two dates can
-be the wrong way round, which no schema can say."""
+"""Checks that do not apply to this API. 503 is not a defect: it is the response when a pool is empty. A body of any type is
+accepted, and unknown query parameters are ignored. An unsupported method returns 404, because clients know no other
+status. Two dates can be in the wrong order, which a schema cannot express."""
 
 BY_A_USER = f"""
 {BY_NOBODY}
@@ -46,11 +46,11 @@ parameters = {{ name = "debian" }}
 include-operation-id = "deleteToken"
 parameters = {{ token = "another" }}
 """
-"""What there is, so that not every answer is 404."""
+"""Names that exist, so that not every response is 404."""
 
 
 async def furnished(serve: Serve) -> Served:
-    """A service that has some of everything."""
+    """Return a service with ready VMs, running VMs with tags, snapshots and disks, and tokens."""
     served = await serve(WITH_AUTH)
     await served.have("debian-12-x86_64", *(f"d{number}" for number in range(500)))
     for vm in ("vm1", "vm2"):
@@ -79,7 +79,7 @@ async def test_any_request_is_answered_as_the_document_says(
     (tmp_path / "schemathesis.toml").write_text(config)
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", *options]
     command += ["--seed=1", "--max-examples=30", "--phases=examples,coverage,fuzzing", "--no-color"]
-    command += ["--exclude-operation-id=events"]  # its answer has no end
+    command += ["--exclude-operation-id=events"]  # its response never ends
     command += [f"http://127.0.0.1:{served.port}/api/openapi.json"]
     program, *arguments = command
     out, err, code = await getProcessOutputAndValue(program, arguments, os.environ, str(tmp_path))

@@ -1,4 +1,7 @@
-"""What is asked most goes past klein, and is answered as klein would."""
+"""Hot routes bypass klein, and return the same responses as through klein.
+
+See Note [The short way] in vmpooler/web/http/api.py.
+"""
 
 import re
 
@@ -12,7 +15,7 @@ POOL = POOLS[0].name
 
 
 class Marked(Resource):
-    """What stands where klein did."""
+    """A marker resource that replaces klein."""
 
     isLeaf = True
 
@@ -59,7 +62,7 @@ ASKED = [
 
 
 def timeless(answer: Answer) -> tuple[int, dict[str, str], str]:
-    """An answer, whenever it was sent."""
+    """Return the parts of a response that do not depend on the time it was sent."""
     headers = {name: "" if name in ("date", "content-length") else value for name, value in answer.headers.items()}
     return answer.status, headers, re.sub(r'"uptime": [\d.]+', "", answer.text)
 
@@ -85,7 +88,7 @@ async def test_a_connection_lives_as_long_by_both_ways(serve: Serve) -> None:
 
 
 async def lives(served: Served, request: bytes) -> bool:
-    """Whether a connection can be used again after a request."""
+    """Return whether a connection can be used again after a request."""
     client = await connected(served.port)
     client.say(request)
     assert (await client.heard()).status == 200

@@ -1,4 +1,4 @@
-"""GET /status and its like."""
+"""GET /status, /poolstat, /totalrunning and the dashboard's /dashboard/stats routes."""
 
 import attrs
 import pytest
@@ -66,7 +66,7 @@ async def test_a_view_shows_what_it_names(serve: Serve, view: str, members: list
 async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, path: str) -> None:
     served = await serve(attrs.evolve(PLAIN, pools=(*POOLS, *(Pool(name=f"pool-{n}", size=1) for n in range(100)))))
     await served.ask("GET", path)
-    await served.ask("POST", "/vm/nothing")  # may have changed something
+    await served.ask("POST", "/vm/nothing")  # a POST that may have changed the state discards the cached status
     await served.store.call("CONFIG", "RESETSTAT")
     assert (await served.ask("GET", path)).status == 200
     told = await served.store.call("INFO", "stats")
@@ -74,7 +74,7 @@ async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, pa
 
 
 async def ready(served: Served) -> int:
-    """How many VMs the status says are ready."""
+    """Return the number of ready VMs according to GET /status."""
     return int((await served.ask("GET", "/status")).json["capacity"]["current"])
 
 

@@ -1,4 +1,4 @@
-"""GET /summary: what happened on which day."""
+"""GET /summary: the events of each day."""
 
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -33,7 +33,7 @@ async def note(served: Served, kind: str, days_ago: int, fields: Mapping[str, st
 
 
 async def filled(serve: Serve) -> Served:
-    """Two days of an old and a new manager, with tags that clients gave."""
+    """Return a service with two days of clone and boot times, in the old and the new form, and with tags of clients."""
     served = await serve()
     await note(served, "clone", 1, {"debian-12-x86_64:vm1": "10.50", "debian-12-x86_64:vm2": "", "vm3": "4.00"})
     await note(served, "boot", 1, {"debian-12-x86_64:vm1": "30.00"})
@@ -116,7 +116,7 @@ async def test_of_what_there_is_no_summary_nothing_is_told(serve: Serve, path: s
 
 
 async def fill(served: Served, days_ago: int) -> None:
-    """A busy day."""
+    """Write the clone times, boot times and tags of a busy day."""
     for kind in ("clone", "boot"):
         await note(served, kind, days_ago, {f"pool-{vm % POOLS}:vm{vm}": f"{vm % 97}.25" for vm in range(VMS)})
     for tag, value in TAGS.items():

@@ -1,4 +1,4 @@
-"""Disks, snapshots and reverts, as clients ask for them. Source: docs/compatibility.md#client-traps."""
+"""Disks, snapshots and reverts, as clients request them. Source: docs/compatibility.md#client-traps."""
 
 import pytest
 
@@ -15,7 +15,7 @@ async def a_vm(served: Served, vm: str = "vm-1") -> str:
 
 
 async def intake(served: Served, kind: str) -> list[list[str]]:
-    """What stands in the original's set, cut at the colons."""
+    """Return the entries of Ruby vmpooler's task set, split at the colons."""
     return sorted(each.split(":") for each in await served.store.call("SMEMBERS", f"vmpooler__tasks__{kind}"))
 
 

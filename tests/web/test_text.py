@@ -1,4 +1,4 @@
-"""Replies as text, by whichever means they are written."""
+"""Responses as JSON text, from the fast and from the fallback encoder."""
 
 import json
 from typing import Any

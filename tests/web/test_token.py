@@ -1,4 +1,4 @@
-"""The routes under /token, and where tokens must never show."""
+"""The routes under /token, and the places where tokens must never appear."""
 
 import re
 from base64 import b64encode
@@ -37,7 +37,7 @@ def refused(answer: Answer) -> bool:
     return (answer.status, answer.text, answer.headers.get("www-authenticate")) == (401, NO, CHALLENGE)
 
 
-# Who may ask.
+# Authentication.
 
 
 @pytest.mark.parametrize("route", ["GET /token", "POST /token", "GET /token/abc", "DELETE /token/abc"])
@@ -103,7 +103,7 @@ async def test_who_knows_the_users_being_away_is_503_with_a_reason(serve: Serve)
         assert "www-authenticate" not in answer.headers
 
 
-# What is asked for.
+# The routes.
 
 
 @pytest.mark.parametrize("path", ["/token", "/token/", "/api/v1/token", "/api/v1/token/", "//token"])
@@ -206,7 +206,7 @@ async def test_where_owners_count_a_vm_is_deleted_by_its_user_only(serve: Serve)
             assert answer.status == 200, "it was taken without a token"
 
 
-# Where tokens and passwords never show.
+# Tokens and passwords never appear in logs, events or messages.
 
 
 @attrs.frozen
@@ -249,7 +249,7 @@ async def test_tokens_and_passwords_are_never_logged_nor_in_events_or_messages(
 
 
 async def life(served: Served, token: str) -> list[str]:
-    """All that a token is used for, well and badly; the texts of the refusals."""
+    """Use a token in every way, with and without success, and return the texts of the error responses."""
     await served.have(POOL, "d1", "d2")
     headers, messages = {"X-AUTH-TOKEN": token}, []
     for method, path, body in (
@@ -277,7 +277,7 @@ async def life(served: Served, token: str) -> list[str]:
 
 
 async def retold(served: Served) -> None:
-    """Have the log tell all events, as a manager's does."""
+    """Write all events to the log, as a manager does."""
     entries = await served.store.call("XRANGE", "vmpooler__x__events", "-", "+")
     events = [Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))) for id, flat in entries]
     assert len(events) > 5

@@ -1,4 +1,4 @@
-"""How requests may look, and what every answer looks like."""
+"""The accepted forms of requests, and the form of every response."""
 
 from typing import Any
 
