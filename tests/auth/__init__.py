@@ -1,1 +1,1 @@
-"""Tests of who knows the users."""
+"""Tests of user authentication."""

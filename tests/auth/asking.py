@@ -1,4 +1,4 @@
-"""How tests ask an LDAP server."""
+"""Helpers that check users against an LDAP server."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ ACCOUNT = ServiceAccount(user_dn=SERVICE, password=SERVICE_PASSWORD)
 
 
 def settings_for(server: LdapServer, **changes: Any) -> Ldap:
-    """Settings that trust the server and let its people in."""
+    """Return settings that trust the server's CA and accept its users."""
     usual = {"host": "127.0.0.1", "port": server.port, "ca_file": str(server.authority.file)}
     return Ldap(**{**usual, "base": (PEOPLE,), "user_object": ("uid",), **changes})
 
 
 def authenticator(settings: Ldap) -> LdapAuthenticator:
-    """Who asks by these settings."""
+    """Return an LDAP authenticator with these settings."""
     from twisted.internet import reactor
 
     return LdapAuthenticator(settings, reactor)
 
 
 async def check(server: LdapServer, user: str, password: str, **changes: Any) -> bool:
-    """Ask once."""
+    """Check one user and password with a new authenticator."""
     return await authenticator(settings_for(server, **changes)).check(user, password)
 
 
 async def why_away(settings: Ldap, logged: list[LogEvent]) -> str:
-    """What the log says when the server cannot be asked. Nobody hears it but the operator."""
+    """Return the reason in the log when the server is unavailable. Only the log contains it: the error does not."""
     logged.clear()
     with pytest.raises(AuthAway) as caught:
         await authenticator(settings).check("alice", "wonderland")

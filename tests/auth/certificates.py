@@ -1,4 +1,4 @@
-"""Certificates for tests: a CA, and what it signs."""
+"""Certificates for tests: a CA, and the certificates that it signs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """A CA of its own, and its certificate in a file."""
+    """A new CA, with its certificate in a file."""
 
     def __init__(self, home: Path, name: str) -> None:
         self._home = home
@@ -26,7 +26,7 @@ class Authority:
         _write(self.file, certificate.sign(self._key, hashes.SHA256()))
 
     def issue(self, name: str, *hosts: str, ends: datetime.timedelta = DAY) -> tuple[Path, Path]:
-        """The files of a certificate for the hosts (names or addresses), and of its key."""
+        """Issue a certificate for the hosts (names or addresses), and return its file and the file of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])

@@ -1,4 +1,4 @@
-"""An LDAP server for the tests, and one to be ill-treated."""
+"""An LDAP server shared by the tests, and one that a test may stop or freeze."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.auth.ldap_server import LdapServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a slapd: the tests that ask for one of the servers."""
+    """Mark the tests that use one of the servers: they need slapd."""
     for item in items:
         if {"directory", "spare_directory"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.needs("slapd"))
@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def directory() -> Iterator[LdapServer]:
-    """The LDAP server of this run, shared by its tests: do not stop it."""
+    """The LDAP server of this run. Its tests share it, so they must not stop it."""
     server = LdapServer()
     server.start()
     yield server
@@ -27,7 +27,7 @@ def directory() -> Iterator[LdapServer]:
 
 @pytest.fixture
 def spare_directory() -> Iterator[LdapServer]:
-    """An LDAP server of the test's own, running, for bad weather."""
+    """A running LDAP server for one test, which may stop or freeze it."""
     server = LdapServer()
     server.start()
     yield server

@@ -1,4 +1,4 @@
-"""A real slapd for tests, on the loopback, with users and certificates of its own."""
+"""A real slapd for tests, on the loopback, with its own users and certificates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SERVICE_PASSWORD = "of the service"
 ODD_NAME = ' #o\'brien, "x"+y=\\;<*>(é) '
 
 WRONG_HOST = "127.0.0.2"
-"""slapd answers here too, but its certificate is for 127.0.0.1 and localhost only."""
+"""slapd listens on this address too, but its certificate is only for 127.0.0.1 and localhost."""
 
 CONFIG = """\
 include /etc/ldap/schema/core.schema
@@ -58,11 +58,11 @@ USERS = (
 
 
 class LdapServer:
-    """A slapd to be started, killed, frozen and started again."""
+    """A slapd that tests start, kill, freeze and restart."""
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
-        # A copy: where AppArmor is on, the one in its place may read nothing of ours.
+        # A copy, because AppArmor may forbid the installed slapd to read files of the tests.
         self._program = shutil.copy(SLAPD, self._home)
         self.authority, self.stranger = Authority(self._home, "ca"), Authority(self._home, "stranger")
         certificate, key = self.authority.issue("server", "localhost", "127.0.0.1")
@@ -77,7 +77,7 @@ class LdapServer:
         )
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start slapd, and return when it answers."""
         urls = " ".join(
             f"{scheme}://{host}:{port}"
             for scheme, port in (("ldap", self.port), ("ldaps", self.tls_port))
@@ -92,22 +92,22 @@ class LdapServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it with -9."""
+        """Kill slapd with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Let it hang: the system still accepts connections for it."""
+        """Stop slapd with SIGSTOP. The kernel still accepts connections to it."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume slapd after ``freeze``."""
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Kill slapd and delete its directory."""
         self.kill()
         shutil.rmtree(self._home)
 
@@ -121,7 +121,7 @@ class LdapServer:
 
 
 def _users() -> str:
-    """The directory as LDIF, names in base64 so that they may be anything."""
+    """Return the directory as LDIF. Values are in base64, so that any text is possible."""
 
     def line(key: str, value: str) -> str:
         return f"{key}:: {base64.b64encode(value.encode()).decode()}\n"

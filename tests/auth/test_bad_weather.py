@@ -1,4 +1,4 @@
-"""A server that is away, slow, or something else: never a yes or a no, never a hang."""
+"""A server that is unavailable, slow or not LDAP: the check raises AuthAway. It does not accept, refuse or hang."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from vmpooler.domain.errors import AuthAway
 from vmpooler.settings import Ldap, ServiceAccount
 
 SUCCESS = b"\x0a\x01\x00\x04\x00\x04\x00"
-"""A result of code 0, without the message around it."""
+"""An LDAP result of code 0, without the enclosing message."""
 
 Serve = Callable[..., Ldap]
 
 
 @pytest_twisted.async_yield_fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Settings for an imaginary server that speaks as the protocol does."""
+    """Yields a function that starts a server from a Twisted protocol, and returns settings for it."""
     from twisted.internet import reactor
 
     ports: list[Any] = []
@@ -154,7 +154,7 @@ async def test_an_answer_of_another_kind_is_no_yes(serve: Serve, logged: list[Lo
 
 
 async def test_what_was_said_in_clear_text_does_not_count_under_tls(serve: Serve, logged: list[LogEvent]) -> None:
-    """Someone on the way lets the server's TLS through, and puts the beginning of a forged yes before it."""
+    """An attacker on the network relays the server's TLS, and injects the first byte of a forged success before it."""
 
     class Forger(Protocol):
         def dataReceived(self, data: bytes) -> None:
@@ -200,7 +200,7 @@ async def test_a_host_that_is_not_there_is_told(directory: LdapServer, logged: l
 
 
 async def test_an_entry_without_a_name_is_nobodys(serve: Serve) -> None:
-    """A bind without a name is a guest's: a server may let it in whatever the password is."""
+    """A bind without a name is anonymous: a server may accept it with any password."""
 
     class Nameless(Protocol):
         def dataReceived(self, data: bytes) -> None:
@@ -215,7 +215,7 @@ async def test_an_entry_without_a_name_is_nobodys(serve: Serve) -> None:
 
 
 def _answering(code: int) -> type[Protocol]:
-    """Answers every bind with this code."""
+    """Return a protocol that answers every bind with this result code."""
     text = b"too much \x1b[2J to do"
 
     class Answering(Protocol):
@@ -227,7 +227,7 @@ def _answering(code: int) -> type[Protocol]:
 
 
 def _answer(request: bytes, tag: int, result: bytes) -> bytes:
-    """A message with the number of the request, which stands third in it."""
+    """Return a message with the message id of the request, which is its third element."""
     number = request[2 : 4 + request[3]]
     body = number + bytes((tag, len(result))) + result
     return bytes((0x30, len(body))) + body

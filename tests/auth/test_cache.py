@@ -1,4 +1,4 @@
-"""What is remembered of good answers, and for how long."""
+"""The cache of successful checks, and its lifetime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmpooler.settings import Auth
 
 
 class Counting:
-    """Takes who is named, and counts the questions."""
+    """Accepts the given users and passwords, and counts the checks."""
 
     def __init__(self, **passwords: str) -> None:
         self.passwords, self.asked = passwords, 0

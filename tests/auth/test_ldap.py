@@ -1,4 +1,4 @@
-"""Names and passwords, asked of a real slapd over StartTLS."""
+"""Checks of users and passwords against a real slapd over StartTLS."""
 
 from __future__ import annotations
 

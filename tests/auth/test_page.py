@@ -1,4 +1,4 @@
-"""The page about authentication says what the code does."""
+"""The page about authentication agrees with the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the way to the server is protected, and what the log says when it is not."""
+"""TLS to the LDAP server, and the log texts when the connection is not safe."""
 
 from __future__ import annotations
 

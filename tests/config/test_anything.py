@@ -1,4 +1,4 @@
-"""Whatever is in the file, the answer is settings or a ConfigError."""
+"""Any file content results in settings or in a ConfigError."""
 
 from contextlib import suppress
 from pathlib import Path

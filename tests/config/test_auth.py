@@ -1,4 +1,4 @@
-"""The section ``auth``, as it is meant here and as the original's files have it."""
+"""The section ``auth``, in its current form and as in files of Ruby vmpooler."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What may stand in ``listen``."""
+"""The accepted values of ``listen``."""
 
 import pytest
 from twisted.internet import reactor
@@ -23,7 +23,7 @@ from vmpooler.config import endpoint
 )
 def test_a_port_an_address_or_an_endpoint_becomes_an_endpoint(listen: str, description: str) -> None:
     assert endpoint(listen) == description
-    serverFromString(reactor, description)  # Twisted understands it
+    serverFromString(reactor, description)  # Twisted accepts it
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A configuration -> settings, or every mistake at once."""
+"""Loading a configuration returns settings, or reports all mistakes at once."""
 
 from pathlib import Path
 

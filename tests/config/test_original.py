@@ -1,4 +1,4 @@
-"""Files as operators of the original have them: symbol keys, sections of all its ages."""
+"""Files of operators of Ruby vmpooler: symbol keys, and sections of all its versions."""
 
 from pathlib import Path
 

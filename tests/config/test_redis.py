@@ -1,4 +1,4 @@
-"""The section ``redis`` where sentinels tell where Redis is."""
+"""The section ``redis`` with Sentinel: the sentinels return the address of Redis."""
 
 from pathlib import Path
 

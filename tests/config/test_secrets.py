@@ -1,4 +1,4 @@
-"""Secrets come from the file, from a file of their own, or from the environment, and are never shown."""
+"""Secrets come from the configuration file, a separate file or the environment, and are never displayed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The configurations that come with the service: the demo's, and the example that documents every setting."""
+"""The configurations shipped with the service: the demo, and the example that documents every setting."""
 
 import re
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ FIELDS = [
 
 
 def documented() -> Iterator[tuple[str, str, str, str]]:
-    """Section, name, value and comment of every setting in the example, commented out or not."""
+    """Yield section, name, value and comment of every setting in the example, commented out or not."""
     section, comment = "", ""
     for line in EXAMPLE.splitlines():
         if line.lstrip().startswith("# "):
@@ -64,7 +64,7 @@ def documented() -> Iterator[tuple[str, str, str, str]]:
 
 
 def text_of(default: object) -> object:
-    """A default as YAML's texts."""
+    """Return a default in the form that YAML's BaseLoader returns: as text."""
     if isinstance(default, tuple):
         return list(default)
     return str(default).lower() if isinstance(default, bool) else str(default)

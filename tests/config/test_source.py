@@ -1,4 +1,4 @@
-"""Where the configuration is looked for, in order."""
+"""The places where the configuration is searched, in order."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A real Chromium that looks at the dashboard, and what it saw, asked for and complained of."""
+"""A real Chromium with the dashboard: what it displays, requests and writes to its console."""
 
 import json
 import os
@@ -24,7 +24,7 @@ new PerformanceObserver((list) => {
   for (const frame of list.getEntries()) for (const script of frame.scripts) window.__scripts.push(script.duration);
 }).observe({type: "long-animation-frame", buffered: true});
 """
-"""Notes how long scripts ran in frames that took longer than 50 ms: the others cannot have run for longer."""
+"""Records how long scripts ran in frames that took longer than 50 ms. In other frames no script can have run longer."""
 
 FLAGS = ("--headless=new", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--lang=en-GB")
 
@@ -32,9 +32,9 @@ Scheme = Literal["light", "dark"]
 
 
 class Browser:
-    """A tab. Made once for many tests; ``fresh`` makes it forget what it saw.
+    """A tab, shared by many tests; ``fresh`` resets it.
 
-    ``forgiven``: what the console may say, such as the browser's own notes of answers that are errors.
+    ``forgiven``: parts of console messages that are ignored, such as the browser's own messages about error responses.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Browser:
         self.driver.quit()
 
     def fresh(self) -> None:
-        """An empty tab of a laptop's size, in the light, with nothing in its cache."""
+        """Reset the tab: empty, the size of a laptop, light scheme, time zone UTC, with an empty cache and console."""
         self.driver.get("about:blank")
         self.looks(1280, 800)
         self.lives_in("UTC")
@@ -62,26 +62,26 @@ class Browser:
         self.requests()
 
     def lives_in(self, zone: str) -> None:
-        """The time zone of the one who looks, such as Asia/Tokyo."""
+        """Set the user's time zone, such as Asia/Tokyo."""
         self.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
 
     def looks(self, width: int, height: int, scheme: Scheme = "light") -> None:
-        """The size of the window in pixels, and what the system's setting says."""
+        """Set the size of the window in pixels, and the system's colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def open(self, url: str, path: str = "") -> None:
-        """Open the dashboard, and wait until it shows something."""
+        """Open the dashboard, and wait until it displays a heading."""
         if self.driver.current_url.startswith(f"{url}/dashboard/"):
-            self.driver.get("about:blank")  # else another part of the same page would only be gone to
+            self.driver.get("about:blank")  # otherwise a new fragment of the same page would not reload it
         self.driver.get(f"{url}/dashboard/{path}")
         self.sees("h1")
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """The window is an icon."""
+        """Minimize the window for the length of the block."""
         self.driver.minimize_window()
         until(lambda: self.script("return document.hidden"), "the page is hidden")
         try:
@@ -94,14 +94,14 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def all(self, selector: str) -> list[WebElement]:
-        """The elements that can be seen."""
+        """Return the visible elements that match a selector."""
         try:
             return [each for each in self.driver.find_elements(By.CSS_SELECTOR, selector) if each.is_displayed()]
         except StaleElementReferenceException:
             return self.all(selector)
 
     def sees(self, selector: str, text: str = "") -> WebElement:
-        """Wait for an element that can be seen, and has this text in it."""
+        """Wait for a visible element that contains this text, and return it."""
         found = until(lambda: [each for each in self.all(selector) if text in self._text(each)], f"{selector} {text!r}")
         return found[0]
 
@@ -112,30 +112,30 @@ class Browser:
             return ""
 
     def gone(self, selector: str) -> None:
-        """Wait until no such element can be seen."""
+        """Wait until no element that matches is visible."""
         until(lambda: not self.all(selector), f"no more {selector}")
 
     def text(self, selector: str = "body") -> str:
-        """What can be read there."""
+        """Return the visible text of the elements that match."""
         return "\n".join(self._text(each) for each in self.all(selector))
 
     def sums(self) -> dict[str, str]:
-        """The numbers on top, by their names."""
+        """Return the totals at the top of the page, by name."""
         cells = self.script("return [...document.querySelectorAll('.sums > div')].map((each) => each.innerText)")
         return {name: value for value, name in (cell.split("\n") for cell in cells)}
 
     def tile(self, pool: str) -> str:
-        """What a pool's tile says, in one line."""
+        """Return the text of a pool's tile in one line; empty without such a tile."""
         found = self.script("return [...document.querySelectorAll('.tile')].map((each) => each.innerText)")
         return next((" ".join(text.split()) for text in found if text.split("\n")[0] == pool), "")
 
     def press(self, *keys: str) -> None:
-        """Type, to whatever has the focus."""
+        """Send keys to the element that has the focus."""
         for key in keys:
             self.driver.switch_to.active_element.send_keys(key)
 
     def focused(self) -> str:
-        """The text, or else the name, of what has the focus."""
+        """Return the text of the element that has the focus, or else its label or name."""
         told: str = self.script(
             "const it = document.activeElement;"
             "return it === document.body ? '' : it.innerText || it.getAttribute('aria-label') || it.name || ''"
@@ -143,7 +143,7 @@ class Browser:
         return told
 
     def tab_to(self, text: str, most: int = 60) -> None:
-        """Press Tab until what has the focus says this."""
+        """Press Tab until the text of the focused element contains this."""
         for _ in range(most):
             self.press(Keys.TAB)
             if text in self.focused():
@@ -151,22 +151,22 @@ class Browser:
         raise AssertionError(f"no way to {text!r} by Tab")
 
     def wide(self) -> int:
-        """Pixels that the page is wider than its window."""
+        """Return by how many pixels the page is wider than its window."""
         over: int = self.script("return document.documentElement.scrollWidth - innerWidth")
         return over
 
     def longest_script(self) -> float:
-        """Milliseconds of the longest script since the last call."""
+        """Return the duration of the longest script since the last call, in milliseconds."""
         found: Sequence[float] = self.script("return window.__scripts.splice(0)")
         return max(found, default=0.0)
 
     def console(self) -> list[str]:
-        """What the console said since the last call."""
+        """Return the console messages since the last call, without those that are forgiven."""
         said = [entry["message"] for entry in self.driver.get_log("browser")]
         return [text for text in said if not any(each in text for each in self.forgiven)]
 
     def requests(self) -> list[str]:
-        """The URLs that were asked for since the last call."""
+        """Return the URLs requested since the last call."""
         said = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
         urls = [each["params"]["request"]["url"] for each in said if each["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith(("about:", "chrome:"))]

@@ -1,4 +1,4 @@
-"""A browser for all tests, and a service for those that need no other."""
+"""A browser for all tests, and a service for tests that need no special one."""
 
 from collections.abc import Iterator
 
@@ -15,12 +15,12 @@ pools:
   - {name: ubuntu-24-x86_64, size: 2}
   - {name: windows-11-x86_64, size: 1}
 """
-"""Pools whose VMs are ready at once."""
+"""Pools whose VMs become ready at once."""
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The browser of this run."""
+    """The browser, shared by all tests of this run."""
     browser = Browser()
     yield browser
     browser.close()
@@ -28,7 +28,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """It, having seen nothing. When a test ends, the console is empty and nobody else was asked for anything."""
+    """The browser, reset. When a test ends, the console must be empty, and no request may have left 127.0.0.1."""
     chromium.fresh()
     yield chromium
     asked, said = chromium.requests(), chromium.console()
@@ -39,7 +39,7 @@ def browser(chromium: Browser) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    """A service with three pools, which are full when a module begins."""
+    """A service with three pools, which are full when a module starts."""
     with Service(POOLS) as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "all pools are full")
         yield service

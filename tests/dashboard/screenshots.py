@@ -1,6 +1,6 @@
-"""Makes the pictures in docs/images: a real service, in use, as a real Chromium shows it. ``make screenshots``.
+"""Makes the pictures in docs/images: a real service in use, displayed by a real Chromium. ``make screenshots``.
 
-What happened before the service was started is made up: samples of a week, and clone times of six days.
+The history from before the start of the service is made up: samples of a week, and clone and boot times of six days.
 """
 
 import json
@@ -51,7 +51,7 @@ pools:
 
 
 class Scene:
-    """A service with so many pools, which was in use for a week."""
+    """A service with ``pools`` pools, and with the history of a week in use."""
 
     def __init__(self, pools: int) -> None:
         self.chance = random.Random(7)
@@ -68,7 +68,7 @@ class Scene:
         return f"  - {{name: {name}{alias}, provider: {provider}, template: templates/{name}, size: {size}}}"
 
     def ask(self, method: str, path: str, token: str = "", body: object = None) -> Any:
-        """One request to the API, and what it answers."""
+        """Send one request to the API, and return its response."""
         client = HTTPConnection("127.0.0.1", self.service.port)
         client.request(method, f"/api/v1/{path}", json.dumps(body), {"X-AUTH-TOKEN": token} if token else {})
         answer = json.loads(client.getresponse().read())
@@ -76,7 +76,7 @@ class Scene:
         return answer
 
     def token(self, user: str) -> str:
-        """A token of a user's."""
+        """Return a new token of a user."""
         client = HTTPConnection("127.0.0.1", self.service.port)
         basic = b64encode(f"{user}:secret".encode()).decode()
         client.request("POST", "/api/v1/token", headers={"Authorization": f"Basic {basic}"})
@@ -85,12 +85,12 @@ class Scene:
         return token
 
     def pools(self) -> Mapping[str, Mapping[str, int]]:
-        """Each pool's counts."""
+        """Return the counts of each pool."""
         found: Mapping[str, Mapping[str, int]] = self.ask("GET", "status")["pools"]
         return found
 
     def fill(self) -> None:
-        """Wait until all are full that can be."""
+        """Wait until all pools are full, except the broken ones."""
         until(self._full, "all pools are full", 240)
 
     def _full(self) -> bool:
@@ -98,7 +98,7 @@ class Scene:
         return all(each["ready"] == each["max"] for name, each in pools if name not in self.broken)
 
     def use(self) -> str:
-        """Check VMs out, and return some; at last of the slow pools. A VM that has a story."""
+        """Check VMs out and return some, then check VMs of the slow pools out. Returns a VM with several events."""
         tokens = [self.token(user) for user in USERS]
         taken = []
         for name in [name for name in self.names * 3 if name not in self.slow]:
@@ -120,7 +120,7 @@ class Scene:
         return story
 
     async def remember(self, reactor: Any) -> None:
-        """Make up the week before, so that it leads to what is now."""
+        """Write a made-up history of the last week that ends in the current state."""
         connection = Connection(Redis(socket=str(self.service.redis_socket)), reactor, size=1, quiet=True)
         connection.start()
         await connection.wait_ready(10)
@@ -140,7 +140,7 @@ class Scene:
         await connection.close()
 
     def _walk(self, now: Mapping[str, int], count: int, grain: Grain) -> list[bytes]:
-        """Samples from now back: what runs goes up and down with the hours, what is ready follows."""
+        """Return samples from now backwards: running VMs vary with the hour of the day, and ready VMs dip in bursts."""
         rows, size, running = [], now["max"], float(now["running"])
         home = running
         for back in range(count):
@@ -161,7 +161,7 @@ class Scene:
 
 
 def shoot(browser: Browser, scene: Scene, story: str) -> None:
-    """All pictures of a scene."""
+    """Take all pictures of a scene."""
     many = len(scene.names)
     for window, (width, height) in WINDOWS.items():
         for scheme in ("dark", "light"):
@@ -173,17 +173,17 @@ def shoot(browser: Browser, scene: Scene, story: str) -> None:
 
 
 def take(browser: Browser, scene: Scene, path: str, name: str, size: tuple[int, int], scheme: Any) -> None:
-    """One picture."""
+    """Take one picture."""
     browser.looks(*size, scheme)
     browser.open(scene.service.url, path)
     until(lambda: browser.script("return performance.getEntriesByName('usable').length"), "all is shown")
-    time.sleep(1)  # the gauges turn, the history comes
+    time.sleep(1)  # for the animation of the gauges and the history to load
     browser.driver.save_screenshot(str(IMAGES / f"{name}.png"))
     print(f"docs/images/{name}.png")
 
 
 async def make(reactor: Any) -> None:
-    """All pictures."""
+    """Take all pictures of all scenes."""
     IMAGES.mkdir(exist_ok=True)
     browser = Browser()
     try:

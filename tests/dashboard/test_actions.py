@@ -1,4 +1,4 @@
-"""What can be done from the page, and by whom."""
+"""Actions on the page, and the tokens that they need."""
 
 import json
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ POOL = "debian-12-x86_64"
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Service]:
-    """A service that asks for tokens."""
+    """A service that requires tokens."""
     with Service(POOLS + "auth: {provider: dummy}") as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "all pools are full")
         yield service
 
 
 def token(service: Service, browser: Browser) -> str:
-    """A new token of ann's."""
+    """Return a new token of the user ann."""
     browser.forgiven = ("status of 401",)
     basic = {"Authorization": "Basic " + "YW5uOnNlY3JldA=="}
     script = "return fetch('/api/v1/token', {method: 'POST', headers: arguments[0]}).then((it) => it.text())"

@@ -1,4 +1,4 @@
-"""As many pools as there may be."""
+"""The dashboard with 200 pools."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +15,16 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.alone]
 
 MANY = 200
 MOST = 60_000
-"""Bytes that may be sent for all of the page."""
+"""Maximum bytes sent for the whole page."""
 
 SOON = 200.0
-"""Milliseconds after which a page that has been loaded shows every pool; the best of some tries, since others work on
-this machine, too."""
+"""Milliseconds from the end of the load until every pool is displayed.
+
+The best of several attempts counts, because other processes use this machine too.
+"""
 
 LONGEST = 50.0
-"""Milliseconds that a script may run, where nothing else does."""
+"""Maximum milliseconds that a script runs on a machine that is otherwise idle."""
 
 FILES = Path(vmpooler.__file__).parent / "dashboard"
 
@@ -30,7 +32,7 @@ PLATFORMS = ("debian", "ubuntu", "windows", "centos", "sles", "fedora", "oracle"
 
 
 def config() -> str:
-    """200 pools of ten platforms."""
+    """Return a configuration of 200 pools on ten platforms."""
     pools = "\n".join(f"  - {{name: {PLATFORMS[i % 10]}-{i // 10}-x86_64, size: 1}}" for i in range(MANY))
     return f"config: {{prefix: vm-, task_limit: 60}}\nredis: {{server: embedded}}\npools:\n{pools}"
 
@@ -44,18 +46,18 @@ def crowd() -> Iterator[Service]:
 
 
 def checkouts(service: Service, count: int) -> None:
-    """So many, one after the other, of one pool after the other."""
+    """Check out ``count`` VMs one after the other, each from the next pool."""
     for number in range(count):
         service.request("POST", f"/vm/{PLATFORMS[number % 10]}-{number // 10 % 20}-x86_64")
 
 
 def all_show(browser: Browser) -> None:
-    """Wait until there is a tile for each."""
+    """Wait until the page has a tile for each pool."""
     until(lambda: browser.script("return document.querySelectorAll('.tile').length") == MANY, "all pools show")
 
 
 def shown_after(service: Service, browser: Browser) -> float:
-    """Milliseconds from the end of the load until all of them were shown."""
+    """Return the milliseconds from the end of the load until all pools were displayed."""
     browser.fresh()
     browser.open(service.url)
     all_show(browser)

@@ -1,4 +1,4 @@
-"""What the page shows."""
+"""What the page displays."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from tests.service.process import Service, until
 pytestmark = pytest.mark.needs("chromium")
 
 READABLE = 4.5
-"""The least contrast of text and ground. Source: WCAG 2.2, 1.4.3."""
+"""Minimum contrast of text and background. Source: WCAG 2.2, 1.4.3."""
 
 CONTRAST = """
 const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -38,13 +38,13 @@ return arguments[0].map((selector) => {
 
 
 def check_out(service: Service, pool: str) -> str:
-    """A VM of a pool, as soon as it has one."""
+    """Check out a VM of a pool as soon as one is ready, and return its name."""
     answer: Any = until(lambda: (got := service.request("POST", f"/vm/{pool}")).status == 200 and got, "a VM")
     return str(answer.body[pool]["hostname"])
 
 
 def has_more(browser: Browser, running: int) -> bool:
-    """Whether more VMs are running than so many, by the page."""
+    """Return whether the page displays more than ``running`` running VMs."""
     return int(browser.sums()["running"]) > running
 
 

@@ -1,4 +1,4 @@
-"""Nothing that others say becomes a part of the page."""
+"""Text from clients or from the address is displayed as text, and never becomes markup of the page."""
 
 import json
 from http.client import HTTPConnection

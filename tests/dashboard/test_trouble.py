@@ -1,4 +1,4 @@
-"""Pools in trouble."""
+"""Pools with failures are displayed first."""
 
 import pytest
 
@@ -20,7 +20,7 @@ pools:
 
 
 def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(TROUBLED) as service:
         browser.open(service.url)
         tile = browser.sees(".urgent .tile", "Cloning fails")
@@ -48,11 +48,11 @@ pools:
 
 
 def test_a_pool_that_the_mass_guard_holds_comes_first_with_the_reason_in_words(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(GUARDED) as service:
         until(lambda: service.ready("guarded-1") == 3, "the pool is full")
         service.stop()
-        (service.directory / ".vmpooler/appendonly.aof").unlink()  # Redis has lost everything
+        (service.directory / ".vmpooler/appendonly.aof").unlink()  # Redis loses everything
         service.start()
         browser.open(service.url)
         tile = browser.sees(".urgent .tile", "Mass guard: ")
@@ -72,7 +72,7 @@ pools: [{name: calm-1, size: 1}, {name: gone-1, size: 1}]
 
 
 def test_a_pool_that_is_not_configured_any_more_comes_first_until_it_is_empty(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service ends
+    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(DRAINED) as service:
         until(lambda: service.ready("gone-1") == 1, "the pool is full")
         vm = service.request("POST", "/vm/gone-1").body["gone-1"]["hostname"]

@@ -1,4 +1,4 @@
-"""The page while the service is away."""
+"""The page while the service is unavailable."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_a_tab_that_nobody_sees_lets_go_and_is_right_when_it_is_seen_again(servi
 
 
 def test_a_page_without_a_manager_says_so_until_there_is_one(browser: Browser, spare_redis: RedisServer) -> None:
-    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")  # when the service ends
+    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")  # when the service stops
     config = POOLS.replace("server: embedded", f"socket: {spare_redis.socket}")
     with Service(config, "--role=api") as api:
         browser.open(api.url)

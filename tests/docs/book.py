@@ -1,4 +1,4 @@
-"""The documents as tests read them."""
+"""Reads the documents for tests."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ class Block(NamedTuple):
 
 
 def blocks(page: str, kind: str = "") -> list[Block]:
-    """The fenced blocks of a page, all or those of one kind."""
+    """Return the fenced blocks of a page: all of them, or those of one kind."""
     found = [Block(*match) for match in re.findall(r"^```(\w+)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)]
     return [block for block in found if kind in ("", block.kind)]
 
 
 def only(page: str, kind: str, having: str) -> str:
-    """The text of the one block that has this in it."""
+    """Return the text of the only block of this kind that contains ``having``."""
     (text,) = (block.text for block in blocks(page, kind) if having in block.text)
     return text

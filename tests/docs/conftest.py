@@ -1,4 +1,4 @@
-"""A service as the README says to run it."""
+"""A service that is started as the README describes."""
 
 import re
 import shlex
@@ -17,25 +17,25 @@ from .book import only
 
 BIN = Path(sys.executable).parent
 ADDRESS = "http://localhost:4567"
-"""Where the documents say that the API is."""
+"""The address of the API in the documents."""
 
 
 @attrs.frozen
 class Service:
-    """A configuration, being served at ``url``."""
+    """A running service, with its configuration in ``folder`` and its API at ``url``."""
 
     folder: Path
     url: str
 
     def run(self, script: str) -> str:
-        """What a shell script of the documents prints; its first command that fails fails the test."""
+        """Run a shell script from the documents, and return its output. The first failed command fails the test."""
         script = f'set -eu\ncurl() {{ command curl --silent --show-error "$@"; }}\n{script.replace(ADDRESS, self.url)}'
         done = subprocess.run(["/bin/sh", "-c", script], cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def full(self) -> Self:
-        """Itself, when all its pools are."""
+        """Wait until all pools are full, and return the service."""
         until = time.monotonic() + 20
         while '"percent": 100.0' not in self.run(f"curl {ADDRESS}/status"):
             assert time.monotonic() < until, (self.folder / "log").read_text()
@@ -45,7 +45,7 @@ class Service:
 
 @contextmanager
 def serving(folder: Path, command: list[str]) -> Iterator[Service]:
-    """The service of a folder, listening on a port that is free."""
+    """Run the service of a folder on a free port."""
     log = folder / "log"
     with log.open("w") as out:
         command = [*command, "--listen", "127.0.0.1:0"]
@@ -72,19 +72,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def commands() -> list[list[str]]:
-    """The commands with which the README has that configuration checked, and served."""
+    """The commands of the README that check this configuration and serve it."""
     lines = only("README.md", "sh", "twistd").replace(".venv/bin", str(BIN)).splitlines()
     return [shlex.split(line) for line in lines]
 
 
 @pytest.fixture(scope="session")
 def running(folder: Path, commands: list[list[str]]) -> Iterator[Service]:
-    """The service."""
+    """The service of the README, shared by all tests of this run."""
     with serving(folder, commands[-1]) as service:
         yield service
 
 
 @pytest.fixture
 def service(running: Service) -> Service:
-    """The service with all its pools full."""
+    """The shared service, when all its pools are full."""
     return running.full()

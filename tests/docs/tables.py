@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md, as settings/ has them. ``python -m tests.docs.tables`` writes them anew."""
+"""The tables of docs/configuration.md, built from settings/. ``python -m tests.docs.tables`` rewrites them."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 
 def filled(page: str) -> str:
-    """The page with every table as it should be."""
+    """Return the page with every table rebuilt."""
     return re.sub(
         r"^(<!-- settings: (\w+) -->)\n\n(?:(?:\|.*\n)+\n?)*",
         lambda place: f"{place[1]}\n\n{table(getattr(settings, place[2]))}\n",
@@ -23,13 +23,13 @@ def filled(page: str) -> str:
 
 
 def table(section: type[attrs.AttrsInstance]) -> str:
-    """The settings of a section, each in a row."""
+    """Return the table of a section, with one row for each setting."""
     rows = [f"| `{field.name}` | {default(field)} | {meaning(field)} |" for field in attrs.fields(section)]
     return "\n".join(["| setting | default | what it says |", "| --- | --- | --- |", *rows, ""])
 
 
 def default(field: Any) -> str:
-    """What holds where the file says nothing."""
+    """Return the text of the value that applies when the file does not contain the setting."""
     if field.metadata["inherits"]:
         return "that of `config`"
     match field.default:
@@ -48,7 +48,7 @@ def default(field: Any) -> str:
 
 
 def meaning(field: Any) -> str:
-    """Its sentence, and what else is to be known."""
+    """Return the description of a setting, with notes on secrets and unsupported settings."""
     known = field.metadata
     secret = f" Or `{field.name}_file`, a file that holds it." if known["secret"] else ""
     served = "" if known["served"] else " Not served yet."

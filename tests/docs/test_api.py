@@ -1,4 +1,4 @@
-"""The page about the API: it has every route, and its examples answer as it says."""
+"""The page about the API contains every route, and its examples return the responses on the page."""
 
 import json
 import re
@@ -21,19 +21,19 @@ from .conftest import Service, serving
 MARK = "--- next ---"
 
 NAMES = {r"vm-\w{15}": "VM", r"[a-y][a-z0-9]{31}": "TOKEN"}
-"""What names of members are that are made up by the service."""
+"""Patterns of generated member names, and what each stands for."""
 
 
 @pytest.fixture
 def protected(tmp_path: Path, commands: list[list[str]]) -> Iterator[Service]:
-    """The service that the page is about, with all its pools full."""
+    """The service of the page, with authentication and with all its pools full."""
     (tmp_path / "vmpooler.yaml").write_text(only("README.md", "yaml", "pools:") + "auth: {provider: dummy}\n")
     with serving(tmp_path, commands[-1]) as service:
         yield service.full()
 
 
 def shape(value: Any) -> Any:
-    """What there is in a reply, whatever it is: members by name, kinds of values."""
+    """Return the structure of a reply without its values: names of members, and types."""
     match value:
         case dict():
             return {name_of(name): shape(member) for name, member in value.items()}
@@ -50,7 +50,7 @@ def name_of(name: str) -> str:
 
 
 def examples() -> Iterator[tuple[str, str | None]]:
-    """The commands of the page, each block with the answer that it promises, if it does."""
+    """Yield each block of commands on the page, with the JSON response that follows it; None without one."""
     found = blocks("api.md")
     for block, following in zip_longest(found, found[1:]):
         if block.kind == "sh":
@@ -61,7 +61,7 @@ def test_it_has_every_route_and_no_other() -> None:
     api = Api(Settings(), Connection(Redis(), reactor), reactor, float)
     routes: Any = api.site().resource._routes._klein._app.url_map
     served = {f"{method} {rule.rule}" for rule in routes.iter_rules() for method in rule.methods - {"HEAD"}}
-    served.add("GET /api/v1/events")  # a resource of its own, in front of the routes
+    served.add("GET /api/v1/events")  # a separate resource, not a klein route
     assert set(re.findall(r"`((?:DELETE|GET|POST|PUT) /[^`]*)`", PAGES["api.md"])) == served
 
 

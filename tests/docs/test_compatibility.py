@@ -1,4 +1,4 @@
-"""What the code cites of Ruby vmpooler's behaviour stands in docs/compatibility.md."""
+"""Every section that the code cites exists in docs/compatibility.md."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ CITED = re.compile(rf"docs/{re.escape(PAGE)}#([a-z-]+)")
 
 
 def citations() -> Iterator[tuple[str, str]]:
-    """Each file that cites the page, and the section that it cites."""
+    """Yield each file that cites the page, with the section that it cites."""
     for top in ("vmpooler", "tests"):
         for path in sorted((ROOT / top).rglob("*.py")):
             for section in CITED.findall(path.read_text(encoding="utf-8")):

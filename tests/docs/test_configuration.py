@@ -1,4 +1,4 @@
-"""The page about the configuration: it has every setting as settings/ has it."""
+"""The page about the configuration contains every setting of settings/, and its examples load."""
 
 import re
 

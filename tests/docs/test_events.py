@@ -1,4 +1,4 @@
-"""The page about events: what it lists is what there is."""
+"""The lists and numbers on the page about events are those of the code."""
 
 import re
 

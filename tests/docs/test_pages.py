@@ -1,4 +1,4 @@
-"""What all pages say of files, targets, settings and marks is there."""
+"""Files, make targets, settings and log marks that the pages name exist."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The page about the proof says what the code and the ledger say."""
+"""The page about the proof agrees with the code and the ledger."""
 
 from tests.proof import ledger, page
 from tests.proof.invariants import INVARIANTS

@@ -1,4 +1,4 @@
-"""What the README says, done as it says."""
+"""The configuration and the commands of the README work as it describes."""
 
 import os
 import subprocess

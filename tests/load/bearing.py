@@ -1,4 +1,4 @@
-"""VMs that a simulated vCenter makes for a service, which bears so many clones at once and slows down beyond that."""
+"""The clone rate of a service on a simulated vCenter that slows down above a number of concurrent clones."""
 
 import time
 from collections.abc import Iterator
@@ -22,8 +22,10 @@ pools: [{{{{name: {POOL}, size: 1000, template: templates/base, folder: pools/{P
 
 
 def rate(limit: str, bears: str, alone: float, warm: float, seconds: float) -> float:
-    """Clones a second under a ``task_limit``, from ``warm`` seconds after the first order on. A clone takes ``alone``
-    seconds, for as many as the vCenter ``bears`` (README.md of tests/vcsim)."""
+    """Return the clones per second under a ``task_limit``, measured from ``warm`` seconds after the first clone order.
+
+    A clone takes ``alone`` seconds while no more run than the vCenter ``bears`` (README.md of tests/vcsim).
+    """
     with filling(limit, bears, alone) as redis:
         began = time.monotonic()
         time.sleep(warm + seconds)
@@ -35,7 +37,7 @@ def rate(limit: str, bears: str, alone: float, warm: float, seconds: float) -> f
 
 @contextmanager
 def filling(limit: str, bears: str, alone: float) -> Iterator[Redis]:
-    """A service that has begun to fill a pool there; its guests never boot."""
+    """Run a service that fills a pool on the simulated vCenter; its guests never boot. Yields its Redis."""
     simulator = Simulator(boot="-1s")
     simulator.start()
     try:

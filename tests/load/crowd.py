@@ -1,7 +1,8 @@
-"""Many clients that listen to events, in a process of their own.
+"""Many subscribers to events, in a separate process.
 
-``python -m tests.load.crowd PORT COUNT [deaf]`` connects them, says ``listening`` when each was told the state, and for
-each line that it reads says what they heard, as JSON. Those that are deaf read nothing.
+``python -m tests.load.crowd PORT COUNT [deaf]`` connects them, and prints ``listening`` when all have received the
+state. For each line on standard input it prints what they received, as JSON. Deaf subscribers read nothing, and
+``listening`` is printed as soon as they are connected.
 """
 
 import json
@@ -24,7 +25,7 @@ ASK = b"GET /dashboard/events HTTP/1.0\r\n\r\n"
 MARK = b"\nevent: event\n"
 
 ARRIVAL = 35
-"""SO_TIMESTAMPNS: the kernel says when bytes came, so that it does not matter how fast they are read here."""
+"""SO_TIMESTAMPNS: the kernel records when bytes arrive, so that the reading speed of this process does not matter."""
 
 MOMENT = struct.Struct("qq")
 """Seconds and nanoseconds."""
@@ -32,11 +33,11 @@ MOMENT = struct.Struct("qq")
 ROOM = socket.CMSG_SPACE(MOMENT.size)
 
 PIECE = 1 << 16
-"""Bytes that are taken at once: for four times as many malloc asks the system, which takes four times as long."""
+"""Bytes per read. With four times as many, malloc requests memory from the system, which takes four times as long."""
 
 
 class Ear:
-    """One connection: the ids of the events that it was told, in the order in which they came."""
+    """One subscriber: the ids of the events that it received, in order of arrival."""
 
     def __init__(self, port: int, deaf: bool) -> None:
         self.socket = socket.socket()
@@ -51,7 +52,7 @@ class Ear:
         self._rest = b""
 
     def read(self) -> bool:
-        """Take what came; False at the end."""
+        """Read and parse received data; return False when the connection has ended."""
         data, more, _, _ = self.socket.recvmsg(PIECE, ROOM)
         now = arrived(more) if more else 0.0
         *frames, self._rest = (self._rest + data).split(b"\n\n")
@@ -66,14 +67,14 @@ class Ear:
 
 
 def arrived(said: list[tuple[int, int, bytes]]) -> float:
-    """When what was read last came, in milliseconds since the epoch."""
+    """Return the arrival time of the last data read, in milliseconds since the epoch."""
     ((_, _, moment),) = said
     seconds, nanoseconds = MOMENT.unpack(moment)
     return float(seconds * 1000 + nanoseconds / 1e6)
 
 
 def main(port: int, count: int, deaf: bool) -> None:
-    """Listen until standard input ends."""
+    """Connect the subscribers, and serve them until standard input ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     ears = [Ear(port, deaf) for _ in range(count)]
@@ -99,7 +100,11 @@ def main(port: int, count: int, deaf: bool) -> None:
 
 
 def heard(ears: list[Ear]) -> dict[str, Any]:
-    """How many were told the same, whether in order, and how late in milliseconds."""
+    """Return what the subscribers received, as JSON.
+
+    ``ids``: the most common sequence of event ids. ``same``: how many subscribers received it. ``ordered``: whether it
+    is in order. ``late``: delay of events in milliseconds, p50 and p99.
+    """
     same = Counter(tuple(ear.ids) for ear in ears).most_common(1)[0]
     late = sorted(each for ear in ears for each in ear.late)
     told = {share: round(late[int(len(late) * share / 100)], 1) for share in (50, 99)} if late else {}
@@ -107,7 +112,7 @@ def heard(ears: list[Ear]) -> dict[str, Any]:
 
 
 class Crowd:
-    """That process. Used as a context manager; at the end it is gone."""
+    """The process of the subscribers. A context manager: the process is killed at the end."""
 
     def __init__(self, port: int, count: int, *options: str) -> None:
         command = [sys.executable, "-m", "tests.load.crowd", str(port), str(count), *options]
@@ -119,7 +124,7 @@ class Crowd:
         return self
 
     def listens(self) -> None:
-        """Wait until all do."""
+        """Wait until all subscribers are ready."""
         assert self.said() == "listening\n"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -127,12 +132,12 @@ class Crowd:
         self._process.communicate()
 
     def said(self) -> str:
-        """The next line."""
+        """Return the next line that the process prints."""
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
     def heard(self) -> dict[str, Any]:
-        """What they heard so far."""
+        """Return what the subscribers received so far."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()

@@ -1,4 +1,4 @@
-"""The event stream read again: how many VMs were ready when, and where each VM stands at the end."""
+"""Replays the event stream: how many VMs were ready at each moment, and the time between events."""
 
 import bisect
 from collections.abc import Sequence
@@ -7,12 +7,14 @@ from vmpooler.domain.events import Event, What
 
 ENTERS = frozenset({What.READY, What.RETURNED})
 LEAVES = frozenset({What.CHECKOUT, What.COMPLETED, What.RESTORED, What.QUARANTINED, What.DESTROYED})
-"""The events after which a VM is ready, and after which it is not."""
+"""The events after which a VM is ready (ENTERS), and after which it is not (LEAVES)."""
 
 
 class Replay:
-    """What the events say, by themselves. A ready VM that is missing at the provider is given to nobody, and not
-    counted."""
+    """The state according to the events alone.
+
+    A ready VM that is missing at the provider is not given to a client, so it is not counted.
+    """
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
@@ -36,13 +38,16 @@ class Replay:
                 self._moments.setdefault(event.pool, []).append(float(event.id.split("-")[0]) / 1000)
 
     def fewest_ready(self, pool: str, begin: float, end: float) -> int:
-        """The smallest number of ready VMs that a pool had at any moment of an interval, in epoch seconds."""
+        """Return the minimum number of ready VMs of a pool in an interval, given in epoch seconds."""
         moments, counts = self._moments.get(pool, []), self._counts.get(pool, [0])
         first, last = bisect.bisect_left(moments, begin), bisect.bisect_right(moments, end)
         return min(counts[first : last + 1])
 
     def gaps(self, before: What, after: What) -> list[float]:
-        """Seconds from each event of one kind to the next of another in the same pool, the n-th to the n-th."""
+        """Return the seconds between the n-th event of one kind and the n-th of another in the same pool.
+
+        Events of the second kind count from the first event of the first kind on.
+        """
         found = []
         for pool in {event.pool for event in self.events}:
             ours = [event for event in self.events if event.pool == pool]
@@ -54,5 +59,5 @@ class Replay:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which that share of all lies."""
+    """Return the value below which this share of all values lies."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

@@ -1,12 +1,15 @@
-"""``task_limit: auto`` against a simulated vCenter that slows down: the real service finds what it bears."""
+"""``task_limit: auto`` on a simulated vCenter that slows down: the real service finds a good limit."""
 
 import pytest
 
 from tests.load.bearing import rate
 
 AT_WORST = 2.5
-"""How many times as many VMs may come with the best fixed limit, on a busy machine; benchmarks/bearing.py is stricter.
-Who stays at the first guess is three times as slow, and who knows no limit is slower still."""
+"""Maximum ratio of the VM rate with the best fixed limit to the rate with ``auto``, on a busy machine.
+
+benchmarks/bearing.py is stricter. A service that keeps the initial limit is three times as slow, and one without a
+limit is slower still.
+"""
 
 
 @pytest.mark.alone

@@ -1,4 +1,4 @@
-"""Fifty clients at once, and every answer held against what the store says."""
+"""Fifty concurrent clients; every response is compared with the store."""
 
 import time
 from collections import Counter
@@ -41,7 +41,7 @@ class Answer:
 
 
 class Client:
-    """Asks for VMs one answer after the other, and gives every second one up."""
+    """Sends one checkout after the other, and deletes every second VM that it gets."""
 
     def __init__(self, url: str, pool: HTTPConnectionPool, number: int) -> None:
         self._url, self._pool, self._number = url, pool, number
@@ -93,8 +93,8 @@ async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready
 
 
 def enough(refused: Answer, replay: Replay) -> bool:
-    """Whether all that was asked for was ready for as long as the client waited, by the events."""
-    spread = 0.002  # the stream tells milliseconds
+    """Return whether enough VMs were ready during the whole refused request, according to the events."""
+    spread = 0.002  # event ids have a resolution of a millisecond
     fewest = {name: replay.fewest_ready(name, refused.began - spread, refused.ended + spread) for name in POOLS}
     linux = max(0, refused.wanted["linux"])
     for name in POOLS:

@@ -1,4 +1,4 @@
-"""The whole process is killed again and again, in the middle of everything."""
+"""The whole service is killed repeatedly at random moments."""
 
 import json
 import random
@@ -30,7 +30,7 @@ CLIENTS = 4
 
 
 class Customer(Thread):
-    """Takes VMs and gives some up, over whatever connection it gets, and keeps book of what it was told."""
+    """Checks out VMs and deletes some, on a new connection for each request, and records the responses."""
 
     def __init__(self, port: int, chance: random.Random) -> None:
         super().__init__(daemon=True)
@@ -49,12 +49,12 @@ class Customer(Thread):
             self.given += vms
             for vm in vms:
                 if self._chance.random() < 0.6:
-                    self.gone.add(vm)  # also when no answer comes: it may have been done
+                    self.gone.add(vm)  # also without a response: the service may have deleted it
                     self.ask("DELETE", f"/vm/{vm}")
             time.sleep(0.02)
 
     def ask(self, method: str, path: str) -> Any:
-        """The answer; None when none came though the request may have been carried out."""
+        """Return the response; None when none arrived but the request may have been carried out."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=15)
         try:
             connection.connect()

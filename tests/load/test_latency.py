@@ -1,4 +1,4 @@
-"""How long it takes from what happened to what follows from it: printed, and far below a second."""
+"""The delay from an event to its consequence, printed; it is far below a second."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ pools: [{name: debian-12, template: t/debian, folder: f/debian, size: 20}]
 
 CHECKOUTS = 200
 BOUND = 2.0
-"""Seconds: several times what is seen on a slow machine, and far from any poll."""
+"""Seconds: several times the delay on a slow machine, and far below any poll interval."""
 
 
 @pytest.mark.alone

@@ -1,4 +1,4 @@
-"""Thousands who listen to events, and some who do not: what they cost, and that nobody else notices. Printed."""
+"""Thousands of subscribers, and some that never read: their cost, printed, and the latency for other clients."""
 
 import socket
 import time
@@ -30,14 +30,14 @@ STORM = 40_000
 
 
 class Redis:
-    """The Redis of a service, spoken to by hand."""
+    """A minimal client of a service's Redis."""
 
     def __init__(self, path: Path | str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
 
     def happen(self, first: int, count: int) -> None:
-        """Write so many events."""
+        """Write ``count`` events, for the VMs vm<first>, vm<first + 1> and so on."""
         script = (
             "for i = 0, ARGV[2] - 1 do redis.call('XADD', KEYS[1], '*', 'what', 'ready', 'pool', 'debian-12', "
             "'vm', 'vm' .. (ARGV[1] + i), 'when', '1700000000', 'by', 'manager') end"
@@ -51,7 +51,7 @@ class Redis:
 
 
 def latency(service: Service, seconds: float) -> list[float]:
-    """How long the API takes to answer, in milliseconds, asked again and again."""
+    """Send requests for a number of seconds, and return the response times in milliseconds."""
     found = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -63,7 +63,7 @@ def latency(service: Service, seconds: float) -> list[float]:
 
 
 def pace(redis: Redis) -> None:
-    """Let things happen, evenly."""
+    """Write events at a constant rate for SECONDS seconds."""
     began = time.monotonic()
     for number in range(int(SECONDS * A_SECOND)):
         redis.happen(number, 1)
@@ -111,7 +111,7 @@ async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_pa
         usage, redis = Usage(service.process.pid), Redis(service.redis_socket)
         with Crowd(service.port, 1) as listening:
             await deferToThread(listening.listens)
-            redis.happen(0, 5000)  # the log of the process is full from the start, for it is no part of what they cost
+            redis.happen(0, 5000)  # fill the event log of the process first: it is not a cost of the deaf subscribers
             await deferLater(reactor, 2.0)
             files, before = usage.files, usage.memory
             with Crowd(service.port, DEAF, "deaf") as deaf:

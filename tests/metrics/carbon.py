@@ -1,4 +1,4 @@
-"""A real carbon-cache of PyPI, in a process and a folder of its own."""
+"""A real carbon-cache from PyPI, in its own process and folder."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ retentions = 1s:1h
 
 
 class RealCarbon:
-    """Keeps what it is sent. Used as a context manager; at the end its process is gone."""
+    """A running carbon-cache that stores metrics. A context manager: its process is killed at the end."""
 
     def __init__(self, home: Path) -> None:
         self.port = free_port()
@@ -68,7 +68,7 @@ class RealCarbon:
         self._process.wait()
 
     def values(self, metric: str) -> list[float]:
-        """What it keeps of a metric, the oldest first."""
+        """Return the stored values of a metric, oldest first."""
         path = (self._home / "whisper").joinpath(*metric.split(".")).with_suffix(".wsp")
         if not path.exists():
             return []

@@ -1,4 +1,4 @@
-"""A server that answers as Graphite's does at ``/render``; the real one is a Django site."""
+"""A server that imitates Graphite's ``/render``; the real one is a Django site."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Answering = Callable[[Request], Any]
 
 
 class Render(Resource):
-    """Answers at ``/render`` as it is told to."""
+    """Answers at ``/render`` with the result of ``answering``, which tests may replace."""
 
     isLeaf = True
 

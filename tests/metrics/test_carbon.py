@@ -1,4 +1,4 @@
-"""A whole service, and a real carbon that takes its metrics."""
+"""A complete service that sends its metrics to a real carbon."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Graphite's memory, asked over HTTP of a server that answers as Graphite's does."""
+"""History from Graphite, read over HTTP from a server that imitates Graphite."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ FOUND = {"ready": {"debian": [[4.0, 60], [None, 120]]}, "running": {}}
 
 
 class Later:
-    """The reactor, some seconds later."""
+    """The reactor, with a clock that a test can set ahead by ``ahead`` seconds."""
 
     def __init__(self) -> None:
         self.ahead = 0.0

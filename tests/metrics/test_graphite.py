@@ -1,4 +1,4 @@
-"""Figures on their way to Graphite: the names, one connection, and what happens while the server is away."""
+"""Metrics sent to Graphite: their names, the single connection, and what happens while the server is unavailable."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NOW = 1_700_000_000.4
 
 
 class Carbon(Factory):
-    """Takes lines, on a port of this machine."""
+    """Receives lines on a local port."""
 
     def __init__(self, port: int = 0) -> None:
         self.text = ""

@@ -23,9 +23,12 @@ unsupported_method.enabled = false
 include-tag = "Summaries"
 checks.positive_data_acceptance.enabled = false
 """
-"""Checks that do not apply to this API. 503 is not a defect: it is the response when a pool is empty. A body of any type is
-accepted, and unknown query parameters are ignored. An unsupported method returns 404, because clients know no other
-status. Two dates can be in the wrong order, which a schema cannot express."""
+"""Checks that do not apply to this API.
+
+503 is not a defect: it is the response when a pool is empty. A body of any type is accepted, and unknown query
+parameters are ignored. An unsupported method returns 404, because clients know no other status. Two dates can be in the
+wrong order, which a schema cannot express.
+"""
 
 BY_A_USER = f"""
 {BY_NOBODY}
