@@ -1,4 +1,4 @@
-"""Properties are searched without a time limit for each example: a slow machine is no counterexample."""
+"""Disables the time limit that Hypothesis sets for each example: a slow machine is not a counterexample."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""Whether guests that do not answer are believed to be dead."""
+"""Whether guests that do not answer count as dead."""
 
 from vmpooler.domain.answers import LEAST, RECENT, SAID_AFTER, Answers
 from vmpooler.domain.backoff import SECOND_LOOK
@@ -14,7 +14,7 @@ def names(count: int) -> list[str]:
 
 
 def silent(count: int, pool: str = "debian") -> Answers:
-    """The guests of a provider of which so many, in one pool, failed their first look at NOW."""
+    """Return answers of a provider: ``count`` guests of one pool failed their first check at NOW, none answered."""
     answers = Answers(GRACE)
     for name in names(count):
         answers.failed(pool, name, NOW)

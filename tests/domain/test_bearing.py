@@ -1,4 +1,4 @@
-"""The limit that finds itself, with providers that slow down in different ways."""
+"""The adaptive limit of clones in flight, with providers that slow down in different ways."""
 
 from random import Random
 
@@ -8,15 +8,17 @@ import pytest
 from vmpooler.domain.adaptive_limit import FIRST, Bearing, Clone
 
 POOLS = {"small": 3.0, "large": 9.0}
-"""Seconds that a clone of each takes alone."""
+"""Seconds that a clone of each pool takes if no other clone runs."""
 
 WORK = sum(POOLS.values()) / len(POOLS)
 
 
 @attrs.define
 class Provider:
-    """Clones as they go where ``bears`` of them at once take no longer than one. Beyond that all of them together are
-    as fast (``crush`` 1), or slower the more there are (2). ``noise``: by what share each may take longer or shorter.
+    """A simulated provider. Up to ``bears`` concurrent clones each take as long as one clone alone.
+
+    With more clones, the total throughput stays constant (``crush`` 1), or drops as their number grows (``crush`` 2).
+    ``noise`` is the fraction by which a clone may take longer or shorter.
     """
 
     bears: int
@@ -28,14 +30,14 @@ class Provider:
     left: dict[Clone, float] = attrs.field(factory=dict)
 
     def pace(self, bearing: Bearing, seconds: float) -> float:
-        """How much comes of what came with the best fixed limit, while there is no end of work."""
+        """Run with unlimited demand; return the throughput as a fraction of the throughput at the best fixed limit."""
         begin, before = self.now, self.work
         while self.now < begin + seconds:
             self.step(bearing)
         return (self.work - before) / (self.now - begin) / self.bears
 
     def step(self, bearing: Bearing, most: int = 1000) -> None:
-        """Begin what may be under way, until a clone ends."""
+        """Start clones up to the limit, then advance the time until a clone ends."""
         while len(self.left) < min(bearing.limit, most):
             pool = self.chance.choice(sorted(POOLS))
             takes = POOLS[pool] * self.chance.uniform(1 - self.noise, 1 + self.noise)

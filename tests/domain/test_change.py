@@ -1,4 +1,4 @@
-"""What clients may set of their VMs."""
+"""What clients may change on their VMs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a client asks for, and who may serve it."""
+"""What a client requests, and which pools can serve it."""
 
 import json
 

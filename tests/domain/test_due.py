@@ -1,4 +1,4 @@
-"""When what clients asked for is done."""
+"""When the tasks that clients requested are run."""
 
 from tests.domain.test_plan import NOW, POOL, guest
 from vmpooler.domain.actions import RunTask

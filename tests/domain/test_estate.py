@@ -1,4 +1,4 @@
-"""What becomes of pools that are not configured any more, or are configured elsewhere."""
+"""What happens to VMs of pools that are not configured any more, or whose configured place has changed."""
 
 import json
 from typing import Any

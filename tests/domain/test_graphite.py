@@ -1,4 +1,4 @@
-"""What Graphite tells, and columns that are filled from it."""
+"""Series read from Graphite, and columns of charts that are filled from them."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Samples, and the series that charts are drawn of."""
+"""Samples of the pools' counts, and the series that charts show."""
 
 from hypothesis import given
 from hypothesis import strategies as some

@@ -1,4 +1,4 @@
-"""How long a VM lives, by what its record says."""
+"""The lifetime of a VM, read from its record."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names of VMs, and whether a guest goes by one."""
+"""Names of VMs, and whether the host name of a guest matches one."""
 
 import random
 import re

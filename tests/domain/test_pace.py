@@ -1,4 +1,4 @@
-"""How long a pool rests."""
+"""How long a pool waits between two rounds."""
 
 from collections import Counter
 

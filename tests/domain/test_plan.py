@@ -1,4 +1,4 @@
-"""What happens to a pool: how VMs are counted, and how little is destroyed."""
+"""What the planner decides for a pool: how it counts VMs, and how few of them it destroys."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def named(prefix: str, count: int) -> list[str]:
 
 
 def pool_of(*vms: Vm, also: tuple[Guest, ...] = (), **more: Any) -> PoolState:
-    """A pool whose VMs are all in the inventory, and up."""
+    """Return a pool whose VMs are all in the inventory, powered on and booted."""
     here = {vm.name: guest(vm.name, stamp=Stamp("debian", vm.name, NOW, holder_of(vm))) for vm in vms}
     here |= {each.name: each for each in also}
     return PoolState(vms=vms, **{"inventory": here, **more})
@@ -86,7 +86,7 @@ def completed(plan: list[Action]) -> list[str]:
     return [action.vm for action in plan if isinstance(action, Complete)]
 
 
-# Missing.
+# Missing VMs.
 
 
 def test_many_missing_vms_at_once_are_noted_and_kept_and_a_few_are_replaced() -> None:
@@ -126,7 +126,7 @@ def test_a_pool_that_is_not_verified_is_compared_at_once_busy_vms_too() -> None:
     assert planned(attrs.evolve(state, verified=True), size=1) == [], "its stamp may be cleared since it was read"
 
 
-# Filling.
+# Filling a pool.
 
 
 def test_an_empty_pool_is_told_of_and_filled() -> None:
@@ -185,7 +185,7 @@ def test_a_vm_that_stays_off_is_replaced_at_once() -> None:
     assert planned(state) == [StaysOff("a", "is switched off again after it was switched on"), Clone(1)]
 
 
-# Witnesses.
+# Witnesses: ready VMs that are checked early while others are in doubt.
 
 
 def looked_at(name: str, ago: float, **known: Any) -> Vm:
@@ -240,7 +240,7 @@ def test_a_clone_counted_of_a_vm_that_is_there_but_in_no_queue_is_first_noted() 
     assert planned(noted) == [Release("x")]
 
 
-# Trimming.
+# Removing surplus VMs.
 
 
 def test_of_too_many_vms_the_youngest_pending_go_first() -> None:
@@ -270,11 +270,11 @@ def test_a_pool_shrunk_to_nothing_keeps_what_is_in_use() -> None:
     assert completed(planned(pool_of(running("r"), ready("a"), ready("b")), size=0)) == ["a", "b"]
 
 
-# Never destroy what you cannot explain.
+# Unknown VMs: a VM that cannot be explained is not destroyed.
 
 
 def crowd(*strangers: Vm, of: int = 20, **more: Any) -> PoolState:
-    """A pool with many VMs in use, and a few unknown ones."""
+    """Return a pool of ``of`` VMs: these unknown ones, and the others in use."""
     return pool_of(*map(running, named("r", of - len(strangers))), *strangers, **more)
 
 
@@ -331,13 +331,13 @@ def test_the_flag_tells_how_much_is_unknown_and_not_confirmed() -> None:
 
 
 def test_the_guard_stays_when_new_clones_make_the_unknown_ones_few() -> None:
-    """Redis came up empty: three VMs are in use, unseen, and the pool has been filled up again."""
+    """Redis started empty: three VMs in use are unknown, and the pool was filled up again."""
     refilled = pool_of(*map(ready, "abc"), *map(unknown, "xyz"), flagged=True)
     assert planned(refilled) == []
 
 
 def test_work_in_flight_for_vms_of_no_queue_is_no_sign_of_health() -> None:
-    """Redis was emptied while a clone was under way."""
+    """Redis was emptied while a clone was in flight."""
     state = pool_of(*map(unknown, "xyz"), also=(guest("made"),), busy=frozenset({"made"}))
     assert completed(planned(state)) == []
 
@@ -358,7 +358,7 @@ def test_the_flag_goes_when_everything_is_confirmed_or_explained() -> None:
     assert completed(planned(confirmed)) == named("x", 8)
 
 
-# Whatever a look sees.
+# Properties that hold for any state of a pool.
 
 NAMES = st.sampled_from(named("vm", 9))
 AGES = st.sampled_from([-10.0, 0.0, 5.0, 31.0, 599.0, 600.0, 900.0, 3600.0, 8000.0])
@@ -396,7 +396,7 @@ def guests(draw: st.DrawFn, name: str) -> Guest:
 
 @st.composite
 def states(draw: st.DrawFn) -> PoolState:
-    """Any pool, sensible or not."""
+    """Generate any pool, consistent or not."""
     inventory = {name: draw(guests(name)) for name in draw(st.sets(NAMES))}
     return PoolState(
         vms=tuple(draw(st.lists(VMS, unique_by=lambda vm: vm.name))),
@@ -522,7 +522,7 @@ def test_nothing_is_cloned_before_its_time_or_twice_where_clones_fail(state: Poo
             assert action.count == 1 or not state.clone_failures
 
 
-# Waits that are longer than any: a clock was ahead for a moment.
+# A wait that exceeds the longest possible wait is ignored: a clock was ahead for a moment.
 
 
 def test_clones_do_not_wait_for_a_moment_that_is_further_off_than_any_wait() -> None:

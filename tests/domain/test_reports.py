@@ -1,4 +1,4 @@
-"""What clients are told."""
+"""The reports that clients read about the service and about a VM."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the days sum up to."""
+"""Daily sums, and reports over several days."""
 
 import json
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ def flat(**fields: str) -> list[str]:
 
 
 def summary(route: str, *of_days: list[str], key: str | None = None) -> dict[str, Any]:
-    """The report on days that have these fields and values; their sums have been kept."""
+    """Return the report on days with these fields and values. The sum of each day is converted to JSON and back."""
     whole = Summary([route], key)
     for number, fields in enumerate(of_days, start=1):
         whole.add(f"2024-03-{number:02}", {route: json.loads(json.dumps(summed(route, fields)))})

@@ -1,4 +1,4 @@
-"""Moments as text, there and back."""
+"""Times written as text, and parsed from it."""
 
 import os
 import time
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from vmpooler.domain import times
 
 AUTUMN = 1_698_541_200.0
-"""2023-10-29 01:00 UTC: clocks in Berlin go from 03:00 back to 02:00."""
+"""2023-10-29 01:00 UTC: clocks in Berlin are set back from 03:00 to 02:00."""
 
 
 @pytest.fixture
 def berlin() -> Iterator[None]:
-    """The local zone is one with summer time."""
+    """Set the local time zone to one with daylight saving time."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = "Europe/Berlin"
     time.tzset()

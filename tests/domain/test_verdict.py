@@ -1,4 +1,4 @@
-"""What happens to one VM: the rules of docs/compatibility.md#queues, a sentence each."""
+"""What happens to one VM: the rules of docs/compatibility.md#queues, one test for each rule."""
 
 from typing import Any
 
@@ -47,14 +47,14 @@ COMPLETED, DISCOVERED = Queue.COMPLETED, Queue.DISCOVERED
 def judged(
     queue: Queue, guest: Guest | None = UP, pool: Pool = POOL, case: Any = None, **known: Any
 ) -> VmAction | None:
-    """``known`` is of the VM, or of its case."""
+    """Return the action for a VM. ``known`` are attributes of the VM or of its case."""
     bears = {name: known.pop(name) for name in OF_A_CASE if name in known}
     bears = {"ours": is_stamped(guest, "vm", pool.name), **bears, **(case or {})}
     return fate(Case(Vm("vm", queue, **known), guest, pool, NOW, **bears))
 
 
 def stamped(holder: Holder | None) -> Guest:
-    """The VM, up, with this holder in its stamp."""
+    """Return the VM, powered on and booted, with this holder in its stamp."""
     return attrs.evolve(UP, stamp=Stamp("debian", "vm", NOW, holder))
 
 
@@ -67,7 +67,7 @@ def test_a_vm_in_several_queues_is_settled_before_anything_else() -> None:
     assert judged(RUNNING, checkout=0.0, lifetime=1, also=(COMPLETED,)) == Settle("vm", RUNNING, (COMPLETED,))
 
 
-# Pending.
+# Pending VMs.
 
 
 def test_a_pending_vm_that_is_up_under_its_name_is_probed() -> None:
@@ -158,7 +158,7 @@ def test_a_clone_counted_of_a_vm_that_is_pending_no_more_gives_its_place_back() 
     assert judged(RUNNING, case={"cloning": True}, checkout=NOW, owner="") == Release("vm")
 
 
-# Ready.
+# Ready VMs.
 
 
 def test_a_good_ready_vm_is_left_alone_until_its_next_check() -> None:
@@ -396,7 +396,7 @@ def test_a_missing_ready_vm_is_replaced_at_once_unless_many_are_missing() -> Non
     assert judged(PENDING, None, ordered=NOW - MINUTE, distrusts=True) is None
 
 
-# Running.
+# Running VMs.
 
 
 @pytest.mark.parametrize("guest", [UP, attrs.evolve(UP, powered_on=False, hostname=""), None])
@@ -448,7 +448,7 @@ def test_a_running_vm_that_we_did_not_make_is_not_stamped() -> None:
     assert judged(RUNNING, attrs.evolve(UP, stamp=None), checkout=NOW, owner="ann") is None
 
 
-# What fails.
+# Failed operations.
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_what_needs_no_provider_waits_for_nothing() -> None:
     assert why(judged(RUNNING, checkout=0.0, lifetime=1, retry_at=NOW + 1))
 
 
-# Completed.
+# Completed VMs.
 
 
 @pytest.mark.parametrize("guest", [UP, CLONING, None])
@@ -480,7 +480,7 @@ def test_a_completed_vm_is_destroyed_also_when_it_is_not_in_the_inventory(guest:
     assert judged(COMPLETED, guest) == Destroy("vm")
 
 
-# Discovered.
+# Discovered VMs.
 
 
 def test_an_unknown_vm_is_completed_only_after_its_grace_and_only_when_it_may_be() -> None:
@@ -499,7 +499,7 @@ def test_an_unknown_vm_that_the_original_noted_gets_its_whole_grace() -> None:
     assert judged(DISCOVERED, case={"may_complete_unknown": True}) == Mend("vm", DISCOVERED)
 
 
-# Moments that lie ahead: a clock was set back.
+# Times in the future: a clock was set back.
 
 
 @pytest.mark.parametrize(
