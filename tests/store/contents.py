@@ -1,4 +1,4 @@
-"""What is in Redis, for tests to look at, and shorthands to put it there."""
+"""Helpers that read the contents of Redis, and that create VMs in a given state."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ async def all_keys(store: Connection) -> list[str]:
 
 
 async def contents(store: Connection) -> dict[str, Any]:
-    """Every key with its value; what has no order is sorted."""
+    """Return every key with its value; sets are sorted."""
     found = {}
     for key in await all_keys(store):
         kind = await store.call("TYPE", key)
@@ -59,7 +59,7 @@ async def members(store: Connection, queue: Queue, pool: str = POOL) -> set[str]
 
 
 async def standing(store: Connection, vm: str = "vm", pool: str = POOL) -> list[Queue]:
-    """The queues that a VM stands in."""
+    """Return the queues that contain a VM."""
     return [queue for queue in Queue if vm in await members(store, queue, pool)]
 
 
@@ -69,7 +69,7 @@ async def hash_of(store: Connection, key: str) -> dict[str, str]:
 
 
 async def events(store: Connection) -> list[dict[str, str]]:
-    """The whole stream, the oldest first."""
+    """Return the whole event stream, the oldest event first."""
     entries = await store.call("XRANGE", keys.EVENTS, "-", "+")
     return [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
 
@@ -79,7 +79,7 @@ async def history(store: Connection, vm: str = "vm") -> list[dict[str, str]]:
 
 
 async def make_ready(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
-    """VMs as they stand after their clone and boot."""
+    """Create ready VMs, in the state that they have after clone and boot."""
     queues = queues_of(store, task_limit=10**6)
     for vm in vms:
         assert await queues.begin_clone(pool, vm, 10**6, now) == "ok"
@@ -88,13 +88,13 @@ async def make_ready(store: Connection, *vms: str, pool: str = POOL, now: float 
 
 
 async def make_running(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
-    """VMs that somebody has; there are no others ready."""
+    """Create VMs that are checked out. The pool must not have other ready VMs."""
     await make_ready(store, *vms, pool=pool, now=now)
     await checkouts_of(store).checkout([Wanted(pool, len(vms), (pool,))], "id", None, now)
 
 
 async def make_completed(store: Connection, *vms: str, pool: str = POOL, now: float = NOW) -> None:
-    """VMs that wait for their destruction."""
+    """Create completed VMs, which wait for their destruction."""
     await make_ready(store, *vms, pool=pool, now=now)
     for vm in vms:
         assert await queues_of(store).complete(pool, vm, Queue.READY, "why", now)

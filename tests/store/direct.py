@@ -1,4 +1,4 @@
-"""The store without a reactor: each command is answered before the next line, so that a synchronous test can use it."""
+"""A connection to the store without a reactor: every command blocks until its reply, for use in synchronous tests."""
 
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 class Direct(Connection):
-    """A connection that waits for each reply by blocking: nothing that awaits it is ever suspended.
+    """A connection that blocks until each reply has arrived: a coroutine that awaits it is never suspended.
 
-    ``ran`` is called after each script, with it, its keys and arguments, and its reply.
+    ``ran`` is called after each script, with the script, its keys, its arguments and its reply.
     """
 
     def __init__(self, settings: Redis) -> None:
@@ -30,11 +30,11 @@ class Direct(Connection):
         self.ran: Callable[[Script, Sequence[str], Sequence[Value], Any], object] = lambda *_: None
 
     def hang_up(self) -> None:
-        """Leave no socket behind."""
+        """Close the socket."""
         self._socket.close()
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """What the script returns."""
+        """Run a script, call ``ran``, and return the reply."""
         reply = await super().run(script, keys, args)
         self.ran(script, keys, args, reply)
         return reply
@@ -50,7 +50,7 @@ class Direct(Connection):
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine over a Direct connection returns, or raises."""
+    """Run a coroutine that awaits only a Direct connection; return its result or raise its error."""
     try:
         work.send(None)
     except StopIteration as done:

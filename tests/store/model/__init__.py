@@ -1,6 +1,6 @@
-"""What the store should hold and answer, in plain Python: dicts, sets and lists, and no thought of speed or crashes.
+"""A model of the store's contents and replies in plain Python: dicts, sets and lists; speed and crashes do not matter.
 
-Each method is one transition. It answers, raises and tells as the store should.
+Each method is one transition. It returns, raises, and records events as the store should.
 """
 
 import attrs
@@ -10,4 +10,4 @@ from tests.store.model.failovers import Failovers
 
 @attrs.define
 class Model(Failovers):
-    """The whole store."""
+    """The model of the whole store."""

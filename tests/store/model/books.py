@@ -1,4 +1,4 @@
-"""What the model of the store remembers, and what Redis should then hold."""
+"""The data of the model, and the contents that Redis should have accordingly."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,15 +18,16 @@ Fields = dict[str, str]
 
 
 def pool_of(vm: str) -> str:
-    """The pool that a VM belongs to: what its name begins with."""
+    """Return the pool that a VM belongs to: its name without the digits at its end."""
     return vm.rstrip("0123456789")
 
 
 @attrs.define
 class Books:
-    """A Redis that nobody else writes to. ``now`` is the moment, ``names`` are the pools; what follows are settings.
+    """The expected contents of a Redis that no other program writes to.
 
-    A VM stands in one queue or in none: more than one cannot even be said here. ``fading`` are the keys that expire.
+    ``now`` is the current time, and ``names`` are the pools. The fields from ``limit`` to ``tags`` are settings.
+    ``fading`` are the keys that expire. A VM is in one queue or in none; the model has no VM in several queues.
     """
 
     now: float
@@ -74,35 +75,35 @@ class Books:
     leads: str = ""
     lease: str = ""
 
-    # What is there.
+    # What the model contains.
 
     def standing(self, queue: Queue, pool: str = "") -> list[str]:
-        """The VMs in a queue, of one pool or of all."""
+        """Return the VMs in a queue, of one pool or of all pools."""
         return sorted(vm for vm, at in self.queues.items() if at is queue and pool in ("", pool_of(vm)))
 
     @property
     def text(self) -> str:
-        """The moment as records have it."""
+        """The current time in the format of records."""
         return times.text(self.now)
 
     @property
     def moment(self) -> str:
-        """The moment as events have it."""
+        """The current time in the format of events."""
         return f"{self.now:.3f}"
 
     @contextmanager
     def at(self, moment: float) -> Iterator[None]:
-        """Do something as of another moment."""
+        """Set the current time to another one within a ``with`` block."""
         now, self.now = self.now, moment
         try:
             yield
         finally:
             self.now = now
 
-    # Pieces of transitions.
+    # Parts of transitions.
 
     def tell(self, what: What, vm: str, pool: str, by: str = "manager", why: str = "", **more: str) -> None:
-        """One event, and with a VM an entry in its history."""
+        """Append an event to the stream, and to the VM's history if the event has a VM."""
         fields = {"what": str(what), "pool": pool, "vm": vm, "when": self.moment, "by": by, **more}
         self.events.append({**fields, "why": why} if why else fields)
         self.serial += 1
@@ -113,16 +114,16 @@ class Books:
             (self.fading.discard if lasting else self.fading.add)(keys.history(vm))
 
     def write(self, vm: str, **fields: str) -> None:
-        """Into a VM's record."""
+        """Set fields of a VM's record."""
         self.records.setdefault(vm, {}).update(fields)
 
     def note(self, key: str, field: str, value: str) -> None:
-        """Into a day's figures."""
+        """Set a field of a day's figures."""
         self.days.setdefault(key, {})[field] = value
         self.fading.add(key)
 
     def leave(self, vm: str, queue: Queue, to: Queue | None) -> bool:
-        """From a queue to another, or to none; whether it stood there."""
+        """Move a VM from a queue to another queue or to none; return whether it was in the first one."""
         if self.queues.get(vm) is not queue:
             return False
         if to is None:
@@ -134,7 +135,7 @@ class Books:
         return True
 
     def use(self, token: str) -> str:
-        """A token serves; its user."""
+        """Record that a token was used; return its user."""
         self.tokens[token]["last"] = self.text
         user = self.tokens[token]["user"]
         if user in self.listed:
@@ -142,7 +143,7 @@ class Books:
         return user
 
     def admit(self, vm: str, admission: Admission, by: str) -> str:
-        """Who is to be told as the one who did it."""
+        """Check the token; return who the event records as the originator. Raises TokenNeeded or NotYours."""
         held = self.records.get(vm, {})
         bound = "token:token" in held or bool(held.get("token:user"))
         if admission.need is Need.NEVER:
@@ -157,15 +158,15 @@ class Books:
             raise NotYours
         return self.use(admission.token)
 
-    # All of it.
+    # The whole contents.
 
     def expiring(self) -> set[str]:
-        """The keys that do not stay for ever."""
+        """Return the keys that expire."""
         brief = {keys.WANTED: self.wanted, keys.UNCERTAIN: self.uncertain, keys.LEASE: self.lease}
         return self.fading | {keys.tokens(user) for user in self.listed} | {key for key, held in brief.items() if held}
 
     def contents(self) -> Mapping[str, Any]:
-        """Every key of Redis but the event stream, with its value."""
+        """Return every key of Redis except the event stream, with its value."""
         found: dict[str, Any] = {keys.record(vm): fields for vm, fields in self.records.items()}
         found |= {keys.history(vm): told for vm, told in self.histories.items()}
         found |= {keys.token(name): known for name, known in self.tokens.items()}
@@ -188,7 +189,7 @@ class Books:
         return {key: value for key, value in found.items() if value}
 
     def of_a_pool(self, pool: str) -> Mapping[str, Any]:
-        """The keys that are of one pool."""
+        """Return the keys of one pool, with their values."""
         found: dict[str, Any] = {keys.queue(queue, pool): set(self.standing(queue, pool)) for queue in Queue}
         found[keys.BOOKED + pool] = found[keys.queue(Queue.RUNNING, pool)]
         found[keys.active(pool)] = {vm: when for vm, when in self.active.items() if pool_of(vm) == pool}

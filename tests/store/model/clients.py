@@ -1,4 +1,4 @@
-"""What clients do to the store, in the model."""
+"""The transitions that clients cause, in the model."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
@@ -19,16 +19,16 @@ from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
 
 
 def in_pools(few: Iterable[Wanted], stock: Callable[[str], int]) -> int:
-    """The VMs of all the pools that may serve some names."""
+    """Return the number of VMs in all pools that may serve these entries."""
     return sum(map(stock, set(chain.from_iterable(each.pools for each in few))))
 
 
 @attrs.define
 class Clients(Manager):
-    """Transitions of VMs that clients have, want, or change."""
+    """Transitions of VMs that clients have, request or change."""
 
     def can_be_served(self, wanted: Sequence[Wanted], stock: Callable[[str], int]) -> bool:
-        """Whether there is a VM for everyone: any few of the names want no more than all of their pools have."""
+        """Return whether all entries can be served: no group of entries requests more VMs than its pools have."""
         some = chain.from_iterable(combinations(wanted, count) for count in range(1, len(wanted) + 1))
         return all(sum(each.count for each in few) <= in_pools(few, stock) for few in some)
 
@@ -39,27 +39,29 @@ class Clients(Manager):
         return 0 if self.doubts(pool) else self.ready_in(pool)
 
     def doubts(self, pool: str) -> bool:
-        """Whether a pool was not compared with its provider since Redis may have lost something."""
+        """Return whether a pool has not been compared with its provider since Redis may have lost data."""
         return bool(self.doubted) and pool not in self.verified
 
     def clear(self, vm: str) -> bool:
-        """Whether a ready VM is there, and nobody has it."""
+        """Return whether a ready VM is not missing, and no client has it."""
         return vm not in self.since and "checkout" not in self.records.get(vm, {})
 
     def refusals(self, wanted: Sequence[Wanted], token: str | None) -> set[type[VmpoolerError]]:
-        """What a checkout may raise: of entries that cannot all be served, Redis says which one it is. None: it must
-        be served."""
+        """Return the errors that a checkout may raise. If the set is empty, the checkout must succeed.
+
+        If the entries cannot all be served, Redis chooses which of them it reports.
+        """
         if token is not None and token not in self.tokens:
             return {TokenNeeded}
         if self.can_be_served(wanted, self.sure_in):
             return set()
-        # The script counts ready VMs before it looks which of them are clear: between the two it may say either.
+        # The script counts ready VMs before it checks which of them are clear. Between the two, either error is right.
         compared = self.can_be_served(wanted, self.ready_in)
         refused = self.doubted and self.can_be_served(wanted, lambda pool: len(self.standing(Queue.READY, pool)))
         return {StoreAway} if compared else {StoreAway, PoolEmpty} if refused else {PoolEmpty}
 
     def checkout(self, wanted: Sequence[Wanted], given: Sequence[Given], id: str, token: str | None) -> None:
-        """Which VMs of a pool are given is Redis's choice: it must be a right one."""
+        """Apply a checkout. Redis chooses which VMs of a pool are given; check that the choice is valid."""
         pools = {each.name: each.pools for each in wanted}
         got = {name: sum(each.name == name for each in given) for name in pools}
         assert got == {each.name: each.count for each in wanted}

@@ -1,4 +1,4 @@
-"""What processes do to a Redis that may be another than before, and about the lease, in the model."""
+"""What processes do when Redis may be a different one than before, and the leadership lease, in the model."""
 
 from collections.abc import Sequence
 
@@ -21,14 +21,17 @@ BY = "failover"
 
 
 def losses(mark: str) -> int:
-    """How many there were by a mark, the run id of a Redis with their number."""
+    """Return the number of losses in a mark. A mark is the run id of a Redis and the number of losses."""
     return int(mark.split()[1]) if mark else 0
 
 
 @attrs.define
 class Known:
-    """What a process knows of Redis: the mark, when (Redis's clock) it gave its last sign of life, who lived then, and
-    the last event, by its number among all that ever were."""
+    """What a process knows of Redis.
+
+    ``mark`` is the mark of the Redis, ``time`` the time of the process's last heartbeat (Redis's clock), ``alive`` the
+    processes that were alive then, and ``last`` the number of the last event, counted over all events ever recorded.
+    """
 
     mark: str = ""
     time: int = 0
@@ -38,25 +41,25 @@ class Known:
 
 @attrs.define
 class Failovers(Clients, Requests):
-    """Arrivals and signs of life, and promises that are said again; and the lease.
+    """Arrivals, heartbeats, replays of recent writes, and the leadership lease.
 
-    ``signs`` are the processes and when (Redis's clock, which no walk turns) each gave its last sign of life. ``ids``
-    are the numbers of the events. ``barrier`` is "waits" while processes are waited for, "over" when they were for long
-    enough.
+    ``signs`` maps each process to the time of its last heartbeat (Redis's clock, which no walk changes). ``ids`` are
+    the numbers of the events. ``barrier`` is "waits" during the wait for other processes, and "over" when that wait has
+    lasted long enough.
     """
 
     def lacks(self, known: Known) -> bool:
-        """Whether the last event that a process knows is missing. What is older than all events was trimmed."""
+        """Return whether the last event that a process knows was lost. One older than all stored events was trimmed."""
         return bool(known.last) and known.last not in self.ids and (not self.ids or known.last > self.ids[0])
 
     def unsigned(self, who: str, known: Known) -> bool:
-        """Whether the last sign of life that a process gave is missing."""
+        """Return whether the last heartbeat of a process was lost."""
         if not known.time or self.signs.get(who, 0) >= known.time:
             return False
         return max(self.signs.values(), default=0) - known.time < FORGOTTEN
 
     def arrive(self, who: str, known: Known, run_id: str, elsewhere: bool) -> None:
-        """A process has come to a Redis; ``elsewhere``: another server may have taken over."""
+        """A process arrives at a Redis. ``elsewhere``: another server may have taken over."""
         same = self.primary.startswith(f"{run_id} ")
         less = self.lacks(known) or losses(self.primary) < losses(known.mark)
         less = less or (self.primary == known.mark and self.unsigned(who, known))
@@ -88,8 +91,10 @@ class Failovers(Clients, Requests):
             self.barrier = "waits"
 
     def sign(self, who: str, known: Known, time: int, put_away: float, may_lose: bool) -> set[str] | None:
-        """A sign of life; who is waited for, or None where the process must arrive anew. ``put_away`` is when VMs are,
-        if they are."""
+        """Record a heartbeat; return the processes that are awaited, or None if the process must arrive again.
+
+        ``put_away`` is the time at which VMs are quarantined, if any are.
+        """
         if self.lacks(known) or self.unsigned(who, known) or self.primary != known.mark:
             return None
         self.signs = {each: when for each, when in self.signs.items() if when > time - FORGOTTEN} | {who: time}
@@ -113,10 +118,10 @@ class Failovers(Clients, Requests):
                     if vm not in self.cloning:
                         self.quarantine(vm, why, BY)
 
-    # What clients were told of, said again. Redis may know it.
+    # Replays of writes that were promised to clients. Redis may still have these writes.
 
     def restore(self, vm: str, id: str, token: str | None) -> None:
-        """A checkout."""
+        """Replay a checkout."""
         record, queue = self.records.get(vm, {}), self.queues.get(vm)
         if any(told.get("checkout_id") == id for told in self.histories.get(vm, [])):
             if queue is Queue.RUNNING and record.get("checkout_id") == id and token is not None:
@@ -149,20 +154,20 @@ class Failovers(Clients, Requests):
         self.tell(What.RESTORED, vm, pool, user or BY, "a fail-over had lost its checkout", checkout_id=id)
 
     def same_client(self, vm: str) -> None:
-        """Nothing is redone to a VM that another client got since."""
+        """Raise GivenTwice if another client got the VM since. Nothing is replayed on such a VM."""
         record = self.records.get(vm, {})
         given = times.moment(record.get("checkout", ""))
         if given is not None and given > self.now and "quarantined" not in record:
             raise GivenTwice
 
     def complete_again(self, vm: str, why: str, by: str) -> None:
-        """The end of a VM, wherever it stands now."""
+        """Replay the end of a VM, whichever queue it is in now."""
         self.same_client(vm)
         for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
             self.complete(vm, queue, why, FREE, by)
 
     def change_again(self, vm: str, change: Change) -> None:
-        """A change, of which nobody needs to show a token any more."""
+        """Replay a change. Its token is not checked again."""
         told = {"what": str(What.CHANGED), "why": str(change), "when": self.moment}
         if any(told.items() <= entry.items() for entry in self.histories.get(vm, [])):
             return
@@ -171,7 +176,7 @@ class Failovers(Clients, Requests):
             self.change(vm, change, FREE)
 
     def request_again(self, vm: str, kind: Kind, argument: str, unlike: str) -> None:
-        """A request, whether or not Redis still knows the snapshot that it names."""
+        """Replay a request, whether or not Redis still has the snapshot that it names."""
         if any(told.get("task", "").endswith(f"-{unlike}") for told in self.histories.get(vm, [])):
             return
         self.same_client(vm)
@@ -182,9 +187,9 @@ class Failovers(Clients, Requests):
         try:
             self.drop_token(name, user, own)
         except VmpoolerError:
-            return  # there is none, or another's: nobody is refused any more
+            return  # the token is missing or of another user: a replay reports no error
 
-    # The lease.
+    # The leadership lease.
 
     def take_lease(self, name: str) -> bool:
         if self.lease and self.lease.partition(" ")[2] != name:
@@ -205,7 +210,7 @@ class Failovers(Clients, Requests):
             self.lease = self.leads = ""
 
     def pass_fence(self, mark: str, pools: Sequence[str]) -> int:
-        """Whoever led last may recount; nobody else changes anything."""
+        """Recount for the last leader; raise NotLeading for any other manager."""
         if mark != f"{self.epoch} {self.leads}".strip():
             raise NotLeading
         return self.recount(pools)

@@ -1,4 +1,4 @@
-"""What the manager does to the store, in the model."""
+"""The transitions that the manager causes, in the model."""
 
 from collections.abc import Collection, Sequence
 
@@ -18,7 +18,7 @@ from vmpooler.store.commands.transitions import HASTE, PASSED_OVER
 
 @attrs.define
 class Manager(Books):
-    """Transitions of VMs and pools; each answers as the store should."""
+    """Transitions of VMs and pools; each returns what the store should return."""
 
     def begin_clone(self, vm: str, size: int) -> str:
         pool = pool_of(vm)
@@ -46,7 +46,7 @@ class Manager(Books):
         return "ok"
 
     def into_line(self, pool: str, urgent: bool) -> None:
-        """At the end of the line, or of those in it that clients wait for."""
+        """Put a pool at the end of the line, or behind the last pool in it that clients wait for."""
         self.withdraw(pool)
         self.line.insert(len(self.urgent if urgent else self.line), pool)
         self.urgent |= {pool} if urgent else set()
@@ -60,7 +60,7 @@ class Manager(Books):
         self.asked.pop(pool, None)
 
     def hurry(self, pools: Collection[str]) -> None:
-        """Clients found these pools without VMs; not all are."""
+        """Clients found these pools empty. Pools that have ready VMs now are skipped."""
         for pool in pools:
             if not self.standing(Queue.READY, pool):
                 self.wanted[pool] = self.now
@@ -113,7 +113,7 @@ class Manager(Books):
         return True
 
     def terms(self, vm: str) -> tuple[str, str]:
-        """On what a VM is held."""
+        """Return the terms of a checkout: its time and the lifetime."""
         record = self.records.get(vm, {})
         return record.get("checkout", ""), record.get("lifetime", "")
 
@@ -142,7 +142,7 @@ class Manager(Books):
         return True
 
     def quarantine(self, vm: str, why: str, by: str) -> None:
-        """A VM that a client may have: running for nobody."""
+        """Quarantine a VM that a client may have: it is running and unassigned."""
         pool = pool_of(vm)
         self.queues[vm] = Queue.RUNNING
         self.active[vm] = self.text
@@ -163,7 +163,7 @@ class Manager(Books):
         return True
 
     def reclaim(self, vm: str, queue: Queue, holder: Holder, why: str) -> bool:
-        """Somebody has a VM that does not stand in running."""
+        """Move a VM that a client has from a queue to running; quarantine it if its checkout time is unknown."""
         if not self.leave(vm, queue, Queue.RUNNING):
             return False
         pool, record = pool_of(vm), self.records.setdefault(vm, {})
@@ -195,7 +195,7 @@ class Manager(Books):
         return True
 
     def _asked_for_more(self, lifetime: str, holder: Holder) -> bool:
-        """Whether these hours end later than what the stamp says."""
+        """Return whether a lifetime in hours ends later than the end in the stamp."""
         if not lifetime or holder.until is None:
             return lifetime == "0"
         assert holder.since is not None
@@ -317,7 +317,7 @@ class Manager(Books):
     # Time.
 
     def expire(self, vm: str) -> None:
-        """What is kept of a VM for a while is kept no longer."""
+        """Expire the record and the history of a VM, if they are to expire."""
         if keys.record(vm) in self.fading:
             del self.records[vm]
         if keys.history(vm) in self.fading:

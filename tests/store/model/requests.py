@@ -1,4 +1,4 @@
-"""What clients ask to be done, and their tokens, in the model."""
+"""The tasks that clients request, and their tokens, in the model."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class Requests(Books):
         self.put(vm, kind, argument, unlike, who)
 
     def put(self, vm: str, kind: Kind, argument: str, unlike: str, who: str) -> None:
-        """Where the next manager finds it."""
+        """Store a request where the next manager adopts it."""
         id = self.next_id(unlike)
         self.intake[kind].add(f"{vm}:{argument}:{id}")
         self.tell(What.REQUESTED, vm, self.records[vm]["pool"], who, task=id, kind=kind, argument=argument)

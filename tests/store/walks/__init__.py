@@ -1,1 +1,1 @@
-"""Walks through all that can be done to the store, beside a model of it that does the same."""
+"""Walks: sequences of all operations of the store, which also run in a model of it."""

@@ -1,4 +1,4 @@
-"""What there is to choose from on a walk."""
+"""The values that the steps of a walk choose from."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ arguments = st.sampled_from(["1", "20"])
 
 
 def standing(*queues: Queue) -> st.SearchStrategy[str]:
-    """Mostly a VM that stands in one of these queues, if any does."""
+    """Generate mostly a VM that is in one of these queues, if any is."""
 
     def those(machine: Any) -> st.SearchStrategy[str]:
         here = [vm for vm in NAMES if machine.model.queues.get(vm) in queues]
@@ -65,7 +65,7 @@ def standing(*queues: Queue) -> st.SearchStrategy[str]:
 
 
 def unknown() -> st.SearchStrategy[str]:
-    """Mostly a name that no record has, if there is one."""
+    """Generate mostly the name of a VM without a record, if one exists."""
 
     def those(machine: Any) -> st.SearchStrategy[str]:
         return st.sampled_from([vm for vm in NAMES if vm not in machine.model.records] * 20 + [*NAMES])
@@ -74,5 +74,5 @@ def unknown() -> st.SearchStrategy[str]:
 
 
 def asked() -> st.SearchStrategy[Task | None]:
-    """Something that a client asked for, done already or not."""
+    """Generate a task that a client requested, done or not; None if there was none."""
     return st.runner().flatmap(lambda machine: st.sampled_from([*machine.tasks.values()] or [None]))

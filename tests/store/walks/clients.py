@@ -1,4 +1,4 @@
-"""What clients do, after managers have made VMs for them."""
+"""The steps of clients, after managers have made VMs for them."""
 
 from collections.abc import Callable
 from string import ascii_lowercase
@@ -25,11 +25,11 @@ from vmpooler.store.stream import FIRST
 
 
 class Clients(Managers):
-    """The rules of what they want, ask for, change and give up, and of their tokens."""
+    """The rules for checkouts, tasks, changes and the end of VMs, and for tokens."""
 
     @initialize(stock=st.integers(1, 3), wish=choices.wishes, token=st.sampled_from([None, "t-ann"]))
     def in_use(self, stock: int, wish: dict[str, int], token: str | None) -> None:
-        """Pools with VMs, of which a client may have some."""
+        """Create pools with VMs; a client may have some of them."""
         for name in ("t-ann", "t-bob"):
             self.token_is_made(name)
         for pool in POOLS:
@@ -54,7 +54,7 @@ class Clients(Managers):
         self.promise(*(self.restored(each.vm, id, token) for each in given))
 
     def restored(self, vm: str, id: str, token: str | None) -> Callable[[Model], object]:
-        """How the model says a checkout again that was made now."""
+        """Return how the model replays a checkout that is made now."""
         then = self.now
 
         def again(model: Model) -> None:
@@ -65,7 +65,7 @@ class Clients(Managers):
 
     @rule(wish=choices.wishes)
     def client_waits(self, wish: dict[str, int]) -> None:
-        """For pools that it found empty; some may have VMs again."""
+        """A client waits for pools that it found empty; some may have VMs again."""
         pools = sorted({pool for each in CATALOGUE.wanted(wish) for pool in each.pools})
         if pools:
             at_once(self.checkouts.hurry(pools, self.now))

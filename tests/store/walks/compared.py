@@ -42,7 +42,7 @@ PLACES: dict[What, Queue | None] = {
     What.DISCOVERED: Queue.DISCOVERED,
     What.EXPLAINED: None,
 }
-"""Where a VM stands after each kind of event that moves it."""
+"""The queue of a VM after each kind of event that moves it."""
 
 EVERYTHING = """
 local readers = {string = {'GET'}, hash = {'HGETALL'}, set = {'SMEMBERS'}, list = {'LRANGE', 0, -1},
@@ -58,11 +58,11 @@ return found
 
 
 OVER = 1
-"""Until when (epoch) processes were waited for where that is over."""
+"""The end (epoch) of the wait for processes, in walks where that wait is over."""
 
 
 def _as_model(key: str, kind: str, value: Any) -> Any:
-    """What stands in Redis, as the model has it."""
+    """Convert a value from Redis to the form that it has in the model."""
     match kind:
         case "set":
             return set(value)
@@ -79,7 +79,7 @@ def _as_model(key: str, kind: str, value: Any) -> Any:
 
 
 def _of_a_line(key: str, scores: dict[str, float]) -> Any:
-    """Of some the order counts, and of others the scores."""
+    """Return the order of the pools in the line, or the scores of any other sorted set."""
     return [*scores] if key == keys.LINE else scores
 
 
@@ -88,8 +88,10 @@ def _pairs(flat: list[str]) -> list[tuple[str, str]]:
 
 
 class Compared(RuleBasedStateMachine):
-    """A store and its model: after each step both have the same. ``seen`` gathers the kinds of event, and the scripts
-    that ran."""
+    """A store and its model: after each step both have the same contents.
+
+    ``seen`` collects the kinds of event that occurred, and the names of the scripts that ran.
+    """
 
     def __init__(self, store: Direct, seen: set[str]) -> None:
         super().__init__()
@@ -123,7 +125,7 @@ class Compared(RuleBasedStateMachine):
         self.last = "-"
 
     def same(self, done: Coroutine[Any, Any, object], said: Callable[[], object]) -> None:
-        """Store and model answer alike, or refuse alike."""
+        """Check that store and model return the same, or raise the same kind of error."""
         assert outcome(lambda: at_once(done)) == outcome(said)
 
     def _ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
@@ -135,7 +137,7 @@ class Compared(RuleBasedStateMachine):
         self.promised += promises.all().values()
 
     def promise(self, *kept: Callable[[Model], object]) -> None:
-        """Remember what the last step promised, if it promised something, and how the model keeps it."""
+        """Store the writes that the last step promised, if any, and how the model replays them."""
         promised, self.promised = self.promised, []
         if promised:
             self.kept = [*self.kept, *zip(promised, kept, strict=True)][-20:]
@@ -158,7 +160,7 @@ class Compared(RuleBasedStateMachine):
         assert self.heard == len(self.model.events), "an event is missing"
 
     def _hear(self, entries: list[tuple[str, list[str]]]) -> None:
-        """The events since the last look are those that the model tells."""
+        """Check that the events since the last comparison are those of the model."""
         told = [dict(_pairs(flat)) for _, flat in entries]
         assert told == self.model.events[self.heard :]
         self.heard += len(told)
@@ -168,14 +170,14 @@ class Compared(RuleBasedStateMachine):
             self._replay(vm)
 
     def _replay(self, vm: str) -> None:
-        """The events of a VM, one after the other, lead to where it stands."""
+        """Check that the events of a VM, in order, lead to the queue that it is in."""
         events = [Event.of("", fields) for fields in self.model.histories[vm]]
         *_, last = [None, *(PLACES[event.what] for event in events if event and event.what in PLACES)]
         assert last is self.model.queues.get(vm)
 
 
 def outcome(act: Callable[[], object]) -> object:
-    """What it returns, or the kind of error that says no."""
+    """Return the result, or the class of the VmpoolerError that was raised. A StoreFault is raised again."""
     try:
         return act()
     except StoreFault:

@@ -1,4 +1,4 @@
-"""What Redis forgets, and what processes then do about it; and who leads."""
+"""The steps in which Redis loses data, processes recover from that, and managers take the lead."""
 
 import copy
 import re
@@ -24,10 +24,10 @@ from vmpooler.store.failover.lease import Lease
 from vmpooler.store.failover.recovery import BEAT, Failover
 
 SILENCE = 25
-"""Seconds of silence: more than one may have that dies with a Redis; two of them are less than what is forgotten."""
+"""Seconds of silence: longer than DEAD, and less than half of FORGOTTEN (store/failover/recovery.py)."""
 
 LONG = 1000.0
-"""Seconds that are not over during a walk: Redis's clock cannot be turned."""
+"""Seconds that never pass during a walk: the clock of Redis cannot be changed."""
 
 COPY = """
 redis.call('SELECT', ARGV[2])
@@ -47,8 +47,10 @@ CONNECTED = {
 
 @attrs.frozen
 class Process:
-    """A process: what it does about fail-overs, its clock and settings, and what it should know of Redis. ``cut`` is
-    why it cut its wires."""
+    """A process: its failover handling, its clock and settings, and what it should know of Redis.
+
+    ``cut`` contains the reasons for which it closed its wires.
+    """
 
     failover: Failover
     clock: Clock
@@ -59,7 +61,7 @@ class Process:
 
 @attrs.frozen
 class Backup:
-    """What the model and the walk knew when a copy of Redis was made."""
+    """The state of the model and of the walk at the time a copy of Redis was made."""
 
     model: Model
     heard: int
@@ -67,7 +69,7 @@ class Backup:
 
 
 class Failovers(Clients):
-    """The rules of arrivals, of promises said again, and of leases."""
+    """The rules for arrivals, replays of recent writes, and leadership leases."""
 
     def __init__(self, store: Direct, seen: set[str]) -> None:
         super().__init__(store, seen)
@@ -93,7 +95,7 @@ class Failovers(Clients):
         at_once(self.store.call("EVAL", COPY, 0, 1, 0))
         self.model = attrs.evolve(copy.deepcopy(self.backup.model), now=self.now, serial=self.model.serial)
         self.heard, self.last = self.backup.heard, self.backup.last
-        self.tasks = dict(self.model.books)  # ids of requests are given anew from there
+        self.tasks = dict(self.model.books)  # ids of requests are assigned again from this state on
 
     @rule(which=st.integers(0, 19))
     def promise_is_kept(self, which: int) -> None:
@@ -109,7 +111,7 @@ class Failovers(Clients):
 
     @rule(who=processes, kept=st.integers(0, 3), elsewhere=st.booleans())
     def redis_fails_over(self, who: str, kept: int, elsewhere: bool) -> None:
-        """To one that lacks what came since the backup; some was promised by ``who``, and nobody else comes."""
+        """Redis loses the writes since the backup. Only ``who`` arrives, and up to ``kept`` writes are replayed."""
         self.backup_is_put_back()
         self.process_arrives(who, elsewhere)
         for which in range(min(kept, len(self.kept))):
@@ -119,7 +121,7 @@ class Failovers(Clients):
 
     @rule(who=processes)
     def process_begins(self, who: str) -> None:
-        """Anew: it knows nothing of Redis."""
+        """A process starts or restarts: it knows nothing of Redis."""
         clock = Clock()
         clock.rightNow = self.now
         settings = attrs.evolve(self.operator, pools=CATALOGUE.pools, redis=CONNECTED[who])
@@ -129,7 +131,7 @@ class Failovers(Clients):
 
     @rule(who=processes, elsewhere=st.booleans())
     def process_arrives(self, who: str, elsewhere: bool) -> None:
-        """At the Redis of before, or at another."""
+        """A process arrives at the same Redis as before, or at another one."""
         if elsewhere and self.model.primary:
             self.model.primary = f"another {losses(self.model.primary)}"
             at_once(self.store.call("SET", keys.PRIMARY, self.model.primary))
@@ -158,7 +160,7 @@ class Failovers(Clients):
 
     @rule(who=processes)
     def process_falls_silent(self, who: str) -> None:
-        """For a while, until now: what it knows is as old as what Redis does."""
+        """A process was silent until now: its last heartbeat is older, both in the process and in Redis."""
         each = self.processes[who]
         if who in self.model.signs and each.known.time:
             at_once(self.store.call("ZINCRBY", keys.PROCESSES, -SILENCE, who))
@@ -174,7 +176,7 @@ class Failovers(Clients):
 
     @rule(pool=pools, late=st.booleans())
     def pool_is_compared_with_the_provider(self, pool: str, late: bool) -> None:
-        """As the Redis of now has it, or one of before."""
+        """A pool is compared using the mark of the current Redis, or of an earlier one (``late``)."""
         doubted = "another 0" if late else self.model.doubted
         self.same(self.queues.verify(pool, doubted), lambda: self.model.verify(pool, doubted))
 
@@ -221,7 +223,7 @@ class Failovers(Clients):
 
 
 def _until_it_waits(work: Coroutine[Any, Any, None]) -> bool:
-    """Whether a coroutine ends at once; one that waits is ended there."""
+    """Return whether a coroutine ends without waiting. One that waits is closed."""
     try:
         work.send(None)
     except StopIteration:

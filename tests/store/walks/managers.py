@@ -1,4 +1,4 @@
-"""What managers do."""
+"""The steps of managers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +25,7 @@ LOOKED_AT = (Queue.PENDING, Queue.READY)
 
 
 class Managers(Compared):
-    """The rules of their transitions."""
+    """The rules for the transitions of managers."""
 
     @rule(vm=unknown(), size=st.sampled_from([2, 3, 6]))
     def clone_begins(self, vm: str, size: int) -> None:
@@ -48,7 +48,7 @@ class Managers(Compared):
         self.promise(self.completed(vm, why, "manager"))
 
     def completed(self, vm: str, why: str, by: str) -> Callable[[Model], object]:
-        """How the model completes a VM again that was completed now."""
+        """Return how the model replays the completion of a VM that is completed now."""
         then = self.now
 
         def again(model: Model) -> None:
