@@ -1,4 +1,4 @@
-"""Checkout, giving back, and a client's end of a VM: all or none, and never a VM twice."""
+"""Checkouts (all VMs or none, and never a VM twice), returned VMs, and VMs that their client ends."""
 
 import re
 from itertools import combinations
@@ -47,7 +47,7 @@ def one(name: str = POOL, *pools: str) -> list[Wanted]:
 
 
 async def stock(store: Connection, **ready: int) -> None:
-    """Pools with so many ready VMs, without records."""
+    """Create pools with these numbers of ready VMs, without records."""
     for pool, count in ready.items():
         for number in range(count):
             await store.call("SADD", keys.queue(Queue.READY, pool), f"{pool}{number}")
@@ -57,7 +57,7 @@ async def known_token(store: Connection, user: str = "ann") -> None:
     await store.call("HSET", keys.token(TOKEN), "user", user, "created", times.text(NOW))
 
 
-# What is given.
+# Which VMs are given.
 
 
 async def test_a_checkout_is_recorded_where_the_original_looks(store: Connection, checkouts: Checkouts) -> None:
@@ -124,7 +124,7 @@ async def test_an_alias_makes_way_for_who_can_be_served_from_one_pool_only(
 
 
 def can_be_served(wanted: list[Wanted], ready: dict[str, int]) -> bool:
-    """Hall's theorem: no group of wishes asks for more than its pools together have."""
+    """Hall's theorem: no group of entries requests more VMs than its pools have together."""
     groups = (group for size in range(1, len(wanted) + 1) for group in combinations(wanted, size))
     return all(
         sum(each.count for each in group)
@@ -275,7 +275,7 @@ async def test_the_history_of_a_vm_without_a_record_lasts_as_long_as_the_record_
     assert [await store.call("TTL", key) for key in (keys.record("a0"), keys.history("a0"))] == [-1, -1]
 
 
-# Giving back.
+# Returned VMs.
 
 
 async def test_a_vm_whose_client_is_gone_is_as_if_it_had_never_been_given(
@@ -312,7 +312,7 @@ async def test_a_completed_vm_is_not_given_back(store: Connection, checkouts: Ch
     assert await contents(store) == before
 
 
-# A client's end of a VM.
+# A client ends its VM.
 
 
 @pytest.mark.parametrize("token", [None, "unknown", TOKEN])

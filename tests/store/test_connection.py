@@ -34,7 +34,7 @@ Connect = Callable[..., Connection]
 
 @pytest_twisted.async_yield_fixture
 async def connect() -> AsyncIterator[Connect]:
-    """Makes started connections of one wire, and closes them."""
+    """Returns a function that creates started connections, by default of one wire; closes them after the test."""
     made = []
 
     def make(settings: Redis, **options: Any) -> Connection:
@@ -53,7 +53,7 @@ def seconds_since(start: float) -> float:
 
 
 async def refused(connection: Connection) -> StoreAway:
-    """How the connection refuses a command; the command is not to wait for anything."""
+    """Return the error with which the connection refuses a command. The command must fail immediately."""
     start = clock.seconds()
     with pytest.raises(StoreAway) as error:
         await connection.call("SET", "refused", "1")
@@ -259,7 +259,7 @@ async def test_after_the_end_there_is_no_retry_and_no_noise(spare_redis: RedisSe
 
 
 class Talker(Protocol):
-    """Answers what it hears by the first word that it knows in it."""
+    """Sends the answer that belongs to the first known word in the received data."""
 
     transport: Any
 
@@ -300,14 +300,14 @@ def test_a_newer_redis_is_accepted(version: str) -> None:
 
 @attrs.frozen
 class Authority:
-    """A certificate authority of the test's own, and the certificate of a server that it vouches for."""
+    """A certificate authority of the tests, and the certificate of a server that it has signed."""
 
     path: str
     server: PrivateCertificate
 
 
 def authority(folder: Path) -> Authority:
-    """One certificate that is both, for 127.0.0.1."""
+    """Create one certificate that is both, for 127.0.0.1."""
     folder.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis of the tests")])
@@ -328,7 +328,7 @@ def authority(folder: Path) -> Authority:
 
 
 class Relay(Protocol):
-    """Passes what it hears on to its other end."""
+    """Forwards received data to its other end."""
 
     transport: Any
     other: "Relay | None" = None
@@ -352,7 +352,7 @@ class Relay(Protocol):
 
 
 class Outside(Relay):
-    """The end of a relay that clients come to."""
+    """The end of a relay that clients connect to."""
 
     def __init__(self, socket: str) -> None:
         super().__init__()
@@ -362,7 +362,7 @@ class Outside(Relay):
         connectProtocol(UNIXClientEndpoint(clock, self._socket), Relay()).addCallback(self.meet)
 
 
-@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted does, on both ends
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")  # Twisted passes them, on both ends
 async def test_tls_is_spoken_to_a_redis_that_can_be_verified_and_to_no_other(
     connect: Connect, redis_server: RedisServer, tmp_path: Path
 ) -> None:

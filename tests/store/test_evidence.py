@@ -1,4 +1,4 @@
-"""What the scripts do about VMs that somebody may have. See Note [Two witnesses]."""
+"""What the scripts do with VMs that a client may have. See Note [Two witnesses]."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ async def record(store: Connection) -> dict[str, str]:
     return await hash_of(store, keys.record("vm"))
 
 
-# What is given.
+# Which VMs are given.
 
 
 async def test_a_pool_that_was_not_compared_with_its_provider_gives_nothing(store: Connection) -> None:
@@ -190,7 +190,7 @@ async def test_the_end_of_a_checkout_is_in_the_record_and_that_of_a_ready_vm_is_
     assert "completed" not in await hash_of(store, keys.record("other"))
 
 
-# What comes to light after a loss.
+# VMs that are discovered after a loss.
 
 
 async def came_to_light(store: Connection) -> dict[str, str]:

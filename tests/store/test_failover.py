@@ -1,4 +1,4 @@
-"""A Redis that forgot what was written last: what clients were told of is not given twice, and not lost."""
+"""A Redis that lost its last writes: a VM that was promised to a client is not given twice, and not lost."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -38,15 +38,15 @@ POOLS = (Pool(name="debian", size=5),)
 Join = Callable[..., Awaitable[Connection]]
 
 SHORT = 3
-"""Seconds that one is waited for who does not come. Redis counts whole ones, so it may be one less."""
+"""Seconds of the wait for a process that does not arrive. Redis counts whole seconds, so it may be one less."""
 
 SOON = recovery.LONGEST + 10
-"""Seconds in which a fail-over is over, on a busy machine."""
+"""Seconds in which a failover ends, even on a busy machine."""
 
 
 @pytest_twisted.async_yield_fixture
 async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
-    """A process comes to the Redis: the connection that it has."""
+    """Returns a function that lets a process arrive at the Redis, and returns its connection."""
     made: list[Connection] = []
     streams: list[EventStream] = []
 
@@ -73,7 +73,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
 
 
 class Process(Failover):
-    """One that can be waited for until it has heard of something."""
+    """A process on which tests can wait until it has received an event."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -99,7 +99,7 @@ async def check_out(connection: Connection, vms: int = 1, token: str | None = No
 
 
 async def forget_what_follows(connection: Connection) -> None:
-    """Have Redis come up with this when it is started the next time."""
+    """Save the data of Redis: at its next start it has lost every later write."""
     await connection.call("SAVE")
 
 
@@ -214,8 +214,10 @@ async def test_a_vm_is_restored_though_redis_forgot_that_it_was_ready(
 
 
 async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any) -> tuple[Connection, Failover, str]:
-    """A process, one that dies after it gave a VM away, and that VM. Redis has forgotten that, and another VM is ready
-    and a third being cloned."""
+    """Return the connection of a live process, a process that died after it gave a VM to a client, and that VM.
+
+    Redis has lost the checkout. Another VM is ready, and a third is being cloned.
+    """
     witness, doomed = process("one", SHORT, **settings), process("doomed", **settings)
     one, other = await join(witness), await join(doomed)
     for vm in ("a", "b"):
@@ -299,7 +301,7 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     await other.close()
     spare_redis.start()
     await one.wait_ready(SOON)
-    await one.call("HDEL", keys.record("vm"), "quarantined")  # as if somebody had given it away
+    await one.call("HDEL", keys.record("vm"), "quarantined")  # as if the VM had been given to another client
     await join(late)
     assert "checkout_id" not in await hash_of(one, keys.record("vm"))
     assert any("to another since" in str(event.get("why")) for event in logged)
@@ -327,7 +329,7 @@ async def test_a_flush_is_noticed_though_no_connection_was_lost(join: Join, spar
 
 
 async def until_standing(connection: Connection, queue: Queue, vm: str = "vm") -> None:
-    """Return when a VM stands there; while Redis is away it stands nowhere."""
+    """Return when a VM is in a queue. While Redis is unavailable, the VM counts as in none."""
     end = clock.seconds() + SOON
     while True:
         with suppress(StoreAway):
@@ -410,7 +412,7 @@ async def test_a_first_start_and_one_with_a_redis_of_its_own_wait_for_nobody(
     await one.close()
     spare_redis.start()
     began = clock.seconds()
-    worker = Failover(settings(), "worker", clock)  # may come first
+    worker = Failover(settings(), "worker", clock)  # may arrive first
     connection = Connection(spare_redis.settings, reactor, size=1, quiet=True, failover=worker)
     connection.start()
     await deferLater(clock, 0.1)
@@ -526,7 +528,7 @@ async def test_a_checkout_that_redis_could_not_write_down_was_promised_to_nobody
     told = [str(event) for event in logged if "make room on" in str(event.get("log_format"))]
     assert len(told) == 1
     assert "the disk of /data" in told[0]
-    await one.call("SADD", keys.VERIFIED, "debian")  # as a manager does that has compared them
+    await one.call("SADD", keys.VERIFIED, "debian")  # as a manager does after it has compared the pool
     assert await check_out(one) == ["vm"]
     await one.close()
 

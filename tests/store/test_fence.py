@@ -1,4 +1,4 @@
-"""Nothing that a manager sends changes anything once another leads: script by script, so that none is left out."""
+"""No command of a manager changes anything once another manager leads: every script is tested."""
 
 import json
 import random
@@ -48,7 +48,7 @@ TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
 
 @attrs.frozen
 class Manager:
-    """What a manager has of the store."""
+    """The parts of the store that a manager uses."""
 
     store: Commands
     queues: Queues
@@ -89,7 +89,7 @@ CHANGES: dict[str, Deed] = {
     "stamp": lambda me: me.queues.stamp(POOL, "running", "id", NOW),
     "verify": lambda me: me.queues.verify(POOL, "this Redis"),
 }
-"""What a manager changes, by script: each as it would change something in what :func:`everything` makes."""
+"""The changes of a manager, by script. Each one changes something in the data that :func:`everything` creates."""
 
 READS: dict[str, Deed] = {
     "find_pools": lambda me: me.registry.find("0"),
@@ -116,16 +116,16 @@ CLIENTS = {
     ),
     *("request", "tags", "token", "tokens", "where"),
 }
-"""What only clients of the API have done."""
+"""The scripts that run only for clients of the API."""
 
 LEASES = {"take_lease", "keep_lease", "drop_lease"}
 
 ARRIVALS = {"arrive", "peers", "present", "put_away", "restore"}
-"""What any process does when it comes to another Redis than before, or while it lives, whoever leads."""
+"""The scripts that any process runs, leader or not: when it arrives at another Redis, or while it is alive."""
 
 
 async def everything(store: Connection) -> None:
-    """A VM in every queue, one in two, and something of every kind to do."""
+    """Create a VM in every queue, a VM in two queues, and work of every kind."""
     queues = queues_of(store)
     await make_completed(store, "completed")
     await make_running(store, "running", "twice", "of-the-original")
@@ -146,7 +146,7 @@ async def everything(store: Connection) -> None:
 
 
 async def manager(store: Connection, name: str) -> Manager:
-    """One that leads from now on, whoever does."""
+    """Return a manager that leads from now on, whichever manager led before."""
     lease = Lease(store, Clock(), name, alone=True)
     assert await lease.take()
     behind = lease.fence(lambda: None)

@@ -1,4 +1,4 @@
-"""Any order of the scripts, by chance: whatever happens, a VM stands in one queue and the books are right."""
+"""Random orders of the scripts: after every step each VM is in one queue, and all counts and indexes are right."""
 
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -23,7 +23,7 @@ Step = Callable[[], Awaitable[object]]
 
 
 class Chaos:
-    """Managers and clients that do anything at any time, about few VMs."""
+    """Managers and clients that do anything in any order, with a few VMs."""
 
     def __init__(self, store: Connection, chance: Random) -> None:
         self.store = store
@@ -34,7 +34,7 @@ class Chaos:
         self.given: dict[str, str] = {}
 
     async def step(self) -> None:
-        """One thing that somebody does; mostly to a VM of the pool in its name's charge."""
+        """Run a random action of a manager or a client, mostly on a random VM and the pool that its name belongs to."""
         self.now += self.chance.random() * 10
         vm, queue = self.chance.choice(NAMES), self.chance.choice(list(Queue))
         pool = POOLS[NAMES.index(vm) % 2]
@@ -64,7 +64,7 @@ class Chaos:
             await self.expired(vm)
 
     async def take(self, pool: str) -> None:
-        """A client takes one or two VMs, from its pool or another."""
+        """A client checks out one or two VMs, from one pool or from any."""
         wanted = [Wanted("any", self.chance.randint(1, 2), self.chance.choice([(pool,), POOLS]))]
         number = str(self.now)
         try:
@@ -76,25 +76,25 @@ class Chaos:
             self.given[each.vm] = number
 
     async def give_back(self, pool: str, vm: str) -> None:
-        """A client that is gone, or that has long been given another VM."""
+        """Return a VM whose client is gone. If no checkout of the VM is known, the checkout id does not match."""
         if await self.checkouts.give_back(pool, vm, self.given.get(vm, "another"), "why", self.now):
             del self.given[vm]
 
     async def end(self, pool: str, vm: str) -> None:
-        """A client is done."""
+        """A client ends its VM."""
         try:
             await self.checkouts.complete(pool, vm, FREE, self.now)
         except NoSuchVm:
             return
 
     async def expired(self, vm: str) -> None:
-        """The time of a destroyed VM's record is over."""
+        """Delete the record and the history of a VM, if they are to expire."""
         for key in (keys.record(vm), keys.history(vm)):
             if await self.store.call("TTL", key) > 0:
                 await self.store.call("DEL", key)
 
     async def check(self) -> None:
-        """The books are right."""
+        """Check that the queues, counts and indexes agree."""
         places: dict[str, list[Queue]] = {}
         for pool in POOLS:
             queues = {queue: await members(self.store, queue, pool) for queue in Queue}

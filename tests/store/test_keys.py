@@ -1,4 +1,4 @@
-"""The keys in Redis are those that keys.py tells of: the original's, which are a contract, and ours beside them."""
+"""The keys in Redis are those in keys.py: the keys of Ruby vmpooler, which are a contract, and this service's own."""
 
 import random
 import re
@@ -57,11 +57,11 @@ ORIGINALS = {
     r"vmpooler__tag__\d{4}-\d\d-\d\d": "hash",
     r"vmpooler__tasks__(disk|snapshot|snapshot-revert)": "set",
 }
-"""docs/compatibility.md#redis-keys."""
+"""The keys of Ruby vmpooler and their types: docs/compatibility.md#redis-keys."""
 
 
 async def whole_lives(store: Connection) -> None:
-    """Everything that can happen, so that every key is there that ever is."""
+    """Run every operation that writes a key, so that every possible key exists."""
     queues, checkouts = queues_of(store, task_limit=3), checkouts_of(store, vm_lifetime_auth=2)
     await make_completed(store, "gone", "stuck")
     await queues.forget("debian", "gone", 1, NOW)
@@ -101,7 +101,7 @@ async def whole_lives(store: Connection) -> None:
 
 
 async def fail_overs(store: Connection) -> None:
-    """One that somebody did not survive, and one that is not over."""
+    """Run a failover that a process did not survive, and one that has not ended."""
     process = Failover(settings(), "one", clock, longest=0)
     await process.arrive(store, print)
     await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
@@ -117,7 +117,7 @@ async def fail_overs(store: Connection) -> None:
 
 
 def documented() -> list[str]:
-    """The beginnings of all keys that keys.py makes."""
+    """Return the prefixes of all keys in keys.py."""
     made = [keys.active(""), keys.empty(""), keys.clone_times(""), keys.boot_times("")]
     made += [
         keys.record(""),

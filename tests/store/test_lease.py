@@ -1,4 +1,4 @@
-"""One manager leads at a time, and each time under a higher epoch."""
+"""One manager leads at a time, and each leadership has a higher epoch."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def epoch(lease: Lease) -> int:
 
 
 async def run_out(store: Connection) -> None:
-    """Let the lease run out."""
+    """Let the lease expire."""
     await store.call("PEXPIRE", keys.LEASE, 1)
     while await store.call("EXISTS", keys.LEASE):
         await deferLater(reactor, 0.01)
@@ -92,7 +92,7 @@ async def test_it_counts_from_before_redis_was_asked(store: Connection) -> None:
     clock = Clock()
 
     class Slow:
-        """Redis takes two seconds for each answer."""
+        """A Redis that takes two seconds for each reply."""
 
         async def call(self, *command: Any) -> Any:
             raise AssertionError
@@ -181,7 +181,7 @@ async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Co
 async def test_a_lease_that_would_hold_for_longer_than_a_lease_can_is_cut(
     store: Connection, logged: list[LogEvent]
 ) -> None:
-    """As of a Redis whose clock is set back."""
+    """This happens when the clock of Redis is set back."""
     first, second = lease_of(store, "a"), lease_of(store, "b")
     assert await first.take()
     await store.call("PEXPIRE", keys.LEASE, 602_084)

@@ -1,4 +1,4 @@
-"""The limit of clones under way, and how pools take turns at it."""
+"""The limit of clones in flight, and the order in which pools get a turn."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ MANY = 1000
 
 
 class Line:
-    """Pools that ask for clones, under a limit; every VM's name begins with its pool's."""
+    """Pools that request clones, under a limit. The name of each VM begins with the name of its pool."""
 
     def __init__(self, store: Connection, limit: int) -> None:
         self.store = store
@@ -27,7 +27,7 @@ class Line:
         return await self.queues.begin_clone(pool, f"{pool}-{self.made}", MANY, now)
 
     async def waited_for(self, *pools: str, now: float = NOW) -> None:
-        """Clients find these empty."""
+        """Clients find these pools empty."""
         await checkouts_of(self.store).hurry(pools, now)
 
     async def under_way(self) -> list[str]:
@@ -104,7 +104,7 @@ async def test_turns_are_kept_also_when_the_clock_goes_back(line: Line) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_pools_of_unequal_hunger_wait_no_longer_than_their_turn(line: Line, seed: int) -> None:
-    """While a pool stands in line, each other pool is served at most once before it."""
+    """While a pool is in the line, each other pool is served at most once before it."""
     chance, now = Random(seed), NOW
     hunger = {"greedy": 60, "hungry": 15, "modest": 3}
     before: dict[str, list[str]] = {}
@@ -161,7 +161,7 @@ async def test_who_leaves_the_line_holds_up_nobody(line: Line) -> None:
 
 
 async def served(line: Line, pools: str, clones: int) -> list[str]:
-    """Who gets the next clones; each pool asks until it is refused, as in its round."""
+    """Return which pools get the next clones. Each pool asks until it is refused, as in its round."""
     found: list[str] = []
     for _ in range(clones):
         await line.one_ends((await line.under_way())[0])
@@ -172,7 +172,7 @@ async def served(line: Line, pools: str, clones: int) -> list[str]:
 
 
 async def test_a_pool_that_clients_found_empty_comes_before_those_that_refill(line: Line) -> None:
-    """Also if it stood behind them, and for as many clones as it asks for."""
+    """This holds even if it was behind them in the line, and for every clone that it asks for."""
     assert [await line.asks(pool) for pool in "aabcd"] == ["ok", "ok", "limit", "limit", "limit"]
     await line.waited_for("d")
     assert await served(line, "bcd", 3) == ["d", "d", "d"]

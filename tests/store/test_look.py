@@ -1,4 +1,4 @@
-"""What a look at Redis sees of a pool."""
+"""What a read of Redis returns of a pool."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ async def only(store: Connection) -> Vm:
 
 
 async def stands(store: Connection, *queues: Queue, **fields: str) -> None:
-    """The VM as another hand left it in Redis."""
+    """Write the VM to Redis as another program left it."""
     for queue in queues:
         await store.call("SADD", keys.queue(queue, POOL), "vm")
     for field, value in fields.items():
@@ -96,7 +96,7 @@ async def test_a_missing_vm_is_seen_with_the_time_since(store: Connection) -> No
     assert (await only(store)).since == NOW + 0.25
 
 
-# What the original left.
+# Data of Ruby vmpooler.
 
 
 async def test_a_vm_of_the_original_is_seen_with_what_is_known_of_it(store: Connection) -> None:
@@ -178,7 +178,7 @@ async def test_a_pool_counts_as_verified_where_this_redis_is_not_doubted(store: 
     assert (await seen(store)).verified
 
 
-# A VM whose record is gone.
+# A VM whose record was lost.
 
 
 async def test_the_history_of_a_vm_says_who_has_it_when_its_record_is_gone(store: Connection) -> None:
@@ -197,7 +197,7 @@ async def test_a_checkout_that_has_ended_by_the_history_is_none(store: Connectio
 
 
 async def gone(store: Connection) -> None:
-    """The record of the VM is lost, and so are its places; it was discovered."""
+    """Delete the record of the VM, the running queue and the checkout times; then discover the VM."""
     await store.call("DEL", keys.record("vm"), keys.queue(Queue.RUNNING, POOL), keys.active(POOL))
     await queues_of(store).discover(POOL, "vm", True, NOW)
 

@@ -1,8 +1,8 @@
-"""The store against a model of it in plain Python: whatever is done in whatever order, Redis holds what the model says.
+"""Compares the store with a model in plain Python: after any operations in any order, both have the same contents.
 
-After every step the whole of Redis is compared, key by key, with which keys expire, and with the events: exactly those
-that the model tells, each once. With MODEL_EXAMPLES=5000 in the environment, that many walks are taken by chance
-instead of the same few, and one that fails is made as short as it can be.
+After every step the whole of Redis is compared: every key, which keys expire, and the events, which must be exactly
+those of the model, each once. With MODEL_EXAMPLES=5000 in the environment, 5000 random walks run instead of the same
+few, and a walk that fails is made as short as possible.
 """
 
 import os
@@ -33,13 +33,13 @@ USUAL = {
     *(What.CLONE, What.CLONED, What.READY, What.CHECKOUT, What.COMPLETED, What.DESTROYED, What.DISCOVERED),
     *(What.CHANGED, What.REQUESTED, What.DONE, What.RESTORED),
 }
-"""The kinds of event that a few walks come upon in any case."""
+"""The kinds of event that even a few walks always produce."""
 
 ELSEWHERE = {
-    *("counts", "days", "overview", "samples", "sizes", "tags"),  # only read, and are compared with what is there
+    *("counts", "days", "overview", "samples", "sizes", "tags"),  # only read; other tests check their results
     *("find_pools", "leader", "leftovers", "of_others", "where"),  # only read
     *("keep_sums", "rate", "sample"),  # write keys of their own, which no other script reads
-    *("peers", "remember_pools"),  # write what is only shown to people, or read at the start of a term
+    *("peers", "remember_pools"),  # write data that is only displayed, or read when a manager starts to lead
     "command",  # any command, behind the fence
 }
 """The scripts that no walk runs."""
@@ -78,21 +78,21 @@ def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transit
 
 
 class Tour(Failovers):
-    """A walk whose steps are given."""
+    """A walk with given steps."""
 
     def go(self, rule: Callable[..., object], *args: object) -> None:
-        """One step, and the comparison after it."""
+        """Run one step, then compare the store with the model."""
         rule(*args)
         self.redis_holds_what_the_model_says()
 
     def one(self, pool: str, queue: Queue = Queue.RUNNING) -> str:
-        """The first VM that stands there."""
+        """Return the first VM in a queue of a pool."""
         return self.model.standing(queue, pool)[0]
 
 
 @pytest.fixture
 def tour(direct: Direct) -> Tour:
-    """Three ready VMs a pool, but for two that a client has, and three processes."""
+    """A walk that starts with three processes and three VMs a pool: all are ready, except two that a client has."""
     tour = Tour(direct, set())
     tour.go(tour.processes_arrive)
     tour.go(tour.in_use, 3, {"debian": 2}, "t-ann")
@@ -100,7 +100,7 @@ def tour(direct: Direct) -> Tour:
 
 
 def tour_of_stamps(tour: Tour, vm: str, other: str) -> None:
-    """Two VMs of debian that a client has get stamps, go back, and are claimed."""
+    """Two VMs of debian that a client has get stamps, are returned, and are claimed."""
     go = tour.go
     for mine in (False, True):
         go(tour.holder_is_stamped, other, mine)
@@ -121,7 +121,7 @@ def tour_of_stamps(tour: Tour, vm: str, other: str) -> None:
 
 
 def tour_of_verification(tour: Tour) -> None:
-    """Pools are compared with the provider after a loss, and one is drained."""
+    """Pools are compared with the provider after a loss, and one pool is drained."""
     go = tour.go
     go(tour.client_takes, {"debian": 1}, None)
     for late in (True, False):

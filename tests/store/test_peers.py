@@ -1,4 +1,4 @@
-"""Processes at one Redis that are configured with other pools: said once, and no more when they agree."""
+"""Processes at one Redis with different pools: a difference is logged once, and no longer reported when they agree."""
 
 import attrs
 from twisted.internet.task import Clock

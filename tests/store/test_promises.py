@@ -1,4 +1,4 @@
-"""What a process promised clients, and how it says that again to a Redis that has forgotten it."""
+"""The writes that a process promised to clients, and how it replays them to a Redis that has lost them."""
 
 from typing import Any
 
@@ -38,8 +38,10 @@ from vmpooler.store.redis.scripts import Script
 
 
 class Process(Failover):
-    """A process, what it sends to Redis, and its clock. What is in ``failing`` fails as if Redis went away;
-    ``done`` are the scripts that were carried out."""
+    """A process, its commands to Redis, and its clock.
+
+    Scripts and commands in ``failing`` fail as if Redis were unavailable. ``done`` are the scripts that ran.
+    """
 
     def __init__(self, store: Connection) -> None:
         self.clock = Clock()
@@ -66,14 +68,14 @@ class Process(Failover):
             raise StoreAway("Redis is away")
 
     async def gives(self, vm: str, checkout_id: str = "first") -> None:
-        """Have a client get a VM."""
+        """Give a VM to a client."""
         await make_ready(self.connection, vm)
         wanted = [Wanted("debian", 1, ("debian",))]
         (given,) = await checkouts_of(self.connection).checkout(wanted, checkout_id, None, NOW)
         assert given.vm == vm
 
     async def comes(self) -> None:
-        """Arrive at the Redis that there is."""
+        """Arrive at the current Redis."""
         await self.arrive(self.connection, lambda _: None)
 
 
@@ -181,7 +183,7 @@ async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process
 async def test_a_vm_that_waits_for_its_stamp_in_the_redis_of_before_is_restored(
     store: Connection, process: Process
 ) -> None:
-    """Its client before never got it; it went back to ready, and to a client that has it: Redis lost both."""
+    """The earlier client never got the VM. It returned to ready, and another client got it: Redis lost both steps."""
     await process.gives("vm")
     await store.call("FLUSHALL")
     await make_running(store, "vm")

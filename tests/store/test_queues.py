@@ -1,4 +1,4 @@
-"""One script, one transition: what it moves, what it writes, what it tells, and when it leaves things alone."""
+"""One script is one transition: what it moves, what it writes, which event it records, and when it changes nothing."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -50,7 +50,7 @@ async def cloning(store: Connection) -> tuple[dict[str, str], str | None]:
     return await hash_of(store, keys.CLONING), await store.call("GET", keys.TASKS_CLONE)
 
 
-# From nothing to ready.
+# From the start of the clone to ready.
 
 
 async def test_begin_clone_makes_a_vm_pending_and_counts_its_clone(store: Connection, queues: Queues) -> None:
@@ -145,7 +145,7 @@ async def test_check_notes_when_a_vm_was_found_well(store: Connection, queues: Q
     assert (await record(store))["check"] == WRITTEN_LATER
 
 
-# To the end.
+# Completion and destruction.
 
 
 async def test_complete_moves_from_pending_and_gives_the_clones_place_back(store: Connection, queues: Queues) -> None:
@@ -214,7 +214,7 @@ async def test_forget_ends_a_vm_and_lets_its_record_and_history_expire_together(
     assert await store.call("EXISTS", keys.confirmed(POOL)) == 0
 
 
-# Unknown and missing.
+# Unknown and missing VMs, several queues, wrong times.
 
 
 async def test_discover_notes_a_vm_and_since_when(store: Connection, queues: Queues) -> None:
@@ -495,7 +495,7 @@ async def test_what_works_again_begins_anew(store: Connection, queues: Queues) -
     assert await queues.fail(POOL, "vm", "why", LATER) == 1
 
 
-# Looks at a VM that failed.
+# Failed checks of a VM.
 
 
 async def test_a_look_that_failed_is_remembered_from_the_first_of_a_row(store: Connection, queues: Queues) -> None:

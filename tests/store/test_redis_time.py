@@ -20,7 +20,7 @@ EPOCH = 1_700_000_000.0
 
 
 class Far:
-    """A Redis whose clock differs by ``offset`` from the epoch, ``there`` and ``back`` seconds away."""
+    """A Redis. Its clock is ``offset`` seconds off; a request takes ``there`` seconds, and a reply ``back`` seconds."""
 
     def __init__(self, clock: Clock, offset: float = 0.0) -> None:
         self.offset, self.there, self.back, self.away = offset, 0.0, 0.0, False
@@ -40,7 +40,7 @@ class Far:
 
 
 class Case:
-    """A process whose host's clock is ``own`` seconds off, and a Redis."""
+    """A Redis, and a process on a host whose clock is ``own`` seconds off."""
 
     def __init__(self, own: float = 0.0) -> None:
         self.clock, self.own = Clock(), own
@@ -85,7 +85,7 @@ def test_a_slow_answer_is_not_used_where_a_quick_one_was() -> None:
 def test_what_is_known_loses_its_worth_with_time() -> None:
     case = Case()
     case.measure()
-    case.redis.offset = 0.1  # the two have drifted apart
+    case.redis.offset = 0.1  # the two clocks have drifted apart
     case.redis.back = 0.02
     case.clock.advance(0.2 / DRIFT)
     case.measure()

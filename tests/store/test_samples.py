@@ -1,4 +1,4 @@
-"""Samples in Redis: where they belong by their time, bounded, and forgotten by and by."""
+"""Samples in Redis: stored by their time, bounded, and expired after a while."""
 
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed, series
 from vmpooler.store import keys
@@ -23,7 +23,7 @@ async def test_samples_are_read_over_the_end_of_a_day(store: Connection) -> None
 
 
 async def test_every_number_comes_back_as_it_was(store: Connection) -> None:
-    """They are bytes of any value, on a connection that otherwise carries text."""
+    """Samples are bytes of any value, on a connection that otherwise carries text."""
     rows = [[number * 257 % 65_000, number, 255, 128] for number in range(600)]
     for number, row in enumerate(rows):
         await Samples(store).write(QUARTERS, number, {"a": packed(row)})

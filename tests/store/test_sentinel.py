@@ -1,4 +1,4 @@
-"""A connection that sentinels lead to the primary."""
+"""A connection that finds the primary through sentinels."""
 
 import shutil
 import tempfile
@@ -23,7 +23,7 @@ clock: Any = reactor
 
 @pytest.fixture(scope="module")
 def disunited() -> Iterator[list[Server]]:
-    """Two primaries, and for each a sentinel that names it; the second has the newer configuration, and a password."""
+    """Two primaries, each with a sentinel that names it. The second sentinel has the newer configuration."""
     home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
     primaries = [Server(home), Server(home)]
     sentinels = [Server(home, "--sentinel"), Server(home, "--sentinel")]
@@ -50,7 +50,7 @@ async def port(connection: Connection) -> int:
 
 
 async def leads_to(server: Server, settings: Redis) -> None:
-    """Return when the sentinels have led there."""
+    """Return when the sentinels have led a connection to this server."""
     connection = Connection(settings, reactor, size=1, quiet=True)
     connection.start()
     found = 0

@@ -1,4 +1,4 @@
-"""Counts of all pools, and the sums of days."""
+"""Counts of all pools, and daily sums."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ async def clone_sums(store: Connection, now: float = NOW) -> list[Sum]:
 
 
 async def read(store: Connection) -> int:
-    """How often Redis has read a whole hash since this was last asked."""
+    """Return how often Redis has read a whole hash since the last call of this function."""
     info = await store.call("INFO", "commandstats")
     await store.call("CONFIG", "RESETSTAT")
     lines = [line for line in info.splitlines() if line.startswith("cmdstat_hgetall:")]

@@ -1,4 +1,4 @@
-"""What clients ask for, in the store: how it is told, and what it leaves."""
+"""Tasks of clients in the store: their events, and what remains of them."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def tasks(store: Connection) -> Tasks:
 
 
 async def a_disk(store: Connection, tasks: Tasks) -> Task:
-    """One that a client asked for, and a manager took up."""
+    """Return a disk task that a client requested and a manager adopted."""
     await make_running(store, "vm")
     await tasks.request("vm", Kind.DISK, "8", FREE, NOW)
     assert await tasks.adopt([POOL], NOW) == [POOL]

@@ -1,4 +1,4 @@
-"""Tokens, and what was checked out with them: also those that another program wrote."""
+"""Tokens, and the VMs that were checked out with them, including those that another program wrote."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,13 +57,13 @@ def tokens(counted: Any) -> Tokens:
 
 
 async def crowd(store: Connection) -> None:
-    """So many keys that nobody looks through them all at once."""
+    """Create more keys than one step of a scan covers."""
     script = "for i = 1, ARGV[1] do redis.call('SET', 'other' .. i, '') end"
     await store.call("EVAL", script, 0, 2 * BATCH)
 
 
 async def elsewhere(store: Connection, name: str, user: str, created: str = WRITTEN) -> None:
-    """A token that another program made."""
+    """Write a token as another program does."""
     await store.call("HSET", keys.token(name), "user", user, "created", created)
 
 
@@ -72,13 +72,13 @@ async def names(tokens: Tokens, user: str = "ann") -> list[str]:
 
 
 async def taken(store: Connection, vm: str, token: str | None, pool: str = POOL) -> None:
-    """A VM that was checked out here."""
+    """Create a VM that this service checked out."""
     await make_ready(store, vm, pool=pool)
     await checkouts_of(store).checkout([Wanted(pool, 1, (pool,))], vm, token, NOW)
 
 
 async def taken_elsewhere(store: Connection, vm: str, token: str | None, pool: str = POOL) -> None:
-    """A VM that the original checked out, in its order."""
+    """Create a VM that Ruby vmpooler checked out, with the writes in its order."""
     await store.call("SADD", keys.queue(Queue.RUNNING, pool), vm)
     await store.call("HSET", keys.record(vm), "template", pool, "checkout", WRITTEN)
     if token is not None:
@@ -285,7 +285,7 @@ async def test_a_token_has_no_vm_that_ended_elsewhere_in_a_pool_that_is_no_longe
     assert await running(tokens) == ()
 
 
-# The end of a token.
+# Deletion of a token.
 
 
 async def test_vms_keep_the_token_that_is_deleted_and_then_need_another(store: Connection, tokens: Tokens) -> None:
@@ -313,7 +313,7 @@ async def test_only_its_user_deletes_a_token_where_that_is_wanted(store: Connect
         await tokens.drop("t1", "ann", True)
 
 
-# Whose a VM is.
+# The owner of a VM.
 
 
 @pytest.mark.parametrize(

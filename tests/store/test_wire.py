@@ -1,4 +1,4 @@
-"""Answers that are held back until Redis has written what it answered."""
+"""Replies that are held back until Redis has written the changes to its file."""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ clock: Any = reactor
 
 @pytest_twisted.async_yield_fixture
 async def wires(spare_redis: RedisServer) -> AsyncIterator[list[Wire]]:
-    """Two of them, on which Redis answers."""
+    """Two wires that are ready."""
     made = Wires(spare_redis.settings, 2, 5.0, clock, lambda why: None)
     made.connect(endpoint_of(spare_redis.settings, reactor))
     while len(made.ready()) < 2:
