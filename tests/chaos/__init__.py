@@ -1,5 +1,5 @@
-"""Chaos: real processes, real clients, and a tormentor; then what the clients were told is held against the invariants.
+"""Chaos: real processes, real clients and faults; then the clients' responses are checked against the invariants.
 
-``python -m tests.chaos --seconds 60`` runs it and prints a table. The tormentor's choices come from a seed; what the
-machine makes of them does not.
+``python -m tests.chaos --seconds 60`` runs it and prints a table. The faults are chosen by a seed. Their effects on
+this machine are not reproducible.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: a run of one world or of each, and its table."""
+"""``python -m tests.chaos``: runs one world or each world, and prints its table."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ CHANGING = attrs.evolve(
 
 
 def main() -> int:
-    """Run; 0 when nothing was violated."""
+    """Run the chosen worlds. Returns 0 when no invariant was violated."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     names = _chosen(options.world, options.seed)
@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
 
 
 def _chosen(world: str, seed: int) -> list[str]:
-    """The worlds to play, by their names."""
+    """Return the names of the worlds to play."""
     there = [name for name in ENABLED if not missing(WORLDS[name].needs)]
     match world:
         case "each":
@@ -72,7 +72,7 @@ def _chosen(world: str, seed: int) -> list[str]:
 
 
 def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Play one world; what it came to. Prints its table."""
+    """Play one world and print its table. Returns the report."""
     world = WORLDS[name]
     seconds = options.seconds / (len(_chosen(EACH, options.seed)) if options.world == EACH else 1)
     print(f"chaos of {seconds:g} s, seed {options.seed}, world {name}", flush=True)

@@ -1,4 +1,4 @@
-"""Reads Redis from outside, blocking, on a socket that no torment but a kill or a stop of Redis concerns."""
+"""Reads Redis from outside, blocking, over a socket that only a kill or a stop of Redis affects."""
 
 import socket
 from collections.abc import Iterator
@@ -18,20 +18,20 @@ local last = redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)
 return {found, redis.call('HKEYS', ARGV[2]), redis.call('GET', ARGV[3]) or '0', last[1] and last[1][1] or '0-0',
         redis.call('SMEMBERS', ARGV[4])}
 """
-"""The members of every queue, the clones under way, their number, the last event, and the pools whose VMs were compared
-with the vCenter since this Redis came: all at one moment."""
+"""The members of every queue, the clones in flight, their number, the last event, and the pools whose VMs were compared
+with the vCenter since this Redis started: all at one moment."""
 
 PAGE = 5000
 
 
 class Books:
-    """One connection for each reading. Raises OSError when Redis is away."""
+    """Opens one connection for each read. Raises OSError when Redis is away."""
 
     def __init__(self, path: str, seconds: float = 5.0) -> None:
         self._path, self._seconds = path, seconds
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The replies to some commands."""
+        """Send some commands and return the replies."""
         reader = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         replies: list[Any] = []
         with socket.socket(socket.AF_UNIX) as wire:
@@ -49,8 +49,8 @@ class Books:
         return replies
 
     def moment(self, pools: list[str]) -> tuple[dict[tuple[str, Queue], set[str]], set[str], int, str, set[str]]:
-        """Every queue, the clones under way, what the original counts of them, the id of the last event, and the pools
-        that VMs are given from."""
+        """Return every queue, the clones in flight, the number of clones that Ruby vmpooler counts, the id of the last
+        event, and the pools that VMs are given from."""
         places = [(pool, queue) for pool in pools for queue in Queue]
         names = [keys.queue(queue, pool) for pool, queue in places]
         marks = (keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, keys.VERIFIED)
@@ -59,7 +59,7 @@ class Books:
         return members, set(cloning), int(count), last, set(verified)
 
     def events(self) -> Iterator[Event]:
-        """All events of the stream, the oldest first."""
+        """Yield all events of the stream, the oldest first."""
         start = "-"
         while page := self.ask(("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE))[0]:
             for id, flat in page:
@@ -68,20 +68,20 @@ class Books:
             start = f"({page[-1][0]}"
 
     def leader(self) -> str:
-        """Epoch and name of the manager that leads; empty for none."""
+        """Return epoch and name of the leading manager; empty for none."""
         return self.ask(("GET", keys.LEASE))[0] or ""
 
     def open_tasks(self, pools: list[str]) -> frozenset[str]:
-        """The ids of what clients asked for that is neither done nor given up."""
+        """Return the ids of the tasks that are neither done nor given up."""
         books = self.ask(*(("HKEYS", keys.tasks(pool)) for pool in pools))
         intakes = self.ask(*(("SMEMBERS", keys.intake(kind)) for kind in Kind))
         return frozenset(each.rpartition(":")[2] for found in (*books, *intakes) for each in found)
 
     def records(self, vms: list[str]) -> dict[str, dict[str, str]]:
-        """What is known of each VM."""
+        """Return the record of each VM."""
         found = self.ask(*(("HGETALL", keys.record(vm)) for vm in vms))
         return {vm: dict(zip(flat[::2], flat[1::2], strict=True)) for vm, flat in zip(vms, found, strict=True)}
 
     def histories(self, vms: list[str]) -> dict[str, list[str]]:
-        """The history of each VM, as JSON."""
+        """Return the history of each VM, as JSON."""
         return dict(zip(vms, self.ask(*(("LRANGE", keys.history(vm), 0, -1) for vm in vms)), strict=True))

@@ -1,4 +1,4 @@
-"""Which VM was given to which client, by what the client was told and by what the events say."""
+"""Which VM was given to which client, according to the client's responses and to the events."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,8 @@ from vmpooler.domain.events import Event, What
 
 @attrs.frozen
 class Claim:
-    """A client was told that it has a VM. ``since`` is when Redis gave it; ``found`` whether an event tells of it."""
+    """A client received a response that it has a VM. ``since`` is when Redis gave it; ``found``: whether an event
+    reports it."""
 
     client: int
     operation: int
@@ -23,7 +24,7 @@ class Claim:
 
 
 def claims_of(operations: Sequence[Operation], story: Story, spread: float) -> list[Claim]:
-    """All of them."""
+    """Return the claims of all operations."""
     found = []
     for number, operation in enumerate(operations):
         for vm in operation.given:
@@ -41,7 +42,8 @@ def unclaimed(
     operations: Sequence[Operation],
     names: Mapping[str, tuple[str, ...]],
 ) -> Iterator[str]:
-    """The checkouts that no request explains: none was told of them, and none of unknown outcome asked for that."""
+    """Yield the checkouts that no request explains: no response named them, and no request of unknown outcome fits
+    them."""
     claimed = {claim.checkout_id for claim in claims}
     taken: dict[str, list[Event]] = {}
     for event in events:
@@ -58,7 +60,7 @@ def unclaimed(
 
 
 def _fits(asked: Operation, taken: Sequence[Event], names: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether it may have taken these: as many, from the pools that it asked for."""
+    """Whether a request may have taken these VMs: the same number, from the pools that it asked for."""
     pools = Counter(event.pool for event in taken)
     may = {pool for name in asked.wanted for pool in names[name]}
     return pools.total() == sum(asked.wanted.values()) and pools.keys() <= may

@@ -1,4 +1,4 @@
-"""Clients as there are many: they take VMs, use them, give them back or forget them, and some hang up midway."""
+"""Clients that take VMs, use them, and give them back or abandon them. Some hang up before the response."""
 
 import json
 import random
@@ -18,14 +18,14 @@ from tests.chaos.history import Operation, Verb
 from tests.chaos.proxy import HOST
 
 SECONDS = 7.0
-"""How long a client waits for an answer: longer than most stalls, shorter than some."""
+"""Seconds that a client waits for a response: longer than most stalls, shorter than some."""
 
 RESTS = 0.08
 WAITS = 0.5
-"""Seconds between two requests, at the most, and after one that got nothing."""
+"""Maximum seconds between two requests, and after a checkout that got no VM."""
 
 HELD = 3
-"""VMs that a client keeps; it gives one back when it has more."""
+"""Number of VMs that a client keeps. It gives one back when it has more."""
 
 ASKED: Sequence[Mapping[str, int]] = (
     {"debian-12": 1},
@@ -53,24 +53,24 @@ USES = (
     "trespass",
     "nonsense",
 )
-"""What is done to a VM, as often as it stands here."""
+"""Actions on a VM. An action is as frequent as it is listed here."""
 
 NOBODY = "nobody-has-this-token"
 
 FORBIDDEN = "77"
-"""Hours, and GB, that nobody asks for but who must be refused."""
+"""A value for hours and GB that appears only in requests that must be refused."""
 
 
 @attrs.frozen
 class Reply:
-    """What came back; ``status`` None when nothing did, 0 when nothing was sent."""
+    """The response. ``status`` is None when none arrived, 0 when the request was not sent."""
 
     status: int | None
     body: Any = None
 
 
 class Client(Thread):
-    """One client: one request after the other, each to an API of chance. Set ``done`` to have it end."""
+    """One client: it sends one request after the other, each to a random API. Set ``done`` to stop it."""
 
     def __init__(
         self, number: int, ports: Sequence[int], chance: random.Random, asked: Sequence[Mapping[str, int]] = ASKED
@@ -142,7 +142,7 @@ class Client(Thread):
                 self._have_done(what, vm)
 
     def _have_done(self, what: str, vm: str) -> None:
-        """Ask for what a manager does."""
+        """Request a task that a manager does."""
         match what:
             case "disk":
                 size = str(self._chance.randint(1, 9))
@@ -156,7 +156,7 @@ class Client(Thread):
                 self._record(Verb.REVERT, "POST", f"/vm/{vm}/snapshot/{name}", True, vm=vm, value=name)
 
     def _trespass(self, vm: str) -> None:
-        """Try what only its owner may do, with what nobody else asks for."""
+        """Attempt what only the owner may do, with values that no other request uses."""
         name = f"x{self.number}-{len(self.history)}"
         match self._chance.choice(("delete", "change", "disk")):
             case "delete":
@@ -175,7 +175,7 @@ class Client(Thread):
     def _record(
         self, verb: Verb, method: str, path: str, token: bool | str, body: bytes = b"", **known: Any
     ) -> Operation:
-        """Ask, and write down what came of it, unless the request never left."""
+        """Send a request and record its outcome, unless the request was never sent."""
         shown = token if isinstance(token, str) else self.token if token else ""
         began = time.time()
         reply = self._ask(method, path, {"X-AUTH-TOKEN": shown} if shown else {}, body)

@@ -1,4 +1,4 @@
-"""All that a run left to be judged."""
+"""The evidence of a run: everything that is checked afterwards."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ class Note:
 
 @attrs.frozen
 class Evidence:
-    """What clients were told, every event, what Redis held when, and what the vCenter did.
+    """The clients' responses, every event, the contents of Redis at moments of the run, and the actions of the vCenter.
 
-    ``samples`` are of the run and, last, of its end; of the end, when nothing was under way, are ``records``,
-    ``histories`` (entries of JSON), ``open_tasks`` (ids) and ``inventory`` (VM -> GB of its extra disks). ``forgot``:
-    when (epoch) the vCenter lost all VMs. ``settled``: seconds from the last torment until every pool was full again;
-    None when that never came. ``held_up``: from when to when (epoch) orders to the vCenter may have been held up on
-    their way. ``lapses``: from when to when what was written is not in Redis any more.
+    ``samples`` are of the run; the last one is of its end. ``records``, ``histories`` (entries of JSON), ``open_tasks``
+    (ids) and ``inventory`` (VM -> GB of its extra disks) are of the end, when nothing was in flight. ``forgot``: when
+    (epoch) the vCenter lost all VMs. ``settled``: seconds from the last fault until every pool was full again; None
+    when that never happened. ``held_up``: periods (from, to) in which orders to the vCenter may have been delayed.
+    ``lapses``: periods (from, to) whose writes Redis has lost.
     """
 
     operations: Sequence[Operation]
@@ -47,14 +47,14 @@ class Evidence:
 
     @property
     def end(self) -> Sample:
-        """Redis when nothing was under way any more."""
+        """The contents of Redis when nothing was in flight any more."""
         return self.samples[-1]
 
 
 def gathered(
     books: Books, pools: list[str], samples: Sequence[Sample], known: Mapping[str, object], journal: Path
 ) -> Evidence:
-    """The evidence of a run, in which nothing is under way any more; ``known`` is what only the run can tell."""
+    """Return the evidence of a run in which nothing is in flight any more. ``known`` is what only the run itself knows."""
     events = list(books.events())
     vms = list(dict.fromkeys(event.vm for event in events if event.vm))
     return Evidence(
@@ -69,17 +69,17 @@ def gathered(
 
 
 def noted(line: str) -> Note:
-    """A line of the journal."""
+    """Parse a line of the journal."""
     when, what, vm = line.split()
     return Note(float(when), what, vm)
 
 
 def entry(event: Event) -> Mapping[str, str]:
-    """An event as the history of its VM has it, but for its moment."""
+    """Return an event as it stands in the history of its VM, without its moment."""
     why = {"why": event.why} if event.why else {}
     return {"what": event.what, "pool": event.pool, "vm": event.vm, "by": event.by, **why, **event.more}
 
 
 def told(text: str) -> Mapping[str, str]:
-    """The same of an entry of a history."""
+    """Return the same of an entry of a history."""
     return {key: str(value) for key, value in json.loads(text).items() if key != "when"}

@@ -1,4 +1,4 @@
-"""Evidence that never was: a short and sound history, to be falsified by tests."""
+"""Synthetic evidence: a short, correct history that tests falsify."""
 
 import json
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ POOL, FOREIGN = "debian-12", "foreign"
 START = 1_800_000_000.0
 
 RULES = Rules({POOL: 1}, {POOL: (POOL,)}, 2, 0.01, 60, frozenset({FOREIGN}))
-"""A pool of one VM that lives for 36 seconds; two clones at a time."""
+"""A pool of one VM that lives for 36 seconds; at most two clones at a time."""
 
 
 def event(second: float, what: What, vm: str, why: str = "", **more: str) -> Event:
-    """Something that happened so many seconds after the start."""
+    """Return an event that happened this many seconds after the start."""
     when = START + second
     return Event(f"{round(when * 1000)}-0", what, POOL, vm, when, "by", why, more)
 
 
 def asked(second: float, verb: Verb, status: int | None, vm: str = "", **known: Any) -> Operation:
-    """A request of client 0 that took half a second."""
+    """Return a request of client 0 that took half a second."""
     when = START + second
     known = {"client": 0, "began": when, "ended": when + 0.5, **known}
     return Operation(verb=verb, status=status, vm=vm, **known)
@@ -79,7 +79,7 @@ JOURNAL = (
 
 
 def sound(**other: Any) -> Evidence:
-    """The history as it should be, or with what else is given. Samples and histories follow from its events."""
+    """Return the correct history, with the given parts replaced. Samples and histories follow from its events."""
     known: dict[str, Any] = {
         "operations": OPERATIONS,
         "events": EVENTS,
@@ -99,7 +99,7 @@ def sound(**other: Any) -> Evidence:
 
 
 def last(evidence: Evidence, **changed: Any) -> list[Sample]:
-    """The samples, with the last changed."""
+    """Return the samples, with the last one changed."""
     return [*evidence.samples[:-1], attrs.evolve(evidence.end, **changed)]
 
 

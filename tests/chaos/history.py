@@ -1,4 +1,4 @@
-"""What a client asked, when, and what it was told."""
+"""What a client requested, when, and the response."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,8 +7,8 @@ import attrs
 
 
 class Verb(StrEnum):
-    """What clients do. To trespass is to do something to the VM of another with a token that nobody knows; nonsense is
-    a change of which one part cannot be."""
+    """The actions of clients. A trespass is an action on the VM of another client with an unknown token. Nonsense is a
+    change with one part that is invalid."""
 
     CHECKOUT = "checkout"
     GET = "get"
@@ -26,10 +26,10 @@ class Verb(StrEnum):
 class Operation:
     """One request. Moments are in seconds since the epoch.
 
-    ``status`` is None when no answer came: it may have been carried out, then or later. ``weather``: the answer was 503
-    since Redis was away, and the same holds. ``wanted`` and ``given`` are of a checkout: how many of each pool or
-    alias, and the VMs. ``value`` is the tag's value, the hours, the GB or the snapshot's name. What must be refused has
-    a ``name`` or a ``value`` that nothing else has.
+    ``status`` is None when no response arrived: the request may have been carried out, then or later. ``weather``: the
+    response was 503 because Redis was away, and the same applies. ``wanted`` and ``given`` belong to a checkout: how
+    many of each pool or alias, and the VMs. ``value`` is the tag's value, the hours, the GB or the snapshot's name. A
+    request that must be refused has a ``name`` or a ``value`` that no other request has.
     """
 
     client: int
@@ -46,15 +46,15 @@ class Operation:
 
     @property
     def done(self) -> bool:
-        """The client was told that it is done."""
+        """Whether the response was 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def unknown(self) -> bool:
-        """Nobody told the client whether it was done."""
+        """Whether the client does not know if it was done."""
         return self.status is None or self.weather or self.status == 500
 
     @property
     def refused(self) -> bool:
-        """The client was told that nothing was done."""
+        """Whether the client knows that nothing was done."""
         return not self.done and not self.unknown

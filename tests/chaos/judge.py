@@ -1,4 +1,4 @@
-"""The evidence held against the invariants: each has its checks, which are counted, and tells its violations."""
+"""Checks the evidence against the invariants: each has its checks, which are counted, and reports its violations."""
 
 from collections.abc import Mapping
 
@@ -47,13 +47,13 @@ AFTER_LAPSES: Mapping[Invariant, tuple[Check, ...]] = {
     DURABLE: (answered_since, no_defect),
     FULL_AGAIN: (full_again,),
 }
-"""What still holds where Redis lost what it had written: what clients had is theirs, whatever the events say."""
+"""The checks that still hold when Redis lost writes: VMs given to clients stay theirs, whatever the events contain."""
 
 
 def judged(
     evidence: Evidence, rules: Rules, every: Mapping[Invariant, tuple[Check, ...]] = CHECKS
 ) -> dict[Invariant, Verdict]:
-    """The verdict on each invariant, by these checks."""
+    """Return the verdict on each invariant, by these checks."""
     case = Case.of(evidence, rules)
     verdicts = {invariant: Verdict() for invariant in every}
     for invariant, checks in every.items():

@@ -1,4 +1,4 @@
-"""The checks of what clients were told."""
+"""The checks of the responses that clients received."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +13,14 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 
 LOOKED = 0.6
-"""Seconds within which there is a sample of a Redis that answers."""
+"""Seconds within which a sample exists while Redis answers."""
 
 CATCHES_UP = 1.0
-"""Seconds in which an order that was held up on its way is carried out."""
+"""Seconds within which a delayed order is carried out."""
 
 
 def durable(case: Case, verdict: Verdict) -> None:
-    """What was answered with 2xx is so, and stays so."""
+    """Check that everything answered with 2xx was done and stays done."""
     taken = Counter((claim.operation, claim.vm) for claim in case.claims if claim.found)
     for claim in case.claims:
         good = taken[claim.operation, claim.vm] == 1
@@ -37,14 +37,15 @@ def _tag(case: Case, asked: Operation) -> bool:
 
 
 def _hours(case: Case, asked: Operation) -> bool:
-    """The record has it, or what was asked for later, or at any time with unknown outcome."""
+    """Whether the record has this value, or one that was requested later, or one that was requested with unknown
+    outcome."""
     ours = [each for each in case.asked_of(asked.vm) if each.verb is Verb.LIFETIME]
     may = {each.value for each in ours if each.began >= asked.began or each.unknown}
     return case.record(asked.vm).get("lifetime") in may
 
 
 def _task(case: Case, asked: Operation) -> bool:
-    """It was noted when it was asked for; what became of it, another check tells."""
+    """Whether the task was recorded when it was requested. Another check covers what became of it."""
     requested = case.story.happened(asked.vm, What.REQUESTED)
     return any(
         (event.more["kind"], event.more["argument"]) == (KINDS[asked.verb], asked.value)
@@ -73,11 +74,11 @@ STORED: Mapping[Verb, Callable[[Case, Operation], bool]] = {
     Verb.TRESPASS: lambda case, asked: False,
     Verb.NONSENSE: lambda case, asked: False,
 }
-"""Whether what was answered with 2xx is so at the end."""
+"""Whether a request answered with 2xx still shows its effect at the end."""
 
 
 def disks(case: Case, verdict: Verdict) -> None:
-    """Every disk that was accepted is made once, or still on its way, unless its VM was finished with before."""
+    """Check that every accepted disk was made once or is still pending, unless its VM was completed before."""
     for vm, events in case.story.of.items():
         asked = {event.more["task"] for event in events if event.what is What.REQUESTED}
         ends = Counter(event.more["task"] for event in events if event.what in (What.DONE, What.GAVE_UP))
@@ -95,7 +96,7 @@ def disks(case: Case, verdict: Verdict) -> None:
 
 
 def _made(events: Sequence[Event]) -> list[int]:
-    """The disks that a VM has after what was done to it, in this order."""
+    """Return the disks that a VM has after these events, in this order."""
     disks: list[int] = []
     kept: dict[str, list[int]] = {}
     for event in events:
@@ -112,14 +113,15 @@ def _made(events: Sequence[Event]) -> list[int]:
 
 
 def _ever(events: Sequence[Event]) -> list[int]:
-    """All disks that were asked for."""
+    """Return all disks that were requested."""
     asked = [event.more for event in events if event.what is What.REQUESTED]
     return [int(more["argument"]) for more in asked if more["kind"] == Kind.DISK]
 
 
 def reverts(case: Case, verdict: Verdict) -> None:
-    """A VM is only reverted while a revert of it is asked for and not yet done: what its client does then is not taken
-    back a second time. An order that was held up on its way to the vCenter is not caught (Note [Fencing])."""
+    """Check that a VM is only reverted while a revert of it is requested and not yet done: later work of its client is
+    not undone by a second revert. An order that was delayed on its way to the vCenter is not caught (Note
+    [Fencing])."""
     for note in case.evidence.journal:
         held_up = any(begin <= note.when <= end + CATCHES_UP for begin, end in case.evidence.held_up)
         if note.what != "revert" or held_up or note.vm not in case.story.of:
@@ -133,7 +135,7 @@ def reverts(case: Case, verdict: Verdict) -> None:
 
 
 def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
-    """What had to be refused was refused, and left no trace in record, events and vCenter."""
+    """Check that what had to be refused was refused, and left no trace in record, events and vCenter."""
     for asked in case.evidence.operations:
         if asked.verb not in (Verb.TRESPASS, Verb.NONSENSE):
             continue
@@ -148,7 +150,8 @@ def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
 
 
 def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
-    """What no client was given was taken by requests of unknown outcome, and a VM that is there is not denied."""
+    """Check that VMs that no client was given were taken by requests of unknown outcome, and that the API does not deny
+    a VM that exists."""
     for what in unclaimed(case.evidence.events, case.claims, case.evidence.operations, case.rules.names):
         verdict.hold(False, what)
     for operation in case.evidence.operations:
@@ -164,7 +167,7 @@ def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
 
 
 def _taken(case: Case, asked: Operation) -> bool:
-    """Whether the snapshot was taken before it was asked to go back to it."""
+    """Whether the snapshot was taken before the revert to it was requested."""
     done = case.story.happened(asked.vm, What.DONE)
     return any(event.more["argument"] == asked.value and moment(event) < asked.began - SPREAD for event in done)
 
@@ -176,7 +179,7 @@ def _shown(asked: Operation) -> str:
 
 
 def refusals(case: Case, verdict: Verdict) -> None:
-    """Who was told that too few are ready asked at a time when at some moment there were too few."""
+    """Check that each refused checkout was made at a time when, at some moment, too few VMs were ready."""
     replay = Replay(case.evidence.events)
     for asked in case.evidence.operations:
         if asked.verb is Verb.CHECKOUT and asked.refused:
@@ -187,15 +190,15 @@ def refusals(case: Case, verdict: Verdict) -> None:
 
 
 def _unverified(case: Case, asked: Operation) -> bool:
-    """Whether a pool that it asked for may not have been compared with the vCenter since another Redis came: until then
-    nothing is given from it."""
+    """Whether a requested pool may not yet have been compared with the vCenter after Redis was replaced. Until then no
+    VM is given from it."""
     pools = {pool for name in asked.wanted for pool in case.rules.names[name]}
     near = [each for each in case.evidence.samples if asked.began - LOOKED <= each.when <= asked.ended + LOOKED]
     return any(each.verified is not None and pools - each.verified for each in near)
 
 
 def _enough(case: Case, asked: Operation, replay: Replay) -> bool:
-    """Whether all of it was ready all the time. A name that stands for several pools comes after those of one."""
+    """Whether all requested VMs were ready all the time. Names with several pools are served after names with one."""
     begin, end = asked.began - SPREAD, asked.ended + SPREAD
     ready = {pool: replay.fewest_ready(pool, begin, end) for pool in case.rules.sizes}
     for name in sorted(asked.wanted, key=lambda name: len(case.rules.names[name])):

@@ -1,4 +1,4 @@
-"""The checks of what Redis has: events, records, and how many VMs there are."""
+"""The checks of the contents of Redis: events, records, and the number of VMs."""
 
 from collections.abc import Collection, Iterable, Iterator
 
@@ -10,11 +10,12 @@ from vmpooler.domain.tasks import Kind
 from vmpooler.domain.times import moment as of_text
 
 ENDED = (Queue.PENDING, Queue.READY, Queue.COMPLETED)
-"""Where no VM of a pool is that is not configured any more."""
+"""The queues that must be empty for a pool that is not configured any more."""
 
 
 def clones(case: Case, verdict: Verdict) -> None:
-    """No clone beyond a pool's size; never more under way than the limit, by our books and by the vCenter's."""
+    """Check that no clone exceeds a pool's size, and that clones in flight never exceed the limit, in Redis and at the
+    vCenter."""
     ordered = sum(event.what is What.CLONE for event in case.evidence.events)
     verdict.checks += ordered - len(case.story.crowded)
     for each in case.story.crowded:
@@ -29,7 +30,7 @@ def clones(case: Case, verdict: Verdict) -> None:
 
 
 def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple[Note, int]]:
-    """How many of our clones were under way whenever one began. A vCenter that starts has none."""
+    """Yield how many clones of the service were in flight whenever one began. A vCenter that starts has none."""
     cloning = set[str]()
     for note in journal:
         match note.what:
@@ -43,7 +44,8 @@ def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple
 
 
 def told_once(case: Case, verdict: Verdict) -> None:
-    """Each event is a transition from where the events before left the VM, and they end where Redis has it."""
+    """Check that each event is a transition from the queue in which the earlier events left the VM, and that the events
+    end at the state of Redis."""
     verdict.checks += case.story.moves
     verdict.violations += case.story.wrong
     for sample in case.evidence.samples:
@@ -53,7 +55,7 @@ def told_once(case: Case, verdict: Verdict) -> None:
 
 
 def recorded(case: Case, verdict: Verdict) -> None:
-    """The record and the history of each VM say what its events say."""
+    """Check that the record and the history of each VM match its events."""
     for vm, events in case.story.of.items():
         texts = case.evidence.histories.get(vm, [])
         ours = [entry(event) for event in events][-len(texts) :] if texts else []
@@ -77,7 +79,7 @@ def _is_disk(event: Event) -> bool:
 
 
 def full_again(case: Case, verdict: Verdict) -> None:
-    """Every pool is at size again, in time."""
+    """Check that every pool is at size again, in time."""
     settled = case.evidence.settled
     verdict.hold(settled is not None and settled <= case.rules.settles, f"full again after {settled} s")
     for pool, size in case.rules.last.items():

@@ -1,9 +1,11 @@
-"""The checks of a run in which Redis lost what it had written. They go by what clients were told, by the vCenter's
-journal and by what is there at the end: the events of what was lost are lost, too.
+"""The checks of a run in which Redis lost writes.
 
-Weakened: tags, disks and hours that were answered before a lapse may be gone, the events of a VM need not fit together,
-clones may be ordered beyond the size, and a client may be refused. Not weakened: a VM that a client was given is given
-to nobody else, and is not destroyed before its client is done with it or its time is over.
+They use the clients' responses, the vCenter's journal and the state at the end: the events of lost writes are lost,
+too.
+
+Weakened: tags, disks and hours that were answered before a lapse may be lost, the events of a VM need not be
+consistent, clones may be ordered beyond the size, and a client may be refused. Not weakened: a VM that a client was
+given is given to no other client, and is not destroyed before its client deletes it or its lifetime ends.
 """
 
 from collections import Counter
@@ -14,25 +16,25 @@ from tests.chaos.verdict import SPREAD, Case, Verdict
 from vmpooler.domain.model import Queue
 
 SINCE = 3.0
-"""Seconds after a lapse from which what is answered stays."""
+"""Seconds after a lapse from which answers must be durable."""
 
 
 def one_place(case: Case, verdict: Verdict) -> None:
-    """No VM stands in two queues."""
+    """Check that no VM stands in two queues."""
     for sample in case.evidence.samples:
         for vm, queues in sample.places().items():
             verdict.hold(len(queues) == 1, f"{vm} stands in {' and '.join(queues)} at {sample.when:.3f}")
 
 
 def never_twice(case: Case, verdict: Verdict) -> None:
-    """No VM is given to two clients, ever."""
+    """Check that no VM is ever given to two clients."""
     given = Counter(vm for operation in case.evidence.operations for vm in operation.given)
     for vm, count in given.items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
 
 
 def never_destroyed(case: Case, verdict: Verdict) -> None:
-    """What a client has is at the vCenter until its client deletes it or its time is over."""
+    """Check that a client's VM stays at the vCenter until the client deletes it or its lifetime ends."""
     given = {vm: operation for operation in case.evidence.operations for vm in operation.given}
     for note in case.evidence.journal:
         if note.what == "destroy" and note.vm in given:
@@ -49,7 +51,7 @@ def _may_go(case: Case, checkout: Operation, vm: str, when: float) -> bool:
 
 
 def nothing_unknown(case: Case, verdict: Verdict) -> None:
-    """What the vCenter has at the end is in a queue, and nothing foreign was destroyed."""
+    """Check that each VM at the vCenter is in a queue at the end, and that no foreign VM was destroyed."""
     places = case.evidence.end.places()
     for vm in case.evidence.inventory:
         queues = places.get(vm, [])
@@ -60,7 +62,8 @@ def nothing_unknown(case: Case, verdict: Verdict) -> None:
 
 
 def answered_since(case: Case, verdict: Verdict) -> None:
-    """What was answered with 2xx after the last lapse is so; a VM that is given is in use, finished with or gone."""
+    """Check that everything answered with 2xx after the last lapse is stored, and that a given VM is in use, completed
+    or gone."""
     last = max((until for _, until in case.evidence.lapses), default=0.0) + SINCE
     places = case.evidence.end.places()
     for operation in case.evidence.operations:
@@ -74,7 +77,7 @@ def answered_since(case: Case, verdict: Verdict) -> None:
 
 
 def no_defect(case: Case, verdict: Verdict) -> None:
-    """Nothing that a client sends is answered with 500, and what must be refused is refused."""
+    """Check that no request is answered with 500, and that what must be refused is refused."""
     for operation in case.evidence.operations:
         told = f"client {operation.client}: {operation.verb} of {operation.vm} was answered with {operation.status}"
         verdict.hold(operation.status != 500, told)

@@ -1,4 +1,4 @@
-"""The checks of where VMs are: in which queue, with whom, at the provider."""
+"""The checks of where VMs are: in which queue, with which client, at the provider."""
 
 from collections import Counter
 
@@ -12,11 +12,11 @@ from vmpooler.domain.model import Queue
 BY_CLIENT = "its client is done with it"
 OVER = "reached end of TTL"
 NOWHERE = "is nowhere to be found"
-"""Why a running VM may be completed."""
+"""The reasons for which a running VM may be completed."""
 
 
 def one_queue(case: Case, verdict: Verdict) -> None:
-    """Each VM of each sample stands in one queue, and those that the events tell of stand somewhere."""
+    """Check that each VM of each sample stands in one queue, and that the VMs known from events stand in some queue."""
     for sample in case.evidence.samples:
         places = sample.places()
         for vm, queues in places.items():
@@ -26,7 +26,7 @@ def one_queue(case: Case, verdict: Verdict) -> None:
 
 
 def given_once(case: Case, verdict: Verdict) -> None:
-    """No VM is given to two."""
+    """Check that no VM is given to two clients."""
     for vm, count in Counter(claim.vm for claim in case.claims).items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
     for claim in case.claims:
@@ -35,7 +35,7 @@ def given_once(case: Case, verdict: Verdict) -> None:
 
 
 def kept(case: Case, verdict: Verdict) -> None:
-    """What a client holds is completed for a good reason only, and is at the provider until then."""
+    """Check that a client's VM is completed only for a valid reason, and is at the provider until then."""
     for claim in case.claims:
         ends = [event for event in case.after(claim) if event.what is What.COMPLETED]
         for event in ends:
@@ -66,7 +66,7 @@ def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
 
 
 def accounted(case: Case, verdict: Verdict) -> None:
-    """What the provider holds at the end is in a queue, and the foreign VM is as it was."""
+    """Check that each VM at the provider is in a queue at the end, and that the foreign VM is untouched."""
     places = case.evidence.end.places()
     for vm in case.evidence.inventory:
         queues = places.get(vm, [])

@@ -1,1 +1,1 @@
-"""Schedules by chance: the real service on a virtual clock, where any process may die at any step."""
+"""Random schedules: the real service runs on a virtual clock, and any process may die at any step."""

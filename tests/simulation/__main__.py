@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: plays schedules, and prints what they did."""
+"""``python -m tests.simulation``: plays schedules and prints what they did."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from tests.simulation.play import Totals, play, play_all, told, words
 from tests.simulation.redis import LockStep
 
 Work = tuple[int, int, int, float]
-"""The first seed, the step to the next, how many at the most, and until when (epoch, 0 for no end)."""
+"""The first seed, the step to the next seed, the maximum number of schedules, and the end time (epoch, 0 for no end).
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Play what the command line asks for; 1 when an invariant was violated."""
+    """Play the schedules that the command line asks for. Returns 1 when an invariant was violated."""
     options = _options(arguments)
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     if options.seed is not None:
@@ -71,7 +72,7 @@ def _one(seed: int, trace: bool) -> int:
 
 
 def _part(work: Work) -> Totals:
-    """What one worker plays."""
+    """Play the schedules of one worker."""
     first, step, most, until = work
     seeds: Iterator[int] = count(first, step)
     if most:

@@ -1,4 +1,4 @@
-"""What Redis holds, looked at after every command that may have changed it, and the events that tell of it."""
+"""Reads the contents of Redis after every command that may have changed them, and the events that report the changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmpooler.store.redis.scripts import Script
 from vmpooler.store.stream import order
 
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
-"""Commands after which nothing can have changed."""
+"""Commands that change nothing."""
 
 LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}) | {
     "arrive",
@@ -29,10 +29,10 @@ LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "
     "leftovers",
     "remember_pools",
 }
-"""The same of scripts; some write notes that are of no account here."""
+"""Scripts that change nothing. Some write notes that do not matter here."""
 
 LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
-"""Scripts that change the lease alone. It runs out by the clock of the schedule, not by that of Redis."""
+"""Scripts that change only the lease. It expires by the clock of the schedule, not by the clock of Redis."""
 
 QUEUES = tuple(Queue)
 
@@ -47,19 +47,19 @@ return reply""",
 )
 
 Place = tuple[str, Queue]
-"""A pool, and the queue in it."""
+"""A pool and a queue in it."""
 
 
 @attrs.frozen
 class Sight:
-    """What Redis holds at one moment. ``places``: the VMs with everywhere that they stand."""
+    """The contents of Redis at one moment. ``places`` maps each VM to all places where it stands."""
 
     places: Mapping[str, Sequence[Place]]
     cloning: frozenset[str]
     counted: int
 
     def standing(self, pool: str, queue: Queue) -> list[str]:
-        """The VMs that stand in a queue."""
+        """Return the VMs that stand in a queue."""
         return [vm for vm, places in self.places.items() if (pool, queue) in places]
 
 
@@ -68,7 +68,8 @@ NOTHING = Sight({}, frozenset(), 0)
 
 @attrs.frozen
 class Backup:
-    """What the database of that name does not say of itself: when it was made, the last event, the lease's end."""
+    """What the saved database itself does not contain: when it was saved, the id of the last event, the end of the
+    lease."""
 
     when: float
     newest: str
@@ -76,13 +77,14 @@ class Backup:
 
 
 class Watcher(Protocol):
-    """Who judges what is seen."""
+    """Checks what the book reads from Redis."""
 
     def lost(self, since: float, events: Sequence[Event], after: Sight, back: float) -> None:
-        """Redis has lost these events, and all that happened since. It has what is seen, and is ``back`` then."""
+        """Redis has lost these events and everything since ``since``. It now holds ``after``, and answers again at
+        ``back``."""
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Any) -> None:
-        """A command was carried out. Raises Violation."""
+        """A command was executed. Raises Violation."""
 
     def dropped(self, what: str, of: str, after: Sight) -> None:
         """A key vanished."""
@@ -92,7 +94,7 @@ class Watcher(Protocol):
 
 
 class Book:
-    """Carries out commands, and has every change looked at."""
+    """Executes commands and passes every change to the watcher."""
 
     def __init__(self, stage: Stage, redis: LockStep, watcher: Watcher) -> None:
         self.stage = stage
@@ -113,7 +115,7 @@ class Book:
         self.newest = "0-0"
 
     def carry_out(self, who: str, command: Command, behalf: Any) -> Any:
-        """The reply of Redis to a command."""
+        """Execute a command and return the reply of Redis."""
         name = self.redis.named(command)
         self.stage.counts["commands"] += 1
         if name in LEASES:
@@ -146,7 +148,7 @@ class Book:
         return Backup(self.stage.time.now, self.newest, self._leased_until)
 
     def put_back(self, backup: Backup, back: float) -> None:
-        """Redis was started anew, with what the backup has."""
+        """Restart Redis with the contents of the backup. It answers again at ``back``."""
         self.redis.put_back()
         self._run_id += 1
         self.newest, self._leased_until = backup.newest, backup.leased_until
@@ -159,7 +161,7 @@ class Book:
         self._watcher.lost(backup.when, lost, self.sight, back)
 
     def drop(self, what: str, of: str) -> None:
-        """A key vanishes: the record or the history of a VM, or the running queue of a pool."""
+        """Delete a key: the record or the history of a VM, or the running queue of a pool."""
         names: dict[str, Callable[[str], str]] = {
             "record": keys.record,
             "history": keys.history,
@@ -175,7 +177,7 @@ class Book:
         self._watcher.dropped(what, of, self.sight)
 
     def _lease(self, who: str, name: str, command: Command) -> Any:
-        """What is said of the lease, which holds until a moment by the clock of the simulated Redis."""
+        """Run a lease script. The lease expires at a moment by the clock of the simulated Redis."""
         now = self.stage.redis_now
         if now >= self._leased_until:
             self.redis.ask(("DEL", keys.LEASE))
@@ -192,7 +194,7 @@ class Book:
         return reply
 
     def _stay_behind_the_fence(self, command: Command, reply: Any) -> None:
-        """What a manager sends is carried out only while it is the last that took the lease."""
+        """Check that a command of a manager is executed only while that manager is the last one that took the lease."""
         if command[0] == "EVALSHA" and command[1] in self.redis.fenced and not str(reply).startswith("NOTLEADING"):
             told = f"a command passed the fence of {self.epoch}: {command}"
             self.stage.tally.hold(ONE_EVENT, command[-1] == self.epoch, lambda: told)
@@ -208,7 +210,7 @@ class Book:
         return f"redis_version:7.0.0\r\nrun_id:{self._run_id:040d}\r\naof_enabled:0\r\n"
 
     def _scan(self, command: Command) -> list[Any]:
-        """All at once, and in an order that is the same in each replay."""
+        """Return all keys at once, in an order that is the same in each replay."""
         return ["0", sorted(self.redis.ask(("KEYS", command[command.index("MATCH") + 1]))[0])]
 
     def _see(self, who: str, behalf: Any, seen: Any) -> None:
@@ -234,7 +236,7 @@ OF_THE_SERVER: Mapping[str, Callable[[Book, Command], Any]] = {
     "INFO": Book._info,
     "SCAN": Book._scan,
 }
-"""Commands whose answer is another in each replay, if Redis gives it."""
+"""Commands whose reply differs in each replay when Redis itself replies."""
 
 
 def _unblocked(command: Command) -> Command:

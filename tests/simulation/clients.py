@@ -1,4 +1,4 @@
-"""Clients by chance: what they ask for over HTTP, what they hear, and how they hang up midway."""
+"""Random clients: what they request over HTTP, what they receive, and how they hang up before the response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USERS = ("ann", "bob")
 
 
 class Clients:
-    """All clients together: they know which VMs they have, with which tokens."""
+    """All clients together. They know which VMs they have, and with which tokens."""
 
     def __init__(self, stage: Stage, judge: Judge) -> None:
         self.stage = stage
@@ -37,7 +37,7 @@ class Clients:
         self._names = [*names, *{alias: None for pool in stage.settings.pools for alias in pool.alias}]
 
     def act(self, apis: list[ApiProcess]) -> None:
-        """One of them asks for something."""
+        """Send one random request."""
         chance = self.stage.chance
         any_ready = any(queue is Queue.READY for _, queue in self.judge.expected.values())
         kinds: list[tuple[float, Callable[[], Asking]]] = [
@@ -53,7 +53,7 @@ class Clients:
         self.send(make(), chance.choice(apis))
 
     def send(self, asking: Asking, api: ApiProcess) -> None:
-        """Ask a process."""
+        """Send a request to a process."""
         asking.api = api.name
         self.askings.append(asking)
         self.stage.counts["requests"] += 1
@@ -66,7 +66,7 @@ class Clients:
             self.stage.steps.append(HangUp(conversation))
 
     def died(self, api: ApiProcess) -> None:
-        """A process is gone, and every connection to it."""
+        """A process died. Its connections break, but a complete response may still arrive."""
         for conversation in [each for each in self.open if each.api is api]:
             if not conversation.complete or self.stage.chance.random() < 0.5:
                 conversation.end()
@@ -75,7 +75,7 @@ class Clients:
                 asking.crashed = True
 
     def heard(self, asking: Asking) -> None:
-        """An answer came."""
+        """A response arrived."""
         self.stage.counts[f"answer: {asking.status}"] += 1
         if not asking.succeeded:
             return
@@ -99,7 +99,7 @@ class Clients:
             self._has_got(vm, asking)
 
     def _has_got(self, vm: str, asking: Asking) -> None:
-        """A VM that a client was told of is that client's, unless its lifetime is over already."""
+        """Check that a VM named in a response belongs to that client, unless its lifetime is already over."""
         holding = self.judge.held.get(vm)
         its = holding is not None and holding.asking is asking
         ended = vm in asking.ended or self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
@@ -114,7 +114,7 @@ class Clients:
         return self.stage.chance.choice(["", *self.tokens])
 
     def _one(self) -> tuple[str, str]:
-        """A VM that somebody has, and mostly the token that it was taken with."""
+        """Return a VM that a client has, and the token that it was taken with; if it had none, any token."""
         vm = self.stage.chance.choice(list(self.has))
         return vm, self.has[vm] or (self.stage.chance.choice(self.tokens) if self.tokens else "")
 
@@ -186,7 +186,7 @@ class Conversation(StringTransport):
             ON_BEHALF.reset(before)
 
     def write(self, data: bytes) -> None:
-        """Something comes back; when all is there, the client can read it."""
+        """Receive a part of the response. When it is complete, the client can read it."""
         super().write(data)
         head, found, body = self.value().partition(b"\r\n\r\n")
         if found and not self.complete and len(body) >= _length(head):
@@ -194,26 +194,26 @@ class Conversation(StringTransport):
             self._clients.stage.steps.append(Answer(self))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """The same, in pieces."""
+        """Receive several parts of the response."""
         self.write(b"".join(data))
 
     def end(self) -> None:
-        """It is over, because its process is gone."""
+        """End the conversation because its process is gone."""
         self.over = True
         self._clients.open.remove(self)
 
     def hang_up(self, why: Exception) -> None:
-        """The client goes."""
+        """Close the connection from the client's side."""
         self.end()
         if self.api.alive:
             self._channel.connectionLost(Failure(why))
 
     def note(self, what: str) -> None:
-        """Something happened here."""
+        """Write an entry into the trace."""
         self._clients.stage.note("client", what, self.asking.number)
 
     def hear(self) -> None:
-        """The client reads the answer."""
+        """Read the response as the client."""
         head, _, body = self.value().partition(b"\r\n\r\n")
         self.asking.status = int(head.split(b" ")[1])
         self.asking.answer = json.loads(body) if body else None
@@ -223,7 +223,7 @@ class Conversation(StringTransport):
 
 
 class Answer:
-    """An answer on its way to a client, which it reaches even if its sender ends."""
+    """A response on its way to a client. It arrives even if its sender ends."""
 
     ready = True
 
@@ -231,13 +231,13 @@ class Answer:
         self._conversation = conversation
 
     def take(self) -> None:
-        """The client hears it, if it is still there."""
+        """Let the client read the response, if it is still connected."""
         if not self._conversation.over:
             self._conversation.hear()
 
 
 class HangUp:
-    """A client that will not wait for its answer."""
+    """A client that does not wait for its response."""
 
     ready = True
 
@@ -245,7 +245,7 @@ class HangUp:
         self._conversation = conversation
 
     def take(self) -> None:
-        """It goes, unless it has its answer."""
+        """Hang up, unless the client has its response."""
         conversation = self._conversation
         if not conversation.over:
             conversation.asking.hung_up = not conversation.complete

@@ -1,4 +1,4 @@
-"""Virtual time: one for all, and a clock for each process that ends with it."""
+"""Virtual time: one time for all processes, and for each process a clock that ends with it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import attrs
 from twisted.internet.task import Clock
 
 MORNING = 4_000_000_000.0
-"""When every schedule begins (epoch). Far in the future: the ids of the event stream follow it, and Redis never counts
-them back from its own clock."""
+"""When every schedule begins (epoch). It is far in the future: the ids of the event stream follow it, and Redis never
+assigns ids from its own clock that are lower."""
 
 
 @attrs.define
 class Time:
-    """The moment, in seconds since the epoch."""
+    """The current moment, in seconds since the epoch."""
 
     now: float = MORNING
 
 
 class ProcessClock(Clock):
-    """The clock of one process; what is due is called when the scheduler says so."""
+    """The clock of one process. Calls that are due run when the scheduler chooses them."""
 
     def __init__(self, time: Time) -> None:
         super().__init__()
         self._time = time
 
     def seconds(self) -> float:
-        """The moment; the same for all."""
+        """Return the current moment. It is the same for all processes."""
         return self._time.now
 
     @property
@@ -34,7 +34,7 @@ class ProcessClock(Clock):
         return self.calls[0].getTime() if self.calls else None
 
     def fire(self) -> None:
-        """Make the call that is due first."""
+        """Run the call that is due first."""
         call = self.calls.pop(0)
         call.called = 1
         call.func(*call.args, **call.kw)

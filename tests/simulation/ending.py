@@ -1,4 +1,4 @@
-"""What is judged when faults have stopped: that all is well again, and that every answer was kept."""
+"""Checks made after the faults have stopped: the service has recovered, and every answer was kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Ending:
-    """Looks at everything once, at the end of a schedule."""
+    """Checks everything once, at the end of a schedule."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -32,7 +32,7 @@ class Ending:
         self._judge = schedule.judge
 
     def waits(self) -> float:
-        """Seconds that are still to be waited because of what failed: for the next try, or for a grace."""
+        """Return the seconds still to wait because of earlier failures: for the next retry, or for a grace."""
         until: list[float] = []
         for pool in self._stage.settings.pools:
             flat = self._ask("HGETALL", keys.trouble(pool.name))
@@ -43,7 +43,7 @@ class Ending:
         return max((moment - now for moment in until if waits(moment, now)), default=0.0)
 
     def quiet(self) -> bool:
-        """Whether nothing is left to be done."""
+        """Whether no work is left."""
         schedule = self._schedule
         if any(len(schedule.book.sight.standing(pool.name, Queue.READY)) != pool.size for pool in self._pools()):
             return False
@@ -57,17 +57,17 @@ class Ending:
         return self._explained() and not self._unheard_of() and not self._judge.astray()
 
     def _is_lost(self, vm: str) -> bool:
-        """Whether a VM in use has vanished: it stays until its lifetime ends, and what is asked for it waits."""
+        """Whether a VM in use has vanished. It stays in running until its lifetime ends, and tasks for it wait."""
         there = vm in self._schedule.provider.vms()
         return not there and self._judge.expected.get(vm, ("", None))[1] is Queue.RUNNING
 
     def _tasks(self, pool: str) -> list[dict[str, Any]]:
-        """What clients asked for and can be done."""
+        """Return the tasks of a pool that can be done."""
         tasks = [json.loads(text) for text in self._ask("HGETALL", keys.tasks(pool))[1::2]]
         return [task for task in tasks if not self._is_lost(task["vm"])]
 
     def told(self) -> str:
-        """What is not as it should be."""
+        """Describe what is not as it should be."""
         sizes = {pool.name: pool.size for pool in self._pools()}
         where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
         unheard = self._unheard_of()
@@ -75,7 +75,7 @@ class Ending:
         return f"{there}; no client knows: {unheard}; nobody knows: {self._unknown()}"
 
     def check(self) -> None:
-        """Judge everything. Raises Violation."""
+        """Check everything. Raises Violation."""
         astray = self._judge.astray()
         self._tally.hold(ONE_CLIENT, not astray, lambda: f"somebody has them, and they do not run: {astray}")
         self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
@@ -95,11 +95,11 @@ class Ending:
                 self._replayed(vm, mine)
 
     def _kept(self, asking: Asking) -> None:
-        """What was answered with 2xx has happened, and has not been undone."""
+        """Check that what was answered with 2xx has happened and has not been undone."""
         kinds = {event.what for event in asking.events}
         match asking.kind:
             case _ if asking.lost or asking.vm in self._judge.dropped_of:
-                return  # of answers that Redis lost, those about who has which VM are judged, see judge.py
+                return  # of the answers that Redis lost, only the owners of VMs are checked, see judge.py
             case "tag":
                 kept = self._record(asking.vm).get(f"tag:{asking.argument}") == "yes"
             case "lifetime":
@@ -115,7 +115,7 @@ class Ending:
         self._tally.hold(DURABLE, kept, lambda: f"{asking} was not kept")
 
     def _done(self, asking: Asking) -> bool:
-        """What takes its time was done, at the provider too, or given up, which is told."""
+        """Whether a task was done, also at the provider, or was given up with an event that reports it."""
         task = next((event.more["task"] for event in asking.events if event.what is What.REQUESTED), None)
         told = [each for each in self._schedule.book.events if task and each.more.get("task") == task]
         end = next((each for each in told if each.what in (What.DONE, What.GAVE_UP)), None)
@@ -126,7 +126,8 @@ class Ending:
         return asking.kind != "disk" or task in {disk.id for disk in vm.disks}
 
     def _unchanged(self, asking: Asking) -> None:
-        """A refusal changed nothing. Where Redis did not answer, it is not known; a checkout then gives back."""
+        """Check that a refusal changed nothing. When Redis did not answer, the outcome is unknown; a checkout then
+        gives back."""
         told = f"{asking} changed something: {asking.events}"
         if asking.weather:
             self._tally.hold(DURABLE, asking.crashed or not self._keeps(asking), lambda: told)
@@ -136,17 +137,18 @@ class Ending:
             self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
 
     def _unheard_of(self) -> list[str]:
-        """The VMs of checkouts that were refused, or whose client hung up: they go back, unless their process died."""
+        """Return the VMs of checkouts that were refused, or whose client hung up. They go back, unless the process
+        died."""
         held = self._judge.held.items()
         unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
         return [vm for vm, asking in unheard.items() if not asking.crashed and not self._judge.held[vm].nobodys]
 
     def _keeps(self, asking: Asking) -> bool:
-        """Whether a VM is still somebody's who never got it, and could be given back."""
+        """Whether a VM is still assigned to a client that never received it, and could be given back."""
         return any(holding.asking is asking and not holding.nobodys for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
-        """The history of a VM is what the stream told, and gives its record."""
+        """Check that the history of a VM equals its events in the stream, and that the events give its record."""
         entries = [json.loads(entry) for entry in self._ask("LRANGE", keys.history(vm), 0, -1)]
         found = [Event.of(event.id, entry) for event, entry in zip(events, entries, strict=False)]
         equal = len(entries) == len(events) and found == events
@@ -160,12 +162,12 @@ class Ending:
         self._tally.hold(ONE_EVENT, not differs, lambda: f"the record of {vm} differs from its events: {differs}")
 
     def _unknown(self) -> list[str]:
-        """The VMs of ours that no manager has come upon yet."""
+        """Return the VMs of the service that no manager has discovered yet."""
         vms = self._schedule.provider.vms().items()
         return [vm for vm, guest in vms if guest.stamp is not None and vm not in self._judge.expected]
 
     def _explained(self) -> bool:
-        """Whether what is discovered is foreign, or held back by the mass guard."""
+        """Whether each discovered VM is foreign or is held back by the mass guard."""
         strange = [(vm, pool) for vm, (pool, queue) in self._judge.expected.items() if queue is Queue.DISCOVERED]
         unstamped = self._judge.foreign
         return all(vm in unstamped or self._ask("HEXISTS", keys.FLAGGED, pool) for vm, pool in strange)
@@ -182,15 +184,15 @@ class Ending:
 
 
 OF_A_CLAIM = (*OF_A_CHECKOUT, "completed", "destroy", "quarantined")
-"""The fields that are written anew where somebody has a VM again, or may have it."""
+"""The fields that are rewritten when a client has a VM again, or may have it."""
 
 
 def replay(events: list[Event]) -> dict[str, str | None]:
-    """What a record must say by the events of its VM; None for what it must not have."""
+    """Return what a record must contain according to the events of its VM; None for a field that it must not have."""
     record: dict[str, str | None] = {}
     for event in events:
         when = times.text(event.when)
-        match event.what:  # what is not here leaves no trace in a record
+        match event.what:  # other events do not change a record
             case What.CLONE:
                 record |= {"clone": when, "pool": event.pool}
             case What.CLONED:
@@ -211,7 +213,8 @@ def replay(events: list[Event]) -> dict[str, str | None]:
 
 
 def _held(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The record of a VM that somebody has from now on, or again; then, when it was checked out is not in the event."""
+    """Return the record of a VM that a client has from now on, or again. In the latter case the event lacks the time of
+    the checkout."""
     if event.what is What.CHECKOUT:
         rest = {name: value for name, value in record.items() if name not in OF_A_CHECKOUT}
         return rest | {"checkout": times.text(event.when), "checkout_id": event.more["checkout_id"]}
@@ -222,7 +225,7 @@ def _held(event: Event, record: Mapping[str, str | None]) -> dict[str, str | Non
 
 
 def _no_longer_held(event: Event) -> dict[str, str | None]:
-    """The fields that tell of the end of a checkout."""
+    """Return the fields that describe the end of a checkout."""
     if event.what is What.COMPLETED:
         return {"completed": times.text(event.when)} if event.more["queue"] == Queue.RUNNING else {}
     unclaimed = event.why if event.what is What.UNCLAIMED else None
@@ -230,7 +233,7 @@ def _no_longer_held(event: Event) -> dict[str, str | None]:
 
 
 def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The fields that tell of what a client asked for."""
+    """Return the fields that describe a finished task."""
     argument = event.more["argument"]
     if event.more["kind"] == Kind.DISK:
         return {"disk": ":".join(filter(None, [record.get("disk"), f"+{argument}gb"]))}
@@ -238,8 +241,8 @@ def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | Non
 
 
 def same(stored: str | None, told: str | None, bounded: bool = False) -> bool:
-    """Whether two values are the same; of moments one may be rounded to whole seconds. ``bounded``: Redis's clock was
-    set, and moments in the future were written anew."""
+    """Whether two values are the same. One of two moments may be rounded to whole seconds. ``bounded``: Redis's clock
+    was set, and moments in the future were rewritten."""
     if stored is None or told is None or stored == told:
         return stored == told
     moments = times.moment(stored), times.moment(told)
@@ -247,7 +250,7 @@ def same(stored: str | None, told: str | None, bounded: bool = False) -> bool:
 
 
 def _changed(why: str) -> dict[str, str | None]:
-    """The fields that a change sets, as its event tells them."""
+    """Return the fields that a change sets, parsed from its event."""
     found: dict[str, str | None] = {}
     for part in why.split(", "):
         name, _, value = part.partition("=")

@@ -1,4 +1,4 @@
-"""What goes wrong, by chance: processes die and freeze, connections break, VMs vanish, time leaps."""
+"""Random faults: processes die and freeze, connections break, VMs vanish, time leaps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTAGE = "no route to the hypervisor"
 
 
 class Torment:
-    """Everything that can go wrong between two steps."""
+    """All faults that can happen between two steps."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -40,7 +40,7 @@ class Torment:
         ]
 
     def strike(self) -> None:
-        """Perhaps something goes wrong."""
+        """Let each fault happen with its probability."""
         for percent, name, happen in self._kinds:
             if percent and self._schedule.processes and self._stage.strikes(percent, name):
                 happen()
@@ -114,7 +114,7 @@ class Torment:
             self._schedule.back_up(self._seconds(*span), stamped=kind == "stamped")
 
     def _gives(self) -> bool:
-        """Whether somebody who asks would get a VM."""
+        """Whether a client that asks now would get a VM."""
         doubted, verified = self._schedule.book.redis.ask(("EXISTS", keys.DOUBTED), ("SMEMBERS", keys.VERIFIED))
         return any(
             queue is Queue.READY and (not doubted or pool in verified)
@@ -122,7 +122,7 @@ class Torment:
         )
 
     def _set_clock(self) -> None:
-        """That of Redis's host, or of another, forth or back."""
+        """Set the clock of Redis's host or of another host, forward or back."""
         by = self._seconds(-self._stage.world.set_by, self._stage.world.set_by)
         if self._stage.chance.random() < 0.4:
             self._stage.note("fault", "sets Redis's clock", by)
@@ -134,7 +134,7 @@ class Torment:
             victim.fast += by
 
     def _expire(self) -> None:
-        """What is kept for a time ends: the record of a VM that is gone, or the history of any."""
+        """Let a key that has an expiry end: the record of a VM that is gone, or the history of any VM."""
         vms = sorted({event.vm for event in self._schedule.book.events if event.vm})
         gone = [vm for vm in vms if vm not in self._schedule.judge.expected]
         if gone and self._stage.chance.random() < 0.6:
@@ -143,7 +143,7 @@ class Torment:
             self._schedule.book.drop("history", self._stage.chance.choice(vms))
 
     def _evict(self) -> None:
-        """A key vanishes that nobody deleted: the running queue of a pool, or the record of a VM in use."""
+        """Remove a key that no process deleted: the running queue of a pool, or the record of a VM in use."""
         held = sorted(self._schedule.judge.held)
         if held and self._stage.chance.random() < 0.5:
             self._schedule.book.drop("record", self._stage.chance.choice(held))
@@ -151,7 +151,7 @@ class Torment:
             self._schedule.book.drop("running", self._stage.chance.choice(self._stage.settings.pools).name)
 
     def _some_vm(self, *queues: Queue) -> str | None:
-        """A VM that the provider has; mostly one that stands in one of these queues."""
+        """Return a VM that the provider has. If queues are given, it stands in one of them."""
         there = list(self._schedule.provider.vms())
         wanted = [vm for vm in there if self._schedule.judge.expected.get(vm, ("", None))[1] in queues]
         return self._stage.chance.choice(wanted if queues else there) if (wanted if queues else there) else None

@@ -1,4 +1,4 @@
-"""The provider as a manager's process reaches it: orders go out, are carried out, and answered, each in its time."""
+"""The provider as a manager process reaches it: orders are sent, carried out and answered, each at its own time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
 
 READS = frozenset({"inventory", "find", "probe"})
-"""What is asked of the provider by whoever wants to know."""
+"""Calls that only read from the provider. Every process may make them."""
 
 GLANCE = 0.1
 """Seconds until an order that may not be sent is tried again."""
 
 ON_THE_WAY = 1.0
-"""Seconds that an order may take to the provider: time does not go on before it has arrived."""
+"""Seconds that an order may take to reach the provider. Time does not advance past this before the order has arrived.
+"""
 
 
 class Hypervisor:
-    """The one hypervisor, which outlives every process. Where there are two providers, both lead to it."""
+    """The one hypervisor, which outlives every process. With two providers, both use it."""
 
     def __init__(self, stage: Stage, provider: DummyProvider, judge: Judge) -> None:
         self.stage = stage
@@ -39,7 +40,7 @@ class Hypervisor:
         provider.changes(self._changed)
 
     def listen(self, process: Process, listener: Listener) -> None:
-        """Have a process told of changes while it lives."""
+        """Notify a process of changes while it lives."""
         self._listening = [each for each in self._listening if each[0].alive]
         self._listening.append((process, listener))
 
@@ -50,7 +51,7 @@ class Hypervisor:
 
 
 class News:
-    """Something that a process hears of the provider."""
+    """A notification or a reply of the provider to a process."""
 
     def __init__(self, process: Process, tell: Callable[[], None]) -> None:
         self.process = process
@@ -58,11 +59,11 @@ class News:
 
     @property
     def ready(self) -> bool:
-        """Whether it can hear."""
+        """Whether the process can receive it."""
         return self.process.acts
 
     def take(self) -> None:
-        """It hears."""
+        """Deliver it."""
         self._tell()
 
 
@@ -80,11 +81,11 @@ class Order(Sent):
 
     @property
     def latest(self) -> float:
-        """When it arrives at the latest."""
+        """The latest moment at which it arrives."""
         return self.since + ON_THE_WAY
 
     def take(self) -> None:
-        """It arrives, is refused, or its answer is lost."""
+        """Deliver the order, refuse it, or lose its reply."""
         stage, faults = self.process.stage, self.process.stage.faults
         if self._args[0].provider in stage.away:
             self._end(Failure(ProviderError("no route to this provider")))
@@ -102,7 +103,7 @@ class Order(Sent):
                 done.addBoth(self._end)
 
     def orphan(self) -> None:
-        """Arrive after all, or do not."""
+        """Arrive although the process has ended, or never."""
         if self.process.stage.chance.random() < 0.5:
             self._arrive().addErrback(lambda _: None)
 
@@ -138,17 +139,17 @@ class Front:
         self._stopped = False
 
     async def prepare(self) -> None:
-        """It runs already."""
+        """Do nothing: the provider already runs."""
 
     async def start(self) -> None:
-        """The same."""
+        """Do nothing: the provider already runs."""
 
     async def stop(self) -> None:
-        """It goes on; what has not been sent never is."""
+        """Never send the orders that still wait. The provider itself keeps running."""
         self._stopped = True
 
     def trouble(self) -> str:
-        """There is none to tell."""
+        """Return an empty text: this provider reports no trouble."""
         return ""
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:

@@ -1,4 +1,4 @@
-"""What is judged of every step: the invariants that hold at each moment."""
+"""Checks of every step: the invariants that hold at each moment."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {
     What.DISCOVERED: (None, Queue.DISCOVERED),
     What.EXPLAINED: (Queue.DISCOVERED, None),
 }
-"""From which queue an event takes its VM to which; ``completed`` says from which."""
+"""From which queue to which an event moves its VM. A ``completed`` event names the source queue itself."""
 
 TO_SOMEBODY = (What.RESTORED, What.QUARANTINED)
-"""Events that bring a VM from anywhere to running, because somebody has it, or may have it."""
+"""Events that move a VM from any place to running, because a client has it or may have it."""
 
 SAID_AGAIN = 60.0
-"""Seconds in which a process says again what it had promised."""
+"""Seconds for which a process can replay its recent writes."""
 
 WAITED_FOR = 4.0
-"""Seconds that processes are waited for at the least, after a loss."""
+"""Minimum seconds that recovery waits for processes after a loss."""
 
 ROUNDING = 1.0
-"""Seconds by which a moment in a record may be early: it is kept in whole ones."""
+"""Seconds by which a moment in a record may be early: records keep whole seconds."""
 
 LIFETIME = re.compile(r"^lifetime (\d+) hours")
 
@@ -49,8 +49,11 @@ LIFETIME = re.compile(r"^lifetime (\d+) hours")
 @attrs.define
 class Holding:
     """A VM that was checked out: by which request, when by the clock of its process, and how many hours it lives.
-    ``id`` is that of the checkout, ``given`` when it happened. ``changes`` are those of its lifetime. ``loss``: Redis
-    lost the checkout, and has not come to know it again; ``was_lost``: it has."""
+
+    ``id`` is the id of the checkout, ``given`` the moment when it happened. ``changes`` are the changes of its
+    lifetime. ``loss`` is set while Redis has lost the checkout and does not have it back; ``was_lost``: Redis had lost
+    it, or a key of it vanished.
+    """
 
     asking: Asking
     since: float
@@ -63,14 +66,14 @@ class Holding:
 
     @property
     def nobodys(self) -> bool:
-        """Whether it need not go back although no client got it: a checkout that Redis lost is not found any more by
-        the process that made it. The VM is ready, or runs to its end where its stamp names the checkout."""
+        """Whether the VM need not go back although no client got it. After Redis lost a checkout, the process that made
+        it cannot find it any more. The VM is ready, or runs until its lifetime ends if its stamp names the checkout."""
         return self.was_lost or self.loss is not None
 
 
 @attrs.define
 class Change:
-    """A change of a lifetime: who asked for it, when, the hours before it, and whether Redis lost it."""
+    """A change of a lifetime: which request asked for it, when, the hours before it, and whether Redis lost it."""
 
     asking: Asking | None
     event: str
@@ -81,14 +84,14 @@ class Change:
 
 @attrs.frozen
 class Loss:
-    """Redis lost a checkout, or a change. ``back``: when it answered again. ``stamped``: it stood on the VM then."""
+    """Redis lost a checkout or a change. ``back``: when it answered again. ``stamped``: the VM's stamp had it by then."""
 
     back: float
     stamped: bool
 
 
 class Judge:
-    """Follows every event, and compares with what is there."""
+    """Follows every event and compares the result with the contents of Redis."""
 
     def __init__(self, stage: Stage, hypervisor: DummyProvider) -> None:
         self.foreign: set[str] = set()
@@ -109,7 +112,7 @@ class Judge:
         self._catalogue = Catalogue(stage.settings.pools)
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Asking | None) -> None:
-        """A command was carried out."""
+        """Check the state after a command was executed."""
         if behalf is not None:
             behalf.done, self._asked[behalf.number] = self._stage.time.now, behalf
         for event in events:
@@ -167,7 +170,8 @@ class Judge:
         self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: told)
 
     def _hold_to_clients(self, event: Event, behalf: Asking | None, knew: bool) -> None:
-        """``knew``: the event's moment is not ahead of what its process could know of Redis's clock."""
+        """Check an event against the clients that have VMs. ``knew``: the moment of the event is not further ahead than
+        the process's knowledge of Redis's clock allows."""
         vm, held = event.vm, self.held.get(event.vm)
         if event.what is What.CHECKOUT:
             assert behalf is not None, "a checkout for nobody"
@@ -202,11 +206,11 @@ class Judge:
         return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
 
     def _is_untold(self, vm: str) -> bool:
-        """Whether no witness is left of who has a VM, and for how long: its record vanished, and it is gone itself."""
+        """Whether no record is left of who has a VM and for how long: its record vanished, and the VM itself is gone."""
         return vm in self.dropped_of and vm not in self._hypervisor.vms()
 
     def _lives(self, held: Holding) -> float:
-        """The hours that a VM lives at the least: what Redis lost of that may be lost for good."""
+        """Return the minimum hours that a VM lives. Changes that Redis lost may be lost permanently."""
         hours = held.hours
         for change in reversed(held.changes):
             heard_of = change.asking is not None and change.asking.heard_of
@@ -216,7 +220,8 @@ class Judge:
         return hours
 
     def lost(self, since: float, events: Sequence[Event], after: Sight, back: float) -> None:
-        """Redis lost these events. What clients have is theirs all the same, but see :meth:`_excused`."""
+        """Note that Redis lost these events. Clients keep the VMs that they have, with the exceptions of
+        :meth:`_excused`."""
         self._losses += 1
         ids = {event.id for event in events}
         self.expected = {vm: places[0] for vm, places in after.places.items()}
@@ -235,7 +240,7 @@ class Judge:
                     change.loss = Loss(back, known)
 
     def dropped(self, what: str, of: str, after: Sight) -> None:
-        """A key vanished. What it told of a VM is not judged any more, but who has the VM is."""
+        """Note that a key vanished. What it said about a VM is no longer checked, but the owner of the VM still is."""
         for vm in self.expected.keys() - after.places.keys() | {of}:
             if vm in self.held:
                 self.held[vm].was_lost = True
@@ -247,31 +252,33 @@ class Judge:
             stamped = self._holder(of)
             if stamped is None or stamped.checkout_id != held.id:
                 held.hours = min(held.hours, self._stage.settings.general.vm_lifetime)
-            elif stamped.until is not None:  # a change of the lifetime is written on the VM a little later
+            elif stamped.until is not None:  # the VM's stamp follows a change of the lifetime a little later
                 held.hours = min(held.hours, (stamped.until + ROUNDING - held.since) / 3600)
 
     def stamped_since(self, when: float) -> Iterator[Holding]:
-        """What clients have got since some moment and the stamp of the VM tells."""
+        """Yield the checkouts since a moment that a client received and that the stamp of the VM names."""
         for vm, held in self.held.items():
             stamped = self._holder(vm) if held.given >= when and held.asking.succeeded else None
             if stamped is not None and stamped.checkout_id == held.id:
                 yield held
 
     def astray(self) -> dict[str, Place | None]:
-        """The VMs that somebody has and that do not run, with where they stand: nothing excuses that for long."""
-        there = self._hypervisor.vms()  # a VM that is gone and whose queue vanished is found when it is back
+        """Return the VMs that a client has and that do not run, with their places. No excuse makes this acceptable for
+        long."""
+        there = self._hypervisor.vms()  # a missing VM whose queue vanished is found when it is back
         mine = {vm: held for vm, held in self.held.items() if held.asking.succeeded and not self._excused(vm, held)}
         held = {vm: self.expected.get(vm) for vm, held in mine.items() if vm in there or not held.was_lost}
         return {vm: place for vm, place in held.items() if place is None or place[1] is not Queue.RUNNING}
 
     def _holder(self, vm: str) -> Holder | None:
-        """Who has a VM, as its stamp says."""
+        """Return the owner of a VM according to its stamp."""
         guest = self._hypervisor.vms().get(vm)
         return guest.stamp.holder if guest is not None and guest.stamp is not None else None
 
     def _excused(self, vm: str, held: Holding, what: str = "") -> bool:
-        """Whether Redis lost the checkout, and no client was answered, or nothing can make that good. A VM that is gone
-        bears no stamp any more. ``what`` happened to it is counted."""
+        """Whether a client's claim is void: Redis lost the checkout, and no client was answered, or the loss cannot be
+        repaired. A VM that is gone has no stamp any more. ``what`` happened to the VM is counted when the loss
+        cannot be repaired."""
         if held.loss is None:
             return False
         if not held.asking.heard_of or vm not in self._hypervisor.vms():
@@ -282,8 +289,8 @@ class Judge:
         return gone
 
     def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:
-        """Whether what was lost did not stand on the VM yet, and the process that did it ended, had done it too long
-        ago, or did not come before the wait for it was over."""
+        """Whether a loss is permanent: the lost write was not yet on the VM's stamp, and the process that made it
+        ended, made it too long ago, or did not reconnect before the wait for it was over."""
         if loss.stamped:
             return False
         if asking is None or asking.crashed or loss.back - when > SAID_AGAIN:
@@ -292,7 +299,7 @@ class Judge:
         return late and not self.has_come(asking.api, loss.back)
 
     def checked_out(self, before: Sight, command: Command, reply: Any, asking: Asking) -> None:
-        """A checkout was answered."""
+        """Check the reply to a checkout."""
         wanted = self._catalogue.wanted(asking.wanted)
         there = self._hypervisor.vms().keys()  # ready VMs that are missing need not be given
         ready = {pool: len(there & {*before.standing(pool, Queue.READY)}) for pool in self._sizes}
@@ -307,13 +314,13 @@ class Judge:
             asking.too_few = True
 
     def destroying(self, vm: str) -> None:
-        """The provider is told to destroy a VM."""
+        """Check an order to the provider to destroy a VM."""
         self._tally.hold(ACCOUNTED, vm not in self.foreign, lambda: f"{vm}, which is foreign, is destroyed")
         free = vm not in self.held or self._excused(vm, self.held[vm], "destroyed")
         self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} is destroyed, which {self.held[vm]} has")
 
     def cloned(self) -> None:
-        """The provider has begun a clone."""
+        """Check the limit when the provider has started a clone."""
         now = self._stage.time.now
         pending = {vm for vm, (_, queue) in self.expected.items() if queue is Queue.PENDING}
         cloning = [vm.name for vm in self._hypervisor.vms().values() if vm.cloning(now) and vm.name in pending]
@@ -323,7 +330,7 @@ class Judge:
 
 
 def possible(wanted: Sequence[Wanted], ready: Mapping[str, int]) -> bool:
-    """Whether all that is wanted can be had at once: each VM goes to one who takes its pool."""
+    """Whether all wanted VMs can be given at once: each VM goes to a request that accepts its pool."""
     slots = [(pool, number) for pool, count in ready.items() for number in range(count)]
     taken: dict[tuple[str, int], Wanted] = {}
 

@@ -1,4 +1,4 @@
-"""Schedules played one after the other, judged, and played again when they fail."""
+"""Plays schedules one after the other, checks them, and replays those that fail."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.stage import Entry
 
 GARBAGE = 20
-"""Schedules between two collections of garbage, which would take longer than a schedule."""
+"""Number of schedules between two garbage collections. A collection takes longer than a schedule."""
 
 SHOWN = 60
-"""Steps that a failure tells, the last ones."""
+"""Number of last steps that a failure shows."""
 
 LONGEST = 400
-"""Characters that are told of what a step was about, and of its outcome."""
+"""Maximum characters shown of a step's detail, and of its outcome."""
 
 
 @attrs.frozen
 class Outcome:
-    """What came of a schedule. ``failure`` is empty when all went well. ``recovery``: the seconds of virtual time in
-    which all was well again, beyond what was to be waited for."""
+    """The result of a schedule. ``failure`` is empty on success. ``recovery``: seconds of virtual time until everything
+    had recovered, beyond the waits that were due."""
 
     seed: int
     counts: Counter[str]
@@ -62,7 +62,7 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome
 
 @contextmanager
 def _errors() -> Iterator[list[str]]:
-    """The failures that are logged meanwhile: each is a defect."""
+    """Collect the failures that are logged in this block. Each one is a defect."""
     seen: list[str] = []
 
     @implementer(ILogObserver)
@@ -79,7 +79,7 @@ def _errors() -> Iterator[list[str]]:
 
 @attrs.frozen
 class Totals:
-    """What many schedules did."""
+    """The totals of many schedules."""
 
     seeds: list[int] = attrs.field(factory=list)
     counts: Counter[str] = attrs.field(factory=Counter)
@@ -88,7 +88,7 @@ class Totals:
     recoveries: list[float] = attrs.field(factory=list)
 
     def add(self, outcome: Outcome, failure: str) -> None:
-        """One more."""
+        """Add the outcome of one schedule."""
         self.seeds.append(outcome.seed)
         self.counts.update(outcome.counts)
         self.checks.update(outcome.checks)
@@ -97,7 +97,7 @@ class Totals:
             self.failures[outcome.seed] = failure
 
     def merge(self, other: Totals) -> None:
-        """Those of somebody else."""
+        """Add the totals of another worker."""
         self.seeds.extend(other.seeds)
         self.counts.update(other.counts)
         self.checks.update(other.checks)
@@ -105,7 +105,7 @@ class Totals:
         self.failures.update(other.failures)
 
     def figures(self, seconds: float) -> dict[str, object]:
-        """Everything, for programs."""
+        """Return all figures, for JSON."""
         return {
             "schedules": len(self.seeds),
             "seconds": round(seconds, 1),
@@ -120,13 +120,13 @@ class Totals:
         }
 
     def group(self, name: str) -> dict[str, int]:
-        """The counts whose names begin alike, the largest first."""
+        """Return the counts whose names begin with the same group, the largest first."""
         head = f"{name}: "
         return {key.removeprefix(head): count for key, count in self.counts.most_common() if key.startswith(head)}
 
 
 def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Schedule) -> Totals:
-    """Play the schedules of these seeds; those that fail twice."""
+    """Play the schedules of these seeds. A failing schedule is played twice."""
     totals = Totals()
     gc.collect()
     gc.freeze()
@@ -144,7 +144,7 @@ def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Sched
 
 
 def told(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
-    """A failure for people: what it is, what went before, whether it replays, and how to have it again."""
+    """Describe a failure: what it is, the steps before it, whether it replays, and the command that replays it."""
     again = difference(outcome.trace, play(outcome.seed, redis, kind).trace)
     steps = words(outcome.trace[-SHOWN:], redis.scripts)
     replay = f"python -m tests.simulation --seed {outcome.seed} --trace"
@@ -153,9 +153,9 @@ def told(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> 
 
 
 def difference(first: Sequence[Entry], second: Sequence[Entry]) -> str:
-    """Where two traces differ, in words; empty when they do not."""
+    """Describe where two traces differ; empty when they are equal."""
     for number, (one, other) in enumerate(zip(first, second, strict=False)):
-        if repr(one) != repr(other):  # errors are alike when they say the same
+        if repr(one) != repr(other):  # errors with the same text count as equal
             return f"differs at step {number}: {one} then, {other} now"
     if len(first) != len(second):
         return f"{len(first)} steps then, {len(second)} now"
@@ -163,7 +163,7 @@ def difference(first: Sequence[Entry], second: Sequence[Entry]) -> str:
 
 
 def words(trace: Sequence[Entry], scripts: Mapping[str, str]) -> Iterator[str]:
-    """Steps as lines."""
+    """Format steps as lines."""
     for entry in trace:
         detail: object = entry.detail
         if isinstance(detail, tuple) and detail and detail[0] == "EVALSHA":

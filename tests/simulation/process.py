@@ -22,23 +22,23 @@ from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import EventStream, order
 
 ON_BEHALF: ContextVar[Any] = ContextVar("ON_BEHALF", default=None)
-"""The request of a client that something is done for; None for none."""
+"""The client request that the current code works for; None for none."""
 
 PATIENCE = 5.0
-"""Seconds after which a command that is not answered has failed."""
+"""Seconds after which a command without a reply fails."""
 
 NO_ANSWER = object()
-"""Instead of a reply: the connection was lost."""
+"""Replaces a reply: the connection was lost."""
 
 SOON = 0.05
-"""Seconds after which a lost connection is made anew."""
+"""Seconds after which a lost connection is opened again."""
 
 LATE = 4.0
-"""Seconds after which such a command does not arrive any more."""
+"""Seconds after which a command that its sender gave up no longer arrives."""
 
 
 class Process:
-    """One process; a dead one does nothing any more, and hears nothing."""
+    """One process. A dead process does nothing and receives nothing."""
 
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
         self.stage = stage
@@ -54,22 +54,22 @@ class Process:
         if stage.world.timed:
             self.time = RedisTime(self.clock, self.own)
         if stage.world.guarded:
-            who = f"{''.join(filter(str.isdigit, name))}{len(stage.trace):08d}"  # digits alone, see redis.py
+            who = f"{''.join(filter(str.isdigit, name))}{len(stage.trace):08d}"  # digits only, see redis.py
             self.failover = Failover(stage.settings, who, self.clock)
         self.connection = line(self)
         self.connection.open()
 
     def own(self) -> float:
-        """The moment by the clock of its host."""
+        """Return the current moment by the clock of its host."""
         return self.stage.time.now + self.fast
 
     @property
     def wall(self) -> Callable[[], float]:
-        """The clock that it takes moments from."""
+        """The clock that the process takes moments from."""
         return self.time or self.clock.seconds
 
     def events(self) -> EventStream:
-        """What reads the events of this process."""
+        """Return the reader of the events for this process."""
         events = EventStream(Reading(self.connection), self.clock)
         if self.failover is not None:
             events.follow(self.failover.saw)
@@ -77,17 +77,17 @@ class Process:
 
     @property
     def acts(self) -> bool:
-        """Whether it runs, and is not frozen."""
+        """Whether the process runs and is not frozen."""
         return self.alive and self.stage.time.now >= self.frozen_until
 
     @property
     def due(self) -> bool:
-        """Whether something of it is due."""
+        """Whether a call of the process is due."""
         due = self.clock.due
         return due is not None and due <= self.stage.time.now and self.acts
 
     def cut(self, seconds: float) -> None:
-        """Redis is away for it: what is under way fails, and may have arrived."""
+        """Cut the process off from Redis: commands in flight fail, and may have been executed."""
         self.cut_until = self.stage.time.now + seconds
         for step in list(self.stage.steps):
             if isinstance(step, (Asked, Told)) and step.process is self:
@@ -95,12 +95,13 @@ class Process:
         self.connection.lost()
 
     def forget(self) -> None:
-        """Nothing of it goes on when Python collects its garbage: a coroutine that ends there gives its lock away."""
+        """Ensure that no code of the process runs when Python collects garbage: a coroutine that is collected releases
+        its lock."""
         if self.failover is not None:
             self.failover._turn.waiting.clear()
 
     def die(self) -> None:
-        """It ends, now. What it has sent arrives, or does not."""
+        """End the process now. What it has sent arrives or does not."""
         self.alive = False
         self.forget()
         for call in self.clock.calls:
@@ -113,20 +114,20 @@ class Process:
 
 
 class Sent:
-    """Something that a process has sent out: it goes its way although the process ends."""
+    """Something that a process has sent. It can arrive although the process ends."""
 
     process: Process
 
     def orphan(self) -> None:
-        """Arrive, or do not."""
+        """Arrive, or do not arrive."""
         raise NotImplementedError
 
 
 class Line(Connection):
-    """The connection of a process to Redis: what is sent waits for the scheduler.
+    """The connection of a process to Redis. What is sent waits for the scheduler.
 
-    Where processes notice losses, or measure Redis's clock, each connection is welcomed first, as each wire is in real
-    life. Here one stands for all wires of a process.
+    Where processes detect losses or measure Redis's clock, each connection first runs ``welcome``, as each wire does in
+    production. Here one connection stands for all wires of a process.
     """
 
     def __init__(self, process: Process) -> None:
@@ -146,19 +147,19 @@ class Line(Connection):
         self.lost()
 
     def lost(self) -> None:
-        """What was connected is not any more; it is made anew."""
+        """Drop the current connection and open a new one."""
         self.number += 1
         if self._guarded:
             self.welcomed = False
             Deferred.fromCoroutine(self._come(self.number))
 
     async def leave(self) -> None:
-        """The process ends in good order."""
+        """Sign off, because the process ends in good order."""
         if self._failover is not None:
             await self._failover.leave()
 
     async def _come(self, number: int) -> None:
-        """Connect again and again, until the connection of that number is there, or lost."""
+        """Retry to connect until the connection of that number is ready or lost."""
         while number == self.number:
             await deferLater(
                 self._process.clock, max(0.0, self._process.cut_until - self._process.clock.seconds()) + SOON
@@ -179,7 +180,7 @@ class Line(Connection):
         return await self.ask(command)
 
     async def read(self, command: Command) -> Any:
-        """The reply, wherever Redis can be reached."""
+        """Return the reply, if the process can reach Redis."""
         if not self._process.alive:
             return await Deferred()
         if self._process.stage.time.now < self._process.cut_until:
@@ -187,25 +188,26 @@ class Line(Connection):
         return await self.ask(command)
 
     async def ask(self, command: Command) -> Any:
-        """The reply, also where nobody is welcome yet."""
+        """Return the reply, also before the connection is ready for other commands."""
         asked = Asked(self._process, command)
         self._process.stage.steps.append(asked)
         return await asked.answer
 
 
 class Reading:
-    """What an event stream is read over: a connection of its own, which nobody welcomes."""
+    """The connection that an event stream reads from. It is separate, and does not run ``welcome``."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
 
     async def call(self, *command: Value) -> Any:
-        """The reply to one command."""
+        """Return the reply to one command."""
         return await self._line.read(command)
 
 
 class OfNumber:
-    """One connection of a process, as far as it is used like a Wire before others may use it."""
+    """One connection of a process, with the part of Wire that is used before the connection is ready for other
+    commands."""
 
     def __init__(self, line: Line, number: int) -> None:
         self._line = line
@@ -213,11 +215,11 @@ class OfNumber:
 
     @property
     def lost(self) -> bool:
-        """Whether another has taken its place."""
+        """Whether a newer connection has replaced it."""
         return self._number != self._line.number
 
     async def execute_command(self, *command: Value) -> Any:
-        """The reply."""
+        """Return the reply to a command."""
         return await self._line.ask(command)
 
 
@@ -238,14 +240,15 @@ class Asked(Sent):
 
     @property
     def ready(self) -> bool:
-        """A command that blocks waits for an event; any may go out before its process was frozen."""
+        """Whether it can arrive. A blocking command waits for an event. Any command may leave before its process was
+        frozen."""
         book = self.process.book
         if not self.waits:
             return book.stage.calm or book.stage.counts["steps"] >= self._arrives
         return order(book.newest) > order(str(self.command[-1])) or book.stage.time.now >= self.since + 10
 
     def take(self) -> None:
-        """It arrives. Its reply goes its way, at once or later."""
+        """Let it arrive. Its reply is delivered at once or later."""
         stage = self.process.stage
         if not self.waits and stage.time.now - self.since > PATIENCE:
             stage.counts["fault: answer too late"] += 1
@@ -259,7 +262,7 @@ class Asked(Sent):
             stage.steps.append(told)
 
     def lose(self) -> None:
-        """Its sender is told that Redis is away; it has arrived, still does a little later, or never does."""
+        """Fail it with StoreAway for its sender. It has arrived, still arrives a little later, or never does."""
         stage = self.process.stage
         if self in stage.steps:
             stage.steps.remove(self)
@@ -271,19 +274,19 @@ class Asked(Sent):
         stage.steps.append(Told(self, NO_ANSWER))
 
     def orphan(self) -> None:
-        """Arrive after all, or do not."""
+        """Arrive although the process has ended, or never."""
         if not self.waits and self.process.stage.chance.random() < 0.5:
             self.arrive()
 
     def arrive(self) -> Any:
-        """Be carried out; the reply."""
+        """Execute the command and return the reply."""
         self.arrived = self.process.stage.time.now
         self.process.stage.sent, self.process.stage.measured = self.sent, self._measured
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 
 class Straggler:
-    """A command that arrives though its sender has given it up."""
+    """A command that arrives after its sender gave up."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -291,7 +294,7 @@ class Straggler:
         self.ready = True
 
     def take(self) -> None:
-        """It arrives, if it is not too late for that."""
+        """Let it arrive, if it is not too late."""
         process = self._asked.process
         if process.stage.time.now <= self._until:
             process.stage.counts["fault: command arrives late"] += 1
@@ -309,16 +312,16 @@ class Told:
 
     @property
     def ready(self) -> bool:
-        """Whether it is here, and its process can hear it."""
+        """Whether it has arrived and its process can receive it."""
         stage = self.process.stage
         return self.process.acts and (stage.calm or stage.counts["steps"] >= self._arrives)
 
     def lose(self) -> None:
-        """It does not come."""
+        """Drop the reply."""
         self._reply = NO_ANSWER
 
     def take(self) -> None:
-        """The process goes on."""
+        """Deliver the reply to the process."""
         stage, asked = self.process.stage, self._asked
         if stage.time.now - asked.since > PATIENCE and not asked.waits and self._reply is not NO_ANSWER:
             stage.counts["fault: answer too late"] += 1

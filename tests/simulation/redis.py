@@ -1,16 +1,16 @@
-"""A real Redis in lock-step: a command is sent when the scheduler says so, and its reply awaited.
+"""A real Redis in lock-step: a command is sent when the scheduler chooses it, and the reply is awaited.
 
 Note [What makes a schedule replay]
 
 Scripts make no random choice, but the order of a set's members depends on a secret of each Redis process, unless all
-are numbers: small sets of these are kept in order. So all names are made of digits. The ids of the event stream are
-made to follow virtual time. What is left is compared: a replay has the same trace, or says where it differs.
+members are numbers: small sets of numbers are kept in order. So all names consist of digits. The ids of the event
+stream follow virtual time. Other differences are detected: a replay has the same trace, or reports where it differs.
 
 Note [The clock of the simulated Redis]
 
-Redis's own clock cannot be set. So each script is run with another text in the places where it asks for the time, or
-for what is left of the lease: it reads two keys there, which are written before it (``TIME``, ``LEFT``). The lease does
-not expire by itself, see ``book.py``. Other keys with an end stay until a fault ends them.
+Redis's own clock cannot be set. So each script runs with a changed text where it reads the time or the remaining time
+of the lease: there it reads two keys that are written before it (``TIME``, ``LEFT``). The lease does not expire by
+itself, see ``book.py``. Other keys with an expiry stay until a fault removes them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from vmpooler.store.redis.scripts import Script, fenced, load
 Command = Sequence[Value]
 
 LARGEST = 65536
-"""Bytes of one reading."""
+"""Maximum bytes of one read."""
 
 TIME = "sim:time"
-"""The key of the moment by Redis's clock, in whole seconds."""
+"""The key that holds the current moment by Redis's clock, in whole seconds."""
 
 LEFT = "sim:left"
-"""The key of the milliseconds that the lease holds."""
+"""The key that holds the milliseconds until the lease expires."""
 
 VIRTUAL = {
     "redis.call('TIME')": f"({{redis.call('GET', '{TIME}'), '0'}})",
@@ -46,14 +46,14 @@ VIRTUAL = {
     "mark, 'PX', ARGV[2])": "mark)",
     "redis.call('DBSIZE')": "(redis.call('DBSIZE') - 2)",
 }
-"""What scripts say where they ask for the time, and what they say instead."""
+"""The text in scripts that reads the time or an expiry, and the text that replaces it."""
 
 SAVED = 1
-"""The number of the database in which a backup lies."""
+"""The number of the database that holds a backup."""
 
 
 class LockStep:
-    """A blocking connection to a Redis of its own."""
+    """A blocking connection to a separate Redis."""
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
@@ -74,7 +74,7 @@ class LockStep:
                 self.fenced.add(fenced(script).sha)
 
     def ask(self, *commands: Command) -> list[Any]:
-        """The replies; an error as a ServerError among them."""
+        """Send commands and return the replies. An error is returned as a ServerError among them."""
         told = [[self._instead.get(part, part) for part in command] for command in commands]
         self._socket.sendall(b"".join(hiredis.pack_command(tuple(map(_encoded, command))) for command in told))
         replies: list[Any] = []
@@ -86,36 +86,36 @@ class LockStep:
         return replies
 
     def learn(self, script: Script) -> None:
-        """Have Redis know a script."""
+        """Load a script into Redis."""
         if self.ask(("SCRIPT", "LOAD", script.source)) != [script.sha]:
             raise ValueError(f"Redis does not understand {script.name}")
         self.scripts[script.sha] = script.name
 
     def run_instead(self, script: Script, other: Script) -> None:
-        """Have Redis run another script where one is asked for."""
+        """Let Redis run another script in place of this one."""
         if other.sha != script.sha:
             self.learn(other)
             self._instead[script.sha] = other.sha
 
     def named(self, command: Command) -> str:
-        """The name of the script that a command runs, or of the command, also of one that is sent through the fence."""
+        """Return the name of the script that a command runs, also through the fence, or the name of the command."""
         if command[0] != "EVALSHA":
             return str(command[0])
         name = self.scripts[str(command[1])]
         return str(command[3 + int(command[2])]) if name == "command" else name
 
     def empty(self, now: float) -> None:
-        """Forget everything but the scripts; the event stream is there, and begins now."""
+        """Delete everything but the scripts. The event stream exists and starts now."""
         self.ask(("FLUSHALL",), ("XADD", keys.EVENTS, _id(now), "what", "begin"), ("XTRIM", keys.EVENTS, "MAXLEN", 0))
         self.ask(("MSET", TIME, int(now), LEFT, 0))
 
     def save(self) -> None:
-        """Make a backup of everything, instead of an earlier one."""
+        """Make a backup of everything, replacing an earlier one."""
         self.ask(("SELECT", SAVED), ("FLUSHDB",), ("SELECT", 0))
         self._copy(SAVED)
 
     def put_back(self) -> None:
-        """Have what the backup has, and nothing else."""
+        """Replace the contents of Redis with the backup."""
         self.ask(("FLUSHDB",), ("SELECT", SAVED))
         self._copy(0)
         self.ask(("SELECT", 0))
@@ -126,17 +126,17 @@ class LockStep:
             raise ValueError("Redis did not copy everything")
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
 
 def at(now: float) -> Command:
-    """Makes the ids of events follow the clock."""
+    """Return the command that makes the ids of events follow the clock."""
     return ("XSETID", keys.EVENTS, _id(now))
 
 
 def virtual(script: Script) -> Script:
-    """The same, with the clock of the schedule."""
+    """Return the same script, using the clock of the schedule."""
     source = script.source
     for old, new in VIRTUAL.items():
         source = source.replace(old, new)

@@ -1,4 +1,4 @@
-"""A client's request: what it asks for, and what is heard of it."""
+"""A client's request: what it asks for, and what the client receives."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from vmpooler.domain.events import Event
 
 @attrs.define(eq=False)
 class Asking:
-    """One request. ``kind`` says what it wants: ``wanted`` VMs, or something of ``vm``; ``argument`` is a tag, a
-    snapshot, ... ``taken`` are the VMs that it took, ``ended``
-    those of them that were completed since, ``too_few``: there were not enough. ``events`` happened on its
-    behalf. ``status`` and ``answer`` are what the client heard, 0 for nothing. ``crashed``: the process that it asked
-    ended, then or later. ``hung_up``: its client did, before the answer was there. ``answered``: there was one.
-    ``done``: when something was last done for it. ``lost``: Redis lost that."""
+    """One request.
+
+    ``kind`` names what it asks for: ``wanted`` VMs, or an action on ``vm``; ``argument`` is a tag, a snapshot, ...
+    ``taken`` are the VMs that it took, ``ended`` those of them that were completed since, ``too_few``: not enough VMs
+    were ready. ``events`` happened on its behalf. ``status`` and ``answer`` are what the client received; status 0
+    means no response. ``crashed``: the process that received it ended, then or later. ``hung_up``: its client hung up
+    before the response was complete. ``answered``: a complete response was sent. ``done``: when a command was last
+    executed for it. ``lost``: Redis lost what it did.
+    """
 
     number: int
     kind: str
@@ -48,21 +51,21 @@ class Asking:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the client has heard that it was done."""
+        """Whether the client received a response that it was done."""
         return 200 <= self.status < 300
 
     @property
     def heard_of(self) -> bool:
-        """Whether its client was answered, or may be, and not that it is not known."""
+        """Whether a response was sent that the client may have received, other than a 503 because Redis did not answer."""
         return self.answered and not self.weather
 
     @property
     def weather(self) -> bool:
-        """Whether it was refused because Redis did not answer: what has come of it is not known."""
+        """Whether it was refused because Redis did not answer. Then its outcome is unknown."""
         return self.status == 503 and "message" in (self.answer or {})
 
     def bytes(self) -> bytes:
-        """What is sent."""
+        """Return the bytes to send."""
         body = b"" if self.body is None else json.dumps(self.body).encode()
         headers = {"Host": "sim", "Content-Length": str(len(body)), **self.headers}
         if self.token:

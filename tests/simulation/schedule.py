@@ -1,4 +1,4 @@
-"""One schedule: everything put together, the scheduler's choice of the next step, and the end."""
+"""One schedule: all parts together, the scheduler's choice of the next step, and the end."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ MANAGERS = 2
 APIS = 2
 
 STEPS = (150, 450)
-"""How many steps a schedule has at least and at most, while faults go on."""
+"""Minimum and maximum number of steps of a schedule while faults happen."""
 
 FILLED = 0.7
-"""In how many schedules all begins with full pools."""
+"""Share of schedules that begin with full pools."""
 
 BUSY = 0.9
-"""How often something that can happen does before time goes on."""
+"""Probability that a possible step is taken before time advances."""
 
 BUSIER = 0.2
-"""How often a client asks for something around a loss: soon after the backup, and when it is put back. What is given
-then is what counts."""
+"""Probability that a client sends a request around a loss: soon after the backup, and after it is put back. The VMs
+given then are the ones that matter."""
 
 KNOWN = 15.0
-"""Seconds by which a moment may be off that a process measured and sent: half of the longest answer, and the longest
-way of a command, also of one that was given up and arrives late, both ways."""
+"""Seconds by which a moment that a process measured and sent may be off: half of the longest round trip, and the
+longest delay of a command, including one that was given up and arrives late, in both directions."""
 
 ON_THE_WAY = 30.0
-"""Seconds that a command may take from the moment that it was thought of."""
+"""Seconds that a command may take from the moment of its creation."""
 
 AROUND = 12.0
-"""Seconds that this lasts each time: from a backup on, and from when all processes are there again after a loss."""
+"""Seconds of each busy period: from a backup on, and from the moment when all processes are back after a loss."""
 
 AFTERWARDS = 80
-"""Steps that follow a backup and a loss at the least, in which clients ask."""
+"""Minimum number of steps after a backup and after a loss, in which clients send requests."""
 
 RECOVERY = 240.0
 """Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
-clone that never boots (a minute), one that the provider never began (half a minute), the clones in its place, and an
-inventory that does not come (a minute)."""
+clone that never boots (a minute), one that the provider never started (half a minute), the clones that replace them,
+and an inventory that does not arrive (a minute)."""
 
 
 @attrs.frozen
 class Loss:
-    """A backup that is put back at a moment, or sooner, see :meth:`Schedule.back_up`."""
+    """A backup that is put back at a moment or earlier, see :meth:`Schedule.back_up`."""
 
     when: float
     backup: Backup
@@ -70,11 +70,11 @@ class Loss:
 
 
 UNHEARD = 60.0
-"""Seconds in which a process may have measured nothing, because its answers were lost, before its last measurement."""
+"""Seconds before its last measurement in which a process may have measured nothing, because its replies were lost."""
 
 
 class Schedule:
-    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for those who try whether a broken program is
+    """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for tests that check that a broken program is
     caught."""
 
     line: type[Line] = Line
@@ -104,15 +104,15 @@ class Schedule:
         self._torment = Torment(self)
 
     def settings(self, chance: Random, world: World) -> Settings:
-        """The pools, and what holds for them."""
+        """Return the pools and their settings."""
         return settings_of(chance, world)
 
     def world(self, seed: int) -> World:
-        """What else can happen."""
+        """Return the world: which further faults can happen."""
         return world_of(seed)
 
     def run(self) -> None:
-        """From the start to the end. Raises Violation."""
+        """Run from the start to the end. Raises Violation."""
         Deferred.fromCoroutine(self.provider.start())
         for number in range(MANAGERS):
             self._start(f"manager-{number + 1}")
@@ -129,12 +129,12 @@ class Schedule:
         Ending(self).check()
 
     def close(self) -> None:
-        """All ends."""
+        """Clean up all processes."""
         for process in self.processes:
             process.forget()
 
     def kill(self, process: Process, seconds: float) -> None:
-        """A process ends; another takes its place so many seconds later."""
+        """End a process. Another one replaces it after this many seconds."""
         if not process.alive:
             return
         self.processes.remove(process)
@@ -144,15 +144,18 @@ class Schedule:
         self._down.append((self.stage.time.now + seconds, process.name))
 
     def back_up(self, seconds: float, *, stamped: bool = False) -> None:
-        """A backup of Redis is made, and put back so many seconds later, unless there is one already. ``stamped``: as
-        soon as a VM that a client has got since bears its stamp; then nobody is left who could tell Redis of it."""
+        """Make a backup of Redis and put it back after this many seconds, unless a backup already exists.
+
+        ``stamped``: put it back as soon as a VM that a client got since then has its stamp; mostly no process is left
+        then that could replay the checkout.
+        """
         if not self._losses:
             self._losses.append(Loss(self.stage.time.now + seconds, self.book.save(), stamped))
             self.stage.busy_until = self.stage.time.now + AROUND
             self._left = max(self._left, AFTERWARDS)
 
     def _lose(self, loss: Loss) -> None:
-        """Redis is started anew with a backup; some processes end with it."""
+        """Restart Redis with a backup. Some processes end with it."""
         chance = self.stage.chance
         away = chance.uniform(0.2, 3)
         self.stage.note("fault", "puts a backup back", (loss.backup.when, away))
@@ -170,7 +173,7 @@ class Schedule:
             self.stage.counts["lost: no process lived on"] += 1
 
     def _ending_with(self, loss: Loss) -> list[Process]:
-        """The processes that end with a Redis."""
+        """Return the processes that end together with Redis."""
         chance = self.stage.chance
         gave = {held.asking.api for held in self.judge.stamped_since(loss.backup.when)}
         if loss.stamped and gave and chance.random() < 0.5:
@@ -185,25 +188,26 @@ class Schedule:
         return loss.stamped and any(self.judge.stamped_since(loss.backup.when))
 
     def _unknown(self, name: str) -> float:
-        """The seconds by which the clock that a process goes by may differ from Redis's: what its measurement and its
-        message took, and what Redis's clock was set by since it measured, or while its answers may have been lost."""
+        """Return the seconds by which the clock of a process may differ from Redis's clock: the duration of its
+        measurement and its message, and the steps of Redis's clock since it measured, or while its replies may have
+        been lost."""
         known = [each.measured for each in self.processes if each.name == name]
         since = min([self.stage.measured, *known]) - UNHEARD
         return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)
 
     def _has_come(self, name: str, since: float) -> bool:
-        """Whether a process has come to Redis since some moment."""
+        """Whether a process has connected to Redis since a moment."""
         return any(each.name == name and each.connection.came >= since for each in self.processes)
 
     def advance(self, seconds: float) -> None:
-        """Time goes on, when what is on its way to the provider has arrived."""
+        """Advance the time after everything on its way to the provider has arrived."""
         for step in [step for step in self.stage.steps if isinstance(step, Order)]:
             self.stage.steps.remove(step)
             step.take()
         self.stage.time.now += seconds
 
     def _next(self) -> None:
-        """One step."""
+        """Take one step."""
         stage, chance = self.stage, self.stage.chance
         self._restart()
         apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
@@ -213,7 +217,7 @@ class Schedule:
             self._time_goes_on()
 
     def _work(self, share: float) -> bool:
-        """Something that can happen does, mostly; False when nothing did."""
+        """Take a possible step with probability ``share``. Returns False when no step was taken."""
         stage = self.stage
         if self.hypervisor_clock.due is not None and self.hypervisor_clock.due <= stage.time.now:
             self.hypervisor_clock.fire()
@@ -232,7 +236,7 @@ class Schedule:
         return True
 
     def _time_goes_on(self) -> None:
-        """To the next moment at which something is due; what is on its way to the provider arrives in time."""
+        """Advance to the next moment at which something is due. What is on its way to the provider arrives in time."""
         clocks = [self.hypervisor_clock, *(each.clock for each in self.processes)]
         moments = [clock.due for clock in clocks if clock.due is not None]
         moments += [loss.when for loss in self._losses]
@@ -259,7 +263,7 @@ class Schedule:
             self.processes.append(api(self.stage, self.book, name, self.line))
 
     def _fill(self) -> None:
-        """Let the pools come to size before anything goes wrong."""
+        """Let the pools reach their size before any fault happens."""
         self.stage.calm = True
         until = self.stage.time.now + RECOVERY
         while self.stage.time.now < until and not Ending(self).quiet():
@@ -267,7 +271,7 @@ class Schedule:
         self.stage.calm = False
 
     def _recover(self) -> None:
-        """Faults stop: all processes run, and everything comes right by itself."""
+        """Stop the faults: all processes run, and the service recovers without help."""
         stage = self.stage
         stage.calm = True
         self.provider.outage(None)
@@ -282,7 +286,7 @@ class Schedule:
         self.recovery = max(0.0, stage.time.now - began - waits)
 
     def _recover_beside_one_that_is_away(self) -> None:
-        """One of two providers fails until the pools of the other are full again."""
+        """Let one of two providers fail until the pools of the other are full again."""
         stage = self.stage
         stage.counts["fault: one of two providers is away"] += 1
         calls = self.hypervisor_clock.calls
@@ -304,5 +308,5 @@ class Schedule:
             self._time_goes_on()
 
     def sizes(self) -> dict[str, int]:
-        """How many VMs of each pool are ready."""
+        """Return the number of ready VMs of each pool."""
         return {pool.name: len(self.book.sight.standing(pool.name, Queue.READY)) for pool in self.stage.settings.pools}

@@ -1,4 +1,4 @@
-"""The processes of the service, as ``vmpooler/process/service.py`` puts them together: managers and APIs."""
+"""The processes of the service, composed as ``vmpooler/process/service.py`` does it: managers and APIs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vmpooler.web.app import Api
 from vmpooler.web.http.api import Handler, JsonApp
 
 HOLDS = 12.0
-"""Seconds that a lease holds: longer than in real life, for its upkeep would be most of what happens."""
+"""Seconds that a lease holds: longer than in production, because its renewals would be most of the steps."""
 
 LOOK = 4.0
-"""Seconds between two looks of a manager that stands by."""
+"""Seconds between two attempts of a standby manager to take the lease."""
 
 DRAIN = 10.0
-"""Seconds that what is in flight may take to end."""
+"""Seconds that operations in flight may take to end."""
 
 
 class ManagerProcess(Process):
@@ -61,7 +61,8 @@ class ManagerProcess(Process):
 
 
 class ApiProcess(Process):
-    """A process of role ``api``. Where losses are noticed, it reads events for that; else nobody listens to them."""
+    """A process of role ``api``. Where losses are detected, it reads events for that; otherwise it does not read
+    events."""
 
     def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
         super().__init__(stage, book, name, line)
@@ -74,27 +75,27 @@ class ApiProcess(Process):
 
 
 class LateRoutes(JsonApp):
-    """An application whose handlers can be replaced: that there is a route costs more than all that a schedule does
-    with it."""
+    """An application whose handlers can be replaced: registering a route costs more than all requests that a schedule
+    makes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._handlers: dict[str, Handler] = {}
 
     def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
-        """The same, but the latest handler answers."""
+        """Register a route. If it exists already, the new handler replaces the old one."""
         name = f"{method} {path}"
         if name not in self._handlers:
             super().route(method, path, lambda *args, **parts: self._handlers[name](*args, **parts), status, hot=hot)
         self._handlers[name] = handler
 
     def document(self, *_: Any) -> None:
-        """Nobody reads here."""
+        """Do nothing: the API's description is not used here."""
 
 
 @cache
 def routes(name: str) -> LateRoutes:
-    """The routes of a process of that name, whichever runs now."""
+    """Return the routes for processes of that name. Each new process of the name reuses them."""
     return LateRoutes()
 
 

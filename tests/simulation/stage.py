@@ -1,4 +1,4 @@
-"""What all parts of a schedule share: chance, time, the steps that may be taken next, and the trace of those taken."""
+"""State that all parts of a schedule share: randomness, time, the steps that may be taken next, and the trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmpooler.settings import Settings
 DIGITS = "123456789"
 
 SLOW = (5, 60)
-"""How many steps a slow message lets others go before at the least and at the most."""
+"""Minimum and maximum number of steps that pass before a slow message can arrive."""
 
 
 class Step(Protocol):
@@ -28,12 +28,12 @@ class Step(Protocol):
         """Whether it can happen now."""
 
     def take(self) -> None:
-        """Have it happen."""
+        """Let it happen."""
 
 
 @attrs.frozen
 class Entry:
-    """A step that was taken: when, who took it, what it was and what came of it."""
+    """A step that was taken: when, by which process, what it was, and its outcome."""
 
     when: float
     who: str
@@ -44,11 +44,13 @@ class Entry:
 
 @attrs.define
 class Stage:
-    """One schedule. ``calm``: no faults any more. ``ahead``: seconds by which Redis's clock is ahead of true time.
-    ``steps_of_redis``: when that was set, and by how much. ``busy_until``: when clients ask less again.
-    ``sent``: when the command was sent that arrives now, by Redis's clock; ``measured``: when its process had measured
-    that clock last. ``away``: the providers that fail every
-    call."""
+    """One schedule.
+
+    ``calm``: faults have stopped. ``ahead``: seconds by which Redis's clock is ahead of true time. ``steps_of_redis``:
+    when Redis's clock was set, and by how much. ``busy_until``: until when clients send more requests. ``sent``: when
+    the command that arrives now was sent, by Redis's clock; ``measured``: when its process had last measured that
+    clock. ``away``: the providers that fail every call.
+    """
 
     settings: Settings
     chance: Random
@@ -69,31 +71,31 @@ class Stage:
 
     @property
     def redis_now(self) -> float:
-        """The moment by Redis's clock."""
+        """The current moment by Redis's clock."""
         return self.time.now + self.ahead
 
     def note(self, who: str, what: str, detail: Any = "", outcome: Any = None) -> None:
-        """Something happened."""
+        """Write a step into the trace."""
         self.trace.append(Entry(self.time.now, who, what, detail, outcome))
 
     def strikes(self, percent: float, fault: str) -> bool:
-        """Whether a fault happens now, in so many cases of a hundred while faults go on; it is counted."""
+        """Whether a fault happens now, with this probability in percent while faults happen. It is counted."""
         struck = not self.calm and self.chance.random() * 100 < percent
         if struck:
             self.counts[f"fault: {fault}"] += 1
         return struck
 
     def held_back(self) -> int:
-        """The step from which on something that was sent may arrive: a later one where it is slow."""
+        """Return the step count from which a sent message may arrive. It is higher if the message is slow."""
         taken = self.counts["steps"]
         return taken + self.chance.randint(*SLOW) if self.strikes(self.faults.slow, "slow message") else taken
 
     def choice(self, text: str) -> str:
-        """A character of a name: always a digit, see ``redis.py``."""
+        """Return a character for a name: always a digit, see ``redis.py``."""
         return DIGITS[int(self.chance.random() * 9)]
 
     def drop(self, unwanted: Callable[[Step], bool]) -> list[Step]:
-        """Take away steps that will never be taken."""
+        """Remove steps that will never be taken. Returns them."""
         dropped = [step for step in self.steps if unwanted(step)]
         self.steps = [step for step in self.steps if not unwanted(step)]
         return dropped
@@ -101,12 +103,12 @@ class Stage:
 
 @attrs.frozen
 class Faults:
-    """How often what goes wrong, in percent.
+    """Probabilities of the faults, in percent.
 
-    Of each step of the scheduler: ``crash``, ``leave`` (a manager ends in good order), ``freeze``, ``cut`` (a process
-    from Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM of somebody else), ``outage`` (of the provider),
-    ``leap`` (of time). Of each call to the provider: ``refuse``, ``lose`` (the answer), ``deaf`` (a guest that is
-    probed). Of each message to or from Redis: ``slow``. Of each request: ``hang_up``, before its answer comes.
+    Per step of the scheduler: ``crash``, ``leave`` (a manager ends in good order), ``freeze``, ``cut`` (a process from
+    Redis), ``vanish``, ``meddle`` (with a VM), ``plant`` (a VM that the service did not make), ``outage`` (of the
+    provider), ``leap`` (of time). Per call to the provider: ``refuse``, ``lose`` (the reply), ``deaf`` (a guest that is
+    probed). Per message to or from Redis: ``slow``. Per request: ``hang_up``, before its response arrives.
     """
 
     crash: float = 0

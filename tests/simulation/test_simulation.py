@@ -33,13 +33,13 @@ from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script, fenced, load
 
 SCHEDULES = 120
-"""How many CI plays here; ``python -m tests.simulation`` plays as many as there is time for."""
+"""Number of schedules that CI plays here; ``python -m tests.simulation`` plays as many as time allows."""
 
 ENOUGH = 300
-"""Schedules within which a broken program is caught."""
+"""Number of schedules within which a broken program is caught."""
 
 SOME = 568
-"""A schedule that is played again."""
+"""The seed of a schedule that is replayed."""
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +82,14 @@ def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: 
 
 
 class Plain(Schedule):
-    """Schedules in which nothing is lost: most of what is broken shows there soonest."""
+    """Schedules in which Redis loses nothing: most faults in the program show there soonest."""
 
     def world(self, seed: int) -> World:
         return PLAIN
 
 
 class Mutated(LockStep):
-    """A Redis that runs another text for a script."""
+    """A Redis that runs a changed text for a script."""
 
     def __init__(self, server: RedisServer, name: str, old: str, new: str) -> None:
         super().__init__(server)
@@ -146,5 +146,5 @@ def test_a_service_that_destroys_what_is_foreign_is_caught(redis: LockStep) -> N
 
 
 def caught(redis: LockStep, invariant: Invariant, kind: type[Schedule] = Plain) -> bool:
-    """Whether the invariant is found violated in few schedules."""
+    """Whether a schedule that violates the invariant is found within ``ENOUGH`` schedules."""
     return any(play(seed, redis, kind).invariant == invariant.number for seed in range(ENOUGH))

@@ -1,5 +1,4 @@
-"""Worlds in which the store, the clocks or the configuration do not stand still, and proof that they catch what is
-broken."""
+"""Worlds in which the store, the clocks or the configuration change, and proof that they catch a broken program."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,10 +16,10 @@ from tests.simulation.test_simulation import Mutated
 from tests.simulation.world import CLOCKS, EVERYTHING, KEYS, LOSSES, World
 
 SCHEDULES = 20
-"""How many CI plays of each world, beside those of ``test_simulation.py``."""
+"""Number of schedules that CI plays of each world, in addition to those of ``test_simulation.py``."""
 
 ENOUGH = 300
-"""Schedules within which a broken program is caught, after the one that is known to catch it."""
+"""Number of schedules within which a broken program is caught, after the one that is known to catch it."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def redis() -> Iterator[LockStep]:
 
 
 def in_a(world: World) -> type[Schedule]:
-    """Schedules that all play in one world."""
+    """Return schedules that all play in one world."""
 
     class Played(Schedule):
         def world(self, seed: int) -> World:
@@ -43,7 +42,7 @@ def in_a(world: World) -> type[Schedule]:
 
 
 def caught(redis: LockStep, invariant: Invariant, kind: type[Schedule], known: int) -> bool:
-    """Whether the invariant is found violated, best in the schedule that is known to show it."""
+    """Whether a schedule that violates the invariant is found. The schedule known to show it is played first."""
     return any(play(seed, redis, kind).invariant == invariant.number for seed in (known, *range(ENOUGH)))
 
 

@@ -1,4 +1,4 @@
-"""What differs from schedule to schedule: the pools, and what goes wrong how often."""
+"""What differs between schedules: the pools, and the probabilities of the faults."""
 
 from random import Random
 
@@ -17,24 +17,24 @@ HYPERVISOR = Dummy(
     createsnapshot_max_time=3,
     revertsnapshot_max_time=3,
 )
-"""VMs are made in seconds."""
+"""Settings with which VMs are made in seconds."""
 
 MINUTE = 1 / 60
-"""In hours."""
+"""One minute in hours."""
 
 
 TWO_PROVIDERS = 0.3
-"""In how many schedules there are two providers."""
+"""Share of schedules that have two providers."""
 
 SIZES = [(1, 1), (2, 1), (2, 2), (3, 1, 1), (1, 2, 2)]
-"""How large the pools are."""
+"""Sizes of the pools."""
 
 LARGER = [(2, 2), (4, 2), (3, 3), (3, 2, 2)]
-"""The same where VMs are to be given and lost."""
+"""Sizes of the pools where VMs are given and then lost."""
 
 
 def settings_of(chance: Random, world: World = PLAIN) -> Settings:
-    """A few small pools, of which two share an alias, whose timers run out within minutes."""
+    """Return a few small pools, two of which share an alias, with timers that run out within minutes."""
     sizes = chance.choice(LARGER if world.backup else SIZES)
     fresh = chance.choice([0, 2])
     pools = [
@@ -53,8 +53,8 @@ def settings_of(chance: Random, world: World = PLAIN) -> Settings:
 
 
 def with_another_provider(settings: Settings, seed: int) -> Settings:
-    """The same; in some schedules the last pool has a provider of its own. That has a chance of its own, so that it
-    does not change the rest of a schedule."""
+    """Return the settings; in some schedules with a separate provider for the last pool. The choice uses its own random
+    numbers, so that it does not change the rest of a schedule."""
     if len(settings.pools) == 1 or Random(f"providers {seed}").random() > TWO_PROVIDERS:
         return settings
     *others, last = settings.pools
@@ -63,7 +63,7 @@ def with_another_provider(settings: Settings, seed: int) -> Settings:
 
 
 def faults_of(chance: Random, world: World = PLAIN) -> Faults:
-    """One kind of trouble, or some of everything; where Redis loses something, mostly not much else."""
+    """Return one kind of fault, or some of every kind. Where Redis loses writes, mostly few other faults happen."""
     if world.backup and chance.random() < 0.7:
         return chance.choice(
             [Faults(slow=3), Faults(crash=0.5, slow=1), Faults(cut=0.5, freeze=0.3), Faults(outage=0.3)]

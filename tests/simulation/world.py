@@ -1,4 +1,4 @@
-"""The world that a schedule plays in: what can happen to the store, to clocks, to keys and to the configuration."""
+"""The world that a schedule plays in: what can happen to the store, the clocks, the keys and the configuration."""
 
 from random import Random
 
@@ -7,11 +7,11 @@ import attrs
 
 @attrs.frozen
 class World:
-    """What else goes wrong, beside the faults of ``stage.py``. In percent of each step:
+    """Probabilities of further faults, in addition to those of ``stage.py``, in percent per step.
 
-    ``backup`` (Redis has what it had some seconds or minutes ago, under another run id), ``step`` (a clock is set, that
-    of Redis or of a host), ``expire`` (what Redis keeps for a time ends), ``evict`` (a key vanishes). ``set_by``: the
-    seconds by which clocks differ and are set at the most. ``guarded``: processes notice when Redis lost something.
+    ``backup`` (Redis goes back to its contents of some seconds or minutes ago, with another run id), ``step`` (the
+    clock of Redis or of a host is set), ``expire`` (a key with an expiry ends), ``evict`` (a key vanishes). ``set_by``:
+    the maximum seconds by which clocks differ and are set. ``guarded``: processes detect that Redis lost writes.
     ``timed``: they measure Redis's clock.
     """
 
@@ -37,5 +37,6 @@ EVERYTHING = World("everything", guarded=True, timed=True, backup=0.3, step=0.5,
 
 
 def world_of(seed: int) -> World:
-    """The world of a seed. It has a chance of its own, so that another world does not change the schedules of all."""
+    """Return the world of a seed. The choice uses its own random numbers, so that another world does not change all
+    schedules."""
     return Random(f"world {seed}").choices([PLAIN, LOSSES, CLOCKS, KEYS, EVERYTHING], [40, 25, 15, 10, 10])[0]
