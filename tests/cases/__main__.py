@@ -1,4 +1,4 @@
-"""``python -m tests.cases``: plays the cases and prints a row for each; 1 when one of them failed."""
+"""``python -m tests.cases``: plays the cases and prints a row for each. Exits with 1 when one of them failed."""
 
 import argparse
 import os
@@ -21,15 +21,15 @@ from tests.service.process import TWISTD
 from tests.vcsim.simulator import binary
 
 KINDS = (evidence, forgetting, pools, clocks, hang_ups, decoding, looks, answers)
-"""Imported for the cases that they enter in the list."""
+"""Imported because these modules register their cases."""
 
 CASES.sort(key=lambda case: case.name)
 
 WIDTHS = (10, 40, 40, 56)
-"""Characters of the columns: name, case, before, now."""
+"""Widths of the columns in characters: name, case, before, now."""
 
 SHOWN = 300
-"""Characters of what a case that failed says."""
+"""Maximum characters shown of a failed case's message."""
 
 
 class Outcome(StrEnum):
@@ -42,7 +42,7 @@ class Outcome(StrEnum):
 
 @attrs.frozen
 class Row:
-    """What a case came to."""
+    """The result of a case."""
 
     case: Case
     outcome: Outcome
@@ -51,7 +51,7 @@ class Row:
 
 
 def play(case: Case, twistd: Path) -> Row:
-    """Play one case in a world of its own."""
+    """Play one case in its own world."""
     if lacking := missing(case.needs):
         outcome = Outcome.FAILED if os.environ.get(ALL_TESTS) else Outcome.LEFT_OUT
         return Row(case, outcome, f"needs {', '.join(lacking)}: make test-deps", 0)
@@ -59,15 +59,15 @@ def play(case: Case, twistd: Path) -> Row:
     try:
         with World(twistd) as world:
             outcome, facts = Outcome.OK, case.play(world)
-    except Exception as error:  # whatever went wrong is what the case came to
-        # An assertion is a statement of the case; anything else is shown with its type.
+    except Exception as error:  # any exception is the result of the case
+        # An assertion carries the case's own message; any other exception is shown with its type.
         facts = str(error) if isinstance(error, AssertionError) and str(error) else f"{type(error).__name__}: {error}"
         outcome = Outcome.FAILED
     return Row(case, outcome, facts, time.monotonic() - began)
 
 
 def lines(cells: Sequence[str]) -> str:
-    """A row of the table; a cell that is too long goes on below."""
+    """Format a row of the table. A cell that is too long continues below."""
     columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, WIDTHS, strict=True)]
     height = max(map(len, columns))
     padded = [[*column, *[""] * (height - len(column))] for column in columns]
@@ -78,13 +78,13 @@ def lines(cells: Sequence[str]) -> str:
 
 
 def row(done: Row) -> str:
-    """A row for people."""
+    """Format the result of a case as a row."""
     facts = " ".join(done.facts.split())[:SHOWN]
     return lines([done.case.name, done.case.title, done.case.before, f"{done.outcome}: {facts} ({done.seconds:.0f} s)"])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Play what is asked for."""
+    """Play the chosen cases."""
     options = _options(arguments)
     if options.list:
         print("\n".join(f"{case.name:<{WIDTHS[0]}}  {case.title}" for case in CASES))
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     print(lines(["case", "what happens", "before", "now"]), flush=True)
     print("  ".join("-" * width for width in WIDTHS), flush=True)
     done = []
-    # The threads live until all is over: what a thread started ends with it.
+    # The threads live until all cases are done: a process ends with the thread that started it.
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
             for each in pool.map(lambda case: play(case, options.twistd), chosen):

@@ -1,4 +1,4 @@
-"""Kind 8: an answer of the vCenter's address that is no answer of a vCenter."""
+"""Kind 8: a response from the vCenter's address that does not come from a vCenter."""
 
 import sys
 import time
@@ -19,8 +19,8 @@ PAGE = b'<?xml version="1.0"?><html><head><title>Sign in</title></head><body><p>
 
 
 class PageProxy(ThreadingHTTPServer):
-    """Passes requests on to a vCenter. Once :meth:`arm` was called, the first call of that method after a login is
-    answered with a page instead."""
+    """Forwards requests to a vCenter. After :meth:`arm`, the first call of that method after a login is answered with
+    an HTML page instead."""
 
     daemon_threads = True
 
@@ -31,17 +31,17 @@ class PageProxy(ThreadingHTTPServer):
         self._method, self._logged_in = b"", False
 
     def handle_error(self, *request: Any) -> None:
-        """Print what went wrong, unless a peer only closed its connection."""
+        """Print the error, unless a peer only closed its connection."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(*request)
 
     @property
     def url(self) -> str:
-        """What the setting ``server`` says."""
+        """The value for the setting ``server``."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def arm(self, method: bytes) -> None:
-        """Let the next login be followed by a page in answer to that method."""
+        """Answer the first call of that method after the next login with a page."""
         self._method = method
 
     def takes(self, body: bytes) -> bool:
@@ -79,16 +79,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 PASSED = {"content-type", "cookie", "set-cookie", "soapaction"}
-"""The headers that are passed on; the bodies of requests are shown to the proxy in plain."""
+"""The headers that are forwarded. The proxy receives the bodies of requests as plain text."""
 
 
 @contextmanager
 def proxied(simulator: Simulator) -> Iterator[PageProxy]:
-    """A proxy in front of it."""
+    """Run a proxy in front of a simulated vCenter."""
     with PageProxy(simulator) as proxy:
         thread = Thread(target=proxy.serve_forever, daemon=True)
         thread.start()

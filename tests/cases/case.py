@@ -1,4 +1,4 @@
-"""What a case is, and the list of all."""
+"""What a case is, and the list of all cases."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ Play = Callable[[World], str]
 
 @attrs.frozen
 class Case:
-    """``name`` as in the list of faults: kind and letter. ``before`` is what was seen. ``needs`` are parts of the
-    machine, by the names of tests/parts.py."""
+    """``name`` is as in the list of faults: kind and letter. ``before`` is the result that was seen. ``needs`` are
+    parts of the machine, by the names of tests/parts.py."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ CASES: list[Case] = []
 
 
 def case(name: str, title: str, before: str, *needs: str) -> Callable[[Play], Play]:
-    """Enter a function in the list."""
+    """Register a function as a case."""
 
     def enter(play: Play) -> Play:
         CASES.append(Case(name, title, before, play, needs))

@@ -35,10 +35,10 @@ HOUR = 3600
 ONE = [{"name": POOL, "size": 1}]
 
 SOON = 25.0
-"""Seconds in which a service goes on as if nothing had been."""
+"""Seconds within which a service works again as if nothing had happened."""
 
 WATCHED = 10.0
-"""Seconds that two managers are watched: a lease is over after three."""
+"""Seconds that two managers are watched: a lease expires after three seconds."""
 
 STALL = 12.0
 """Seconds that Redis hangs, longer than a request waits for it."""
@@ -149,7 +149,7 @@ def a_fast_api(world: World) -> str:
     manager.start()
     of = Books(redis.socket)
     full(of, 1)
-    before = {take(api)}  # whose script Redis has from then on
+    before = {take(api)}  # from then on Redis has the script loaded
     (vm,) = full(of, 1)
     proxy.become("redis", "deaf")
     given: list[int] = []
@@ -167,7 +167,7 @@ def a_fast_api(world: World) -> str:
 
 
 def _two_managers(world: World, document: str, of: Books, clocks: list[HostClock] | None = None) -> tuple[Service, int]:
-    """Two that are up; the one that leads, and its number."""
+    """Start two managers. Returns the leading one, and its number."""
     managers = []
     for number, name in enumerate(("one", "two")):
         port = free_port()
@@ -185,7 +185,7 @@ def _two_managers(world: World, document: str, of: Books, clocks: list[HostClock
 
 
 def _manager(service: Service) -> str:
-    """How the manager of a process says it stands."""
+    """Return the state that the manager of a process reports."""
     try:
         connection = HTTPConnection("127.0.0.1", service.port, timeout=3)
         connection.request("GET", "/readyz")
@@ -197,5 +197,5 @@ def _manager(service: Service) -> str:
 
 
 def _pttl(of: Books) -> int:
-    """Milliseconds that the lease holds."""
+    """Return the milliseconds until the lease expires."""
     return int(of.ask(("PTTL", keys.LEASE))[0])

@@ -1,4 +1,4 @@
-"""Kind 6: what a newer version wrote before it was taken back."""
+"""Kind 6: data that a newer version wrote before it was rolled back."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def a_record(world: World) -> str:
 
 
 def _goes_on(world: World, enter: Callable[[Books, str], object]) -> str:
-    """The pool takes up what is asked, after that was entered for a VM in use."""
+    """Check that the pool still does its work after ``enter`` wrote data for a VM in use."""
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 2}]))
     service.start()
     of, token = books(service), log_in(service)

@@ -1,4 +1,4 @@
-"""Kind 1: the store is believed though the provider or a record contradicts it."""
+"""Kind 1: the store is trusted although the provider or a record contradicts it."""
 
 import shutil
 import signal
@@ -38,18 +38,18 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 NOTED = 2.0
-"""Seconds in which the stamp of a VM follows its checkout."""
+"""Seconds within which the stamp of a VM follows its checkout."""
 
 
 def back_up(service: Service) -> None:
-    """As docs/operations.md says: stop the service and copy the directory."""
+    """Make a backup as docs/operations.md describes: stop the service and copy the directory."""
     service.stop()
     shutil.copytree(service.directory / ".vmpooler", service.directory / "backup")
     service.start()
 
 
 def put_back(service: Service) -> None:
-    """Stop the service, put the copy in its place, and start again."""
+    """Stop the service, replace its directory with the copy, and start it again."""
     service.stop()
     shutil.rmtree(service.directory / ".vmpooler")
     shutil.copytree(service.directory / "backup", service.directory / ".vmpooler")
@@ -57,7 +57,8 @@ def put_back(service: Service) -> None:
 
 
 def nobody_gets(service: Service, held: Collection[str], seconds: float, tries: int) -> int:
-    """Ask again and again, for so many VMs at the most; how many were given. Fails when one of them is another's."""
+    """Request VMs until ``tries`` were given or the time is over. Returns how many were given. Fails when one of them
+    belongs to another client."""
     given: list[str] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end and len(given) < tries:
@@ -71,7 +72,7 @@ def nobody_gets(service: Service, held: Collection[str], seconds: float, tries: 
 
 
 def still_had(service: Service, of: Books, held: Collection[str]) -> None:
-    """Fails unless all of them are at the simulated hypervisor, and stand in running."""
+    """Fail unless all of these VMs are at the simulated hypervisor and stand in running."""
     gone = set(held) - there(service)
     hold(not gone, f"{len(gone)} of {len(held)} in use were destroyed: {shown(gone)}")
     comes(lambda: set(held) <= members(of, Queue.RUNNING), FULL)
@@ -125,7 +126,7 @@ def a_host_that_leaves(world: World) -> str:
     with without(vcenter, lambda name: name == vm):
         for _ in range(3):
             time.sleep(GRACE * 60 + 1)
-            take(service)  # wakes the pool: else its next round comes within half a minute
+            take(service)  # wakes the pool; otherwise its next round takes up to half a minute
         time.sleep(1)
         ends = events_of(of, [vm], What.COMPLETED)
         hold(not ends, f"{vm} was completed while it was away: {ends[0].why if ends else ''}")
@@ -149,7 +150,7 @@ def a_lost_queue(world: World) -> str:
     full(of, 6)
     time.sleep(NOTED)
     of.ask(("DEL", keys.queue(Queue.RUNNING, POOL)))
-    extra = take(service)  # wakes the pool: else its next round comes within half a minute
+    extra = take(service)  # wakes the pool; otherwise its next round takes up to half a minute
     time.sleep(GRACE * 60 + AFTER_GRACE)
     still_had(service, of, [*held, extra])
     return "restored to running"

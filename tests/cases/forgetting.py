@@ -1,4 +1,4 @@
-"""Kind 2: what Redis lost after it had answered, other than by a sentinel's fail-over."""
+"""Kind 2: writes that Redis lost after it had answered, other than by a failover of a sentinel."""
 
 import os
 import resource
@@ -32,19 +32,20 @@ RUNS = 2
 
 
 def redis_of(service: Service) -> int:
-    """The process of an embedded Redis."""
+    """Return the process id of an embedded Redis."""
     (pid,) = [pid for pid, line in processes(service.directory).items() if "redis-server" in line]
     return pid
 
 
 def written(service: Service) -> int:
-    """The size of the largest file that the Redis writes: its append-only file."""
+    """Return the size of the largest file that Redis writes: its append-only file."""
     files = [path for path in (service.directory / ".vmpooler").rglob("*") if path.is_file() and ".aof" in path.name]
     return max((path.stat().st_size for path in files), default=0)
 
 
 def fill(service: Service) -> None:
-    """From now on its files may not grow, as on a full disk: a write fails with EFBIG instead of ENOSPC."""
+    """From now on, keep the files of Redis from growing, as on a full disk: a write fails with EFBIG instead of
+    ENOSPC."""
     pid, size = redis_of(service), written(service)
     _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, most))
@@ -62,7 +63,7 @@ def a_full_disk(world: World) -> str:
         fill(service)
         held = [vm for vm in [taken(service, token)] if vm]
         answered += len(held)
-        with suppress(ValueError):  # of a Redis that ended by itself, since it could not write
+        with suppress(ValueError):  # Redis may have ended by itself, because it could not write
             os.kill(redis_of(service), signal.SIGKILL)
         until(lambda service=service: books_answer(service), "Redis is started again", 30)  # type: ignore[misc]  # bound at once
         nobody_gets(service, held, 12, tries=2)
@@ -72,7 +73,7 @@ def a_full_disk(world: World) -> str:
 
 
 def books_answer(service: Service) -> bool:
-    """Whether its Redis answers."""
+    """Whether the Redis of a service answers."""
     try:
         return bool(books(service).ask(("PING",)))
     except OSError:
@@ -80,7 +81,7 @@ def books_answer(service: Service) -> bool:
 
 
 def started_again(redis: RedisServer, *, empty: bool) -> None:
-    """Killed, and started with what it saved last, or with nothing."""
+    """Kill Redis and start it with its last save, or empty."""
     redis.kill()
     if empty:
         (Path(redis.socket).parent / "dump.rdb").unlink()

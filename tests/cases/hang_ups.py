@@ -12,10 +12,10 @@ from vmpooler.domain.model import Queue
 
 RUNS = 10
 SENT = 0.15
-"""Seconds in which the API has sent its script."""
+"""Seconds within which the API has sent its script."""
 
 STOPPED = 2.0
-"""Seconds that the API hangs; the client gives up a moment after it began to."""
+"""Seconds that the API hangs. The client gives up a moment after the hang starts."""
 
 
 @case("5", "the API hangs 2 s before it reads Redis's reply, its client gives up", "9 of 10 VMs run for nobody")
@@ -27,7 +27,7 @@ def gave_up(world: World) -> str:
     manager.start()
     of = Books(redis.socket)
     full(of, 4)
-    kept = {take(api)}  # whose script Redis has from then on
+    kept = {take(api)}  # from then on Redis has the script loaded
     assert api.process is not None
     for _ in range(RUNS):
         comes(lambda: len(members(of, Queue.READY)) == 4, 10)

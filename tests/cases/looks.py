@@ -1,4 +1,4 @@
-"""Kind 7: one look at a VM is believed."""
+"""Kind 7: a single check of a VM is trusted."""
 
 import time
 from contextlib import closing
@@ -29,10 +29,10 @@ CHECKED = 6.0
 """Seconds between two checks of a ready VM."""
 
 AWAY = 1.5
-"""Seconds that the network of the service is away."""
+"""Seconds that the network of the service is down."""
 
 SOON = 45.0
-"""Seconds in which a VM that is off is switched on or replaced; its pool waits for 15 minutes."""
+"""Seconds within which a VM that is off is switched on or replaced; its pool's timeout is 15 minutes."""
 
 
 @case("7a", "the service's own network is away when ready VMs are checked", "10 of 10 are destroyed within a second")

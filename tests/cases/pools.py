@@ -1,4 +1,4 @@
-"""Kind 3: what is in Redis and not in the configuration."""
+"""Kind 3: pools that are in Redis but not in the configuration."""
 
 import time
 
@@ -32,14 +32,14 @@ from vmpooler.domain.model import Queue
 
 OTHER = {"name": "other", "size": 1}
 SECONDS = 36
-"""How long a VM of the removed pool lives: the least that can be set."""
+"""Seconds that a VM of the removed pool lives: the minimum that can be set."""
 
 DONE = 35.0
-"""Seconds in which what is asked of a removed pool is done: a round comes within half a minute."""
+"""Seconds within which a request for a removed pool is done: a round runs within half a minute."""
 
 
 def reconfigured(service: Service, document: str) -> None:
-    """Stop it, and start it with another configuration."""
+    """Stop the service, and start it with another configuration."""
     service.stop()
     (service.directory / "vmpooler.yaml").write_text(document)
     service.start()
@@ -114,7 +114,7 @@ def renamed(world: World) -> str:
 
 
 def _removed(world: World, lifetime: float) -> Service:
-    """A service with the pool that will be removed, full."""
+    """Start a service with the pool that will be removed, and wait until that pool is full."""
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 2}, OTHER], vm_lifetime=lifetime))
     service.start()
     full(books(service), 2)

@@ -1,4 +1,4 @@
-"""The list of cases, and what a row says. The cases themselves are played by ``python -m tests.cases``."""
+"""The list of cases, and the contents of a row. ``python -m tests.cases`` plays the cases themselves."""
 
 from pathlib import Path
 

@@ -25,17 +25,17 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 POOL = "debian-12"
-"""The pool of a case that needs but one."""
+"""The pool of a case that needs only one."""
 
 GRACE = 0.05
-"""Minutes after which what is unknown or missing is acted on: three seconds."""
+"""Minutes after which an unknown or missing VM is acted on: three seconds."""
 
 AFTER_GRACE = 9.0
-"""Seconds in which a round comes after the grace is over."""
+"""Seconds within which a round runs after the grace is over."""
 
 TEMPLATE = "templates/base"
 ID_STEP = 20
-"""Between two ids of VMs that come back: more than a clone takes up."""
+"""Distance between the ids of two VMs that come back: more than the ids that a clone uses."""
 
 FULL = 40.0
 """Seconds that a pool may take to be full."""
@@ -57,8 +57,11 @@ class World:
         self._ends.close()
 
     def clock(self, name: str, ahead: int = 0) -> HostClock:
-        """A clock for some of the processes, so many seconds ahead of the machine's. They may have no embedded Redis,
-        which waits with ``time.sleep``: libfaketime 0.9.10 shifts the end of such a wait, and it fails."""
+        """Return a clock for some of the processes, this many seconds ahead of the machine's clock.
+
+        These processes cannot have an embedded Redis, because it waits with ``time.sleep``: libfaketime 0.9.10 shifts
+        the end of such a wait, and it fails.
+        """
         home = self.home / f"clock-of-{name}"
         home.mkdir()
         clock = HostClock(home)
@@ -66,7 +69,7 @@ class World:
         return clock
 
     def redis(self, *options: str, clock: HostClock | None = None, started: bool = True) -> RedisServer:
-        """A Redis of its own."""
+        """Return a separate Redis."""
         home = self.home / "redis"
         home.mkdir()
         server = RedisServer(*options, home=home, environ=clock.environ if clock else None)
@@ -75,16 +78,16 @@ class World:
         return server
 
     def service(self, name: str, config: str, *options: str, clock: HostClock | None = None) -> Service:
-        """A service in the folder of that name, not yet started."""
+        """Return a service in the folder of that name, not yet started."""
         environ = clock.environ if clock else None
         return Service(config, *options, directory=self.home / name, twistd=self.twistd, environ=environ)
 
     def listener(self, port: int) -> Listener:
-        """What answers probes on a port of every guest; it ends with the case, or before."""
+        """Return the listener that answers probes on a port of every guest. It ends with the case, or before."""
         return self._ends.enter_context(Listener(port))
 
     def vcenter(self, *folders: str, boot: str = "200ms") -> Simulator:
-        """A simulated vCenter with a template and these folders, started; it remembers its VMs."""
+        """Start a simulated vCenter with a template and these folders. It saves its VMs."""
         binary()
         kept = self.home / "vcenter"
         kept.mkdir()
@@ -103,8 +106,8 @@ def config(
     hypervisor: Mapping[str, Any] | None = None,
     **general: Any,
 ) -> str:
-    """A configuration on the simulated hypervisor, whose VMs are in the file ``vms``. ``hypervisor`` has more settings
-    of it, ``general`` those of the section ``config``."""
+    """Return a configuration with the simulated hypervisor, whose VMs are in the file ``vms``. ``hypervisor`` adds
+    settings to the hypervisor, ``general`` to the section ``config``."""
     sections = {
         "config": {"prefix": "vm-", "discovered_grace": GRACE, **general},
         "auth": {"provider": "dummy"},
@@ -119,12 +122,12 @@ EMBEDDED: Mapping[str, Any] = {"server": "embedded"}
 
 
 def on(redis: RedisServer) -> Mapping[str, Any]:
-    """The section ``redis`` for a Redis of its own."""
+    """Return the section ``redis`` for a separate Redis."""
     return {"socket": redis.socket}
 
 
 def on_vcenter(url: str, pools: Sequence[Mapping[str, Any]], probe_port: int, **general: Any) -> str:
-    """A configuration on a simulated vCenter, with an embedded Redis."""
+    """Return a configuration with a simulated vCenter and an embedded Redis."""
     server = {"provider_class": "vsphere", "server": url, "username": USER, "password": PASSWORD, "timeout": 5}
     own = {"provider": "vcenter", "template": TEMPLATE, "probe_port": probe_port, "create_linked_clone": False}
     known = json.loads(config(EMBEDDED, [{**own, **pool} for pool in pools], clone_target="DC0_C0", **general))
@@ -132,7 +135,8 @@ def on_vcenter(url: str, pools: Sequence[Mapping[str, Any]], probe_port: int, **
 
 
 def served_by_vcenter(world: World, size: int, boot: str = "200ms", **general: Any) -> tuple[Service, Simulator, int]:
-    """A service that was started, with a pool of that size on a simulated vCenter; and the port that is probed."""
+    """Start a service with a pool of that size on a simulated vCenter. Returns the service, the vCenter and the probed
+    port."""
     port = probe_port()
     world.listener(port)
     vcenter = world.vcenter(f"pools/{POOL}", boot=boot)
@@ -142,12 +146,12 @@ def served_by_vcenter(world: World, size: int, boot: str = "200ms", **general: A
 
 
 def pool_on_vcenter(size: int) -> dict[str, Any]:
-    """The pool there."""
+    """Return that pool's configuration."""
     return {"name": POOL, "size": size, "folder": f"pools/{POOL}"}
 
 
 def ask(service: Service, method: str, path: str, body: Any = None, token: str = "", seconds: float = 20.0) -> Answer:
-    """One request to the API. Raises OSError when nobody is there, or nothing comes in time."""
+    """Send one request to the API. Raises OSError when no process listens, or no response arrives in time."""
     headers = {"X-AUTH-TOKEN": token} if token else {}
     with closing(HTTPConnection("127.0.0.1", service.port, timeout=seconds)) as connection:
         connection.request(method, f"/api/v1{path}", json.dumps(body).encode() if body else b"", headers)
@@ -156,7 +160,7 @@ def ask(service: Service, method: str, path: str, body: Any = None, token: str =
 
 
 def log_in(service: Service, user: str = "ann") -> str:
-    """A token of that user."""
+    """Return a token of that user."""
     with closing(HTTPConnection("127.0.0.1", service.port, timeout=20)) as connection:
         known = b64encode(f"{user}:secret".encode()).decode()
         connection.request("POST", "/api/v1/token", headers={"Authorization": f"Basic {known}"})
@@ -164,12 +168,12 @@ def log_in(service: Service, user: str = "ann") -> str:
 
 
 def take(service: Service, token: str = "", pool: str = POOL) -> str:
-    """A VM, asked for until there is one."""
+    """Return a VM. Retries until one is given."""
     return until(lambda: taken(service, token, pool), f"a VM of {pool} is given", FULL)
 
 
 def taken(service: Service, token: str = "", pool: str = POOL) -> str:
-    """A VM, or the empty string when it is refused."""
+    """Request a VM. Returns the empty string when none is given."""
     try:
         answer = ask(service, "POST", f"/vm/{pool}", token=token)
     except OSError:
@@ -178,12 +182,12 @@ def taken(service: Service, token: str = "", pool: str = POOL) -> str:
 
 
 def books(service: Service) -> Books:
-    """What reads its embedded Redis."""
+    """Return a reader of the service's embedded Redis."""
     return Books(str(service.redis_socket))
 
 
 def members(of: Books, queue: Queue, pool: str = POOL) -> set[str]:
-    """The VMs of a queue; none while Redis is away."""
+    """Return the VMs of a queue; none while Redis is away."""
     try:
         return set(of.ask(("SMEMBERS", keys.queue(queue, pool)))[0])
     except OSError:
@@ -191,7 +195,7 @@ def members(of: Books, queue: Queue, pool: str = POOL) -> set[str]:
 
 
 def full(of: Books, size: int, pool: str = POOL) -> set[str]:
-    """The ready VMs, once there are so many and none is pending."""
+    """Wait until this many VMs are ready and none is pending. Returns the ready VMs."""
 
     def ready() -> set[str] | None:
         found = members(of, Queue.READY, pool)
@@ -201,31 +205,32 @@ def full(of: Books, size: int, pool: str = POOL) -> set[str]:
 
 
 def there(service: Service) -> set[str]:
-    """The VMs of its simulated hypervisor that are neither destroyed nor being destroyed."""
+    """Return the VMs of the simulated hypervisor that are neither destroyed nor being destroyed."""
     vms = json.loads((service.directory / "vms").read_text())["vms"]
     return {vm["name"] for vm in vms if vm["gone"] is None}
 
 
 def events_of(of: Books, vms: Iterable[str], *what: What) -> list[Event]:
-    """The events of those kinds of some VMs."""
+    """Return the events of these kinds for some VMs."""
     names = set(vms)
     return [event for event in of.events() if event.vm in names and event.what in what]
 
 
 def hold(good: object, wrong: str) -> None:
-    """Raise AssertionError with what is wrong unless it is good."""
+    """Raise AssertionError with ``wrong`` unless ``good`` is true."""
     if not good:
         raise AssertionError(wrong)
 
 
 def shown(vms: Iterable[str]) -> str:
-    """Names for people: at most three."""
+    """Format VM names: at most three."""
     names = sorted(vms)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"
 
 
 def comes(condition: Callable[[], object], seconds: float) -> float | None:
-    """After how many seconds it came true; None when it did not in time. A service that is away is waited for."""
+    """Return after how many seconds the condition was true; None when it was not in time. While a service is away it
+    retries."""
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         try:
@@ -239,8 +244,8 @@ def comes(condition: Callable[[], object], seconds: float) -> float | None:
 
 @contextmanager
 def without(simulator: Simulator, gone: Callable[[str], bool]) -> Iterator[None]:
-    """The vCenter is without those VMs while the block takes, and then has them again under other ids: their host left
-    it, and joined it anew."""
+    """Remove these VMs from the vCenter during the block, then add them again under other ids, as when their host
+    leaves and joins again."""
     simulator.kill()
     known = json.loads(simulator.memory.read_text())
     away = [vm for vm in known["VMs"] if gone(vm["Name"])]
@@ -256,11 +261,11 @@ def without(simulator: Simulator, gone: Callable[[str], bool]) -> Iterator[None]
 
 
 def of_vcenter(simulator: Simulator, pool: str = POOL) -> set[str]:
-    """The VMs in a pool's folder."""
+    """Return the VMs in a pool's folder."""
     with closing(Vcenter(simulator)) as vcenter:
         return set(vcenter.names(f"pools/{pool}"))
 
 
 def probe_port() -> int:
-    """A port that guests are probed at."""
+    """Return a port on which guests are probed."""
     return free_port()

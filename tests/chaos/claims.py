@@ -53,7 +53,7 @@ def unclaimed(
     for of in sorted(taken.values(), key=lambda of: of[0].id):
         fitting = [each for each in open_ if each.began <= moment(of[0]) + 0.01 and _fits(each, of, names)]
         if fitting:
-            # The one that ended first: a request may be carried out long after its client gave up.
+            # Take the one that ended first: a request may be carried out long after its client gave up.
             open_.remove(min(fitting, key=lambda each: each.ended))
         else:
             yield f"{', '.join(event.vm for event in of)}: taken at {moment(of[0]):.3f} by a request that nobody made"

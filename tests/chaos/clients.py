@@ -115,7 +115,7 @@ class Client(Thread):
             vm = next(iter(self._held))
             if self._chance.random() < 0.7:
                 self._give_up(vm)
-            self._held.pop(vm, None)  # or it is left to its lifetime
+            self._held.pop(vm, None)  # otherwise it stays until its lifetime ends
 
     def _use(self, vm: str) -> None:
         owned = self._held[vm]
@@ -161,7 +161,7 @@ class Client(Thread):
         match self._chance.choice(("delete", "change", "disk")):
             case "delete":
                 self._record(Verb.TRESPASS, "DELETE", f"/vm/{vm}", NOBODY, vm=vm)
-            case "change":  # tags alone are free to all
+            case "change":  # every client may set tags alone
                 body = json.dumps({"tags": {name: "v"}, "lifetime": FORBIDDEN}).encode()
                 self._record(Verb.TRESPASS, "PUT", f"/vm/{vm}", NOBODY, body, vm=vm, name=name, value=FORBIDDEN)
             case "disk":

@@ -54,7 +54,7 @@ class Evidence:
 def gathered(
     books: Books, pools: list[str], samples: Sequence[Sample], known: Mapping[str, object], journal: Path
 ) -> Evidence:
-    """Return the evidence of a run in which nothing is in flight any more. ``known`` is what only the run itself knows."""
+    """Return the evidence of a run in which nothing is in flight any more. ``known`` is what only the run knows."""
     events = list(books.events())
     vms = list(dict.fromkeys(event.vm for event in events if event.vm))
     return Evidence(

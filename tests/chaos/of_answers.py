@@ -91,7 +91,7 @@ def disks(case: Case, verdict: Verdict) -> None:
             made, there = Counter(_made(events)), Counter(case.evidence.inventory[vm])
             good = made <= there and (there - made).total() <= len(open_)
             if any(event.more["kind"] == Kind.REVERT for event in events if event.more.get("task") in open_):
-                good = there <= Counter(_ever(events))  # it may have been carried out, or not yet
+                good = there <= Counter(_ever(events))  # the revert may have been carried out, or not yet
             verdict.hold(good, f"{vm} has disks of {sorted(there.elements())} GB instead of {sorted(made.elements())}")
 
 
@@ -158,7 +158,7 @@ def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
         verdict.hold(operation.status != 500, _shown(operation))
         must = operation.verb in (Verb.TRESPASS, Verb.NONSENSE)
         if operation.verb is Verb.REVERT and not _taken(case, operation):
-            continue  # there was no such snapshot yet
+            continue  # the snapshot did not exist yet
         if operation.vm and operation.status in (401, 403, 404) and not must:
             ends = case.story.happened(operation.vm, What.COMPLETED)
             over = any(moment(event) <= operation.ended + SPREAD for event in ends)

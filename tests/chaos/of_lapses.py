@@ -47,7 +47,7 @@ def _may_go(case: Case, checkout: Operation, vm: str, when: float) -> bool:
     if any(each.verb is Verb.DELETE for each in asked):
         return True
     hours = [case.rules.lifetime, *(float(each.value) for each in asked if each.verb is Verb.LIFETIME)]
-    return when >= checkout.began + min(hours) * 3600 - 1.1  # records tell whole seconds
+    return when >= checkout.began + min(hours) * 3600 - 1.1  # records keep whole seconds
 
 
 def nothing_unknown(case: Case, verdict: Verdict) -> None:

@@ -57,11 +57,11 @@ def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
         return any(each.began <= when + SPREAD for each in asked)
     if why.startswith(OVER):
         asked = [each for each in ours if each.verb is Verb.LIFETIME and not each.refused]
-        # A change that was answered before is in force, unless one of unknown outcome came after it, or too late.
+        # A change answered before ``when`` applies. One of unknown outcome, or answered later, may apply as well.
         sure = [each for each in asked if each.done and each.ended < when]
         unsure = [float(each.value) for each in asked if not each.done or each.ended >= when]
         hours = [float(sure[-1].value)] if sure else [case.rules.lifetime]
-        return when >= claim.since + min([*hours, *unsure]) * 3600 - 1.1  # records tell whole seconds
+        return when >= claim.since + min([*hours, *unsure]) * 3600 - 1.1  # records keep whole seconds
     return why.startswith(NOWHERE) and case.lost(claim.vm, when)
 
 

@@ -1,8 +1,8 @@
-"""A TCP proxy whose connections can be cut or stalled, in a process of its own.
+"""A TCP proxy whose connections can be cut or stalled, in a separate process.
 
-``python -m tests.chaos.proxy NAME=PORT ...`` prints for each name the port on which it stands for that port of this
-machine. Each line that it reads says what becomes of one of them: ``NAME flow``, ``NAME stall`` (what is sent waits),
-``NAME deaf`` (requests pass, and what comes back waits) or ``NAME cut`` (connections are cut, also those that come).
+``python -m tests.chaos.proxy NAME=PORT ...`` prints for each name the port that forwards to that port of this machine.
+Each line on its standard input sets the state of one of them: ``NAME flow``, ``NAME stall`` (all data waits), ``NAME
+deaf`` (requests pass, responses wait) or ``NAME cut`` (connections are cut, new ones too).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 
 class Route:
-    """One way to a port."""
+    """One route to a port."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -31,7 +31,7 @@ class Route:
         self._ends: set[asyncio.StreamWriter] = set()
 
     def become(self, state: str) -> None:
-        """flow, stall, deaf or cut."""
+        """Set the state: flow, stall, deaf or cut."""
         self._cut = state == "cut"
         for way, stalled in ((self._there, ("stall",)), (self._back, ("stall", "deaf"))):
             if state in stalled:
@@ -42,7 +42,7 @@ class Route:
             end.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until an end of it closes."""
+        """Forward one connection until one end closes."""
         ends = [writer]
         try:
             if not self._cut:
@@ -68,7 +68,7 @@ class Route:
 
 
 async def main(targets: Mapping[str, int]) -> None:
-    """Pass on until standard input ends."""
+    """Forward until standard input ends."""
     routes = {name: Route(port) for name, port in targets.items()}
     for name, route in routes.items():
         server = await asyncio.start_server(route.serve, HOST, 0)
@@ -81,7 +81,7 @@ async def main(targets: Mapping[str, int]) -> None:
 
 
 class Proxy:
-    """That process, run in a folder; ``ports`` are those of the routes."""
+    """The proxy process, run in a folder; ``ports`` are the ports of the routes."""
 
     def __init__(self, targets: Mapping[str, int], folder: Path) -> None:
         command = [sys.executable, "-m", "tests.chaos.proxy", *(f"{name}={port}" for name, port in targets.items())]
@@ -101,7 +101,7 @@ class Proxy:
         self.ports = {name: int(port) for name, port in told}
 
     def become(self, name: str, state: str) -> None:
-        """flow, stall, deaf or cut."""
+        """Set the state of a route: flow, stall, deaf or cut."""
         self._commands.write(f"{name} {state}\n")
         self._commands.flush()
 

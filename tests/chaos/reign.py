@@ -1,4 +1,4 @@
-"""Who leads: the lease, watched, and how long nobody had it after its holder was killed."""
+"""Watches the leadership lease, and measures how long no manager held it after its holder was killed."""
 
 import time
 from threading import Thread
@@ -8,12 +8,12 @@ import attrs
 from tests.chaos.books import Books
 
 EVERY = 0.03
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 
 
 @attrs.frozen
 class Fall:
-    """A manager that led was killed: when (epoch), which one by the mark of its lease, and whether Redis was well."""
+    """A leading manager was killed: when (epoch), the mark of its lease, and whether Redis was undisturbed."""
 
     when: float
     mark: str
@@ -21,7 +21,7 @@ class Fall:
 
 
 class Reign(Thread):
-    """Watches the lease. Set ``done`` to have it end. ``marks`` has each lease, and when (epoch) it was first seen."""
+    """Watches the lease. Set ``done`` to stop it. ``marks`` has each lease, and when (epoch) it was first seen."""
 
     def __init__(self, books: Books) -> None:
         super().__init__(name="reign", daemon=True)
@@ -46,7 +46,8 @@ class Reign(Thread):
         return self.marks[-1][1] if self.marks else ""
 
     def takeovers(self) -> list[float]:
-        """Seconds from each kill of a leading manager until another led, where nothing was wrong with Redis too."""
+        """Return the seconds from each kill of a leading manager until another led, without those in which Redis was
+        disturbed."""
         found = []
         for fall in self.falls:
             later = [when for when, mark in self.marks if mark != fall.mark and when > fall.when]
@@ -56,5 +57,5 @@ class Reign(Thread):
 
 
 def pid_of(mark: str) -> int:
-    """The process that a lease names: its name is host, pid and chance; 0 for no lease."""
+    """Return the process id in a lease's mark: the name is host, pid and a random part; 0 for no lease."""
     return int(mark.rsplit("-", 2)[1]) if mark else 0

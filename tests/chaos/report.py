@@ -1,4 +1,4 @@
-"""What a run did and what came of it, as JSON and as a table."""
+"""The report of a run, as JSON and as a table."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from tests.chaos.verdict import Verdict
 from tests.proof.invariants import Invariant
 
 SHOWN = 20
-"""Violations of one invariant that are told."""
+"""Maximum violations of one invariant that are shown."""
 
 
 def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[str, Any]:
-    """All of it, for JSON."""
+    """Return the whole report, for JSON."""
     operations = run.evidence.operations
     answers = Counter("none" if each.status is None else str(each.status) for each in operations)
     return {
@@ -37,8 +37,8 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
 
 
 def together(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The reports of several worlds as one: counts are added, violations put one after the other, and of the times to
-    be full again the longest counts, or never."""
+    """Merge the reports of several worlds: counts are added, violations are concatenated, and of the times until all
+    pools were full again the longest counts, or never."""
     found: dict[str, Any] = dict(reports[0])
     for other in reports[1:]:
         for key, value in other.items():
@@ -59,7 +59,7 @@ def _longest(one: float | None, other: float | None) -> float | None:
 
 
 def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The checks of each invariant that either has."""
+    """Add up the checks of each invariant that either list has."""
     found = {each["invariant"]: dict(each) for each in one}
     for each in other:
         ours = found.setdefault(each["invariant"], {"invariant": each["invariant"], "checks": 0, "violations": []})
@@ -69,7 +69,7 @@ def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]])
 
 
 def table(told: Mapping[str, Any]) -> Iterator[str]:
-    """The same as lines for people."""
+    """Yield the report as lines of a table."""
     for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "torments"):
         value = told[key]
         text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""One run: the processes, the clients and the tormentor for a while, then quiet, then the evidence."""
+"""One run: processes, clients and faults for a while, then a quiet period, then the evidence."""
 
 import random
 import re
@@ -21,11 +21,11 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 SETTLES = 75.0
-"""Seconds that filling up again may take: a clone whose outcome nobody knows is waited for for 30 s alone."""
+"""Seconds that refilling may take: a clone of unknown outcome alone is waited for for 30 s."""
 
 CLIENTS = 6
 TRACEBACK = re.compile(r"[^\n]*\nTraceback .*?(?=\n\[\d{4}-|\Z)|[^\n]*Unhandled[^\n]*", re.DOTALL)
-"""A failure in a log: the line that leads to it, and all lines until the next that has a time."""
+"""A failure in a log: the line before the traceback, and all lines until the next one with a time."""
 
 EVERY = 0.25
 """Seconds between two samples."""
@@ -33,8 +33,8 @@ EVERY = 0.25
 
 @attrs.frozen
 class Run:
-    """What came of it. ``torments`` has how often what was done, ``unreached`` how many requests found nobody;
-    ``takeovers`` the seconds that each took, after a kill of the manager that led."""
+    """The result of a run. ``torments`` counts each fault, ``unreached`` the requests that reached no process;
+    ``takeovers`` has the seconds of each takeover after a kill of the leading manager."""
 
     evidence: Evidence
     torments: Counter[str]
@@ -44,7 +44,7 @@ class Run:
 
 
 def run(stage: Stage, world: World, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
-    """Let it all happen for so long."""
+    """Run for this many seconds, then let the service settle, and collect the evidence."""
     books, pools = Books(stage.redis.socket), stage.pools
     _wait(lambda: _full(sample(books, pools), stage), SETTLES)
     stage.add_foreign()
@@ -89,7 +89,7 @@ def run(stage: Stage, world: World, seconds: float, seed: int, told: Callable[[s
 
 
 class Progress:
-    """Tells how far it is, every few seconds."""
+    """Reports the progress every few seconds."""
 
     def __init__(self, clients: list[Client], tormentor: Tormentor, told: Callable[[str], None]) -> None:
         self._clients, self._tormentor, self._told = clients, tormentor, told
@@ -105,8 +105,8 @@ class Progress:
 
 
 def _confirmed(books: Books, stage: Stage) -> Sample:
-    """A sample. Where Redis forgets, an operator gives up what the mass guard protects, as its message asks for: what
-    somebody has is not among it."""
+    """Take a sample. Where Redis loses writes, also confirm as an operator, as the log message asks, that the VMs held
+    back by the mass guard may go. No VM of a client is among them."""
     now = sample(books, stage.pools)
     unknown = {pool: now.queues[pool, Queue.DISCOVERED] - {FOREIGN} for pool in stage.pools} if stage.forgets else {}
     given_up = [("SADD", keys.confirmed(pool), *vms) for pool, vms in unknown.items() if vms]
@@ -116,7 +116,7 @@ def _confirmed(books: Books, stage: Stage) -> Sample:
 
 
 def _full(now: Sample, stage: Stage) -> bool:
-    """Whether every pool is at size, and nothing of ours is under way or unknown."""
+    """Whether every pool is at size, and no VM of the service is in flight or unknown."""
     ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in stage.sizes.items())
     passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
     left = set[str]().union(*(now.queues[pool, queue] for pool in stage.pools for queue in passing))
@@ -126,7 +126,8 @@ def _full(now: Sample, stage: Stage) -> bool:
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it comes true in so many seconds. A Redis that is away is no reason to give up."""
+    """Wait until the condition is true, at most this many seconds. Returns whether it is. While Redis is away it
+    retries."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -139,7 +140,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _tracebacks(stage: Stage) -> list[str]:
-    """What a process logged of failures that nobody expects: each from the line before it to its end."""
+    """Return the unexpected failures that processes logged: each from the line before it to its end."""
     return [
         f"{name}: {found[0]}"
         for name, service in stage.services.items()

@@ -1,4 +1,4 @@
-"""All the processes: Redis, the simulated vCenter, API and managers, and a proxy between them."""
+"""All the processes: Redis, the simulated vCenter, APIs and managers, and a proxy between them."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
 
 SIZES = {"debian-12": 20, "ubuntu-24": 14, "windows-11": 8}
-"""The pools; the first two are also called ``linux``."""
+"""The pools; the first two also have the alias ``linux``."""
 
 EXTRA_SIZE = 4
 
@@ -30,17 +30,17 @@ VARIANTS: Mapping[str, Mapping[str, str]] = {
     "without": {},
     "renamed": {"fedora-41": "fedora"},
 }
-"""What else is in the configuration where pools come and go, by variant: pool -> folder."""
+"""Further pools of the configuration in a world where pools come and go, by variant: pool -> folder."""
 
 EXTRA = sorted({pool for extra in VARIANTS.values() for pool in extra})
 
 NAMES = {**{pool: (pool,) for pool in SIZES}, "linux": ("debian-12", "ubuntu-24")}
-"""What clients ask for, and the pools that serve it."""
+"""The names that clients ask for, and the pools that serve them."""
 
 TASK_LIMIT = 10
 LIFETIME = 0.01
 GRACE = 0.08
-"""Hours that a VM lives, and minutes after which what is unknown is acted on."""
+"""Hours that a VM lives, and minutes after which an unknown VM is acted on."""
 
 FOREIGN = "foreign"
 """A VM in the first pool's folder that the service did not make."""
@@ -54,10 +54,10 @@ PATIENCE = 40.0
 
 
 class Stage:
-    """The processes, in a folder that is removed at the end. Used as a context manager, it is up when entered.
+    """The processes, in a folder that is removed at the end. As a context manager, it starts them on entry.
 
-    ``forgets``: Redis loses what it wrote; ``changes``: pools come and go; ``clocks_differ``: each process has a clock
-    of its own, in ``clocks``.
+    ``forgets``: Redis loses writes; ``changes``: pools come and go; ``clocks_differ``: each process has its own clock,
+    in ``clocks``.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Stage:
         self.home = Path(tempfile.mkdtemp(prefix="vmpooler-chaos-")).resolve()
         self.redis_port, self.probe_port = free_port(), free_port()
         binary()
-        # Redis writes before it answers, and waits for no disk: that outlives the process, if not the machine.
+        # Redis writes to its file before it answers, without fsync: the data survives the process, but not the machine.
         options = ("--appendonly", "yes", "--appendfsync", "no", "--port", str(self.redis_port))
         self.redis = RedisServer(*options, home=self._folder("redis"))
         self.vcenter = Simulator(kept=self._folder("vcenter"))
@@ -87,12 +87,12 @@ class Stage:
 
     @property
     def pools(self) -> list[str]:
-        """The pools that there are at one time or another."""
+        """All pools that exist at one time or another."""
         return [*SIZES, *(EXTRA if self._changes else ())]
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The pools of the configuration now, and what they hold when they are full."""
+        """The pools of the current configuration, and their sizes."""
         extra = VARIANTS[self.variant] if self._changes else {}
         return {**SIZES, **dict.fromkeys(extra, EXTRA_SIZE)}
 
@@ -119,7 +119,7 @@ class Stage:
         self.furnish()
         everybody = [*self.api_names, *self.manager_names]
         routes = {f"redis-{name}": self.redis_port for name in everybody}
-        # One way for all: a vCenter that two managers reach at different addresses is two places to them.
+        # One route for all: managers treat a vCenter with two addresses as two places.
         routes |= {"vcenter-all": self.vcenter.port}
         self.proxy = Proxy(routes, self.home)
         for name in everybody:
@@ -134,12 +134,12 @@ class Stage:
             self._up(name, 0)
 
     def _up(self, name: str, said: int) -> None:
-        """Wait until a process is up, by what it says after so many characters."""
+        """Wait until a process is up, according to its log after this many characters."""
         sign = "get a VM:" if name in self.api_names else "role manager"
         until(lambda: sign in self.services[name].said[said:], f"{name} starts", PATIENCE)
 
     def reconfigure(self, variant: str) -> None:
-        """Have every process end and start again with other pools, one after the other."""
+        """Stop and start every process with other pools, one after the other."""
         self.variant = variant
         for name, service in self.services.items():
             (service.directory / "vmpooler.yaml").write_text(self._config(name))
@@ -149,7 +149,7 @@ class Stage:
             self._up(name, said)
 
     def copy_of_redis(self) -> Path:
-        """A copy of what Redis has on its disk now."""
+        """Copy the current files of Redis."""
         copy = self._folder(f"copy-{next(self._copies)}")
         for path in self._redis_files():
             target = copy / path.relative_to(self.home / "redis")
@@ -158,7 +158,7 @@ class Stage:
         return copy
 
     def bring_back(self, copy: Path) -> None:
-        """Have that on Redis's disk, and nothing else. Redis does not run."""
+        """Replace the files of Redis with the copy. Redis must not run."""
         for path in self._redis_files():
             path.unlink()
         shutil.copytree(copy, self.home / "redis", dirs_exist_ok=True)
@@ -167,18 +167,18 @@ class Stage:
         return [path for path in (self.home / "redis").rglob("*") if path.is_file() and "appendonly" in path.name]
 
     def start_vcenter(self) -> None:
-        """Run the vCenter, with what it remembers."""
+        """Start the vCenter with the VMs that it had saved."""
         self.vcenter.start()
         self.vcenter.control(delay=CLONE_TIME)
 
     def furnish(self) -> None:
-        """Make the template and the folders at an empty vCenter."""
+        """Create the template and the folders at an empty vCenter."""
         with closing(Vcenter(self.vcenter)) as vcenter:
             vcenter.prepare(TEMPLATE, *(f"pools/{folder}" for folder in self._folders))
 
     def add_foreign(self) -> bool:
-        """Make the foreign VM, unless it is there, where it is not alone: else it would be a case for the mass guard.
-        Whether it is there now."""
+        """Create the foreign VM unless it exists. The folder must not be empty: a foreign VM alone would trigger the
+        mass guard. Returns whether the VM exists now."""
         folder = f"pools/{next(iter(SIZES))}"
         with closing(Vcenter(self.vcenter)) as vcenter:
             names = vcenter.names(folder)
@@ -187,11 +187,11 @@ class Stage:
             return bool(names)
 
     def routes(self, to: str) -> list[str]:
-        """The ways through the proxy to ``redis`` or ``vcenter``."""
+        """Return the routes through the proxy to ``redis`` or ``vcenter``."""
         return [name for name in self.proxy.ports if name.startswith(f"{to}-")]
 
     def inventory(self) -> dict[str, list[int]]:
-        """The VMs in the pools' folders, and the GB of each one's disks but the first."""
+        """Return the VMs in the pools' folders, and the GB of the disks of each, without the first disk."""
         with closing(Vcenter(self.vcenter)) as vcenter:
             return dict(self._listed(vcenter))
 
@@ -229,7 +229,7 @@ class Stage:
             "providers": {"vcenter": vcenter},
             "pools": pools,
         }
-        return json.dumps(sections)  # which is YAML too
+        return json.dumps(sections)  # JSON is valid YAML
 
     @staticmethod
     def _aliases(pool: str) -> list[str]:

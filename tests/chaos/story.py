@@ -1,4 +1,4 @@
-"""The events told again: where each VM stood when, and which of them could not have happened."""
+"""Replays the events: where each VM stood at which time, and which events are not possible."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -23,20 +23,20 @@ Id = tuple[int, int]
 
 
 def id_of(text: str) -> Id:
-    """The id of an event, as it grows."""
+    """Return the id of an event in a form that can be compared."""
     moment, _, number = text.partition("-")
     return int(moment), int(number)
 
 
 def moment(event: Event) -> float:
-    """When Redis wrote it, in seconds since the epoch; a millisecond may be cut off."""
+    """When Redis wrote the event, in seconds since the epoch; up to a millisecond may be truncated."""
     return id_of(event.id)[0] / 1000
 
 
 @attrs.define
 class Story:
-    """What the events say. ``wrong`` are those that cannot follow upon the ones before. ``crowded`` are the clones that
-    were ordered while the pool was full. ``at`` has where each VM stood after the events that were asked for."""
+    """The result of the replay. ``wrong`` are events that cannot follow the ones before. ``crowded`` are clones that
+    were ordered while the pool was full. ``at`` has the place of each VM after the events that were asked for."""
 
     of: dict[str, list[Event]] = attrs.field(factory=dict)
     wrong: list[str] = attrs.field(factory=list)
@@ -46,12 +46,12 @@ class Story:
     moves: int = 0
 
     def happened(self, vm: str, what: What) -> list[Event]:
-        """The events of that kind of a VM."""
+        """Return the events of that kind of a VM."""
         return [event for event in self.of.get(vm, ()) if event.what is what]
 
 
 def story_of(events: Sequence[Event], marks: Iterable[str], sizes: Mapping[str, int]) -> Story:
-    """The story that events tell, with a look after each of the events whose ids are ``marks``."""
+    """Replay events, and record the places of all VMs after each event whose id is in ``marks``."""
     found = Story()
     waiting = sorted(set(marks), key=id_of)
     pools: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A minute of chaos, and an end to it that leaves nothing behind."""
+"""Short chaos runs, and interrupted runs that leave nothing behind."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs("vcsim")
 
 SECONDS = 25
 LONGEST = 400
-"""Seconds of torments; and after which a run, of which a quarter or less is to be expected, is given up."""
+"""Seconds of faults; and seconds after which a run is given up. A run should take a quarter of that or less."""
 
 
 def started(*options: str) -> "subprocess.Popen[str]":

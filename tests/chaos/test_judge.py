@@ -1,4 +1,4 @@
-"""The judge is shown forged evidence: what is sound passes, and each falsehood is told by its invariant."""
+"""The checks on synthetic evidence: correct evidence passes, and each falsified part is reported by its invariant."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,17 +28,17 @@ from vmpooler.domain.model import Queue
 
 
 def told(evidence: Evidence) -> dict[Invariant, list[str]]:
-    """The invariants that are violated, and how."""
+    """Return the violated invariants with their violations."""
     return {each: verdict.violations for each, verdict in judged(evidence, RULES).items() if verdict.violations}
 
 
 def changed(index: int, **other: Any) -> Sequence[Operation]:
-    """The requests, one of them another."""
+    """Return the requests, with one of them changed."""
     return [*OPERATIONS[:index], attrs.evolve(OPERATIONS[index], **other), *OPERATIONS[index + 1 :]]
 
 
 def without(what: What, vm: str, *instead: Event) -> Sequence[Event]:
-    """The events, one of them left out or replaced."""
+    """Return the events, with one of them left out or replaced."""
     kept = [each for each in EVENTS if (each.what, each.vm) != (what, vm)]
     return sorted([*kept, *instead], key=lambda each: each.id)
 
@@ -72,7 +72,7 @@ REVERTED = (
 
 
 def trespass(status: int) -> Operation:
-    """A stranger's request."""
+    """Return a request of a client that does not own the VM."""
     return asked(33, Verb.TRESPASS, status, "b", name="x", value="77")
 
 
@@ -165,7 +165,7 @@ FALSE = {
     "a pool that is not filled again": (FULL_AGAIN, forged(settled=None)),
     "a pool that is filled too late": (FULL_AGAIN, forged(settled=61.0)),
 }
-"""What is wrong, the invariant that must tell it, and the evidence."""
+"""What is wrong, the invariant that must report it, and the evidence."""
 
 
 @pytest.mark.parametrize("wrong", FALSE)
@@ -175,7 +175,8 @@ def test_what_is_false_is_told(wrong: str) -> None:
 
 
 def test_what_is_allowed_is_not_told() -> None:
-    """Lifetimes end, VMs are lost with the vCenter, and what nobody was told may have been done or not."""
+    """Lifetimes end, VMs are lost with the vCenter, and a request without a response may or may not have been carried
+    out."""
     over = event(67, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
     assert told(forged(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
     gone = {"forgot": [START + 33], "inventory": {"c": [], FOREIGN: []}}

@@ -1,4 +1,4 @@
-"""What is done to the processes: each torment begins, holds for a while, and is over."""
+"""The faults: each torment starts, holds for a while, and ends."""
 
 import random
 import signal
@@ -15,32 +15,32 @@ from tests.chaos.stage import VARIANTS, Stage
 from tests.service.process import Service
 
 GAP = 1.5
-"""Seconds without any torment, at the most, between two."""
+"""Maximum seconds without any fault between two."""
 
 MOSTLY = 0.8
-"""How often, of once, the manager is the one that leads."""
+"""Probability that a fault of a manager hits the one that leads."""
 
 MOST_FOR_AN_END = 40.0
-"""Seconds in which a process that is asked to end has ended."""
+"""Maximum seconds until a process that is asked to end has ended."""
 
 
 BACKUPS, OLDEST = 4.0, 25.0
-"""Seconds between two backups, and how old one is at the most that is put back. Processes remember for a minute what
-they were answered; what is older than that, the stamps say."""
+"""Seconds between two backups, and the maximum age of a backup that is put back. Processes remember their recent writes
+for a minute; for older ones the stamps of the VMs remain."""
 
 OFTEN = 3
-"""How often what a world is about comes where other torments come once."""
+"""How many times a world's own faults are listed, where other faults are listed once."""
 
 STEPS = (-3600, -600, -60, -5, 0, 5, 60, 600, 3600)
 """Seconds by which clocks are wrong."""
 
 
 class Tormentor:
-    """Goes through all ``torments`` in an order of chance, again and again, often two at once. A manager is mostly the
-    one that leads, by ``reign``.
+    """Inflicts all ``torments`` in random order, again and again, often two at once. A manager fault mostly hits the
+    leader, which ``reign`` names.
 
-    ``counts`` has how often it did what; ``forgot`` when (epoch) the vCenter lost all its VMs; ``held_up`` from when to
-    when orders to it may have been held up; ``lapses`` from when to when Redis lost what was written.
+    ``counts`` counts each fault; ``forgot``: when (epoch) the vCenter lost all its VMs; ``held_up``: periods (from, to)
+    in which orders to it may have been delayed; ``lapses``: periods (from, to) whose writes Redis lost.
     """
 
     def __init__(self, stage: Stage, reign: Reign, chance: random.Random, torments: "Sequence[Torment]") -> None:
@@ -55,7 +55,8 @@ class Tormentor:
         self._lacks_foreign = False
 
     def run(self, until: float, told: Callable[[], None]) -> None:
-        """Torment until then (monotonic seconds), and until each was made. ``told`` is called after each."""
+        """Inflict faults until ``until`` (monotonic seconds), and until each was inflicted. ``told`` is called after
+        each."""
         deck: list[Torment] = []
         names = {str(torment) for torment in self._torments}
         while time.monotonic() < until or self.counts.keys() != names:
@@ -94,7 +95,7 @@ class Tormentor:
 
     @contextmanager
     def kill(self, of: str) -> Iterator[None]:
-        """kill -9, and start anew."""
+        """Kill with SIGKILL, then start again."""
         service = self._one(of)
         if service is self._leader():
             well = all(torment.of != "redis" for torment in self._at_once)
@@ -105,7 +106,7 @@ class Tormentor:
 
     @contextmanager
     def end(self, of: str) -> Iterator[None]:
-        """Ask it to end, and start it anew when it has."""
+        """Ask a process to end, then start it again when it has ended."""
         service = self._one(of)
         process = service.process
         assert process is not None
@@ -116,7 +117,7 @@ class Tormentor:
 
     @contextmanager
     def stop(self, of: str) -> Iterator[None]:
-        """Let it hang."""
+        """Stop a process with SIGSTOP, then continue it."""
         process = self._one(of).process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
@@ -137,7 +138,7 @@ class Tormentor:
 
     @contextmanager
     def kill_vcenter(self, forgets: bool = False) -> Iterator[None]:
-        """kill -9, and start anew, with its VMs or without."""
+        """Kill with SIGKILL, then start again, with its VMs or without."""
         vcenter = self._stage.vcenter
         vcenter.kill()
         yield
@@ -158,13 +159,13 @@ class Tormentor:
         self.held_up.append((began, time.time()))
 
     def _back_up(self) -> None:
-        """Copy what Redis has on its disk, now and then, where it is to be put back."""
+        """Copy the files of Redis from time to time, in a world that puts them back."""
         if self._stage.forgets and (not self._backups or time.time() - self._backups[-1][0] > BACKUPS):
             self._backups.append((time.time(), self._stage.copy_of_redis()))
 
     @contextmanager
     def put_back(self) -> Iterator[None]:
-        """Redis ends, and is started with what it had some seconds ago."""
+        """Kill Redis, and start it with its contents of some seconds ago."""
         backups = [each for each in self._backups if time.time() - each[0] < OLDEST]
         since, copy = self._chance.choice(backups) if backups else (time.time(), self._stage.copy_of_redis())
         yield
@@ -175,7 +176,7 @@ class Tormentor:
 
     @contextmanager
     def lose_last_second(self) -> Iterator[None]:
-        """Redis ends, and what it wrote last, for as long as this holds, had not come to the disk."""
+        """Kill Redis, and start it without the writes made while this fault held: they had not reached the disk."""
         since, copy = time.time(), self._stage.copy_of_redis()
         yield
         self._stage.redis.kill()
@@ -185,7 +186,8 @@ class Tormentor:
 
     @contextmanager
     def fill_disk(self, kill: bool) -> Iterator[None]:
-        """The files of Redis cannot grow: what it answers then is not on its disk. With ``kill`` it ends so."""
+        """Keep the files of Redis from growing: what it answers then is not on its disk. With ``kill`` Redis is killed
+        in that state."""
         redis, since = self._stage.redis, time.time()
         redis.limit()
         yield
@@ -198,7 +200,7 @@ class Tormentor:
 
     @contextmanager
     def step_clock(self, of: str) -> Iterator[None]:
-        """The clock of a process is set, to stay so."""
+        """Set the clock of a process permanently."""
         service = self._one(of)
         (name,) = (name for name, each in self._stage.services.items() if each is service)
         self._stage.clocks[name].set(self._chance.choice(STEPS))
@@ -206,14 +208,14 @@ class Tormentor:
 
     @contextmanager
     def reconfigure(self) -> Iterator[None]:
-        """Every process ends and starts again, one after the other, with other pools."""
+        """Stop and start every process, one after the other, with other pools."""
         others = [variant for variant in VARIANTS if variant != self._stage.variant]
         self._stage.reconfigure(self._chance.choice(others))
         yield
 
     @contextmanager
     def disturb(self, to: str, state: str) -> Iterator[None]:
-        """Cut or stall the way of one process to Redis or the vCenter, or of all."""
+        """Cut or stall the route of one process, or of all, to Redis or the vCenter."""
         routes = self._stage.routes(to)
         if self._chance.random() < 0.6:
             routes = [self._chance.choice(routes)]
@@ -229,7 +231,8 @@ class Tormentor:
 
 @attrs.frozen
 class Torment:
-    """``of`` whom it is: two of the same are not made at once. It holds for so many seconds, from and to."""
+    """A fault. ``of``: what it affects; two of the same kind are not inflicted at once. ``hold``: minimum and maximum
+    seconds that it holds."""
 
     of: str
     name: str
@@ -270,7 +273,7 @@ LAPSES = [
     Torment("redis", "disk full", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=False)),
     Torment("redis", "disk full and killed", (0.5, 2), lambda tormentor: tormentor.fill_disk(kill=True)),
 ]
-"""For a Redis that forgets. No API ends: what it alone knows would be lost with it."""
+"""For a Redis that loses writes. No API ends: what only the API knows would be lost with it."""
 
 CLOCKS = [
     *TORMENTS,
@@ -282,4 +285,4 @@ CONFIGURATIONS = [
     *(each for each in TORMENTS if each.of not in ("api", "manager")),
     *[Torment("processes", "other pools", (0, 2), Tormentor.reconfigure)] * OFTEN,
 ]
-"""For pools that come and go: the processes are started anew by that alone."""
+"""For pools that come and go: only the change of the configuration restarts the processes."""

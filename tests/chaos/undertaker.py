@@ -1,7 +1,7 @@
-"""Ends what a run leaves behind, however the run ended.
+"""Removes what a run leaves behind, however the run ended.
 
-``python -m tests.chaos.undertaker FOLDER`` waits until its standard input ends, as it does when the run has, and then
-kills every process that works in the folder, stopped ones too, and removes the folder.
+``python -m tests.chaos.undertaker FOLDER`` waits until its standard input ends, which happens when the run ends. Then
+it kills every process that works in the folder, stopped ones too, and removes the folder.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.service.process import processes
 
 
 def bury(folder: Path) -> None:
-    """Leave nothing of it."""
+    """Kill every process in the folder, and remove the folder."""
     while found := processes(folder):
         for pid in found:
             with suppress(ProcessLookupError):
@@ -28,14 +28,14 @@ def bury(folder: Path) -> None:
 
 
 class Undertaker:
-    """That process. ``end`` returns when nothing is left."""
+    """The process that cleans up. ``end`` returns when nothing is left."""
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-m", "tests.chaos.undertaker", str(folder)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
 
     def end(self) -> None:
-        """The run is over."""
+        """Start the cleanup, and wait until it is done."""
         self._process.communicate()
 
 

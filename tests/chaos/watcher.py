@@ -1,4 +1,4 @@
-"""Looks at Redis a few times a second while the run goes on."""
+"""Reads Redis a few times a second during the run."""
 
 import time
 from threading import Thread
@@ -11,8 +11,8 @@ from vmpooler.domain.model import Queue
 
 @attrs.frozen
 class Sample:
-    """One moment of Redis: where each VM stands, the clones under way, what the original counts of them, and the last
-    event before. ``when`` is in seconds since the epoch, and only about."""
+    """The contents of Redis at one moment: where each VM stands, the clones in flight, the number of clones that Ruby
+    vmpooler counts, and the last event before. ``when`` is in seconds since the epoch, and approximate."""
 
     when: float
     queues: dict[tuple[str, Queue], set[str]]
@@ -23,7 +23,7 @@ class Sample:
     """The pools that VMs are given from; None for all."""
 
     def places(self) -> dict[str, list[Queue]]:
-        """Every VM, and the queues that it stands in."""
+        """Return every VM with the queues that it stands in."""
         found: dict[str, list[Queue]] = {}
         for (_, queue), vms in self.queues.items():
             for vm in vms:
@@ -32,13 +32,13 @@ class Sample:
 
 
 def sample(books: Books, pools: list[str]) -> Sample:
-    """One now. Raises OSError when Redis is away."""
+    """Take a sample now. Raises OSError when Redis is away."""
     queues, cloning, count, last, verified = books.moment(pools)
     return Sample(time.time(), queues, cloning, count, last, verified)
 
 
 class Watcher(Thread):
-    """Takes samples, so many seconds apart. Set ``done`` to have it end."""
+    """Takes samples at a fixed interval in seconds. Set ``done`` to stop it."""
 
     def __init__(self, books: Books, pools: list[str], every: float) -> None:
         super().__init__(name="watcher", daemon=True)

@@ -1,7 +1,7 @@
-"""What may happen in a run: each world has its torments, and says what is held against its evidence.
+"""The worlds of chaos runs: each has its faults and its checks.
 
-``ENABLED`` are those that ``make prove`` and a soak play, ``TESTED`` those that the tests do, which are to be brief. A
-world that is not enabled finds what is not repaired yet.
+``ENABLED`` are the worlds that ``make prove`` and a soak play, ``TESTED`` those that the tests play, which must be
+short. A world that is not enabled finds faults that are not fixed yet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ from tests.proof.invariants import Invariant
 
 @attrs.frozen
 class World:
-    """``stage`` are options of :class:`tests.chaos.stage.Stage`. ``asked`` is what clients ask for besides;
-    ``needs`` are parts of tests/parts.py."""
+    """``stage`` are options of :class:`tests.chaos.stage.Stage`. ``asked`` are further requests of clients; ``needs``
+    are parts of tests/parts.py."""
 
     torments: Sequence[Torment]
     checks: Mapping[Invariant, tuple[Check, ...]] = CHECKS

@@ -1,1 +1,1 @@
-"""What the proof is made of: the invariants, and what checks them."""
+"""The proof: the invariants, and the programs that check them."""

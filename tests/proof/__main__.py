@@ -1,4 +1,4 @@
-"""``make prove`` and ``make soak``: every part of the proof, its table, and the page that tells of it."""
+"""``make prove`` and ``make soak``: runs every part of the proof, prints its table, and writes the page about it."""
 
 import argparse
 import random
@@ -10,20 +10,20 @@ from tests.proof import ledger, page
 from tests.proof.parts import PartFailed, chaos, model, mutants, simulation, together, wrong
 
 PIECE = 300.0
-"""Seconds of a piece of a soak: what an interruption may cost."""
+"""Seconds of a piece of a soak. An interruption loses at most one piece."""
 
 NEXT = 1_000_001
-"""Between the seeds of two pieces: other schedules, and of the chaos another world."""
+"""Difference between the seeds of two pieces, so that the schedules differ, and the world of the chaos."""
 
 SHORT = (40.0, 60.0)
 """Seconds of the simulation and of the chaos in a short run."""
 
 BRIEF = (15.0, 20.0)
-"""The same where all tests were run just before, with the model and other schedules and torments among them."""
+"""The same durations for a run after all tests: these already include the model, and other schedules and faults."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; 1 when something was found."""
+    """Run the chosen parts. Returns 1 when a fault was found."""
     options = _options(arguments)
     try:
         found = _soak(60 * options.soak, options.seed) if options.soak else _prove(options)
@@ -46,7 +46,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _prove(options: argparse.Namespace) -> ledger.Figures:
-    """All parts, shortly."""
+    """Run all parts briefly."""
     began = time.monotonic()
     played, tormented = BRIEF if options.brief else SHORT
     parts = [
@@ -62,7 +62,7 @@ def _prove(options: argparse.Namespace) -> ledger.Figures:
 
 
 def _soak(seconds: float, seed: int) -> ledger.Figures:
-    """Simulation and chaos side by side, until something is wrong. Each piece is kept when it is done."""
+    """Run simulation and chaos side by side until one finds a fault. Each piece is stored when it is done."""
     until = time.monotonic() + seconds
     total: ledger.Figures = ledger.read().get("soak", {})
     while (left := until - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""What holds whatever crashes, hangs or overlaps: the eight invariants, and a tally of their checks."""
+"""The eight invariants, which hold whatever crashes, hangs or overlaps, and a tally of their checks."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import attrs
 
 @attrs.frozen
 class Invariant:
-    """Something that always holds."""
+    """A property that always holds."""
 
     number: int
     title: str
@@ -63,7 +63,7 @@ INVARIANTS = (ONE_QUEUE, ONE_CLIENT, ACCOUNTED, WITHIN_LIMITS, DURABLE, NOT_REFU
 
 
 class Violation(AssertionError):
-    """An invariant that does not hold; the text says where."""
+    """An invariant does not hold. The text describes where."""
 
     def __init__(self, invariant: Invariant, told: str) -> None:
         self.invariant = invariant
@@ -77,7 +77,7 @@ class Tally:
     checks: Counter[int] = attrs.field(factory=Counter)
 
     def hold(self, invariant: Invariant, holds: bool, told: Callable[[], str]) -> None:
-        """One check. Raises Violation with what is ``told`` where it fails."""
+        """Count one check. Raises Violation with the text of ``told`` if it fails."""
         self.checks[invariant.number] += 1
         if not holds:
             raise Violation(invariant, told())

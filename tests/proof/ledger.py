@@ -1,4 +1,4 @@
-"""What the runs of the proof did, kept in a file: the last short run, and the sum of all pieces of a soak."""
+"""The stored results of the proof: the last short run, and the sum of all pieces of a soak."""
 
 import json
 from collections.abc import Mapping
@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 Figures = dict[str, Any]
-"""What a run reports. Numbers are counts, unless ``MOST`` has their name."""
+"""The figures that a run reports. Numbers are counts, unless ``MOST`` contains their name."""
 
 LEDGER = Path(__file__).parents[2] / "docs/proof.json"
 
 MOST = frozenset({"slowest recovery", "full again after"})
-"""Figures of which the largest counts, not the sum."""
+"""Figures for which the largest value counts, not the sum."""
 
 
 def added(one: Figures, other: Figures) -> Figures:
-    """The figures of two runs together: numbers are added, lists put one after the other, the rest is of the later."""
+    """Merge the figures of two runs: numbers are added, lists are concatenated, other values come from the later
+    run."""
     return {**one, **other, **{name: _sum(name, one[name], other[name]) for name in one.keys() & other.keys()}}
 
 
@@ -30,11 +31,11 @@ def _sum(name: str, one: Any, other: Any) -> Any:
 
 
 def read(path: Path = LEDGER) -> Figures:
-    """What is kept; nothing where no run has been made."""
+    """Return the stored figures; empty when no run was made."""
     found: Figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 
 def write(kept: Mapping[str, Any], path: Path = LEDGER) -> None:
-    """Keep it."""
+    """Store the figures."""
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""docs/proof.md from the ledger: what is between two marks is written by a run, the rest by hand."""
+"""Writes docs/proof.md from the ledger: a run writes the part between two marks, the rest is written by hand."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ BEGIN, END = "<!-- written by the run -->\n", "<!-- until here -->\n"
 
 
 def write(kept: Figures, page: Path = PAGE) -> None:
-    """Have the page show what is kept."""
+    """Update the page with the stored figures."""
     page.write_text(shown(page.read_text(encoding="utf-8"), kept), encoding="utf-8")
 
 
 def shown(text: str, kept: Figures) -> str:
-    """The text of the page with what is kept between its marks."""
+    """Return the text of the page with the stored figures between its marks."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     lines = [*_run("The last run of `make prove`", kept.get("prove")), *_run("Soaks", kept.get("soak"))]
@@ -27,7 +27,7 @@ def shown(text: str, kept: Figures) -> str:
 
 
 def table(found: Figures) -> Iterator[str]:
-    """Each invariant with the checks that were made of it, and what broke it."""
+    """Yield a table of the invariants, with the number of checks and of violations."""
     parts = [name for name in ("simulation", "chaos") if name in found]
     yield f"| invariant | {' | '.join(f'checks in {name}' for name in parts)} | violations |"
     yield f"| --- | {' | '.join('--:' for _ in parts)} | --: |"
@@ -37,7 +37,7 @@ def table(found: Figures) -> Iterator[str]:
 
 
 def sentences(found: Figures) -> Iterator[str]:
-    """What else a run did."""
+    """Yield sentences about the rest of a run."""
     if told := found.get("simulation"):
         yield (
             f"**Simulation**: {told['schedules']:,} schedules, {told['steps']:,} steps, {told['commands']:,} commands "

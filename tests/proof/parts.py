@@ -1,4 +1,4 @@
-"""The parts of the proof, each a program of its own, and what they report in one form."""
+"""The parts of the proof. Each is a separate program, and all report in one form."""
 
 import json
 import re
@@ -20,19 +20,20 @@ ROOT = Path(__file__).parents[2]
 
 
 class PartFailed(Exception):
-    """A part that did not come to its end."""
+    """A part did not run to its end."""
 
 
 @attrs.frozen
 class Part:
-    """A program of the proof: its ``command`` line without Python, and how what it writes with ``--json`` is read."""
+    """A program of the proof: its ``command`` line without Python, and the function that reads what it writes with
+    ``--json``."""
 
     name: str
     command: tuple[str, ...]
     figures: Callable[[Any], Figures]
 
     def run(self) -> Figures:
-        """Run it, showing what it says. ``ended``: its exit code, 0 when it found nothing wrong. Raises PartFailed."""
+        """Run the part and show its output. ``ended`` is its exit code, 0 when it found no fault. Raises PartFailed."""
         print(f"\n== {self.name}: python {' '.join(self.command)}", flush=True)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="vmpooler-proof-") as folder:
@@ -58,7 +59,7 @@ def chaos(seconds: float, seed: int, world: str = "any") -> Part:
 
 
 def model() -> Part:
-    """Walks through the store beside a model of it."""
+    """Random walks through the store and a model of it, side by side."""
     options = ("-q", "-p", "no:cacheprovider", "--junit-xml={json}", "tests/store/test_model.py")
     return Part("model", ("-m", "pytest", *options), _walked)
 
@@ -101,16 +102,16 @@ def _noticed(text: str) -> Figures:
 
 
 def _by_number(pairs: Any) -> dict[str, int]:
-    """Checks by the number of their invariant, whose name begins with it."""
+    """Return the checks by the number of their invariant. An invariant's name begins with its number."""
     return {name.partition(".")[0]: count for name, count in pairs}
 
 
 def together(parts: Sequence[Part], at_once: int = 1) -> Figures:
-    """The figures of some parts by their names, of which so many run at a time. Raises PartFailed."""
+    """Run some parts, at most ``at_once`` at a time. Returns their figures by name. Raises PartFailed."""
     with ThreadPoolExecutor(at_once) as threads:
         return dict(zip((part.name for part in parts), threads.map(Part.run, parts), strict=True))
 
 
 def wrong(found: Figures) -> list[str]:
-    """The parts that found something."""
+    """Return the parts that found a fault."""
     return [name for name, figures in found.items() if isinstance(figures, dict) and figures["ended"]]

@@ -1,4 +1,4 @@
-"""The list of deliberate faults fits the source. Whether each is noticed: ``python -m tests.proof.mutants``."""
+"""The list of deliberate faults fits the source. ``python -m tests.proof.mutants`` checks whether each is noticed."""
 
 import re
 
@@ -20,7 +20,7 @@ def test_the_tests_of_a_mutant_are_there(mutant: Mutant) -> None:
     for test in mutant.tests:
         file, *_, name = test.split("::")
         assert (ROOT / file).exists()
-        beside = (ROOT / file).parent.glob("*.py")  # a contract's tests stand beside those who keep it
+        beside = (ROOT / file).parent.glob("*.py")  # the tests of a contract are in a file beside those that use it
         assert any(re.search(rf"def {name}\b", each.read_text(encoding="utf-8")) for each in beside)
 
 

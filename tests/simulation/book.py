@@ -1,4 +1,4 @@
-"""Reads the contents of Redis after every command that may have changed them, and the events that report the changes."""
+"""Reads the contents of Redis after every command that may have changed them, and the events of the changes."""
 
 from __future__ import annotations
 

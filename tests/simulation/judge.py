@@ -84,7 +84,7 @@ class Change:
 
 @attrs.frozen
 class Loss:
-    """Redis lost a checkout or a change. ``back``: when it answered again. ``stamped``: the VM's stamp had it by then."""
+    """Redis lost a checkout or a change. ``back``: when it answered again. ``stamped``: the VM's stamp had it then."""
 
     back: float
     stamped: bool
@@ -206,7 +206,7 @@ class Judge:
         return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
 
     def _is_untold(self, vm: str) -> bool:
-        """Whether no record is left of who has a VM and for how long: its record vanished, and the VM itself is gone."""
+        """Whether no record is left of who has a VM and for how long: its record vanished, and the VM is gone."""
         return vm in self.dropped_of and vm not in self._hypervisor.vms()
 
     def _lives(self, held: Holding) -> float:

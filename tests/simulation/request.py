@@ -56,7 +56,7 @@ class Asking:
 
     @property
     def heard_of(self) -> bool:
-        """Whether a response was sent that the client may have received, other than a 503 because Redis did not answer."""
+        """Whether a response was sent that may have arrived, other than a 503 because Redis did not answer."""
         return self.answered and not self.weather
 
     @property

@@ -1,4 +1,5 @@
-"""Prove the proof: deliberate faults, made one after the other in a copy of the source; the tests must notice each.
+"""Tests of the tests: deliberate faults, made one after the other in a copy of the source. The tests must notice
+each.
 
-``python -m tests.proof.mutants`` does it and prints what noticed what. The faults stand in mutants.toml.
+``python -m tests.proof.mutants`` runs them and prints which test noticed which fault. The faults are in mutants.toml.
 """

@@ -16,11 +16,11 @@ from tests.proof.mutants.catalogue import Mutant, mutants
 from tests.proof.mutants.trial import PATIENCE_UNCHANGED, Copy, Outcome
 
 AT_ONCE = 2
-"""Mutants that are tried at the same time."""
+"""Number of mutants that are tried at the same time."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try all mutants, or some; print and write what came of it. Returns the exit code."""
+    """Try the chosen mutants, print the results and write the report. Returns the exit code."""
     options = _options(arguments)
     chosen = [mutant for mutant in mutants() if options.only in mutant.name]
     began = time.monotonic()
@@ -44,7 +44,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _wrong_without(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[str]:
-    """What fails without any fault."""
+    """Return the tests that fail without any fault."""
     tests = sorted({test for mutant in chosen for test in mutant.tests})
     shares = [share for number in range(AT_ONCE) if (share := tests[number::AT_ONCE])]
     runs = threads.map(lambda copy, share: copy.run(share, PATIENCE_UNCHANGED, compile=True), copies, shares)

@@ -16,12 +16,13 @@ LIST = Path(__file__).with_name("mutants.toml")
 
 
 class Stale(Exception):
-    """The source no longer reads as a mutant expects; the text says which, and how often what it replaces is there."""
+    """The source no longer matches a mutant. The text names the mutant, and how often the text that it replaces was
+    found."""
 
 
 @attrs.frozen
 class Change:
-    """A piece of a file, and what to put in its place."""
+    """A piece of a file, and the text that replaces it."""
 
     find: str
     put: str
@@ -29,7 +30,7 @@ class Change:
 
 @attrs.frozen
 class Mutant:
-    """A fault in ``file`` that breaks an invariant, and the ``tests`` of which at least one must fail for it."""
+    """A fault in ``file`` that breaks an invariant. At least one of the ``tests`` must fail for it."""
 
     name: str
     breaks: int
@@ -43,7 +44,7 @@ class Mutant:
         return next(each for each in INVARIANTS if each.number == self.breaks)
 
     def applied(self, root: Path) -> str:
-        """The text of the file in a tree with the fault in it. Raises Stale."""
+        """Return the text of the file in a tree, with the fault in it. Raises Stale."""
         text = (root / self.file).read_text(encoding="utf-8")
         for change in self.changes:
             if (count := text.count(change.find)) != 1:
@@ -53,7 +54,7 @@ class Mutant:
 
 
 def mutants() -> list[Mutant]:
-    """All of them, in the order of the file."""
+    """Return all mutants, in the order of the file."""
     return [_mutant(entry) for entry in tomllib.loads(LIST.read_text(encoding="utf-8"))["mutant"]]
 
 

@@ -1,4 +1,4 @@
-"""Runs of chosen tests on a copy of the source."""
+"""Runs chosen tests on a copy of the source."""
 
 import json
 import os
@@ -23,13 +23,13 @@ PATIENCE = 60.0
 """Seconds that the tests of one mutant may take."""
 
 PATIENCE_UNCHANGED = 300.0
-"""The same of all chosen tests together, on the source as it is."""
+"""Seconds that all chosen tests together may take on the unchanged source."""
 
 
 @attrs.frozen
 class Outcome:
-    """What came of one mutant. ``how``: caught, survived, left out, stale, or went wrong; ``by``: the test that caught
-    it, ``told``: what that said, or what went wrong."""
+    """The result of one mutant. ``how``: caught, survived, left out, stale, or went wrong; ``by``: the test that caught
+    it; ``told``: the message of that test, or what went wrong."""
 
     mutant: Mutant
     how: str
@@ -39,7 +39,7 @@ class Outcome:
 
 
 class Copy:
-    """A copy of the source, to be spoilt. Use as ``with``."""
+    """A copy of the source, to be changed. Use it as a context manager."""
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vmpooler-mutants-"))
@@ -60,7 +60,7 @@ class Copy:
         shutil.rmtree(self._home)
 
     def tried(self, mutant: Mutant) -> Outcome:
-        """What the tests of a mutant say to it."""
+        """Run the tests of a mutant on the copy. Returns the outcome."""
         began = time.monotonic()
         try:
             wrong = mutant.applied(self.root)
@@ -70,9 +70,9 @@ class Copy:
             return _outcome(mutant, self.run(mutant.tests, PATIENCE), time.monotonic() - began)
 
     def run(self, tests: Iterable[str], seconds: float, *, compile: bool = False) -> Mapping[str, Any]:
-        """What the witness reports of these tests; it tells only of accidents when there is no report.
+        """Run these tests and return the report of the witness. Without a report, only an accident is returned.
 
-        With ``compile`` what is compiled is kept for the next run: not of a spoilt file.
+        With ``compile``, compiled files are kept for the next run. This must not be used with a changed file.
         """
         report = self._home / "report.json"
         report.unlink(missing_ok=True)
@@ -104,8 +104,8 @@ class Copy:
 
 @contextmanager
 def _spoilt(file: Path, text: str) -> Iterator[None]:
-    """Have another text in a file for a while. Python tells by the time of a file whether what it compiled is still
-    good, so the other text is of another time."""
+    """Replace the text of a file during the block. Python decides by a file's modification time whether its compiled
+    file is still valid, so the replaced file gets another time."""
     right, when = file.read_bytes(), file.stat()
     file.write_text(text, encoding="utf-8")
     os.utime(file, (when.st_atime, when.st_mtime - 1000))
@@ -117,7 +117,7 @@ def _spoilt(file: Path, text: str) -> Iterator[None]:
 
 
 def _run(command: list[str], where: Path, environment: Mapping[str, str], seconds: float) -> tuple[str, bool]:
-    """What a command prints, and whether it ended by itself. Nothing that it started stays."""
+    """Run a command. Returns its output, and whether it ended by itself. On a timeout, all its processes are killed."""
     process = subprocess.Popen(
         command,
         cwd=where,

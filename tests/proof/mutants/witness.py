@@ -1,6 +1,7 @@
-"""A pytest plugin for runs on a copy of the source: it insists on the copy, and notes what failed, how, and what ran.
+"""A pytest plugin for runs on a copy of the source. It fails unless the copy is imported, and records which tests
+failed, how, and which ran.
 
-``MUTANTS_REPORT`` in the environment is the file that its findings go to, as JSON.
+``MUTANTS_REPORT`` in the environment is the file to which it writes its report, as JSON.
 """
 
 import json
@@ -16,14 +17,14 @@ from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.providers.base import ProviderError
 
 NOTICED = (AssertionError, pytest.fail.Exception, NoSuchVm, PoolEmpty, ProviderError, TokenNeeded)
-"""How a test fails that has noticed something: by what it asserts, or since it was refused what it should have got.
-Whatever else ends it is an accident, such as a script that Redis cannot run."""
+"""How a test fails that has noticed a fault: by an assertion, or because it was refused what it should have got. Any
+other exception is an accident, such as a script that Redis cannot run."""
 
 _found: dict[str, Any] = {"passed": [], "skipped": [], "noticed": [], "accidents": []}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What is tested is what stands here, and nothing else that may be installed."""
+    """Fail unless the tested code is imported from the current directory, and not from another installation."""
     here = Path.cwd()
     if not Path(vmpooler.__file__).is_relative_to(here):
         raise pytest.UsageError(f"vmpooler is imported from {vmpooler.__file__}, not from {here}")
@@ -33,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note how a test ended."""
+    """Record how a test ended."""
     report = yield
     if report.failed:
         error = call.excinfo.value if call.excinfo else None
@@ -54,5 +55,5 @@ def _has_noticed(error: BaseException | None) -> bool:
 
 
 def pytest_sessionfinish() -> None:
-    """Tell."""
+    """Write the report."""
     Path(os.environ["MUTANTS_REPORT"]).write_text(json.dumps(_found), encoding="utf-8")
