@@ -44,7 +44,7 @@ def written(service: Service) -> int:
 
 
 def fill(service: Service) -> None:
-    """From now on, keep the files of Redis from growing, as on a full disk: a write fails with EFBIG instead of
+    """From now on, keep the files of Redis from growing, as on a full disk. A write fails with EFBIG instead of
     ENOSPC."""
     pid, size = redis_of(service), written(service)
     _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)

@@ -244,8 +244,8 @@ def comes(condition: Callable[[], object], seconds: float) -> float | None:
 
 @contextmanager
 def without(simulator: Simulator, gone: Callable[[str], bool]) -> Iterator[None]:
-    """Remove these VMs from the vCenter during the block, then add them again under other ids, as when their host
-    leaves and joins again."""
+    """Remove these VMs from the vCenter during the block, then add them again under other ids. The same happens when
+    their host leaves and joins again."""
     simulator.kill()
     known = json.loads(simulator.memory.read_text())
     away = [vm for vm in known["VMs"] if gone(vm["Name"])]

@@ -18,8 +18,8 @@ local last = redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)
 return {found, redis.call('HKEYS', ARGV[2]), redis.call('GET', ARGV[3]) or '0', last[1] and last[1][1] or '0-0',
         redis.call('SMEMBERS', ARGV[4])}
 """
-"""The members of every queue, the clones in flight, their number, the last event, and the pools whose VMs were compared
-with the vCenter since this Redis started: all at one moment."""
+"""Reads the state of all pools at one moment. It returns the members of every queue, the clones in flight, their
+number, the last event, and the pools whose VMs were compared with the vCenter since this Redis started."""
 
 PAGE = 5000
 
@@ -49,8 +49,8 @@ class Books:
         return replies
 
     def moment(self, pools: list[str]) -> tuple[dict[tuple[str, Queue], set[str]], set[str], int, str, set[str]]:
-        """Return every queue, the clones in flight, the number of clones that Ruby vmpooler counts, the id of the last
-        event, and the pools that VMs are given from."""
+        """Return the state of all pools at one moment. It consists of every queue, the clones in flight, the number of
+        clones that Ruby vmpooler counts, the id of the last event, and the pools that VMs are given from."""
         places = [(pool, queue) for pool in pools for queue in Queue]
         names = [keys.queue(queue, pool) for pool, queue in places]
         marks = (keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, keys.VERIFIED)

@@ -42,7 +42,7 @@ def unclaimed(
     operations: Sequence[Operation],
     names: Mapping[str, tuple[str, ...]],
 ) -> Iterator[str]:
-    """Yield the checkouts that no request explains: no response named them, and no request of unknown outcome fits
+    """Yield the checkouts that no request explains. No response named them, and no request of unknown outcome fits
     them."""
     claimed = {claim.checkout_id for claim in claims}
     taken: dict[str, list[Event]] = {}

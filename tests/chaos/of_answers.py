@@ -37,8 +37,7 @@ def _tag(case: Case, asked: Operation) -> bool:
 
 
 def _hours(case: Case, asked: Operation) -> bool:
-    """Whether the record has this value, or one that was requested later, or one that was requested with unknown
-    outcome."""
+    """Whether the record has this value, or one that was requested later or with unknown outcome."""
     ours = [each for each in case.asked_of(asked.vm) if each.verb is Verb.LIFETIME]
     may = {each.value for each in ours if each.began >= asked.began or each.unknown}
     return case.record(asked.vm).get("lifetime") in may
@@ -119,8 +118,8 @@ def _ever(events: Sequence[Event]) -> list[int]:
 
 
 def reverts(case: Case, verdict: Verdict) -> None:
-    """Check that a VM is only reverted while a revert of it is requested and not yet done: later work of its client is
-    not undone by a second revert. An order that was delayed on its way to the vCenter is not caught (Note
+    """Check that a VM is only reverted while a revert of it is requested and not yet done. Later work of its client
+    must not be undone by a second revert. An order that was delayed on its way to the vCenter is not caught (Note
     [Fencing])."""
     for note in case.evidence.journal:
         held_up = any(begin <= note.when <= end + CATCHES_UP for begin, end in case.evidence.held_up)
@@ -150,8 +149,8 @@ def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
 
 
 def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
-    """Check that VMs that no client was given were taken by requests of unknown outcome, and that the API does not deny
-    a VM that exists."""
+    """Check that each checkout without a response belongs to a request of unknown outcome. Also check that the API does
+    not deny a VM that exists, and answers no request with 500."""
     for what in unclaimed(case.evidence.events, case.claims, case.evidence.operations, case.rules.names):
         verdict.hold(False, what)
     for operation in case.evidence.operations:

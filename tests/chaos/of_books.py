@@ -14,8 +14,8 @@ ENDED = (Queue.PENDING, Queue.READY, Queue.COMPLETED)
 
 
 def clones(case: Case, verdict: Verdict) -> None:
-    """Check that no clone exceeds a pool's size, and that clones in flight never exceed the limit, in Redis and at the
-    vCenter."""
+    """Check that no clone exceeds a pool's size, and that clones in flight never exceed the limit. Clones in flight are
+    counted in Redis and at the vCenter."""
     ordered = sum(event.what is What.CLONE for event in case.evidence.events)
     verdict.checks += ordered - len(case.story.crowded)
     for each in case.story.crowded:
@@ -44,8 +44,8 @@ def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple
 
 
 def told_once(case: Case, verdict: Verdict) -> None:
-    """Check that each event is a transition from the queue in which the earlier events left the VM, and that the events
-    end at the state of Redis."""
+    """Check that each event is a transition from the queue in which the earlier events left the VM. The events must end
+    at the state of Redis."""
     verdict.checks += case.story.moves
     verdict.violations += case.story.wrong
     for sample in case.evidence.samples:

@@ -62,8 +62,8 @@ def nothing_unknown(case: Case, verdict: Verdict) -> None:
 
 
 def answered_since(case: Case, verdict: Verdict) -> None:
-    """Check that everything answered with 2xx after the last lapse is stored, and that a given VM is in use, completed
-    or gone."""
+    """Check that everything answered with 2xx after the last lapse is stored. A given VM must be in use, completed or
+    gone."""
     last = max((until for _, until in case.evidence.lapses), default=0.0) + SINCE
     places = case.evidence.end.places()
     for operation in case.evidence.operations:

@@ -46,8 +46,8 @@ class Reign(Thread):
         return self.marks[-1][1] if self.marks else ""
 
     def takeovers(self) -> list[float]:
-        """Return the seconds from each kill of a leading manager until another led, without those in which Redis was
-        disturbed."""
+        """Return the seconds from each kill of a leading manager until another led. Kills while Redis was disturbed are
+        left out."""
         found = []
         for fall in self.falls:
             later = [when for when, mark in self.marks if mark != fall.mark and when > fall.when]

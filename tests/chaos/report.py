@@ -37,8 +37,8 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
 
 
 def together(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge the reports of several worlds: counts are added, violations are concatenated, and of the times until all
-    pools were full again the longest counts, or never."""
+    """Merge the reports of several worlds. Counts are added and violations are concatenated. Of the times until all
+    pools were full again, the longest counts, or never."""
     found: dict[str, Any] = dict(reports[0])
     for other in reports[1:]:
         for key, value in other.items():

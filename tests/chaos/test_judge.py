@@ -175,7 +175,7 @@ def test_what_is_false_is_told(wrong: str) -> None:
 
 
 def test_what_is_allowed_is_not_told() -> None:
-    """Lifetimes end, VMs are lost with the vCenter, and a request without a response may or may not have been carried
+    """Lifetimes end, and VMs are lost with the vCenter. A request without a response may or may not have been carried
     out."""
     over = event(67, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
     assert told(forged(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}

@@ -11,8 +11,11 @@ from vmpooler.domain.model import Queue
 
 @attrs.frozen
 class Sample:
-    """The contents of Redis at one moment: where each VM stands, the clones in flight, the number of clones that Ruby
-    vmpooler counts, and the last event before. ``when`` is in seconds since the epoch, and approximate."""
+    """The contents of Redis at one moment.
+
+    They are the place of each VM, the clones in flight, the number of clones that Ruby vmpooler counts, and the last
+    event before. ``when`` is in seconds since the epoch, and approximate.
+    """
 
     when: float
     queues: dict[tuple[str, Queue], set[str]]

@@ -15,7 +15,7 @@ MOST = frozenset({"slowest recovery", "full again after"})
 
 
 def added(one: Figures, other: Figures) -> Figures:
-    """Merge the figures of two runs: numbers are added, lists are concatenated, other values come from the later
+    """Merge the figures of two runs. Numbers are added, lists are concatenated, other values come from the later
     run."""
     return {**one, **other, **{name: _sum(name, one[name], other[name]) for name in one.keys() & other.keys()}}
 

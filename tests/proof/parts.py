@@ -25,7 +25,7 @@ class PartFailed(Exception):
 
 @attrs.frozen
 class Part:
-    """A program of the proof: its ``command`` line without Python, and the function that reads what it writes with
+    """A program of the proof. It has a ``command`` line without Python, and a function that reads what it writes with
     ``--json``."""
 
     name: str

@@ -68,8 +68,7 @@ NOTHING = Sight({}, frozenset(), 0)
 
 @attrs.frozen
 class Backup:
-    """What the saved database itself does not contain: when it was saved, the id of the last event, the end of the
-    lease."""
+    """State that the saved database does not contain: time of saving, id of the last event, end of the lease."""
 
     when: float
     newest: str

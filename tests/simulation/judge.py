@@ -276,9 +276,9 @@ class Judge:
         return guest.stamp.holder if guest is not None and guest.stamp is not None else None
 
     def _excused(self, vm: str, held: Holding, what: str = "") -> bool:
-        """Whether a client's claim is void: Redis lost the checkout, and no client was answered, or the loss cannot be
-        repaired. A VM that is gone has no stamp any more. ``what`` happened to the VM is counted when the loss
-        cannot be repaired."""
+        """Whether the claim of a client no longer holds. Redis lost the checkout, and either no client was answered, or
+        the loss cannot be repaired. A VM that is gone has no stamp any more. ``what`` happened to the VM is counted
+        when the loss cannot be repaired."""
         if held.loss is None:
             return False
         if not held.asking.heard_of or vm not in self._hypervisor.vms():
@@ -289,7 +289,7 @@ class Judge:
         return gone
 
     def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:
-        """Whether a loss is permanent: the lost write was not yet on the VM's stamp, and the process that made it
+        """Whether a loss is permanent. Then the lost write was not yet on the VM's stamp, and the process that made it
         ended, made it too long ago, or did not reconnect before the wait for it was over."""
         if loss.stamped:
             return False

@@ -95,7 +95,7 @@ class Process:
         self.connection.lost()
 
     def forget(self) -> None:
-        """Ensure that no code of the process runs when Python collects garbage: a coroutine that is collected releases
+        """Ensure that no code of the process runs when Python collects garbage. A coroutine that is collected releases
         its lock."""
         if self.failover is not None:
             self.failover._turn.waiting.clear()
@@ -206,8 +206,7 @@ class Reading:
 
 
 class OfNumber:
-    """One connection of a process, with the part of Wire that is used before the connection is ready for other
-    commands."""
+    """One connection of a process, as it is used before other commands may use it. It has the needed part of Wire."""
 
     def __init__(self, line: Line, number: int) -> None:
         self._line = line

@@ -42,8 +42,8 @@ BUSIER = 0.2
 given then are the ones that matter."""
 
 KNOWN = 15.0
-"""Seconds by which a moment that a process measured and sent may be off: half of the longest round trip, and the
-longest delay of a command, including one that was given up and arrives late, in both directions."""
+"""Seconds by which a moment that a process measured and sent may be off. This is half of the longest round trip, and
+the longest delay of a command, including one that was given up and arrives late, in both directions."""
 
 ON_THE_WAY = 30.0
 """Seconds that a command may take from the moment of its creation."""
@@ -55,9 +55,9 @@ AFTERWARDS = 80
 """Minimum number of steps after a backup and after a loss, in which clients send requests."""
 
 RECOVERY = 240.0
-"""Seconds in which all pools must be at size again after the last fault and the waits that followed from it: for a
-clone that never boots (a minute), one that the provider never started (half a minute), the clones that replace them,
-and an inventory that does not arrive (a minute)."""
+"""Seconds in which all pools must be at size again after the last fault and the waits that followed from it. They cover
+a clone that never boots (a minute), one that the provider never started (half a minute), the clones that replace
+them, and an inventory that does not arrive (a minute)."""
 
 
 @attrs.frozen
@@ -188,9 +188,9 @@ class Schedule:
         return loss.stamped and any(self.judge.stamped_since(loss.backup.when))
 
     def _unknown(self, name: str) -> float:
-        """Return the seconds by which the clock of a process may differ from Redis's clock: the duration of its
-        measurement and its message, and the steps of Redis's clock since it measured, or while its replies may have
-        been lost."""
+        """Return the seconds by which the clock of a process may differ from Redis's clock. They cover the duration of
+        its measurement and its message, and the steps of Redis's clock since it measured, or while its replies may
+        have been lost."""
         known = [each.measured for each in self.processes if each.name == name]
         since = min([self.stage.measured, *known]) - UNHEARD
         return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)

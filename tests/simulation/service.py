@@ -75,7 +75,7 @@ class ApiProcess(Process):
 
 
 class LateRoutes(JsonApp):
-    """An application whose handlers can be replaced: registering a route costs more than all requests that a schedule
+    """An application whose handlers can be replaced. Registering a route costs more than all requests that a schedule
     makes."""
 
     def __init__(self) -> None:
