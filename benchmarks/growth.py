@@ -16,11 +16,11 @@ from benchmarks.redis import Redis
 from benchmarks.row import Row
 from benchmarks.scale import Scale
 from tests.service.process import until
-from vmpooler.domain.backoff import ROUND
+from vmpooler.domain.backoff import IDLE_INTERVAL
 from vmpooler.domain.guest import Holder, Stamp
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.providers.dummy.memory import Memory
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.providers.dummy.vm import SimulatedVm
 
 READY, RUNNING = 40, 20
 """VMs of each pool."""
@@ -133,7 +133,7 @@ def cost(pools: int, seconds: int) -> Cost:
             connections = reading.call("CLIENT", "LIST").count(b"\n") - 1
             before = ours.cpu, theirs.cpu
             sent = redis.sent_during(socket, lambda: time.sleep(seconds)).total()
-            alive = sent >= pools or seconds < ROUND
+            alive = sent >= pools or seconds < IDLE_INTERVAL
             used = [100 * (usage.cpu - was) / seconds for usage, was in zip((ours, theirs), before, strict=True)]
             return Cost(pools, used[0], ours.memory / 1024, connections, sent / seconds, used[1], alive)
 
@@ -152,20 +152,20 @@ def populate(reading: Redis, pools: int, now: float) -> None:
 
 def remember(path: Path, pools: int, now: float) -> None:
     """Have the simulated hypervisor know the same VMs."""
-    memory = Memory(path)
+    memory = SavedState(path)
     for vm in imaginary(pools, now - 3600):
         memory.keep(vm)
     memory.write()
 
 
-def imaginary(pools: int, then: float) -> Iterator[Vm]:
+def imaginary(pools: int, then: float) -> Iterator[SimulatedVm]:
     """All of them, made a while ago."""
     for number in range(pools):
         for at in range(READY + RUNNING):
             name, pool = stock.vm(number, at), stock.pool(number)
             stamp = Stamp(pool, name, then, Holder(NOBODY, since=float(int(then))) if at >= READY else None)
             id = number * (READY + RUNNING) + at + 1
-            yield Vm(name=name, pool=pool, number=id, hostname=name, cloned=then, booted=then, stamp=stamp)
+            yield SimulatedVm(name=name, pool=pool, number=id, hostname=name, cloned=then, booted=then, stamp=stamp)
 
 
 def settled(usage: Usage) -> None:

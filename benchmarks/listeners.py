@@ -61,7 +61,7 @@ def measure(scale: Scale) -> list[Row]:
 def all_heard(crowd: Crowd, listeners: int, events: int) -> dict[str, Any]:
     """What they heard, when all have heard of every event; what they had heard until then, when that takes too long."""
     end = time.monotonic() + PATIENCE
-    while not is_whole(heard := crowd.heard(), listeners, events) and time.monotonic() < end:
+    while not is_whole(heard := crowd.on_event(), listeners, events) and time.monotonic() < end:
         time.sleep(0.5)
     return heard
 

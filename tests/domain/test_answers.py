@@ -1,11 +1,11 @@
 """Whether guests that do not answer count as dead."""
 
-from vmpooler.domain.answers import LEAST, RECENT, SAID_AFTER, Answers
-from vmpooler.domain.backoff import SECOND_LOOK
+from vmpooler.domain.answers import ANSWER_IS_RECENT, LEAST, SAID_AFTER, Answers
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY
 
 NOW = 1_700_000_000.0
 GRACE = 600.0
-THEN = NOW + SECOND_LOOK
+THEN = NOW + SECOND_CHECK_DELAY
 SAID = NOW + SAID_AFTER
 
 
@@ -68,8 +68,8 @@ def test_an_answer_is_no_evidence_for_ever() -> None:
     answers = silent(3)
     for name in names(6)[3:]:
         answers.answered("debian", name, THEN)
-    assert answers.believes(NOW, THEN + RECENT)
-    assert not answers.believes(NOW, THEN + RECENT + 1)
+    assert answers.believes(NOW, THEN + ANSWER_IS_RECENT)
+    assert not answers.believes(NOW, THEN + ANSWER_IS_RECENT + 1)
 
 
 def test_a_guest_that_answers_again_or_is_gone_is_in_doubt_no_more() -> None:

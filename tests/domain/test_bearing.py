@@ -5,7 +5,7 @@ from random import Random
 import attrs
 import pytest
 
-from vmpooler.domain.adaptive_limit import FIRST, Bearing, Clone
+from vmpooler.domain.adaptive_limit import INITIAL_LIMIT, Bearing, CloneUnderWay
 
 POOLS = {"small": 3.0, "large": 9.0}
 """Seconds that a clone of each pool takes if no other clone runs."""
@@ -27,7 +27,7 @@ class Provider:
     chance: Random
     now: float = 0.0
     work: float = 0.0
-    left: dict[Clone, float] = attrs.field(factory=dict)
+    left: dict[CloneUnderWay, float] = attrs.field(factory=dict)
 
     def pace(self, bearing: Bearing, seconds: float) -> float:
         """Run with unlimited demand; return the throughput as a fraction of the throughput at the best fixed limit."""
@@ -93,7 +93,7 @@ def test_little_work_teaches_nothing() -> None:
     provider, bearing = Provider(20, 1, 0.3, Random(4)), Bearing(100)
     for _ in range(300):
         provider.step(bearing, most=2)
-    assert bearing.limit == FIRST
+    assert bearing.limit == INITIAL_LIMIT
 
 
 def test_it_falls_by_half_when_clones_fail_and_rises_again() -> None:
@@ -120,4 +120,4 @@ def test_a_clone_of_which_nobody_knows_how_it_ended_holds_up_nothing() -> None:
     for _ in range(300):
         bearing.end(bearing.begin("small", provider.now), provider.now, done=None)
         provider.step(bearing)
-    assert bearing.held > FIRST
+    assert bearing.held > INITIAL_LIMIT

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from vmpooler.domain.change import NAME_MOST, TAGS_MOST, TOLD_MOST, VALUE_MOST, Change, Rules, change_of
+from vmpooler.domain.change import NAME_MOST, TAGS_MOST, TOLD_MOST, VALUE_MOST, Change, ChangeRules, change_of
 from vmpooler.domain.errors import Unfit
 
-ANY = Rules()
+ANY = ChangeRules()
 
 
-def failures(body: object, rules: Rules = ANY) -> tuple[str, ...]:
+def failures(body: object, rules: ChangeRules = ANY) -> tuple[str, ...]:
     with pytest.raises(Unfit) as caught:
         change_of(body, rules)
     return caught.value.failures
@@ -31,10 +31,10 @@ def test_a_lifetime_must_be_positive(given: object) -> None:
 
 
 def test_a_lifetime_may_reach_the_limit_and_not_exceed_it() -> None:
-    rules = Rules(longest=12)
+    rules = ChangeRules(longest=12)
     assert change_of({"lifetime": "12"}, rules).lifetime == 12
     assert failures({"lifetime": 13}, rules) == ("lifetime: 13 hours exceed the limit of 12",)
-    assert change_of({"lifetime": 10**6}, Rules(longest=0)).lifetime == 10**6
+    assert change_of({"lifetime": 10**6}, ChangeRules(longest=0)).lifetime == 10**6
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_tags_that_cannot_be_stored_or_are_too_large_are_refused(tags: object) -
 
 
 def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_set() -> None:
-    rules = Rules(allowed=("project",))
+    rules = ChangeRules(allowed=("project",))
     told = failures({"lifetime": 0, "tags": {"project": "x", "other": None, "more": "x"}, "disk": 8}, rules)
     assert [failure.split(":")[0] for failure in told] == [
         'unknown argument "disk"',
@@ -118,7 +118,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_set() -> None:
     ],
 )
 def test_a_filter_keeps_the_groups_that_it_finds_anywhere(pattern: str, value: object, kept: str | None) -> None:
-    rules = Rules(filters={"a": re.compile(pattern)})
+    rules = ChangeRules(filters={"a": re.compile(pattern)})
     given = str(value)
     assert change_of({"tags": {"a": value, "b": value}}, rules).tags == {**({"a": kept} if kept else {}), "b": given}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpooler.domain.checkout import MANY, Catalogue, Wanted, count_of, counts_of_body, counts_of_path
+from vmpooler.domain.checkout import MAX_COUNT, Catalogue, Wanted, count_of, counts_of_body, counts_of_path
 from vmpooler.domain.errors import Invalid, UnknownPools
 from vmpooler.settings import Pool
 
@@ -45,7 +45,13 @@ def test_every_name_of_a_path_is_counted_in_the_order_asked(names: list[str], en
     [
         *[(2, 2), ("2", 2), (1.9, 1), (" +3x", 3), ("1_000", 1000), ("4.7", 4), ("0x10", 0)],
         *[(None, 0), (0, 0), (-1, 0), ("-1", 0), ("x", 0), ("", 0), ("²", 0), ("٣", 0)],
-        *[(float("inf"), MANY), (float("-inf"), 0), (float("nan"), 0), (10**400, MANY), ("9" * 5000, MANY)],
+        *[
+            (float("inf"), MAX_COUNT),
+            (float("-inf"), 0),
+            (float("nan"), 0),
+            (10**400, MAX_COUNT),
+            ("9" * 5000, MAX_COUNT),
+        ],
     ],
 )
 def test_a_count_is_read_as_clients_write_it(value: object, count: int) -> None:
@@ -75,7 +81,7 @@ def test_any_json_is_counts_or_a_known_error(body: object) -> None:
         counts = counts_of_body(json.loads(json.dumps(body)))
     except (Invalid, UnknownPools):
         return
-    assert all(0 <= count <= MANY for count in counts.values())
+    assert all(0 <= count <= MAX_COUNT for count in counts.values())
 
 
 def test_an_alias_is_served_by_all_its_pools_and_a_pool_by_itself_first() -> None:

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from vmpooler.domain import estate
-from vmpooler.domain.estate import Memory
+from vmpooler.domain.estate import PoolMemory
 from vmpooler.settings import Dummy, Pool, Settings, Vsphere
 
 EAST = Vsphere(server="east.example.com", username="u", password="very-secret", datacenter="DC")
@@ -20,7 +20,7 @@ def settings(*pools: Pool, **providers: Vsphere | Dummy) -> Settings:
     return Settings(pools=pools, providers=providers)
 
 
-def remembered(pool: Pool = ALPHA, **providers: Vsphere | Dummy) -> Memory:
+def remembered(pool: Pool = ALPHA, **providers: Vsphere | Dummy) -> PoolMemory:
     return estate.memory_of(pool, settings(pool, **(providers or {"vs": EAST})))
 
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as some
 
-from vmpooler.domain.history import GROUP, MOST, SAMPLE, joined, packed, series
+from vmpooler.domain.history import GROUP, MAX_SAMPLE, SAMPLE, joined, packed, series
 
 NONE = bytes(SAMPLE.size)
-ROWS = some.lists(some.integers(0, MOST), min_size=4, max_size=4)
+ROWS = some.lists(some.integers(0, MAX_SAMPLE), min_size=4, max_size=4)
 
 
 @given(some.lists(some.none() | ROWS, max_size=50))
@@ -19,7 +19,7 @@ def test_what_was_sampled_is_told_and_what_was_not_is_null(rows: list[list[int] 
 
 
 def test_a_number_that_is_too_large_is_told_as_the_largest() -> None:
-    assert series(packed([10**9, 0, 0, 0]), 1)["ready"] == [MOST]
+    assert series(packed([10**9, 0, 0, 0]), 1)["ready"] == [MAX_SAMPLE]
 
 
 def test_a_longer_step_has_the_mean_of_its_counts_and_the_sum_of_its_checkouts() -> None:

@@ -25,7 +25,7 @@ from vmpooler.domain.actions import (
     WriteStamp,
 )
 from vmpooler.domain.answers import ROW_ENDS
-from vmpooler.domain.backoff import AGREE, BACKOFF_MOST, SECOND_LOOK
+from vmpooler.domain.backoff import BACKOFF_MOST, CLOCK_TOLERANCE, SECOND_CHECK_DELAY
 from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
@@ -100,7 +100,7 @@ def test_a_pending_vm_that_does_not_come_up_fails_when_its_time_is_up_and_not_be
 
 
 def test_a_pending_vm_whose_time_is_up_fails_by_its_second_look() -> None:
-    since = NOW - SECOND_LOOK
+    since = NOW - SECOND_CHECK_DELAY
     known: Any = {"ordered": NOW - HOUR, "doubted": since}
     assert judged(PENDING, retry_at=NOW + 1, **known) is None
     assert judged(PENDING, retry_at=NOW, **known) == Probe("vm", last=True, since=since)
@@ -207,21 +207,21 @@ def test_a_ready_vm_that_reports_another_host_name_is_looked_at_at_once() -> Non
     assert judged(READY, attrs.evolve(UP, hostname="other"), ready=NOW - 1) == Check("vm")
 
 
-def doubted(guest: Guest = UP, since: float = NOW - SECOND_LOOK, **known: Any) -> VmAction | None:
+def doubted(guest: Guest = UP, since: float = NOW - SECOND_CHECK_DELAY, **known: Any) -> VmAction | None:
     return judged(READY, guest, **{"ready": NOW - HOUR + 1, "checked": NOW - MINUTE, "doubted": since, **known})
 
 
 def test_a_ready_vm_that_failed_its_look_gets_a_second_one_some_seconds_later() -> None:
     assert doubted(retry_at=NOW + 1) is None
-    assert doubted(retry_at=NOW) == Check("vm", since=NOW - SECOND_LOOK)
+    assert doubted(retry_at=NOW) == Check("vm", since=NOW - SECOND_CHECK_DELAY)
     renamed = attrs.evolve(UP, hostname="other")
     assert doubted(renamed, retry_at=NOW + 1) is None
-    assert doubted(renamed, retry_at=NOW) == Check("vm", since=NOW - SECOND_LOOK)
+    assert doubted(renamed, retry_at=NOW) == Check("vm", since=NOW - SECOND_CHECK_DELAY)
 
 
 NO_DOUBT: dict[str, dict[str, Any]] = {
     "a look succeeded since": {"checked": NOW - 5},
-    "it is of the future": {"since": NOW + 100, "retry_at": NOW + 100 + SECOND_LOOK},
+    "it is of the future": {"since": NOW + 100, "retry_at": NOW + 100 + SECOND_CHECK_DELAY},
     "its row of looks was broken off": {"retry_at": NOW - ROW_ENDS - 1},
     "nothing says when the next look is due": {"retry_at": 0},
 }
@@ -525,7 +525,7 @@ def test_a_running_vm_that_is_missing_from_a_moment_that_lies_ahead_on_is_missin
 
 
 def test_a_moment_by_a_clock_that_is_a_little_ahead_is_believed() -> None:
-    assert not isinstance(judged(RUNNING, checkout=NOW + AGREE, lifetime=1), Mend)
+    assert not isinstance(judged(RUNNING, checkout=NOW + CLOCK_TOLERANCE, lifetime=1), Mend)
 
 
 def test_a_wait_that_is_longer_than_any_is_none() -> None:

@@ -136,7 +136,7 @@ class Crowd:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
-    def heard(self) -> dict[str, Any]:
+    def on_event(self) -> dict[str, Any]:
         """Return what the subscribers received so far."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")

@@ -89,7 +89,7 @@ async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_me
             await happening
             used = (usage.cpu - cpu) / SECONDS
             await deferLater(reactor, 2.0)
-            heard = await deferToThread(crowd.heard)
+            heard = await deferToThread(crowd.on_event)
             peak = (usage.memory - before) / CLIENTS
             redis.close()
         said = " / ".join(f"{percentile(beside, share):.1f}" for share in (0.5, 0.99))
@@ -127,7 +127,7 @@ async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_pa
                 await deferToThread(until, lambda: usage.files <= files, "they are hung up on", 60.0)
                 print(f"\n{DEAF} who never read, {STORM} events: {grown} KB more, all cut ", end="")
                 print(f"{time.monotonic() - began:.0f} s later; then {usage.memory - before} KB", end="")
-            heard = await deferToThread(listening.heard)
+            heard = await deferToThread(listening.on_event)
             redis.close()
         assert heard["ordered"]
         assert grown < 20_000, "kilobytes: what was on its way to them when they stopped"

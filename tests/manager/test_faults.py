@@ -15,7 +15,7 @@ from tests.manager.world import World
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
 from vmpooler.manager.loop import MOST_REST, Loop
-from vmpooler.manager.reconciler import PATIENCE
+from vmpooler.manager.reconciler import INVENTORY_TIMEOUT
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool
@@ -188,7 +188,7 @@ async def test_an_inventory_that_never_comes_ends_the_round_and_the_next_may_hav
         await world.advance(minutes=1)
         failing(world, "inventory", hangs=True)
         (vm,) = await world.checkout(debian=1)
-        await world.advance(PATIENCE + 1)
+        await world.advance(INVENTORY_TIMEOUT + 1)
         noticed = any("did not answer" in event.why for event in world.events if event.what == "failed")
         failing(world)  # the last inventory call must end, even if the assertion below fails
         assert noticed

@@ -9,7 +9,7 @@ from twisted.logger import LogEvent
 from tests.manager.process import Process
 from tests.manager.test_stories import a_pool
 from tests.manager.world import World
-from vmpooler.domain.backoff import EAGER
+from vmpooler.domain.backoff import BUSY_INTERVAL
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.log import _text
@@ -283,7 +283,7 @@ async def test_one_whose_provider_is_not_fit_to_lead_with_leaves_the_lead_and_tr
         world.processes[0].kill()
         await world.advance(HOLDS + 1)
         assert (await leader_and_leftovers(store))[0] == ""
-        await until_led_by(world, unfit.name, EAGER)
+        await until_led_by(world, unfit.name, BUSY_INTERVAL)
         said = [_text(event) for event in logged if "cannot lead" in _text(event)]
         assert said == ["[!] cannot lead: the file is broken"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.domain import times
-from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
+from vmpooler.domain.backoff import MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.events import What
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
@@ -101,7 +101,7 @@ async def test_a_network_that_is_away_for_a_while_costs_no_vm(
             await world.advance(seconds=1)
             assert await ready(world, "debian", "centos") == before
         network(world).away = False
-        await world.advance(seconds=LATER_LOOKS + 5)
+        await world.advance(seconds=MAX_CHECK_DELAY + 5)
         assert await ready(world, "debian", "centos") == before
         assert completed(world) == set()
         assert await troubles(store, ["debian", "centos"]) == []
@@ -121,7 +121,7 @@ async def test_that_most_guests_do_not_answer_is_said_where_providers_troubles_a
         assert keys.ANSWERS in await troubles(store, ["debian"])
         assert any("probing failed: 10 of 10 guests" in line for line in world.log())
         network(world).away = False
-        await world.advance(seconds=LATER_LOOKS + 5)
+        await world.advance(seconds=MAX_CHECK_DELAY + 5)
         assert manager.state()["providers"] == {"dummy": "ok"}
         assert said(world, What.FAILED, keys.ANSWERS) == said(world, What.RECOVERED, keys.ANSWERS) == 2
 
@@ -142,7 +142,7 @@ async def test_half_of_the_vms_that_really_died_are_replaced(store: Connection) 
         before = await filled(world, "debian", "centos")
         dead = frozenset(sorted(before)[::2])
         network(world).dead = dead
-        await world.advance(seconds=CHECK + 2 * LATER_LOOKS)
+        await world.advance(seconds=CHECK + 2 * MAX_CHECK_DELAY)
         assert await ready(world, "debian", "centos") & dead == set()
         assert completed(world) == dead
         await world.advance(seconds=30)
@@ -158,7 +158,7 @@ async def test_all_vms_of_one_pool_that_died_are_replaced_when_those_of_others_a
         await world.advance(seconds=CHECK - 30)
         for vm in await ready(world, "centos"):  # postpones their next check
             await store.call("HSET", keys.record(vm), "check", times.text(world.clock.seconds()))
-        await world.advance(seconds=3 * LATER_LOOKS)
+        await world.advance(seconds=3 * MAX_CHECK_DELAY)
         assert completed(world) == dead
         await world.advance(seconds=30)
         assert len(await ready(world, "debian")) == 4
@@ -169,7 +169,7 @@ async def test_the_one_vm_of_a_pool_of_one_is_replaced_after_its_second_look(sto
         (dead,) = await filled(world, "debian")
         network(world).dead = frozenset([dead])
         await until_in_doubt(world)
-        await world.advance(seconds=SECOND_LOOK - 2)
+        await world.advance(seconds=SECOND_CHECK_DELAY - 2)
         assert await ready(world, "debian") == {dead}
         await world.advance(seconds=4)
         assert completed(world) == {dead}
@@ -209,7 +209,7 @@ async def test_a_trouble_of_a_vm_ends_with_the_look_that_succeeds_and_is_said_on
         await until_in_doubt(world)
         network(world).away = False
         assert "doubt" in await world.record(vm)
-        await world.advance(seconds=SECOND_LOOK + 1)
+        await world.advance(seconds=SECOND_CHECK_DELAY + 1)
         assert await troubles(store, ["debian"]) == []
         assert "doubt" not in await world.record(vm)
         await world.advance(seconds=3 * CHECK)
@@ -223,7 +223,7 @@ async def test_the_doubt_of_a_vm_that_is_given_meanwhile_ends_with_its_stamp(sto
         network(world).away = True
         await until_in_doubt(world)
         await world.checkout(debian=1)
-        await world.advance(seconds=2 * SECOND_LOOK)
+        await world.advance(seconds=2 * SECOND_CHECK_DELAY)
         assert await troubles(store, ["debian"]) == []
         assert "doubt" not in await world.record(vm)
         assert await world.queue(Queue.RUNNING) == {vm}
@@ -236,7 +236,7 @@ async def test_a_pending_vm_whose_time_is_up_has_two_looks(store: Connection) ->
         await world.advance(seconds=62)
         assert await world.queue(Queue.PENDING) == {vm}
         network(world).away = False
-        await world.advance(seconds=SECOND_LOOK)
+        await world.advance(seconds=SECOND_CHECK_DELAY)
         assert await ready(world, "debian") == {vm}
         assert await troubles(store, ["debian"]) == []
 

@@ -5,13 +5,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from vmpooler.domain.backoff import EAGER
+from vmpooler.domain.backoff import BUSY_INTERVAL
 from vmpooler.domain.errors import StoreAway
 from vmpooler.manager.loop import STORE_AWAY, Loop
-from vmpooler.manager.operations_in_flight import LONGEST, WorkInFlight
+from vmpooler.manager.operations_in_flight import OPERATION_TIMEOUT, OperationsInFlight
 
 
-@pytest.mark.parametrize(("error", "pause"), [(StoreAway("gone"), STORE_AWAY), (RuntimeError("a defect"), EAGER)])
+@pytest.mark.parametrize(
+    ("error", "pause"), [(StoreAway("gone"), STORE_AWAY), (RuntimeError("a defect"), BUSY_INTERVAL)]
+)
 async def test_a_round_that_fails_is_not_the_last(
     error: Exception, pause: float, logged_errors: list[LogEvent]
 ) -> None:
@@ -33,13 +35,13 @@ async def test_a_round_that_fails_is_not_the_last(
 
 async def test_work_that_never_ends_is_given_up(logged: list[LogEvent]) -> None:
     clock, ended = Clock(), []
-    tasks = WorkInFlight("debian", clock, lambda: ended.append(clock.seconds()))
+    tasks = OperationsInFlight("debian", clock, lambda: ended.append(clock.seconds()))
     tasks.start("vm", _for_ever())
-    clock.advance(LONGEST - 1)
+    clock.advance(OPERATION_TIMEOUT - 1)
     assert tasks.busy() == {"vm"}
     clock.advance(1)
     assert tasks.busy() == set()
-    assert ended == [LONGEST]
+    assert ended == [OPERATION_TIMEOUT]
     assert any(event.get("vm") == "vm" for event in logged)
 
 
@@ -49,7 +51,7 @@ async def _for_ever() -> None:
 
 async def test_work_that_redis_refused_is_not_tried_again_at_once() -> None:
     clock, ended = Clock(), []
-    tasks = WorkInFlight("debian", clock, lambda: ended.append(clock.seconds()))
+    tasks = OperationsInFlight("debian", clock, lambda: ended.append(clock.seconds()))
     tasks.start("vm", _refused())
     assert tasks.busy() == {"vm"}
     clock.advance(STORE_AWAY)

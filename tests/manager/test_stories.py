@@ -6,7 +6,7 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.domain import times
-from vmpooler.domain.backoff import SECOND_LOOK
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY
 from vmpooler.domain.errors import PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -125,7 +125,7 @@ async def test_a_ready_vm_that_is_switched_off_is_replaced_at_once_and_one_renam
         assert off not in await world.queue(Queue.READY)
         assert any("appears to be powered off" in line for line in world.log(off))
         assert renamed in await world.queue(Queue.READY)
-        await world.advance(seconds=SECOND_LOOK)
+        await world.advance(seconds=SECOND_CHECK_DELAY)
         assert renamed not in await world.queue(Queue.READY)
         assert any("has mismatched hostname 'another'" in line for line in world.log(renamed))
         await world.advance(minutes=1)

@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from tests.metrics.render import Answering, Render
 from vmpooler.domain.graphite import NOTHING
-from vmpooler.metrics.charts import KEPT, LARGEST, TIMEOUT, Charts
+from vmpooler.metrics.charts import CACHE_SECONDS, LARGEST, TIMEOUT, Charts
 from vmpooler.settings import Graphs
 
 FOUND = {"ready": {"debian": [[4.0, 60], [None, 120]]}, "running": {}}
@@ -49,7 +49,7 @@ async def test_graphite_is_asked_once_a_minute_for_each_range(render: Render) ->
     await memory.read("24h", 1440, "debian")
     assert render.asked[-1][b"target"] == [b"lab.ready.debian", b"lab.running.debian"]
     await memory.read("1h", 60)
-    clock.ahead = KEPT
+    clock.ahead = CACHE_SECONDS
     await memory.read("24h", 96)
     assert len(render.asked) == 4
 
@@ -97,7 +97,7 @@ async def test_trouble_there_is_told_once_and_costs_no_more_than_a_moment_of_a_m
     assert await memory.read("24h", 96) == NOTHING
     assert reactor.seconds() - began < TIMEOUT + 1
     assert len(render.asked) == 1
-    clock.ahead = KEPT
+    clock.ahead = CACHE_SECONDS
     render.answering = well
     assert await memory.read("1h", 60) == FOUND
     where = f"Graphite at http://127.0.0.1:{render.port} tells"

@@ -9,8 +9,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 
 from vmpooler.domain.events import Event, What
-from vmpooler.metrics.figures import Figures
-from vmpooler.metrics.graphite import WAITING_MOST, Graphite
+from vmpooler.metrics.figures import MetricsReporter
+from vmpooler.metrics.graphite import WAITING_MOST, GraphiteClient
 from vmpooler.settings import Graphite as Settings
 
 NOW = 1_700_000_000.4
@@ -59,8 +59,8 @@ async def until(condition: Any, seconds: float = 10) -> None:
         await deferLater(reactor, 0.02)
 
 
-def sender(port: int) -> Graphite:
-    made = Graphite(Settings(server="127.0.0.1", port=port), reactor)
+def sender(port: int) -> GraphiteClient:
+    made = GraphiteClient(Settings(server="127.0.0.1", port=port), reactor)
     made.start()
     return made
 
@@ -68,12 +68,12 @@ def sender(port: int) -> Graphite:
 async def test_figures_have_the_names_of_the_original_and_go_over_one_connection() -> None:
     carbon = Carbon()
     graphite = sender(carbon.port)
-    figures = Figures("lab.vmpooler", graphite)
+    figures = MetricsReporter("lab.vmpooler", graphite)
     figures.sampled({"debian-12": [4, 7, 2, 1], "ubuntu": [0, 0, 0, 0]}, NOW)
-    figures.heard(Event("1-0", What.CLONED, "debian-12", "vm", NOW, "manager", more={"seconds": "12.53"}))
-    figures.heard(Event("2-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": "0.5"}))
-    figures.heard(Event("3-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": ""}))
-    figures.heard(Event("4-0", What.READY, "ubuntu", "vm", NOW, "manager", more={"seconds": "9"}))
+    figures.on_event(Event("1-0", What.CLONED, "debian-12", "vm", NOW, "manager", more={"seconds": "12.53"}))
+    figures.on_event(Event("2-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": "0.5"}))
+    figures.on_event(Event("3-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": ""}))
+    figures.on_event(Event("4-0", What.READY, "ubuntu", "vm", NOW, "manager", more={"seconds": "9"}))
     await until(lambda: len(carbon.lines) == 6)
     assert carbon.lines == [
         "lab.vmpooler.ready.debian-12 4 1700000000",
@@ -102,7 +102,7 @@ async def test_figures_wait_while_the_server_is_away_and_of_too_many_the_oldest_
     await until(lambda: len(carbon.lines) == WAITING_MOST)
     assert carbon.lines[0] == "a 500 1700000000"
     assert carbon.lines[-1] == f"a {WAITING_MOST + 499} 1700000000"
-    told = [formatEvent(event) for event in logged if "Graphite" in formatEvent(event)]
+    told = [formatEvent(event) for event in logged if "GraphiteClient" in formatEvent(event)]
     assert len([text for text in told if "away" in text]) == 1
     assert told[-1] == f"[*] Graphite at 127.0.0.1:{port} takes metrics again"
     await graphite.stop()

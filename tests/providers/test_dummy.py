@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import NoAnswer, ProviderError
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.vm import SimulatedVm
 
 from .contract import ProviderContract, booted, cloned
 from .dummies import EPOCH, DummyCase, started
@@ -69,7 +69,7 @@ async def test_a_vm_is_cloned_then_boots_then_answers_and_each_change_is_told() 
     assert heard == pytest.approx([vm.cloned, vm.booted])
 
 
-class Unasked(Vm):
+class Unasked(SimulatedVm):
     """A VM whose ``exists`` must not be called."""
 
     def exists(self, now: float) -> bool:

@@ -17,7 +17,7 @@ from twisted.logger import LogEvent
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.providers.dummy.memory import Memory
+from vmpooler.providers.dummy.memory import SavedState
 
 from .contract import booted
 from .dummies import EPOCH, DummyCase, started
@@ -168,7 +168,7 @@ def test_a_process_killed_while_it_writes_leaves_a_file_that_can_be_read(file: P
             assert writer.stdout.readline() == b"writing\n"
             time.sleep(random.uniform(0, 0.05))
             writer.send_signal(signal.SIGKILL)
-        assert len(Memory(file).read()) == 300
+        assert len(SavedState(file).read()) == 300
 
 
 async def test_a_disk_that_fails_later_is_logged_and_tried_again_at_the_next_change(
@@ -186,4 +186,4 @@ async def test_a_disk_that_fails_later_is_logged_and_tried_again_at_the_next_cha
     directory.mkdir()
     case.dummy.plant("alpha", "two", stamped=True)
     case.clock.advance(0)
-    assert [vm.name for vm in Memory(directory / "vms.json").read()] == ["one", "two"]
+    assert [vm.name for vm in SavedState(directory / "vms.json").read()] == ["one", "two"]

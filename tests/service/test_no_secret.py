@@ -89,13 +89,13 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.heard: list[str] = []
+        self.on_event: list[str] = []
 
     def ask(self, method: str, path: str, body: str = "", **headers: str) -> int:
         client = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         client.request(method, path, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()})
         answer = client.getresponse()
-        self.heard.append(f"{answer.headers}{answer.read().decode()}")
+        self.on_event.append(f"{answer.headers}{answer.read().decode()}")
         client.close()
         return answer.status
 
@@ -164,7 +164,7 @@ async def test_no_secret_is_written_or_told_whatever_fails(
             asked(client, vm)
             service.stop()
             with suppress(ConnectionError):
-                client.heard.append(events.read().decode())
+                client.on_event.append(events.read().decode())
             ear.close()
             check = checked(service.directory)
             written = {
@@ -172,10 +172,10 @@ async def test_no_secret_is_written_or_told_whatever_fails(
                 for path in service.directory.rglob("*")
                 if path.is_file() and path.name != "vmpooler.yaml"
             }
-    assert f'"vm":"{vm}"' in client.heard[-1], "events were told"
+    assert f'"vm":"{vm}"' in client.on_event[-1], "events were told"
     assert "dummy.yaml" in written
     assert "WRONGTYPE" in written["output"], "there was a defect to tell of"
-    told = {**written, "answers": "\n".join(client.heard), "metrics": repr(metrics), "--check-config": check}
+    told = {**written, "answers": "\n".join(client.on_event), "metrics": repr(metrics), "--check-config": check}
     assert {where: around(text) for where, text in told.items() if SECRET in text} == {}
 
 

@@ -74,7 +74,7 @@ class Clients:
             if asking.api == api.name:
                 asking.crashed = True
 
-    def heard(self, asking: Asking) -> None:
+    def on_event(self, asking: Asking) -> None:
         """A response arrived."""
         self.stage.counts[f"answer: {asking.status}"] += 1
         if not asking.succeeded:
@@ -218,7 +218,7 @@ class Conversation(StringTransport):
         self.asking.status = int(head.split(b" ")[1])
         self.asking.answer = json.loads(body) if body else None
         self._clients.stage.note("client", "hears", self.asking.number, (self.asking.status, body.decode()))
-        self._clients.heard(self.asking)
+        self._clients.on_event(self.asking)
         self.hang_up(ConnectionDone())
 
 

@@ -18,7 +18,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.store.failover.recovery import FORGOTTEN
+from vmpooler.store.failover.recovery import FORGOTTEN_AFTER
 
 MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {
     What.CLONE: (None, Queue.PENDING),
@@ -306,7 +306,7 @@ class Judge:
         if reply[0] == "doubted":
             told = f"{asking} was refused because pools were not verified, and Redis lost nothing"
             # docs/operations.md: a long step forward lets heartbeats expire, and is taken for a loss.
-            stepped = any(by > FORGOTTEN for _, by in self._stage.steps_of_redis)
+            stepped = any(by > FORGOTTEN_AFTER for _, by in self._stage.steps_of_redis)
             self._tally.hold(NOT_REFUSED, self._losses > 0 or stepped, lambda: told)
             asking.too_few = True
         if reply[0] == "empty":

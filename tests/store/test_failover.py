@@ -29,7 +29,7 @@ from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover import recovery
 from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.stream import BLOCK, EventStream
+from vmpooler.store.stream import BLOCK_SECONDS, EventStream
 
 clock: Any = reactor
 
@@ -40,7 +40,7 @@ Join = Callable[..., Awaitable[Connection]]
 SHORT = 3
 """Seconds of the wait for a process that does not arrive. Redis counts whole seconds, so it may be one less."""
 
-SOON = recovery.LONGEST + 10
+SOON = recovery.MAX_WAIT + 10
 """Seconds in which a failover ends, even on a busy machine."""
 
 
@@ -52,7 +52,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
 
     async def come(process: Failover) -> Connection:
         connection = Connection(spare_redis.settings, reactor, size=2, quiet=True, failover=process)
-        reader = connection.reader(BLOCK + 5)
+        reader = connection.reader(BLOCK_SECONDS + 5)
         made.extend((connection, reader))
         connection.start()
         reader.start()
@@ -61,7 +61,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
         streams.append(EventStream(reader, reactor))
         streams[-1].follow(process.saw)
         if isinstance(process, Process):
-            streams[-1].listen(process.heard)
+            streams[-1].listen(process.on_event)
         streams[-1].start()
         return connection
 
@@ -79,7 +79,7 @@ class Process(Failover):
         super().__init__(*args, **more)
         self.seen: list[str] = []
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.seen.append(event.what)
 
     async def until_heard(self, what: What) -> None:
@@ -87,7 +87,7 @@ class Process(Failover):
             await deferLater(clock, 0.01)
 
 
-def process(who: str, longest: float = recovery.LONGEST, **redis: Any) -> Process:
+def process(who: str, longest: float = recovery.MAX_WAIT, **redis: Any) -> Process:
     return Process(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
@@ -272,7 +272,7 @@ async def test_nobody_waits_for_a_process_that_ended_in_order_or_long_before(
 ) -> None:
     one, ended = await join(process("one")), await join(process("ended"))
     await ended.close()
-    await one.call("ZADD", keys.PROCESSES, clock.seconds() - recovery.DEAD - 5, "dead before")
+    await one.call("ZADD", keys.PROCESSES, clock.seconds() - recovery.DEAD_BEFORE - 5, "dead before")
     await make_ready(one, "vm")
     await forget_what_follows(one)
     restart(spare_redis)
@@ -441,7 +441,7 @@ async def test_what_a_process_that_is_missing_may_have_given_is_put_away_in_ever
 ) -> None:
     witness, doomed = process("one", SHORT), process("doomed")
     one, other = await join(witness), await join(doomed)
-    pools = [f"pool-{number}" for number in range(3 * recovery.CHUNK)]
+    pools = [f"pool-{number}" for number in range(3 * recovery.POOLS_PER_SCRIPT)]
     for pool in pools:
         await one.call("SADD", keys.queue(Queue.READY, pool), f"vm-of-{pool}")
     await forget_what_follows(one)

@@ -23,7 +23,7 @@ from tests.store.test_scripts import NAMES
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NotLeading
-from vmpooler.domain.estate import Memory
+from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.history import MINUTES
 from vmpooler.domain.model import Queue
@@ -31,17 +31,17 @@ from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.commands.registry import Registry, leader_and_leftovers, leftovers
-from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.queries import stats
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import fenced, load
 
-MEMORY = Memory(Pool(name="old", size=0, provider="dummy"), "dummy")
+MEMORY = PoolMemory(Pool(name="old", size=0, provider="dummy"), "dummy")
 
 TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
 
@@ -74,7 +74,7 @@ CHANGES: dict[str, Deed] = {
     "finish_task": lambda me: me.tasks.finish(POOL, TASK, NOW),
     "flag": lambda me: me.queues.flag(POOL, "why", NOW),
     "forget": lambda me: me.queues.forget(POOL, "completed", 1, NOW),
-    "look": lambda me: look(me.store, POOL, 24),
+    "look": lambda me: read_state(me.store, POOL, 24),
     "mend": lambda me: me.queues.mend(POOL, "ready", Queue.READY, NOW + 1),
     "miss": lambda me: me.queues.miss(POOL, "running", Queue.RUNNING, True, NOW),
     "promote": lambda me: me.queues.promote(POOL, "pending", "", 1, NOW),
@@ -82,7 +82,7 @@ CHANGES: dict[str, Deed] = {
     "reclaim": lambda me: me.queues.reclaim(POOL, "ready", Queue.READY, Holder("ann", "id", NOW, NOW), "why", NOW),
     "recount": lambda me: me.queues.recount([]),
     "recover": lambda me: me.queues.recover(POOL, keys.CLONES, NOW),
-    "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, Taken(NOW, "1-0")),
+    "sample": lambda me: me.samples.write(MINUTES, 1, {POOL: bytes(8)}, SamplesTaken(NOW, "1-0")),
     "remember_pools": lambda me: me.registry.write([MEMORY], {"old": "why"}, {}),
     "forget_pool": lambda me: me.registry.forget("gone"),
     "settle": lambda me: me.queues.settle(POOL, "twice", Queue.RUNNING, [Queue.PENDING], NOW),

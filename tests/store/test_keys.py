@@ -22,7 +22,7 @@ from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Wanted
-from vmpooler.domain.estate import Memory
+from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
@@ -30,7 +30,7 @@ from vmpooler.settings import Limits, Pool
 from vmpooler.store import keys
 from vmpooler.store.commands.rate_limit import Rates
 from vmpooler.store.commands.registry import Registry
-from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.tokens import Tokens
@@ -94,8 +94,8 @@ async def whole_lives(store: Connection) -> None:
         await Rates(store, Limits(rate=9)).wait(token, "192.0.2.1", NOW)
     assert await Lease(store, Clock(), "manager").take()
     for grain in (MINUTES, QUARTERS):
-        await Samples(store).write(grain, 1, {"debian": bytes(8)}, Taken(NOW, "1-0"))
-    await Registry(store).write([Memory(Pool(name="old", size=0), "dummy")], {"old": "why"}, {"debian": "why"})
+        await Samples(store).write(grain, 1, {"debian": bytes(8)}, SamplesTaken(NOW, "1-0"))
+    await Registry(store).write([PoolMemory(Pool(name="old", size=0), "dummy")], {"old": "why"}, {"debian": "why"})
     await Peers(store, [Pool(name="debian", size=1)], "one", clock).compare()
     await fail_overs(store)
 

@@ -153,12 +153,12 @@ async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Co
     clock = Clock()
     lease = lease_of(store, clock=clock)
     assert await lease.take()
-    await lease.assured()
+    await lease.ensure_leading()
     heard: list[str] = []
 
     async def ask() -> None:
         try:
-            await lease.assured()
+            await lease.ensure_leading()
             heard.append("leads")
         except NotLeading:
             heard.append("is over")

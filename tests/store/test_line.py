@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.store.contents import NOW, checkouts_of, hash_of, queues_of
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.transitions import HASTE, PASSED_OVER, Begun, Queues
+from vmpooler.store.commands.transitions import PASSED_OVER, PRIORITY_SECONDS, Begun, Queues
 from vmpooler.store.redis.client import Connection
 
 MANY = 1000
@@ -203,10 +203,10 @@ async def test_a_pool_with_a_ready_vm_lets_nobody_wait(store: Connection, line: 
 
 async def test_clients_who_did_not_ask_again_wait_no_more(line: Line) -> None:
     assert [await line.asks(pool) for pool in "aab"] == ["ok", "ok", "limit"]
-    await line.waited_for("c", now=NOW - HASTE)
+    await line.waited_for("c", now=NOW - PRIORITY_SECONDS)
     assert await line.asks("c") == "limit"
     assert await served(line, "cb", 2) == ["b", "c"]
-    assert 0 < await line.store.call("TTL", keys.WANTED) <= HASTE
+    assert 0 < await line.store.call("TTL", keys.WANTED) <= PRIORITY_SECONDS
 
 
 async def test_recount_drops_what_pools_that_are_gone_left_in_the_books(line: Line) -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from tests.store.contents import NOW, POOL, make_completed, make_ready, make_running, queues_of, settings
 from vmpooler.domain import times
-from vmpooler.domain.backoff import SECOND_LOOK
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY
 from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.reports import PoolCounts
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import Checkouts
-from vmpooler.store.queries.pool_state import Look, Trouble, look
+from vmpooler.store.queries.pool_state import Look, Trouble, read_state
 from vmpooler.store.queries.stats import counts
 from vmpooler.store.redis.client import Connection
 
@@ -23,7 +23,7 @@ HOURS = 24.0
 
 
 async def seen(store: Connection, pool: str = POOL) -> Look:
-    return await look(store, pool, HOURS)
+    return await read_state(store, pool, HOURS)
 
 
 async def only(store: Connection) -> Vm:
@@ -54,7 +54,7 @@ async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
     ready = Vm("vm", Queue.READY, lifetime=HOURS, **moments)
     assert await only(store) == ready
     await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", NOW + 40.25, first=True)
-    doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_LOOK, troubled=True)
+    doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_CHECK_DELAY, troubled=True)
     assert await only(store) == doubtful
     await queues.recover(POOL, "vm", NOW + 50)
     assert await only(store) == ready
@@ -153,9 +153,12 @@ async def test_what_fails_is_seen_and_delays_the_next_try(store: Connection) -> 
     queues = queues_of(store)
     await queues.fail(POOL, "vm", 'it\'s "locked" ✗', NOW)
     await queues.fail(POOL, keys.CLONES, "no space", NOW)
-    look = await seen(store)
-    assert look.troubles == {"vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'), ":clone": Trouble(1, NOW + 1, "no space")}
-    assert (look.vms[0].retry_at, look.vms[0].troubled) == (NOW + 1, True)
+    read_state = await seen(store)
+    assert read_state.troubles == {
+        "vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'),
+        ":clone": Trouble(1, NOW + 1, "no space"),
+    }
+    assert (read_state.vms[0].retry_at, read_state.vms[0].troubled) == (NOW + 1, True)
 
 
 async def test_what_another_version_wrote_is_read_as_far_as_it_can_be(store: Connection) -> None:
@@ -164,10 +167,10 @@ async def test_what_another_version_wrote_is_read_as_far_as_it_can_be(store: Con
     await store.call("HSET", keys.trouble(POOL), "vm", trouble, "other", "no JSON", ":clone", '{"tries": "many"}')
     written = json.dumps({**attrs.asdict(task), "urgent": True})
     await store.call("HSET", keys.tasks(POOL), "1-a", written, "2-b", '{"kind": "new"}')
-    look = await seen(store)
-    assert look.troubles == {"vm": Trouble(1, 5, "so")}
-    assert look.tasks == (task,)
-    assert look.unreadable == (":clone", "other", '{"kind": "new"}')
+    read_state = await seen(store)
+    assert read_state.troubles == {"vm": Trouble(1, 5, "so")}
+    assert read_state.tasks == (task,)
+    assert read_state.unreadable == (":clone", "other", '{"kind": "new"}')
 
 
 async def test_a_pool_counts_as_verified_where_this_redis_is_not_doubted(store: Connection) -> None:

@@ -6,7 +6,7 @@ from twisted.logger import capturedLogs
 
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.failover.peers import FORGOTTEN, Peers
+from vmpooler.store.failover.peers import REPORT_TIMEOUT, Peers
 from vmpooler.store.redis.client import Connection
 
 A, B, C = (Pool(name=name, size=1) for name in "abc")
@@ -44,8 +44,8 @@ async def test_other_settings_of_the_same_pools_are_a_difference(store: Connecti
 async def test_one_that_is_silent_or_says_nonsense_is_left_out(store: Connection) -> None:
     seconds = int((await store.call("TIME"))[0])
     for who, text in {
-        "old": f'{seconds - FORGOTTEN - 2} {{"pools": ["b"], "digest": "x"}}',
-        "ahead": f'{seconds + FORGOTTEN + 9} {{"pools": ["b"], "digest": "x"}}',
+        "old": f'{seconds - REPORT_TIMEOUT - 2} {{"pools": ["b"], "digest": "x"}}',
+        "ahead": f'{seconds + REPORT_TIMEOUT + 9} {{"pools": ["b"], "digest": "x"}}',
         "broken": "nonsense",
         "newer": f'{seconds} {{"pools": 3}}',
     }.items():

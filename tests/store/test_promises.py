@@ -31,7 +31,7 @@ from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover import recovery
-from vmpooler.store.failover.recent_writes import KEPT
+from vmpooler.store.failover.recent_writes import REMEMBERED_SECONDS
 from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import Script
@@ -137,10 +137,10 @@ async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Con
     await process.comes()
     process.failing = {"PING", "present"}
     process.start(process.connection, lambda _: None)
-    process.clock.advance(recovery.BEAT)
+    process.clock.advance(recovery.HEARTBEAT_INTERVAL)
     process.failing.clear()
     process.done.clear()
-    process.clock.advance(recovery.BEAT)
+    process.clock.advance(recovery.HEARTBEAT_INTERVAL)
     real: Any = reactor
     end = real.seconds() + 5
     while "present" not in process.done and real.seconds() < end:
@@ -152,7 +152,7 @@ async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Con
 
 async def test_what_was_promised_long_ago_is_not_said_again(store: Connection, process: Process) -> None:
     await process.gives("old")
-    process.clock.advance(KEPT + 1)
+    process.clock.advance(REMEMBERED_SECONDS + 1)
     await process.gives("new")
     await store.call("FLUSHALL")
     await make_ready(store, "old", "new")

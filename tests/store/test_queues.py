@@ -21,7 +21,7 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
-from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
+from vmpooler.domain.backoff import MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -501,10 +501,10 @@ async def test_what_works_again_begins_anew(store: Connection, queues: Queues) -
 async def test_a_look_that_failed_is_remembered_from_the_first_of_a_row(store: Connection, queues: Queues) -> None:
     await make_ready(store, "vm")
     assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
-    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER + SECOND_LOOK, first=False)
+    assert await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER + SECOND_CHECK_DELAY, first=False)
     assert (await record(store))["doubt"] == f"{LATER:.3f}"
     trouble = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])
-    assert (trouble["tries"], trouble["until"]) == (2, LATER + 3 * SECOND_LOOK)
+    assert (trouble["tries"], trouble["until"]) == (2, LATER + 3 * SECOND_CHECK_DELAY)
     assert await standing(store, "vm") == [Queue.READY]
 
 
@@ -515,7 +515,7 @@ async def test_looks_are_never_far_apart_however_often_they_failed(store: Connec
         await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
         now = json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"]
     await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", now, first=False)
-    assert json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"] == now + LATER_LOOKS
+    assert json.loads((await hash_of(store, keys.trouble(POOL)))["vm"])["until"] == now + MAX_CHECK_DELAY
 
 
 async def test_a_vm_that_has_moved_on_is_not_doubted(store: Connection, queues: Queues) -> None:

@@ -14,7 +14,7 @@ from twisted.logger import LogEvent
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.redis_time import DRIFT, EVERY, RedisTime
+from vmpooler.store.redis.redis_time import DRIFT, MEASURE_INTERVAL, RedisTime
 
 EPOCH = 1_700_000_000.0
 
@@ -76,7 +76,7 @@ def test_it_is_exact_to_half_of_the_round_trip_whatever_the_host_says(own: float
 def test_a_slow_answer_is_not_used_where_a_quick_one_was() -> None:
     case = Case()
     case.measure()
-    case.clock.advance(EVERY)
+    case.clock.advance(MEASURE_INTERVAL)
     case.redis.back = 2.0
     case.measure()
     assert case.error == pytest.approx(0, abs=1e-5)
@@ -105,13 +105,13 @@ def test_a_clock_that_is_set_is_followed_however_slow_the_answer(step: float, lo
 def test_it_measures_on_and_a_redis_that_is_away_changes_nothing() -> None:
     case = Case(own=-50)
     case.time.start(case.redis)
-    case.clock.advance(EVERY)
+    case.clock.advance(MEASURE_INTERVAL)
     assert case.error == pytest.approx(0, abs=1e-5)
     case.redis.away = True
-    case.clock.advance(EVERY)
+    case.clock.advance(MEASURE_INTERVAL)
     assert case.error == pytest.approx(0, abs=1e-5)
     case.redis.away, case.redis.offset = False, 7.0
-    case.clock.advance(EVERY)
+    case.clock.advance(MEASURE_INTERVAL)
     assert case.error == pytest.approx(0, abs=1e-5)
     case.time.stop()
     assert case.clock.getDelayedCalls() == []

@@ -2,7 +2,7 @@
 
 from vmpooler.domain.history import MINUTES, QUARTERS, Grain, packed, series
 from vmpooler.store import keys
-from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.redis.client import Connection
 
 DAY = MINUTES.chunk
@@ -48,6 +48,6 @@ async def test_what_is_kept_of_a_pool_is_bounded_and_expires(store: Connection) 
 async def test_when_a_sample_was_taken_is_remembered(store: Connection) -> None:
     samples = Samples(store)
     assert await samples.taken() is None
-    await samples.write(MINUTES, 1, {"a": packed([1, 1, 1, 1])}, Taken(61.5, "5-0"))
+    await samples.write(MINUTES, 1, {"a": packed([1, 1, 1, 1])}, SamplesTaken(61.5, "5-0"))
     await samples.write(QUARTERS, 1, {"a": packed([1, 1, 1, 1])})
-    assert await samples.taken() == Taken(61.5, "5-0")
+    assert await samples.taken() == SamplesTaken(61.5, "5-0")

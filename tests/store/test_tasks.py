@@ -9,7 +9,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.commands.tasks import Tasks
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
 
 
@@ -23,7 +23,7 @@ async def a_disk(store: Connection, tasks: Tasks) -> Task:
     await make_running(store, "vm")
     await tasks.request("vm", Kind.DISK, "8", FREE, NOW)
     assert await tasks.adopt([POOL], NOW) == [POOL]
-    (task,) = (await look(store, POOL, 1)).tasks
+    (task,) = (await read_state(store, POOL, 1)).tasks
     return task
 
 
@@ -57,7 +57,7 @@ async def test_two_equal_requests_stay_two(store: Connection, tasks: Tasks) -> N
     for _ in range(2):
         await tasks.request("vm", Kind.DISK, "8", FREE, NOW)
     await tasks.adopt([POOL], NOW)
-    assert [task.argument for task in (await look(store, POOL, 1)).tasks] == ["8", "8"]
+    assert [task.argument for task in (await read_state(store, POOL, 1)).tasks] == ["8", "8"]
 
 
 async def test_what_is_done_when_the_vms_record_is_gone_begins_no_new_one(store: Connection, tasks: Tasks) -> None:

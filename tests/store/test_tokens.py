@@ -28,7 +28,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.commands.tokens import BATCH, GOOD_FOR, Token, Tokens
 from vmpooler.store.commands.vm_updates import Changes
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
 
 WRITTEN = times.text(NOW)
@@ -217,11 +217,11 @@ async def test_a_vm_that_another_program_checks_out_is_found_although_it_writes_
 
 async def test_a_look_enters_the_vms_that_another_program_checked_out(store: Connection) -> None:
     await taken_elsewhere(store, "vm", "t1")
-    await look(store, POOL, 24)
+    await read_state(store, POOL, 24)
     assert await hash_of(store, keys.HELD + "t1") == {"vm": POOL}
     assert await store.call("SMEMBERS", keys.BOOKED + POOL) == ["vm"]
     await store.call("SMOVE", keys.queue(Queue.RUNNING, POOL), keys.queue(Queue.COMPLETED, POOL), "vm")
-    await look(store, POOL, 24)
+    await read_state(store, POOL, 24)
     assert not [key for key in await all_keys(store) if key.startswith((keys.HELD, keys.BOOKED))]
 
 

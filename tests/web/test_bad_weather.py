@@ -14,11 +14,11 @@ from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
 from vmpooler.domain.checkout import Wanted
-from vmpooler.store.commands.checkouts import PAGE, Checkouts, Taken
+from vmpooler.store.commands.checkouts import PAGE_SIZE, Checkouts, TakenVm
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.stream import FIRST, newest
-from vmpooler.web.http.in_flight import UnderWay
-from vmpooler.web.unclaimed import LATE, LONGEST, Returns
+from vmpooler.store.stream import BEFORE_ALL, newest
+from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.unclaimed import LATE_ARRIVAL, MAX_RETRY_DELAY, UnclaimedVms
 
 BOTH_WAYS = True
 
@@ -85,19 +85,19 @@ async def test_what_a_checkout_took_is_found_however_much_has_happened_since(ser
     await served.ask("POST", f"/vm/{POOL}")
     checkout_id = (await served.record("vm1"))["checkout_id"]
     noise = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'what', 'noise') end"
-    await served.store.call("EVAL", noise, 1, "vmpooler__x__events", PAGE + 1)
+    await served.store.call("EVAL", noise, 1, "vmpooler__x__events", PAGE_SIZE + 1)
     await served.have(POOL, "vm2")
     await served.ask("POST", f"/vm/{POOL}")
     later_id = (await served.record("vm2"))["checkout_id"]
     taken = await Checkouts(served.store, PLAIN).taken_by({checkout_id, later_id, "another"}, start)
-    assert taken == [Taken(POOL, "vm1", checkout_id), Taken(POOL, "vm2", later_id)]
+    assert taken == [TakenVm(POOL, "vm1", checkout_id), TakenVm(POOL, "vm2", later_id)]
 
 
 async def test_a_checkout_that_took_nothing_is_looked_for_no_longer_than_it_may_come(store: Connection) -> None:
-    clock, under_way = Clock(), UnderWay()
-    Returns(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", FIRST, "lost")
+    clock, under_way = Clock(), RequestsInFlight()
+    UnclaimedVms(Checkouts(store, PLAIN), clock, now, under_way).later("some-id", BEFORE_ALL, "lost")
     assert not await under_way.idle(0.01, reactor)
-    for _ in range(int(LATE) * 2 + 3):
+    for _ in range(int(LATE_ARRIVAL) * 2 + 3):
         clock.advance(0.5)
         await store.call("PING")
         await deferLater(reactor, 0.01)
@@ -149,10 +149,10 @@ async def test_an_end_waits_for_what_is_under_way(served: Served, spare_redis: R
     assert not await served.api.drained(0.05)
     drained: Deferred[Any] = Deferred.fromCoroutine(served.api.drained(5))
     spare_redis.thaw()
-    assert (await client.heard()).json[POOL]["hostname"] == "vm1"
+    assert (await client.on_event()).json[POOL]["hostname"] == "vm1"
     assert await drained
     client.say(b"GET /vm HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert (await client.heard()).headers["connection"] == "close"
+    assert (await client.on_event()).headers["connection"] == "close"
     await client.ended
 
 
@@ -172,18 +172,18 @@ async def test_an_end_waits_for_a_client_that_has_gone_too(served: Served, spare
 
 async def test_what_redis_refuses_stays_owed(store: Connection, logged_errors: list[LogEvent]) -> None:
     """Of two checkouts, the VM of one cannot be returned for some time."""
-    clock, under_way, desk = Clock(), UnderWay(), Checkouts(store, PLAIN)
+    clock, under_way, desk = Clock(), RequestsInFlight(), Checkouts(store, PLAIN)
     other = "ubuntu-22.04"
     for pool, vm in ((POOL, "vm1"), (other, "vm2")):
         await store.call("SADD", f"vmpooler__ready__{pool}", vm)
         assert await desk.checkout([Wanted(pool, 1, (pool,))], f"of-{vm}", None, now())
     await store.call("SET", f"vmpooler__ready__{POOL}", "no set")
-    returns = Returns(desk, clock, now, under_way)
+    returns = UnclaimedVms(desk, clock, now, under_way)
     for vm in ("vm1", "vm2"):
-        returns.later(f"of-{vm}", FIRST, "lost")
+        returns.later(f"of-{vm}", BEFORE_ALL, "lost")
 
     async def look() -> None:
-        clock.advance(LONGEST)
+        clock.advance(MAX_RETRY_DELAY)
         await store.call("PING")
         await deferLater(reactor, 0.02)
 
@@ -205,4 +205,4 @@ async def test_in_a_redis_that_lost_its_last_events_all_are_looked_through(serve
     checkout_id = (await served.record("vm1"))["checkout_id"]
     seconds, _, place = (await newest(served.store)).partition("-")
     taken = await Checkouts(served.store, PLAIN).taken_by({checkout_id}, f"{int(seconds) + 9}-{place}")
-    assert taken == [Taken(POOL, "vm1", checkout_id)]
+    assert taken == [TakenVm(POOL, "vm1", checkout_id)]

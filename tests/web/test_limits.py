@@ -16,7 +16,7 @@ from tests.web.conftest import PLAIN, Serve
 from tests.web.peer import HOME, Peer, Slow, quiet_api, request
 from vmpooler.settings import Limits, Settings
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.http.site import LINGER, Site
+from vmpooler.web.http.site import REFUSAL_SECONDS, Site
 
 GET = b"GET"
 OTHER = IPv4Address("TCP", "192.0.2.2", 40000)
@@ -52,7 +52,7 @@ def test_a_client_that_was_refused_may_send_on_for_a_moment_so_that_it_sees_the_
         peer.say(b" HTTP/1.1\r\n\r\nGET /vm HTTP/1.1\r\n\r\n")
     assert peer.statuses == [414], "nothing of the rest is taken for a request"
     assert not peer.cut_off
-    clock.advance(LINGER)
+    clock.advance(REFUSAL_SECONDS)
     assert peer.cut_off
 
 
@@ -139,7 +139,7 @@ async def test_of_too_many_requests_under_way_the_latest_are_told_to_come_back(
 
     await until(let_in)
     spare_redis.thaw()
-    assert [(await client.heard()).status for client in (first, health)] == [200, 200]
+    assert [(await client.on_event()).status for client in (first, health)] == [200, 200]
     for client in (first, health):
         client.hang_up()
         await client.ended

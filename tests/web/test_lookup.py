@@ -3,7 +3,7 @@
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from vmpooler.web.host_lookup import ASKED_MOST, FRESH, KNOWN_MOST, PATIENCE, Lookup
+from vmpooler.web.host_lookup import ASKED_MOST, FRESH, KNOWN_MOST, LOOKUP_TIMEOUT, Lookup
 
 
 class Resolver:
@@ -40,7 +40,7 @@ def test_a_client_waits_for_a_second_and_the_answer_is_there_for_the_next() -> N
     clock, resolver = Clock(), Resolver()
     lookup = Lookup(resolver, clock)
     waiting = look(lookup, "vm1")
-    clock.advance(PATIENCE)
+    clock.advance(LOOKUP_TIMEOUT)
     assert waiting.result == ""
     resolver.asked["vm1"].callback("192.0.2.1")
     assert look(lookup, "vm1").result == "192.0.2.1"
@@ -68,7 +68,7 @@ def test_a_resolver_that_hangs_is_not_asked_for_ever_more() -> None:
     lookup = Lookup(resolver, clock)
     for number in range(ASKED_MOST + 3):
         look(lookup, f"vm{number}")
-    clock.advance(PATIENCE)
+    clock.advance(LOOKUP_TIMEOUT)
     assert len(resolver.asked) == ASKED_MOST
     assert look(lookup, "one-more").result == ""
 

@@ -19,7 +19,7 @@ from vmpooler.settings import Auth, Limits, Settings
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.http.client_address import Origins, place
+from vmpooler.web.http.client_address import ClientAddresses, place
 
 RATE, WINDOW = 5, 60.0
 START = 1_700_000_000.0
@@ -204,5 +204,5 @@ def test_a_client_is_its_address_or_of_ipv6_the_part_that_it_cannot_choose(host:
 
 
 def test_no_proxy_is_trusted_where_none_is_named() -> None:
-    assert not Origins(()).trusts("127.0.0.1")
-    assert not Origins(()).trusts("unix")
+    assert not ClientAddresses(()).trusts("127.0.0.1")
+    assert not ClientAddresses(()).trusts("unix")

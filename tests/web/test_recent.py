@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from vmpooler.web.http.single_flight import Recent
+from vmpooler.web.http.single_flight import SingleFlight
 
 
 class Source:
@@ -15,7 +15,7 @@ class Source:
     def __init__(self) -> None:
         self.clock = Clock()
         self.readings: list[Deferred[str]] = []
-        self.recent = Recent(self._read, 0.25, self.clock)
+        self.recent = SingleFlight(self._read, 0.25, self.clock)
 
     async def _read(self) -> str:
         self.readings.append(Deferred())
@@ -106,7 +106,7 @@ def test_a_reading_that_fails_at_once_is_told(source: Source) -> None:
         raise RuntimeError("away")
 
     failures: list[Any] = []
-    Deferred.fromCoroutine(Recent(fails, 0.25, source.clock).get()).addErrback(failures.append)
+    Deferred.fromCoroutine(SingleFlight(fails, 0.25, source.clock).get()).addErrback(failures.append)
     assert failures
 
 

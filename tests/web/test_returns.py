@@ -14,8 +14,8 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.keys import queue
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.http.in_flight import UnderWay
-from vmpooler.web.unclaimed import AGAIN, LATE, Returns
+from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.unclaimed import LATE_ARRIVAL, RETRY_DELAY, UnclaimedVms
 
 POOL = "debian-12-x86_64"
 
@@ -32,27 +32,27 @@ async def taken(store: Connection, checkout_id: str, vm: str) -> None:
 async def looks(store: Connection, clock: Clock, count: int = 1) -> None:
     """Advance the clock until ``count`` attempts are due, and let each attempt finish."""
     for _ in range(count):
-        clock.advance(AGAIN)
+        clock.advance(RETRY_DELAY)
         await store.call("PING")
         await deferLater(reactor, 0.01)
 
 
 async def test_a_checkout_that_comes_after_the_first_look_for_it_goes_back_too(store: Connection) -> None:
-    clock, under_way = Clock(), UnderWay()
+    clock, under_way = Clock(), RequestsInFlight()
     clock.advance(now())
-    Returns(Checkouts(store, PLAIN), clock, clock.seconds, under_way).later("late", START, "lost")
+    UnclaimedVms(Checkouts(store, PLAIN), clock, clock.seconds, under_way).later("late", START, "lost")
     await looks(store, clock, 2)
     await taken(store, "late", "vm")
     await looks(store, clock)
     assert await members(store, Queue.READY, POOL) == {"vm"}
-    await looks(store, clock, int(LATE / AGAIN) + 2)
+    await looks(store, clock, int(LATE_ARRIVAL / RETRY_DELAY) + 2)
     assert await under_way.idle(0.01, reactor)
 
 
 async def test_checkouts_of_unknown_outcome_go_back_also_later_in_the_life_of_a_process(store: Connection) -> None:
-    clock, under_way = Clock(), UnderWay()
+    clock, under_way = Clock(), RequestsInFlight()
     clock.advance(now())
-    returns = Returns(Checkouts(store, PLAIN), clock, clock.seconds, under_way)
+    returns = UnclaimedVms(Checkouts(store, PLAIN), clock, clock.seconds, under_way)
     for vm in ("first", "second"):
         await taken(store, vm, vm)
         returns.later(vm, START, "lost")
@@ -84,9 +84,9 @@ class Sick:
 
 
 async def test_what_could_not_go_back_at_once_goes_back_when_redis_answers(store: Connection) -> None:
-    clock, under_way = Clock(), UnderWay()
+    clock, under_way = Clock(), RequestsInFlight()
     clock.advance(now())
-    returns = Returns(Checkouts(cast(Connection, Sick(store, 3)), PLAIN), clock, clock.seconds, under_way)
+    returns = UnclaimedVms(Checkouts(cast(Connection, Sick(store, 3)), PLAIN), clock, clock.seconds, under_way)
     await taken(store, "id", "vm")
     await returns.now([Given(POOL, POOL, "vm")], "id", START, "its client hung up")
     await looks(store, clock, 2)
@@ -97,10 +97,10 @@ async def test_what_could_not_go_back_at_once_goes_back_when_redis_answers(store
 
 
 async def test_a_checkout_is_found_by_a_process_whose_clock_is_ahead_of_that_of_redis(store: Connection) -> None:
-    clock, under_way = Clock(), UnderWay()
+    clock, under_way = Clock(), RequestsInFlight()
     clock.advance(now() + 30)
     await taken(store, "id", "vm")
-    Returns(Checkouts(store, PLAIN), clock, clock.seconds, under_way).later("id", START, "lost")
+    UnclaimedVms(Checkouts(store, PLAIN), clock, clock.seconds, under_way).later("id", START, "lost")
     await looks(store, clock, 2)
     assert await members(store, Queue.READY, POOL) == {"vm"}
     assert await under_way.idle(0.01, reactor)

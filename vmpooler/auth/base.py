@@ -3,7 +3,7 @@
 import re
 from typing import Protocol
 
-LONGEST = 256
+MAX_USER_LENGTH = 256
 """The most characters of a user name."""
 
 LONGEST_PASSWORD = 1024
@@ -28,7 +28,7 @@ def plausible(user: str, password: str) -> bool:
     An empty password must never reach an LDAP server: the server accepts such a bind as anonymous (RFC 4513, 5.1.2).
     """
     return (
-        0 < len(user) <= LONGEST
+        0 < len(user) <= MAX_USER_LENGTH
         and 0 < len(password) <= LONGEST_PASSWORD
         and not NOT_IN_NAMES.search(user)
         and not NOT_IN_PASSWORDS.search(password)

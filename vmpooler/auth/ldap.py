@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from vmpooler.auth.base import plausible
 from vmpooler.auth.tls import Tls
-from vmpooler.auth.wire import LdapClient, Trouble
+from vmpooler.auth.wire import LdapClient, LdapTrouble
 from vmpooler.domain.errors import AuthAway
 from vmpooler.settings import Ldap, ServiceAccount
 
@@ -65,7 +65,7 @@ class LdapAuthenticator:
         asking = Deferred.fromCoroutine(self._ask(user, password))
         try:
             answer = await asking.addTimeout(self._settings.timeout, self._reactor, _late)
-        except Trouble as trouble:
+        except LdapTrouble as trouble:
             self._tell(str(trouble))
             raise AuthAway(AWAY) from None
         self._tell("")
@@ -94,7 +94,7 @@ class LdapAuthenticator:
             connecting.cancel()
             raise
         except Exception as error:
-            raise Trouble(f"cannot connect: {error}") from None
+            raise LdapTrouble(f"cannot connect: {error}") from None
 
     async def _lets_in(self, client: LdapClient, user: str, password: str) -> bool:
         account = self._settings.service_account_hash
@@ -157,7 +157,7 @@ async def _bind(client: LdapClient, name: bytes, password: str) -> pureldap.LDAP
 
 
 def _late(_: object, seconds: float) -> NoReturn:
-    raise Trouble(f"no answer within {seconds:g} s (auth.ldap.timeout)")
+    raise LdapTrouble(f"no answer within {seconds:g} s (auth.ldap.timeout)")
 
 
 def _require(result: pureldap.LDAPResult, what: str) -> None:
@@ -167,7 +167,7 @@ def _require(result: pureldap.LDAPResult, what: str) -> None:
 
 def _fail(result: pureldap.LDAPResult, what: str) -> NoReturn:
     advice = "; it wants encryption: see auth.ldap.encryption" if result.resultCode in ENCRYPT else ""
-    raise Trouble(f"{what}: {_meaning(result)}{advice}")
+    raise LdapTrouble(f"{what}: {_meaning(result)}{advice}")
 
 
 def _meaning(result: pureldap.LDAPResult) -> str:

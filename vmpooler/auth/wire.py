@@ -24,7 +24,7 @@ DOUBT = "does auth.ldap.encryption fit the port?"
 Answer = TypeVar("Answer", bound=pureldap.LDAPResult)
 
 
-class Trouble(Exception):
+class LdapTrouble(Exception):
     """The server cannot be used; the text contains the reason, for the operator."""
 
 
@@ -62,7 +62,7 @@ class LdapClient(LDAPClient):
         answer = await self.ask(pureldap.LDAPStartTLSRequest(), pureldap.LDAPExtendedResponse)
         if self.buffer:
             # Otherwise these bytes would be read as if sent over TLS: an attacker could forge the response to a bind.
-            raise Trouble("it went on in clear text after its answer to StartTLS: someone may be tampering")
+            raise LdapTrouble("it went on in clear text after its answer to StartTLS: someone may be tampering")
         if answer.resultCode == 0:
             self.transport.startTLS(tls)
         return answer
@@ -94,7 +94,7 @@ class LdapClient(LDAPClient):
 
     def _sent(self, request: pureldap.LDAPProtocolRequest, *handler: Any) -> "Deferred[Any]":
         if not self.connected:
-            raise Trouble(self._why)
+            raise LdapTrouble(self._why)
         return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor has no types
 
     async def _lasting(self, answer: "Deferred[Any]") -> Any:
@@ -104,12 +104,12 @@ class LdapClient(LDAPClient):
         except CancelledError:
             raise
         except Exception:
-            raise Trouble(self._why) from None
+            raise LdapTrouble(self._why) from None
 
     def _checked(self, answer: Any, kind: type[Answer]) -> Answer:
         if isinstance(answer, kind) and isinstance(answer.resultCode, int):
             return answer
-        raise Trouble(NONSENSE)
+        raise LdapTrouble(NONSENSE)
 
     def _abort(self, why: str) -> None:
         self._why = self._why or why

@@ -9,7 +9,7 @@ import attrs
 from vmpooler.domain.errors import ConfigError
 
 NOT_SERVED = "not served by this version, ignored"
-SHOWN = 40
+MAX_SHOWN = 40
 """How many characters of a value or a key a message shows."""
 
 
@@ -60,7 +60,7 @@ def shown(value: object) -> str:
         case None:
             return "nothing"
         case str():
-            return repr(value if len(value) <= SHOWN else value[:SHOWN] + "…")
+            return repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
         case list():
             return "a list"
         case _:
@@ -69,10 +69,10 @@ def shown(value: object) -> str:
 
 def key_shown(key: str) -> str:
     """A key as part of a path: as it is when that is harmless, else quoted."""
-    return key if re.fullmatch(rf"[\w.-]{{1,{SHOWN}}}", key) else shown(key)
+    return key if re.fullmatch(rf"[\w.-]{{1,{MAX_SHOWN}}}", key) else shown(key)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean …?`` with the known name most like ``name``, or nothing when none is."""
-    close = get_close_matches(name[:SHOWN], list(known), n=1)
+    close = get_close_matches(name[:MAX_SHOWN], list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""

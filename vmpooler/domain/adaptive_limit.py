@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 import attrs
 
-FIRST = 4
+INITIAL_LIMIT = 4
 """Number of concurrent clones before anything is known."""
 
 PAYS = 0.3
@@ -34,13 +34,13 @@ FULL = 0.85
 SLOWER = 1.5
 """Factor on the usual clone time from which the provider counts as slower than before."""
 
-PATIENCE = 8
+MAX_SAMPLES_BETWEEN_TRIALS = 8
 """Maximum number of samples between two trials."""
 
 ENOUGH = 12
 """Minimum number of clones in a sample, once the limit does not double any more."""
 
-RECENT = 0.3
+LAST_SAMPLE_WEIGHT = 0.3
 """Weight of the last sample in the usual clone times."""
 
 
@@ -77,7 +77,7 @@ class Sample:
 
 
 @attrs.frozen(eq=False)
-class Clone:
+class CloneUnderWay:
     """A clone in progress. ``load``: the number of clones in progress, summed over all seconds until it started."""
 
     pool: str
@@ -94,7 +94,7 @@ class Bearing:
 
     def __init__(self, most: int, least: int = 1) -> None:
         self._most, self._least = most, least
-        self.held = self._within(FIRST)
+        self.held = self._within(INITIAL_LIMIT)
         self.limit = self.held
         self._doubling, self._upward = True, True
         self._patience, self._rest = 1, 1
@@ -105,16 +105,16 @@ class Bearing:
         self._under_way, self._load, self._until = 0, 0.0, 0.0
         self._sample = self._new_sample()
 
-    def begin(self, pool: str, now: float) -> Clone:
+    def begin(self, pool: str, now: float) -> CloneUnderWay:
         """Record that a clone of a pool starts."""
         self._pass(now)
         self._under_way += 1
         sample = self._sample if self._sample.begun < self._sample.wanted else None
         if sample:
             sample.begun += 1
-        return Clone(pool, now, self._load, sample)
+        return CloneUnderWay(pool, now, self._load, sample)
 
-    def end(self, clone: Clone, now: float, *, done: bool | None) -> None:
+    def end(self, clone: CloneUnderWay, now: float, *, done: bool | None) -> None:
         """Record that a clone ended: it succeeded, or failed; None if the outcome is unknown."""
         self._pass(now)
         self._under_way -= 1
@@ -200,7 +200,7 @@ class Bearing:
 
     def _give_up_trial(self, gain: float) -> None:
         self._upward = self.limit < self.held
-        self._rest, self._patience = self._patience, min(PATIENCE, 2 * self._patience)
+        self._rest, self._patience = self._patience, min(MAX_SAMPLES_BETWEEN_TRIALS, 2 * self._patience)
         between = max(1.0, gain) if self._doubling else 1.0
         self._doubling = False
         self._hold(self.held * between)
@@ -209,4 +209,4 @@ class Bearing:
         self._usual_load = sample.under_way
         for pool, times in sample.times.items():
             mean = sum(times) / len(times)
-            self._usual[pool] = mean + (1 - RECENT) * (self._usual.get(pool, mean) - mean)
+            self._usual[pool] = mean + (1 - LAST_SAMPLE_WEIGHT) * (self._usual.get(pool, mean) - mean)

@@ -7,9 +7,9 @@
 # probe, if the manager was away).
 #
 # - The first failed check is stored in the VM's record (`doubt`), so that it survives a change of managers. The VM is
-#   completed when a later check fails too, at least SECOND_LOOK seconds after the first, and no check between them
-#   succeeded. A run of failed checks that was interrupted starts again: a failed check is no evidence any more when the
-#   next one is ROW_ENDS seconds overdue.
+#   completed when a later check fails too, at least SECOND_CHECK_DELAY seconds after the first, and no check between
+#   them succeeded. A run of failed checks that was interrupted starts again: a failed check is no evidence any more
+#   when the next one is ROW_ENDS seconds overdue.
 # - If most guests of a provider do not answer at the same time, the network is at fault and not the VMs. "Most" is at
 #   least LEAST guests, and more than the guests that answered since the first failed check of the VM. No VM is
 #   completed then. To sample the healthy guests too, ready VMs that are not in doubt are checked early: as many as are
@@ -27,19 +27,19 @@ from collections.abc import Mapping
 
 import attrs
 
-from vmpooler.domain.backoff import SECOND_LOOK
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY
 
 LEAST = 3
 """Number of guests in doubt from which the provider's network is suspected."""
 
-RECENT = 60.0
+ANSWER_IS_RECENT = 60.0
 """Seconds for which an answer counts as evidence that the network works. VMs in doubt are checked twice as often."""
 
 ROW_ENDS = 120.0
 """Seconds after the due time of the next check at which a run of failed checks counts as interrupted."""
 
 
-SAID_AFTER = 2 * SECOND_LOOK
+SAID_AFTER = 2 * SECOND_CHECK_DELAY
 """Seconds after the first failed check by which the second has ended.
 
 A network that works again by then is not reported.
@@ -77,7 +77,9 @@ class Answers:
         """Record that a check of a VM succeeded."""
         self._in_doubt.get(pool, {}).pop(vm, None)
         if self.in_doubt or self._asked:
-            self._answered = {name: when for name, when in self._answered.items() if 0 <= now - when <= RECENT}
+            self._answered = {
+                name: when for name, when in self._answered.items() if 0 <= now - when <= ANSWER_IS_RECENT
+            }
             self._answered[vm] = now
 
     def failed(self, pool: str, vm: str, since: float) -> None:
@@ -91,7 +93,7 @@ class Answers:
         return sum(len(vms) for vms in self._in_doubt.values())
 
     def _answering(self, since: float, now: float) -> int:
-        return sum(since <= when and now - when <= RECENT for when in self._answered.values())
+        return sum(since <= when and now - when <= ANSWER_IS_RECENT for when in self._answered.values())
 
     def believes(self, since: float, now: float) -> bool:
         """Return whether a VM whose checks have failed since ``since`` is to be completed."""
@@ -104,7 +106,7 @@ class Answers:
         """Return how many more ready VMs to check early, and a time since which they must not have been checked."""
         if not (moments := self._moments()):
             return 0, now
-        since = max(*moments, now - RECENT)
+        since = max(*moments, now - ANSWER_IS_RECENT)
         doubtful = {vm for vms in self._in_doubt.values() for vm in vms}
         heard = self._answering(since, now) + len(self._asked - doubtful)
         return max(0, max(LEAST, len(moments)) - heard), since

@@ -2,31 +2,31 @@
 
 from vmpooler.domain.model import PoolState, Queue
 
-ROUND = 30.0
+IDLE_INTERVAL = 30.0
 """Between rounds of a pool that waits for nothing. Events start a round earlier."""
 
-EAGER = 5.0
+BUSY_INTERVAL = 5.0
 """Between rounds of a pool that waits for something: pending VMs, a turn to clone, a destruction."""
 
-SOONEST = 0.05
+MIN_INTERVAL = 0.05
 """Minimum between two rounds, unless an event starts one."""
 
-UNANSWERED = 1.0
+PROBE_RETRY_DELAY = 1.0
 """Before the next probe of a guest that has booted and did not answer."""
 
-SECOND_LOOK = 8.0
+SECOND_CHECK_DELAY = 8.0
 """After a failed check of a VM, before the next check that allows a conclusion.
 
 Longer than a network takes to recover from a short outage, shorter than an operator would keep a dead VM.
 """
 
-LATER_LOOKS = 30.0
+MAX_CHECK_DELAY = 30.0
 """Maximum between two checks while failed checks allow no conclusion."""
 
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 300.0
 
-AGREE = 5.0
+CLOCK_TOLERANCE = 5.0
 """Maximum difference between the times that several processes write.
 
 A time further ahead was written before a clock was set back. store/lua/_ahead.lua has the same value.
@@ -39,26 +39,26 @@ def waits(until: float, now: float, longest: float = BACKOFF_MOST) -> bool:
     A time further ahead than its longest wait counts as past: otherwise a clock that was an hour ahead for a moment
     would stop, for an hour, all that waits.
     """
-    return now < until <= now + longest + AGREE
+    return now < until <= now + longest + CLOCK_TOLERANCE
 
 
 def longest_pause(number: int, pools: int) -> float:
     """Return the longest pause between rounds of pool ``number`` of ``pools``, while it waits for nothing.
 
-    Each pool has a different pause, from ROUND down to three quarters of it. Pools that start together would otherwise
-    stay in step permanently, and all run their rounds at the same moment.
+    Each pool has a different pause, from IDLE_INTERVAL down to three quarters of it. Pools that start together would
+    otherwise stay in step permanently, and all run their rounds at the same moment.
     """
-    return ROUND * (1 - number / pools / 4)
+    return IDLE_INTERVAL * (1 - number / pools / 4)
 
 
-def pause(state: PoolState, now: float, *, longest: float = ROUND) -> float:
+def pause(state: PoolState, now: float, *, longest: float = IDLE_INTERVAL) -> float:
     """Return the seconds from one read of the state until the next is due, if no event comes before."""
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
     retries = [vm.retry_at for vm in state.vms if waits(vm.retry_at, now)]
     retries += [task.retry_at for task in state.tasks if waits(task.retry_at, now)]
-    away = [vm.since + SECOND_LOOK for vm in state.vms if vm.queue is Queue.READY and vm.since is not None]
-    retries += [until for until in away if waits(until, now, SECOND_LOOK)]
+    away = [vm.since + SECOND_CHECK_DELAY for vm in state.vms if vm.queue is Queue.READY and vm.since is not None]
+    retries += [until for until in away if waits(until, now, SECOND_CHECK_DELAY)]
     if waits(state.clones_after, now):
         retries.append(state.clones_after)
     until_retry = min(retries, default=now + longest) - now
-    return max(SOONEST, min(EAGER if awaited else longest, longest, until_retry))
+    return max(MIN_INTERVAL, min(BUSY_INTERVAL if awaited else longest, longest, until_retry))

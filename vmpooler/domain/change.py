@@ -42,7 +42,7 @@ class Change:
 
 
 @attrs.frozen
-class Rules:
+class ChangeRules:
     """What an operator allows.
 
     ``allowed``: the permitted tag names (all if empty). ``filters``: which part of a tag's value is kept, by tag name.
@@ -60,7 +60,7 @@ class Rules:
         return cls(general.allowed_tags, settings.tagfilter, general.max_lifetime_upper_limit)
 
 
-def change_of(body: object, rules: Rules) -> Change:
+def change_of(body: object, rules: ChangeRules) -> Change:
     """Return the change that a request body asks for.
 
     Raises Unfit with everything that is wrong. Source: docs/compatibility.md#vm-changes.

@@ -8,7 +8,7 @@ from vmpooler.domain.errors import Invalid, UnknownPools
 from vmpooler.domain.numbers import whole
 from vmpooler.settings import Pool
 
-MANY = 10**6
+MAX_COUNT = 10**6
 """Upper bound of a requested count: more VMs than any pool has. A larger count is cut to this number."""
 
 
@@ -61,7 +61,7 @@ def count_of(name: str, value: object) -> int:
     count = whole(value)
     if count is None:
         raise Invalid(f"the count of {name} is not a number")
-    return min(count, MANY)
+    return min(count, MAX_COUNT)
 
 
 class Catalogue:

@@ -44,7 +44,7 @@ REFUSED = "its pool is not configured any more, and is drained"
 
 
 @attrs.frozen
-class Memory:
+class PoolMemory:
     """The place of a pool's VMs, as Redis remembers it.
 
     ``pool`` has size 0. ``kind`` is the kind of its provider, ``at`` that provider's server or file. ``vms`` has names
@@ -55,7 +55,7 @@ class Memory:
     kind: str = ""
     at: str = ""
     vms: frozenset[str] = frozenset()
-    before: tuple["Memory", ...] = ()
+    before: tuple["PoolMemory", ...] = ()
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -92,17 +92,17 @@ class Charge:
 
     pool: Pool
     provider: str
-    memory: Memory | None
+    memory: PoolMemory | None
     draining: bool = False
     parts: tuple[Part, ...] = ()
     note: str = ""
 
 
-def memory_of(pool: Pool, settings: Settings) -> Memory:
+def memory_of(pool: Pool, settings: Settings) -> PoolMemory:
     """Return the place of the VMs of a configured pool."""
     section = settings.providers[pool.provider]
     datacenter = pool.datacenter or (section.datacenter if isinstance(section, Vsphere) else "")
-    return Memory(attrs.evolve(pool, alias=(), size=0, datacenter=datacenter), KINDS[type(section)], at(section))
+    return PoolMemory(attrs.evolve(pool, alias=(), size=0, datacenter=datacenter), KINDS[type(section)], at(section))
 
 
 def at(section: Dummy | Vsphere) -> str:
@@ -110,7 +110,7 @@ def at(section: Dummy | Vsphere) -> str:
     return section.server if isinstance(section, Vsphere) else section.filename
 
 
-def configured(pool: Pool, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
+def configured(pool: Pool, old: PoolMemory | None, standing: frozenset[str], settings: Settings) -> Charge:
     """Return the charge for a configured pool.
 
     ``old`` is the pool's remembered place. ``standing`` are the VMs in its queues, needed if it may have moved.
@@ -121,7 +121,7 @@ def configured(pool: Pool, old: Memory | None, standing: frozenset[str], setting
     return Charge(pool, pool.provider, memory, parts=parts, note="; ".join(_moved(memory.before, parts)))
 
 
-def drained(name: str, old: Memory | None, standing: frozenset[str], settings: Settings) -> Charge:
+def drained(name: str, old: PoolMemory | None, standing: frozenset[str], settings: Settings) -> Charge:
     """Return the charge for a pool that is not configured. ``old`` is None if no place of it is remembered."""
     if old is None:
         return _unremembered(name, settings)
@@ -167,12 +167,12 @@ def neighbours(charges: Iterable[Charge]) -> dict[str, list[str]]:
     return shared
 
 
-def may_have_moved(pool: Pool, old: Memory, settings: Settings) -> bool:
+def may_have_moved(pool: Pool, old: PoolMemory, settings: Settings) -> bool:
     """Return whether VMs of a configured pool may be at a former place."""
     return bool(old.before) or memory_of(pool, settings).place != old.place
 
 
-def of_json(name: str, known: Any) -> Memory:
+def of_json(name: str, known: Any) -> PoolMemory:
     """Return a memory from its JSON form in Redis.
 
     Members that this version does not know are ignored, and missing ones have their default. Raises ValueError for a
@@ -191,10 +191,10 @@ def of_json(name: str, known: Any) -> Memory:
     if not isinstance(vms, Sequence) or not isinstance(before, Sequence):
         raise ValueError("vms and before must be lists")
     formers = tuple(of_json(name, each) for each in before)
-    return Memory(pool, str(known.get("kind", "")), str(known.get("at", "")), frozenset(map(str, vms)), formers)
+    return PoolMemory(pool, str(known.get("kind", "")), str(known.get("at", "")), frozenset(map(str, vms)), formers)
 
 
-def to_json(memory: Memory) -> dict[str, Any]:
+def to_json(memory: PoolMemory) -> dict[str, Any]:
     """Return the JSON form of a memory, as stored in Redis."""
     known: dict[str, Any] = {name: getattr(memory.pool, name) for name in REMEMBERED}
     known |= {"kind": memory.kind, "at": memory.at}
@@ -217,7 +217,7 @@ def _folders(charge: Charge) -> list[tuple[str, ...]]:
     return [each.place for each in memories if each.kind == KINDS[Vsphere]]
 
 
-def _before(now: Memory, old: Memory, standing: frozenset[str]) -> tuple[Memory, ...]:
+def _before(now: PoolMemory, old: PoolMemory, standing: frozenset[str]) -> tuple[PoolMemory, ...]:
     """Return the former places of a pool, each with those of its VMs that are still in a queue.
 
     A VM that is in a queue and is not known to be at a former place was made at the last one.
@@ -228,7 +228,7 @@ def _before(now: Memory, old: Memory, standing: frozenset[str]) -> tuple[Memory,
     return tuple(each for each in (*formers, latest) if each.vms and each.place != now.place)
 
 
-def _home(memory: Memory, settings: Settings) -> tuple[str, bool]:
+def _home(memory: PoolMemory, settings: Settings) -> tuple[str, bool]:
     """Return the configured provider that has a place (empty if none has), and whether that is certain."""
     same = settings.providers.get(memory.pool.provider)
     alike = {name: each for name, each in settings.providers.items() if KINDS[type(each)] == memory.kind}
@@ -241,12 +241,12 @@ def _home(memory: Memory, settings: Settings) -> tuple[str, bool]:
     return (memory.pool.provider, False) if memory.pool.provider in alike else ("", False)
 
 
-def _part(memory: Memory, settings: Settings) -> Part:
+def _part(memory: PoolMemory, settings: Settings) -> Part:
     provider, sure = _home(memory, settings)
     return Part(attrs.evolve(memory.pool, provider=provider), provider if sure else "", memory.vms)
 
 
-def _moved(formers: Sequence[Memory], parts: Sequence[Part]) -> list[str]:
+def _moved(formers: Sequence[PoolMemory], parts: Sequence[Part]) -> list[str]:
     """Return what is left at former places, as text for people."""
     told = []
     for memory, part in zip(formers, parts, strict=False):

@@ -8,21 +8,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vmpooler.domain.history import MOST
+from vmpooler.domain.history import MAX_SAMPLE
 
-ASKED = ("ready", "running")
+METRICS = ("ready", "running")
 """The metrics that Ruby vmpooler sent for each pool, and so the ones that can be requested."""
 
-REPEATED = 8
+REPETITIONS = 8
 """How many times each number is repeated in the data for Ruby vmpooler's dashboard."""
 
 Points = Sequence[Any]
 """The ``datapoints`` of a series as received: not validated."""
 
 Told = Mapping[str, Mapping[str, Points]]
-"""The points of the pools, for each of ASKED."""
+"""The points of the pools, for each of METRICS."""
 
-NOTHING: Told = {what: {} for what in ASKED}
+NOTHING: Told = {what: {} for what in METRICS}
 
 
 def targets(prefix: str, pools: Sequence[str]) -> list[str]:
@@ -31,9 +31,9 @@ def targets(prefix: str, pools: Sequence[str]) -> list[str]:
     A star matches what is between two dots, and the name of a pool can contain dots.
     """
     if len(pools) == 1:
-        return [f"{prefix}.{what}.{pools[0]}" for what in ASKED]
+        return [f"{prefix}.{what}.{pools[0]}" for what in METRICS]
     depths = sorted({pool.count(".") for pool in pools})
-    return [f"{prefix}.{what}{'.*' * (depth + 1)}" for what in ASKED for depth in depths]
+    return [f"{prefix}.{what}{'.*' * (depth + 1)}" for what in METRICS for depth in depths]
 
 
 def told(answer: bytes, prefix: str) -> Told:
@@ -44,7 +44,7 @@ def told(answer: bytes, prefix: str) -> Told:
         raise ValueError("lists within lists within lists") from None
     if not isinstance(found, list):
         raise ValueError("not a list of series")
-    series: dict[str, dict[str, Points]] = {what: {} for what in ASKED}
+    series: dict[str, dict[str, Points]] = {what: {} for what in METRICS}
     for each in found:
         match each:
             case {"target": str(target), "datapoints": list(points)} if target.startswith(f"{prefix}."):
@@ -82,5 +82,5 @@ def _numbers(points: Points) -> Iterator[tuple[int, float | None]]:
     for each in points:
         match each:
             case [number, int(when)]:
-                is_count = isinstance(number, int | float) and 0 <= number <= MOST
+                is_count = isinstance(number, int | float) and 0 <= number <= MAX_SAMPLE
                 yield when, round(float(number), 1) if is_count else None

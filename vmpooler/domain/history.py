@@ -15,7 +15,7 @@ SERIES = ("ready", "running", "pending", "checkouts")
 
 SAMPLE = struct.Struct(">4H")
 
-MOST = (1 << 16) - 2
+MAX_SAMPLE = (1 << 16) - 2
 """The largest number that a sample can contain."""
 
 CHECKOUTS = 3
@@ -66,7 +66,7 @@ def range_of(name: str) -> Range:
 
 def packed(row: Row) -> bytes:
     """Return a sample in its stored form."""
-    return SAMPLE.pack(*(min(MOST, number) + 1 for number in row))
+    return SAMPLE.pack(*(min(MAX_SAMPLE, number) + 1 for number in row))
 
 
 def joined(kept: bytes) -> bytes:

@@ -26,7 +26,7 @@ from vmpooler.domain.actions import (
     Withdraw,
     WriteStamp,
 )
-from vmpooler.domain.backoff import SECOND_LOOK, waits
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY, waits
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
@@ -181,7 +181,7 @@ def is_withheld(vm: Vm, action: VmAction | None, now: float) -> bool:
     """
     if vm.queue is not Queue.READY or vm.since is None or isinstance(action, Welcome | Complete | Reclaim):
         return False
-    return not waits(vm.since + SECOND_LOOK, now, SECOND_LOOK)
+    return not waits(vm.since + SECOND_CHECK_DELAY, now, SECOND_CHECK_DELAY)
 
 
 def counts(vm: Vm, action: VmAction | None, now: float) -> bool:

@@ -97,7 +97,7 @@ def sizes(pools: Sequence[Pool], ready: Sequence[int], history: Mapping[str, Poi
         found[pool.name] = {"size": pool.size, "ready": count}
         if history is not None:
             numbers = graphite.steady(history.get(pool.name, ()), pool.size)
-            repeated = [number for number in numbers for _ in range(graphite.REPEATED)]
+            repeated = [number for number in numbers for _ in range(graphite.REPETITIONS)]
             found[pool.name]["history"] = repeated or [count]
     return found
 

@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 DAYS_MOST = 366
 """Maximum number of days in one summary."""
 
-SHOWN = 40
+MAX_SHOWN = 40
 """Maximum characters of an invalid date in an error text."""
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -176,7 +176,7 @@ def _date(text: str) -> date:
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise Invalid(f"Invalid date format '{text[:SHOWN]}', must match YYYY-MM-DD.")
+    raise Invalid(f"Invalid date format '{text[:MAX_SHOWN]}', must match YYYY-MM-DD.")
 
 
 def _times(fields: Iterable[tuple[str, str]]) -> Sum:

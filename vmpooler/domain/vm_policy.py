@@ -24,7 +24,7 @@ from vmpooler.domain.actions import (
     WriteStamp,
 )
 from vmpooler.domain.answers import ROW_ENDS
-from vmpooler.domain.backoff import AGREE, waits
+from vmpooler.domain.backoff import CLOCK_TOLERANCE, waits
 from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
@@ -104,7 +104,7 @@ def believed(vm: Vm, now: float) -> Vm:
     Such times exist only if a clock was set back. Each counts as unknown, so that the timer that depends on it starts
     again now, and ends.
     """
-    latest = now + AGREE
+    latest = now + CLOCK_TOLERANCE
     ahead = [name for name in MOMENTS if (moment := getattr(vm, name)) is not None and moment > latest]
     unknown: dict[str, Any] = dict.fromkeys(ahead)
     return attrs.evolve(vm, **unknown) if unknown else vm

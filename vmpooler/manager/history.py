@@ -3,18 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from vmpooler.domain import history
-from vmpooler.domain.backoff import AGREE
+from vmpooler.domain.backoff import CLOCK_TOLERANCE
 from vmpooler.domain.events import What
 from vmpooler.domain.history import GROUP, MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
-from vmpooler.store.commands.samples import Samples, Taken
+from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.queries import stats
-from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.redis.commands import Commands
 
 MINUTE = MINUTES.seconds
 
-LATE = 0.05
+SAMPLE_DELAY = 0.05
 """Seconds between the end of a minute and the sample of that minute."""
 
 COUNTED = (Queue.READY, Queue.RUNNING, Queue.PENDING)
@@ -32,7 +32,7 @@ class Sampler:
     """
 
     def __init__(
-        self, pools: Sequence[str], connection: Commands, past: Past, wall: Callable[[], float], told: Told
+        self, pools: Sequence[str], connection: Commands, past: EventHistory, wall: Callable[[], float], told: Told
     ) -> None:
         self._pools = pools
         self._connection = connection
@@ -47,22 +47,22 @@ class Sampler:
         minute = int(now // MINUTE) - 1
         taken = await self._samples.taken()
         # A sample from the future was taken before a clock was set back. It must not stop sampling until that time.
-        if taken is None or not (minute + 1) * MINUTE <= taken.when <= now + AGREE:
+        if taken is None or not (minute + 1) * MINUTE <= taken.when <= now + CLOCK_TOLERANCE:
             await self._take(minute, taken, now)
             if (minute + 1) % GROUP == 0:
                 await self._sum_up(minute // GROUP)
-        return (minute + 2) * MINUTE + LATE - self._wall()
+        return (minute + 2) * MINUTE + SAMPLE_DELAY - self._wall()
 
-    async def _take(self, minute: int, taken: Taken | None, now: float) -> None:
+    async def _take(self, minute: int, taken: SamplesTaken | None, now: float) -> None:
         checkouts, event = await self._checkouts(minute, taken)
         pools = tuple(self._pools)
         columns = [await stats.sizes(self._connection, queue, pools) for queue in COUNTED]
         rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(pools, *columns, strict=True)}
         samples = {pool: history.packed(row) for pool, row in rows.items()}
-        await self._samples.write(MINUTES, minute, samples, Taken(now, event))
+        await self._samples.write(MINUTES, minute, samples, SamplesTaken(now, event))
         self._told(rows, now)
 
-    async def _checkouts(self, minute: int, taken: Taken | None) -> tuple[Mapping[str, int], str]:
+    async def _checkouts(self, minute: int, taken: SamplesTaken | None) -> tuple[Mapping[str, int], str]:
         """Return the checkouts by pool since the last sample, and the id of the last event that was read.
 
         Checkouts before this minute are not counted.

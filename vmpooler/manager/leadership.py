@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from vmpooler.domain import estate
 from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
-from vmpooler.domain.backoff import EAGER, SECOND_LOOK, longest_pause
+from vmpooler.domain.backoff import BUSY_INTERVAL, SECOND_CHECK_DELAY, longest_pause
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
@@ -20,16 +20,16 @@ from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
 from vmpooler.manager.moved import Former, Moved
-from vmpooler.manager.operations_in_flight import WorkInFlight
-from vmpooler.manager.reconciler import LOOKS, PoolRound
-from vmpooler.manager.vm_operations import Work
+from vmpooler.manager.operations_in_flight import OperationsInFlight
+from vmpooler.manager.reconciler import LOOKS, Reconciler
+from vmpooler.manager.vm_operations import VmOperations
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings, Vsphere
 from vmpooler.store.commands.registry import Registry, leftovers
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
-from vmpooler.store.queries.event_log import Past
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.event_log import EventHistory
+from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.commands import Commands
 
 NEIGHBOURS = 10
@@ -43,7 +43,7 @@ BY_OTHERS = frozenset(
 NOTABLE = 1.25
 """Factor by which the limit of concurrent clones must rise or fall to be logged."""
 
-NEWS = 60.0
+LIMIT_LOG_INTERVAL = 60.0
 """Minimum seconds between two such log lines."""
 
 LOOK_AGAIN = 30.0
@@ -52,7 +52,7 @@ LOOK_AGAIN = 30.0
 NOTHING_LEFT = 3600.0
 """The same interval when no such VMs are left."""
 
-STEPS = 1000
+MAX_SCAN_STEPS = 1000
 """Maximum number of steps of a search for pools, enough for millions of keys. After that the search stops and logs a
 warning."""
 
@@ -61,12 +61,12 @@ DrainersOf = Callable[[Sequence[Pool]], Mapping[str, Provider]]
 supplies this function starts and stops the providers that it creates."""
 
 
-class Term:
+class Leadership:
     """Keeps every pool of the settings full, and drains the others.
 
-    A term lasts from :meth:`begin` to :meth:`end` or :meth:`give_up`. ``store`` is the fenced connection; ``assured``
-    is awaited by :class:`vmpooler.manager.vm_operations.Work` before every order; ``sampled`` is called once a minute
-    with the state of the pools; ``drainers`` returns the providers of pools that are not configured any more.
+    A term lasts from :meth:`begin` to :meth:`end` or :meth:`give_up`. ``store`` is the fenced connection;
+    ``ensure_leading`` is awaited by :class:`~vmpooler.manager.vm_operations.VmOperations` before every order; ``sampled`` is called once a
+    minute with the state of the pools; ``drainers`` returns the providers of pools that are not configured any more.
     """
 
     log = Logger()
@@ -100,7 +100,7 @@ class Term:
         self._requests = Tasks(store, settings, choice, "manager")
         self._registry = Registry(store)
         self._intake = Loop("intake", self._adopt, clock)
-        past = Past(store, settings.general.events_max)
+        past = EventHistory(store, settings.general.events_max)
         self._names = [pool.name for pool in settings.pools]
         """The existing pools: those configured, then those that are drained."""
         self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
@@ -108,7 +108,7 @@ class Term:
         self._searched = False
         self._over = False
         self._pools: dict[str, Loop] = {}
-        self._rounds: dict[str, PoolRound] = {}
+        self._rounds: dict[str, Reconciler] = {}
         self._charges: dict[str, Charge] = {}
         self._moved: dict[str, Moved] = {}
         self._near: dict[str, list[str]] = {}
@@ -152,7 +152,7 @@ class Term:
         for loop in self._pools.values():
             loop.wake()
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Handle an event: a listener of the event stream."""
         if event.what in BY_OTHERS:
             self.wake(event.pool)
@@ -219,7 +219,7 @@ class Term:
         """
         cursor, found = await self._registry.find("0")
         names = set(found)
-        for _ in range(STEPS):
+        for _ in range(MAX_SCAN_STEPS):
             if cursor == "0":
                 break
             await deferLater(self._clock, 0)
@@ -253,7 +253,7 @@ class Term:
             await self._remember_left(name, moved.elsewhere & await self._registry.standing(name))
         stuck = [name for name in self._charges if name not in self._pools]
         for name in stuck:
-            for task in (await look(self._store, name, self._settings.general.vm_lifetime)).tasks:
+            for task in (await read_state(self._store, name, self._settings.general.vm_lifetime)).tasks:
                 await self._requests.fail(name, task, estate.REFUSED, self._wall(), final=True)
             await self._emptied(name)
         return LOOK_AGAIN if stuck or self._moved else NOTHING_LEFT
@@ -294,7 +294,7 @@ class Term:
             self.wake(pool)
             if pool not in self._pools:
                 self._remainder.wake()
-        return EAGER
+        return BUSY_INTERVAL
 
     def _add(self, charge: Charge, drainers: Mapping[str, Provider], longest: float) -> None:
         pool, general = charge.pool, self._settings.general
@@ -307,9 +307,9 @@ class Term:
             provider, unseen, stranded = moved, lambda: moved.unseen, lambda: moved.stranded
         self._answers.setdefault(pool.provider, Answers(general.discovered_grace * 60))
         self._neighbours.setdefault(pool.provider, _Ring()).pools.append(pool.name)
-        tasks = WorkInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
+        tasks = OperationsInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
         wake_after = lambda seconds: self._wake_after(pool.name, seconds)  # noqa: E731 - the loop is made below
-        work = Work(
+        work = VmOperations(
             pool,
             provider,
             self._queues,
@@ -322,7 +322,7 @@ class Term:
             self._answers[pool.provider],
             lambda: self._ask_neighbours(pool.provider),
         )
-        self._rounds[pool.name] = PoolRound(
+        self._rounds[pool.name] = Reconciler(
             pool=pool,
             provider=provider,
             connection=self._store,
@@ -370,15 +370,15 @@ class Term:
     def _ask_neighbours(self, provider: str) -> None:
         """Wake some other pools of a provider, so that they probe their guests."""
         now, ring = self._clock.seconds(), self._neighbours[provider]
-        if abs(now - ring.asked) >= SECOND_LOOK / 2:
+        if abs(now - ring.asked) >= SECOND_CHECK_DELAY / 2:
             ring.asked = now
             for name in ring.turn(NEIGHBOURS):
                 self.wake(name)
 
     def _tell_limit(self) -> None:
-        """Log the limit of concurrent clones when it has changed by much, at most once in NEWS seconds."""
+        """Log the limit of concurrent clones when it has changed by much, at most each LIMIT_LOG_INTERVAL seconds."""
         now, held = self._clock.seconds(), self._bearing.held
-        if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + NEWS:
+        if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + LIMIT_LOG_INTERVAL:
             self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
             self._told, self._told_at = held, now
 

@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from vmpooler.domain.backoff import EAGER, SOONEST
+from vmpooler.domain.backoff import BUSY_INTERVAL, MIN_INTERVAL
 from vmpooler.domain.errors import NotLeading, StoreAway
 
 MOST_REST = 1.0
@@ -37,7 +37,7 @@ class Loop:
 
     def start(self) -> None:
         """Start the loop with a round."""
-        self._ended = self._call.start(EAGER, now=True)
+        self._ended = self._call.start(BUSY_INTERVAL, now=True)
 
     def wake(self) -> None:
         """Run a round at once; if a round is in progress, run another after it."""
@@ -80,12 +80,12 @@ class Loop:
             self.log.warn("[!] [{pool}] waits for Redis: {why}", pool=self._name, why=error)
             due = STORE_AWAY
         except (NotLeading, CancelledError):
-            due = EAGER  # the code that renews the lease stops this loop
+            due = BUSY_INTERVAL  # the code that renews the lease stops this loop
         except Exception:
             self.log.failure("[!] [{pool}] its round failed", pool=self._name)
-            due = EAGER
+            due = BUSY_INTERVAL
         self._in_round = False
         if self._woken:
             self._woken = False
             due = min(self._clock.seconds() - began, MOST_REST)
-        self._call.interval = max(due, SOONEST / 10)
+        self._call.interval = max(due, MIN_INTERVAL / 10)

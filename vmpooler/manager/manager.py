@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.backoff import EAGER
+from vmpooler.domain.backoff import BUSY_INTERVAL
 from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.manager.history import Told
-from vmpooler.manager.leadership import DrainersOf, Term
+from vmpooler.manager.leadership import DrainersOf, Leadership
 from vmpooler.manager.loop import Loop
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool, Settings
@@ -26,7 +26,7 @@ from vmpooler.store.stream import EventStream
 LOOK = 0.25
 """Seconds between two attempts of a standby to take the lease, and before a retry when Redis is unavailable."""
 
-KEPT = 3
+RENEWALS_PER_LEASE = 3
 """Number of times that the lease is renewed within the time that it holds."""
 
 MayOrder = Callable[[], bool]
@@ -81,7 +81,7 @@ class Manager:
         self._choice = choice
         self._sampled = sampled
         self._look = look
-        self._term: Term | None = None
+        self._term: Leadership | None = None
         self._told = ""
         self._ending = False
         self._keeper = Loop("lease", self._attend_always, clock)
@@ -127,7 +127,7 @@ class Manager:
             self.log.error("[!] cannot lead: {why}", why=error)
             await self._drop()
             await self._step_down()
-            return EAGER
+            return BUSY_INTERVAL
 
     async def _attended(self) -> float:
         """Attend to the lease, also when Redis is unavailable; return the seconds until the next time.
@@ -146,14 +146,14 @@ class Manager:
         """Renew the lease or try to take it; return the seconds until the next time."""
         if self._term is not None:
             if await self._lease.keep():
-                return self._lease.holds / KEPT
+                return self._lease.holds / RENEWALS_PER_LEASE
             self.log.warn("[!] leads no more: another manager does")
             await self._step_down()
         elif self._ending:
             return self._look
         elif await self._lease.take():
             await self._lead()
-            return self._lease.holds / KEPT
+            return self._lease.holds / RENEWALS_PER_LEASE
         elif self._lease.other != self._told:
             self._told = self._lease.other
             self.log.info("[*] stands by while another manager leads: {other}", other=self._told)
@@ -161,10 +161,10 @@ class Manager:
 
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
-        store, assured = self._lease.fence(self._keeper.wake), self._lease.assured
+        store, assured = self._lease.fence(self._keeper.wake), self._lease.ensure_leading
         clocks = self._clock, self._wall
         begun = (self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
-        term = Term(*begun, self._drainers_for(self._lease))
+        term = Leadership(*begun, self._drainers_for(self._lease))
         await term.begin()
         self._term = term
         self._told = ""
@@ -233,7 +233,7 @@ class Manager:
 
     def _heard(self, event: Event) -> None:
         if self._term is not None:
-            self._term.heard(event)
+            self._term.on_event(event)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -13,11 +13,11 @@ from twisted.python.failure import Failure
 from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.manager.loop import STORE_AWAY
 
-LONGEST = 900.0
+OPERATION_TIMEOUT = 900.0
 """Seconds after which an operation is cancelled: a provider that never answers must not block a VM permanently."""
 
 
-class WorkInFlight:
+class OperationsInFlight:
     """The operations in flight for the VMs of one pool. ``done`` is called after each, whatever its outcome."""
 
     log = Logger()
@@ -32,7 +32,7 @@ class WorkInFlight:
         """Return the VMs that have an operation in flight."""
         return frozenset(self._under_way)
 
-    def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = LONGEST) -> None:
+    def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = OPERATION_TIMEOUT) -> None:
         """Start an operation for a VM that is not busy. Its failures are logged with the VM's name.
 
         Raises ValueError for a busy VM.

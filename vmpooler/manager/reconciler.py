@@ -9,25 +9,25 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from vmpooler.domain import actions as act
-from vmpooler.domain.backoff import AGREE, EAGER, ROUND, SOONEST, pause
+from vmpooler.domain.backoff import BUSY_INTERVAL, CLOCK_TOLERANCE, IDLE_INTERVAL, MIN_INTERVAL, pause
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import Choice, vm_name
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
 from vmpooler.domain.vm_policy import in_doubt_since
-from vmpooler.manager.operations_in_flight import WorkInFlight
-from vmpooler.manager.vm_operations import Work
+from vmpooler.manager.operations_in_flight import OperationsInFlight
+from vmpooler.manager.vm_operations import VmOperations
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import Queues
-from vmpooler.store.queries.pool_state import Look, Trouble, look
+from vmpooler.store.queries.pool_state import Look, Trouble, read_state
 from vmpooler.store.redis.commands import Commands
 
-PATIENCE = 60.0
+INVENTORY_TIMEOUT = 60.0
 """Seconds after which the read of an inventory times out."""
 
-STARTS_WITHIN = 10.0
+FORMER_PLACE_TIMEOUT = 10.0
 """Seconds in which the provider of a former place must answer. After that the pool gets new VMs in addition to those
 that stand there."""
 
@@ -40,7 +40,7 @@ Lasting = act.Probe | act.Check | act.PowerOn | act.StaysOff | act.Destroy | act
 
 
 @attrs.define
-class PoolRound:
+class Reconciler:
     """Everything that a round of a pool needs; :meth:`run` is one round.
 
     ``turns`` limits how many pools are read from Redis at once. ``of_others`` returns the VMs that stand in the queues
@@ -54,8 +54,8 @@ class PoolRound:
     provider: Provider
     connection: Commands
     queues: Queues
-    tasks: WorkInFlight
-    work: Work
+    tasks: OperationsInFlight
+    work: VmOperations
     clock: IReactorTime
     wall: Callable[[], float]
     choice: Choice
@@ -69,7 +69,7 @@ class PoolRound:
     unseen: Callable[[], frozenset[str]] = frozenset
     stranded: Callable[[], frozenset[str]] = frozenset
     shared: bool = False
-    longest: float = ROUND
+    longest: float = IDLE_INTERVAL
     refused: bool = False
     """Whether the pool needs a clone and must wait for its turn."""
     strangers: frozenset[str] = frozenset()
@@ -124,16 +124,16 @@ class PoolRound:
         decided = self._now()
         plan = plan_pool(self.pool, state, decided, self.rules)
         for action in plan:
-            if self._now() < decided - AGREE:
-                return SOONEST  # Redis's clock was set back: a VM whose time was over may have time left
+            if self._now() < decided - CLOCK_TOLERANCE:
+                return MIN_INTERVAL  # Redis's clock was set back: a VM whose time was over may have time left
             await self._perform(action, seen, state)
         if self.rules.draining and not (state.vms or state.inventory or state.busy or state.tasks):
             await self.emptied()
         due = pause(state, self._now(), longest=self.longest)
         if any(isinstance(action, act.Discover) for action in plan):
-            return min(SOONEST, due)  # the next round decides whether a client has such a VM
+            return min(MIN_INTERVAL, due)  # the next round decides whether a client has such a VM
         missed = withheld or any(isinstance(action, act.Miss) for action in plan)
-        return min(EAGER, due) if self.refused or missed or awaited else due
+        return min(BUSY_INTERVAL, due) if self.refused or missed or awaited else due
 
     def _say_unreadable(self, seen: Look) -> None:
         """Log once what another version wrote and this one cannot read. It is not changed."""
@@ -160,14 +160,14 @@ class PoolRound:
         busy = self.tasks.busy()
         inventory = await self._inventory()
         async with self.turns:
-            return busy, inventory, await look(self.connection, self.pool.name, self.lifetime)
+            return busy, inventory, await read_state(self.connection, self.pool.name, self.lifetime)
 
     async def _inventory(self) -> Mapping[str, Guest]:
         asked = Deferred.fromCoroutine(self.provider.inventory(self.pool))
         try:
-            return await asked.addTimeout(PATIENCE, self.clock)
+            return await asked.addTimeout(INVENTORY_TIMEOUT, self.clock)
         except DeferTimeout:
-            raise ProviderError(f"the provider did not answer within {PATIENCE:g} s") from None
+            raise ProviderError(f"the provider did not answer within {INVENTORY_TIMEOUT:g} s") from None
 
     async def _withhold(self, seen: Look, unseen: frozenset[str]) -> bool:
         """Withhold from clients the ready VMs whose places cannot be read now; return whether there were any.
@@ -182,7 +182,7 @@ class PoolRound:
 
     def _awaits(self, late: frozenset[str]) -> bool:
         """Return whether the places of these VMs may still answer: their providers were started only just now."""
-        return bool(late) and self.clock.seconds() - self.opened < STARTS_WITHIN
+        return bool(late) and self.clock.seconds() - self.opened < FORMER_PLACE_TIMEOUT
 
     async def _replace_stranded(self, seen: Look, stranded: frozenset[str]) -> None:
         """Complete, after the grace, pending and ready VMs at places that no provider can read.
@@ -316,7 +316,7 @@ class PoolRound:
             name = vm_name(self.choice, self.prefix)
             match await self.queues.begin_clone(self.pool.name, name, size, self._now()):
                 case "ok":
-                    self.tasks.start(name, self.work.clone(name), longest=self.pool.timeout * 60 + PATIENCE)
+                    self.tasks.start(name, self.work.clone(name), longest=self.pool.timeout * 60 + INVENTORY_TIMEOUT)
                     count -= 1
                 case "taken":
                     continue

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
-from vmpooler.domain.backoff import UNANSWERED
+from vmpooler.domain.backoff import PROBE_RETRY_DELAY
 from vmpooler.domain.evidence import Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
@@ -30,7 +30,7 @@ UNNAMED = "-"
 
 
 @attrs.frozen
-class Work:
+class VmOperations:
     """The operations of one pool; each is a coroutine for :class:`vmpooler.manager.operations_in_flight.WorkInFlight`.
 
     ``assured`` returns when this manager certainly leads, and raises NotLeading when it does not lead any more: it is
@@ -45,7 +45,7 @@ class Work:
     clock: IReactorTime
     wall: Callable[[], float]
     wake_after: Callable[[float], None]
-    assured: Callable[[], Awaitable[None]]
+    ensure_leading: Callable[[], Awaitable[None]]
     bearing: Bearing
     answers: Answers
     unsure: Callable[[], None] = lambda: None
@@ -53,7 +53,7 @@ class Work:
     async def clone(self, name: str) -> None:
         """Clone a VM. A failed clone is completed: where its outcome is unknown, it may have left something."""
         pool, start = self.pool.name, self.clock.seconds()
-        await self.assured()
+        await self.ensure_leading()
         try:
             await self._make(name)
         except (ProviderError, DeferTimeout) as error:
@@ -85,7 +85,7 @@ class Work:
             await self.provider.probe(self.pool, guest)
         except NoAnswer as error:
             if not last:
-                self.wake_after(UNANSWERED)
+                self.wake_after(PROBE_RETRY_DELAY)
                 return
             why = f"marked as 'failed' after {self.pool.timeout:g} minutes: {error}"
             await self._unanswered(vm, Queue.PENDING, since, why)
@@ -134,7 +134,7 @@ class Work:
 
     async def power_on(self, vm: Vm) -> None:
         """Switch a pending VM on, once; complete it if that fails. If the provider is unavailable, retry later."""
-        await self.assured()
+        await self.ensure_leading()
         await self.queues.note_power(vm.name, self.wall())
         try:
             await self.provider.power_on(self.pool, vm.name)
@@ -164,7 +164,7 @@ class Work:
         A VM that stands elsewhere and whose stamp names a client moves back to running instead.
         """
         start = self.clock.seconds()
-        await self.assured()
+        await self.ensure_leading()
         try:
             if guest is None and (held := await self._held_elsewhere(vm)):
                 now = self.wall()
@@ -199,7 +199,7 @@ class Work:
         if task.kind is Kind.DISK and not gigabytes(task.argument):
             await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
             return
-        await self.assured()
+        await self.ensure_leading()
         try:
             match task.kind:
                 case Kind.DISK:
@@ -219,7 +219,7 @@ class Work:
         is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
         if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
             return  # its client never got it, or is done with it
-        await self.assured()
+        await self.ensure_leading()
         try:
             await self.provider.stamp(self.pool, vm.name, holder)
         except ProviderError as error:

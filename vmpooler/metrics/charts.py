@@ -22,7 +22,7 @@ LARGEST = 4 << 20
 POINTS = 2
 """Points that are requested for each step: a single point could fall outside the step."""
 
-KEPT = 60.0
+CACHE_SECONDS = 60.0
 """Seconds for which a response about all pools is cached, and for which a server that failed is not asked again."""
 
 
@@ -53,7 +53,7 @@ class Charts:
                 return NOTHING
             if pool is not None:
                 return await self._asked(range, steps, [pool])
-            self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < KEPT}
+            self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < CACHE_SECONDS}
             if range not in self._kept:
                 self._kept[range] = (now, await self._asked(range, steps, self._pools))
             return self._kept[range][1]
@@ -66,7 +66,7 @@ class Charts:
             answer = await Deferred.fromCoroutine(self._answer(url)).addTimeout(TIMEOUT, self._reactor, _too_late)
             found = graphite.told(answer, self._prefix)
         except Exception as error:  # charts work without this data, whatever the error is
-            self._away_until = self._reactor.seconds() + KEPT
+            self._away_until = self._reactor.seconds() + CACHE_SECONDS
             self._tell(str(error) or type(error).__name__)
             return NOTHING
         self._tell(None)

@@ -21,7 +21,7 @@ class Writer(Protocol):
         """Queue the value of a metric at ``when`` (epoch). It is sent later, unless the server stays away."""
 
 
-class Figures:
+class MetricsReporter:
     """Writes the number of VMs of each pool, and the seconds that clones and destructions took."""
 
     def __init__(self, prefix: str, writer: Writer) -> None:
@@ -35,7 +35,7 @@ class Figures:
                 if name in SAMPLED:
                     self._writer.write(f"{self._prefix}.{name}.{pool}", value, when)
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Write the duration that an event contains; a listener of the event stream."""
         name, seconds = TIMED.get(event.what), summary.seconds(event.more.get("seconds", ""))
         if name is not None and seconds is not None:

@@ -25,7 +25,7 @@ FIRST, LONGEST = 1.0, 30.0
 """The shortest and the longest wait in seconds before the next try to connect."""
 
 
-class Graphite:
+class GraphiteClient:
     """Sends metrics. They are queued while the server is away or does not accept data."""
 
     log = Logger()
@@ -93,7 +93,7 @@ class _Wire(Protocol):
 
     transport: Any
 
-    def __init__(self, owner: Graphite) -> None:
+    def __init__(self, owner: GraphiteClient) -> None:
         self._owner = owner
         self.paused = False
 

@@ -13,8 +13,8 @@ from vmpooler.domain.names import random_name
 from vmpooler.log import tell
 from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
-from vmpooler.metrics.figures import Figures
-from vmpooler.metrics.graphite import Graphite
+from vmpooler.metrics.figures import MetricsReporter
+from vmpooler.metrics.graphite import GraphiteClient
 from vmpooler.providers.configured import drainers_of, providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.failover.lease import Lease
@@ -35,7 +35,7 @@ class Managing:
         wall: Callable[[], float],
     ) -> None:
         self._events = events
-        self._graphite = Graphite(settings.graphite, reactor) if settings.graphite else None
+        self._graphite = GraphiteClient(settings.graphite, reactor) if settings.graphite else None
         process = f"{socket.gethostname()}-{os.getpid()}"
         self._manager = Manager(
             settings,
@@ -76,8 +76,8 @@ class Managing:
         """Return the callback for the samples of the pools; it does nothing if no metrics are configured."""
         if settings.graphite is None or self._graphite is None:
             return lambda rows, when: None
-        figures = Figures(settings.graphite.prefix, self._graphite)
-        self._listen(figures.heard)
+        figures = MetricsReporter(settings.graphite.prefix, self._graphite)
+        self._listen(figures.on_event)
         return figures.sampled
 
     def _listen(self, listener: Listener) -> None:

@@ -17,10 +17,10 @@ from vmpooler.store.redis.client import Connection
 
 EMBEDDED = "embedded"
 
-PATIENCE = 1.0
+REDIS_TIMEOUT = 1.0
 """Seconds after which an attempt to reach Redis times out."""
 
-STEPS = 1000
+MAX_SCAN_STEPS = 1000
 """Maximum number of steps of the search through the keys of Redis."""
 
 
@@ -60,7 +60,7 @@ async def remains(settings: Settings, reactor: Any) -> list[str]:
     connection = Connection(redis_of(settings, reactor), reactor, quiet=True)
     connection.start()
     try:
-        await connection.wait_ready(PATIENCE)
+        await connection.wait_ready(REDIS_TIMEOUT)
         return await _told(Registry(connection), connection, settings)
     finally:
         await connection.close()
@@ -87,7 +87,7 @@ async def _found(registry: Registry) -> set[str]:
     """Return the pools that have VMs."""
     cursor, found = await registry.find("0")
     names = set(found)
-    for _ in range(STEPS):
+    for _ in range(MAX_SCAN_STEPS):
         if cursor == "0":
             break
         cursor, found = await registry.find(cursor)

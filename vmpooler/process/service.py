@@ -38,7 +38,7 @@ from vmpooler.store.failover.peers import Peers
 from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.redis_time import RedisTime
-from vmpooler.store.stream import BLOCK, EventStream
+from vmpooler.store.stream import BLOCK_SECONDS, EventStream
 from vmpooler.web.app import Api
 from vmpooler.web.routes.health import health_site
 
@@ -46,7 +46,7 @@ __all__ = ["Options", "makeService"]
 
 EMBEDDED = "embedded"
 
-PATIENCE = 3.0
+START_TIMEOUT = 3.0
 """Seconds that clients wait during a start. After that the API answers, even if Redis is unavailable."""
 
 SPARE_FILES = 1000
@@ -130,7 +130,7 @@ class Vmpooler(Service):
         disk = f"the disk of {settings.general.state_directory}" if self._embedded is not None else "its disk"
         self._connection = Connection(settings.redis, reactor, failover=failover, time=wall, disk=disk)
         self._peers = Peers(self._connection, settings.pools, who, reactor)
-        self._blocking = self._connection.reader(BLOCK + 5)
+        self._blocking = self._connection.reader(BLOCK_SECONDS + 5)
         self._events = EventStream(self._blocking, reactor)
         self._events.follow(failover.saw)
         self._workers: Workers | None = None
@@ -149,7 +149,7 @@ class Vmpooler(Service):
                 settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=self._state
             )
             self._events.follow(self._api.saw)
-            self._events.listen(self._api.heard)
+            self._events.listen(self._api.on_event)
         self._starting: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -191,7 +191,7 @@ class Vmpooler(Service):
             self._workers.start(self._port.number, self._embedded.settings.socket if self._embedded else "")
             await self._start_parts()
             return
-        patience = self._reactor.callLater(PATIENCE, self._open)
+        patience = self._reactor.callLater(START_TIMEOUT, self._open)
         try:
             await self._start_parts()
         finally:
@@ -230,7 +230,7 @@ class Vmpooler(Service):
         """Return when Redis answers on this connection. Raises StartError when Redis is too old."""
         while True:
             with suppress(StoreAway):
-                return await connection.wait_ready(PATIENCE)
+                return await connection.wait_ready(START_TIMEOUT)
 
     def _open(self) -> None:
         """Accept clients, once, and log the address."""

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 DRAIN = 10.0
 """Seconds that work in flight may take to end after SIGTERM."""
 
-MOMENT = 0.3
+LOG_AFTER = 0.3
 """Seconds after which the log names what the shutdown waits for."""
 
 MARGIN = 0.5
@@ -36,10 +36,10 @@ class Ending:
         """End several parts concurrently.
 
         ``parts`` maps what the shutdown waits for, as text, to the name of the step and its ``End``. What takes longer
-        than MOMENT is logged.
+        than LOG_AFTER is logged.
         """
         ends = {awaited: self.step(*part) for awaited, part in parts.items()}
-        telling = self._reactor.callLater(MOMENT, self._tell_waits, ends)
+        telling = self._reactor.callLater(LOG_AFTER, self._tell_waits, ends)
         await gatherResults(ends.values())
         if telling.active():
             telling.cancel()

@@ -13,24 +13,24 @@ from vmpooler.domain.events import Event
 from vmpooler.store import keys
 from vmpooler.store.redis.client import StoreFault
 
-BLOCK = 10.0
+BLOCK_SECONDS = 10.0
 """Seconds for which one read blocks until an event arrives."""
 
-REST = 0.005
+READ_PAUSE = 0.005
 """Pause in seconds after a read that returned events. With thousands of events a second, the next read then returns
 many at once; one read costs as much as ten events."""
 
-AGAIN = 0.5
+RETRY_DELAY = 0.5
 """Seconds before the next try when Redis is unavailable."""
 
-FIRST = "0-0"
+BEFORE_ALL = "0-0"
 """An id that precedes the ids of all events."""
 
 Listener = Callable[[Event], None]
 
 
-class Caller(Protocol):
-    """A connection whose reply timeout exceeds BLOCK."""
+class EventReader(Protocol):
+    """A connection whose reply timeout exceeds BLOCK_SECONDS."""
 
     async def call(self, *args: str | int) -> Any:
         """Send one command and return its reply."""
@@ -45,7 +45,7 @@ class EventStream:
 
     log = Logger()
 
-    def __init__(self, connection: Caller, clock: IReactorTime) -> None:
+    def __init__(self, connection: EventReader, clock: IReactorTime) -> None:
         self._connection = connection
         self._clock = clock
         self._listeners: list[Listener] = []
@@ -80,19 +80,19 @@ class EventStream:
             try:
                 await self._begin()
                 reply = await self._connection.call(
-                    "XREAD", "COUNT", 500, "BLOCK", int(BLOCK * 1000), "STREAMS", keys.EVENTS, self._last
+                    "XREAD", "COUNT", 500, "BLOCK", int(BLOCK_SECONDS * 1000), "STREAMS", keys.EVENTS, self._last
                 )
             except StoreAway:
                 self._begun = False
-                await deferLater(self._clock, AGAIN)
+                await deferLater(self._clock, RETRY_DELAY)
                 continue
             except StoreFault as fault:
                 self.log.error("[!] the event stream cannot be read: {why}", why=fault)
-                await deferLater(self._clock, BLOCK)
+                await deferLater(self._clock, BLOCK_SECONDS)
                 continue
             for _, entries in reply or ():
                 self._tell(entries)
-                await deferLater(self._clock, REST)
+                await deferLater(self._clock, READ_PAUSE)
 
     async def _begin(self) -> None:
         """Find the end of the stream before the first read, and before the first read after Redis was unavailable."""
@@ -116,10 +116,10 @@ class EventStream:
                     self.log.failure("a listener failed on event {id}", id=id)
 
 
-async def newest(connection: Caller) -> str:
-    """Return the id of the newest event; FIRST when the stream is empty."""
+async def newest(connection: EventReader) -> str:
+    """Return the id of the newest event; BEFORE_ALL when the stream is empty."""
     entries = await connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
-    return entries[0][0] if entries else FIRST
+    return entries[0][0] if entries else BEFORE_ALL
 
 
 def order(id: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from twisted.web.resource import Resource
 
 from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
-from vmpooler.domain.change import Rules
+from vmpooler.domain.change import ChangeRules
 from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.metrics.charts import Charts
@@ -19,18 +19,18 @@ from vmpooler.store.commands.summaries import Summaries
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.vm_updates import Changes
-from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.checkouts import Desk
-from vmpooler.web.events.hub import Feed
+from vmpooler.web.checkouts import CheckoutService
+from vmpooler.web.events.hub import Hub
 from vmpooler.web.events.intervals import USUAL, Pace
 from vmpooler.web.events.resource import Events
 from vmpooler.web.host_lookup import Lookup, Resolve
 from vmpooler.web.http.api import JsonApp
-from vmpooler.web.http.rate_limit import Gate
-from vmpooler.web.http.router import Root
+from vmpooler.web.http.rate_limit import RateLimit
+from vmpooler.web.http.router import Router
 from vmpooler.web.http.site import Site, room
 from vmpooler.web.http.static_files import Files
 from vmpooler.web.routes.details import CloserRoutes
@@ -74,12 +74,12 @@ class Api:
         self._settings = settings
         app = app or JsonApp()
         self._under_way = app.under_way
-        self._desk = Desk(settings, connection, self._under_way, reactor, wall, choice)
+        self._desk = CheckoutService(settings, connection, self._under_way, reactor, wall, choice)
         lookup = Lookup(resolve or reactor.resolve, reactor)
         VmRoutes(settings, self._desk, Vms(connection), lookup, wall).mount(app)
         tasks = Tasks(connection, settings, choice, "api")
         TaskRoutes(self._desk, tasks, wall, choice).mount(app)
-        ChangeRoutes(Rules.of(settings), self._desk, Changes(connection, settings), wall).mount(app)
+        ChangeRoutes(ChangeRules.of(settings), self._desk, Changes(connection, settings), wall).mount(app)
         known = Tokens(connection, [pool.name for pool in settings.pools])
         own = settings.auth is not None and settings.auth.owner_only
         TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, wall, choice).mount(app)
@@ -90,25 +90,25 @@ class Api:
         summaries = Summaries(connection, settings, reactor)
         SummaryRoutes(summaries, reactor, wall).mount(app)
         OpenApiRoutes().mount(app)
-        past, overviews = Past(connection, settings.general.events_max), Overviews(connection)
+        past, overviews = EventHistory(connection, settings.general.events_max), Overviews(connection)
         HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor, wall).mount(app)
         CloserRoutes(settings, connection, overviews, past, wall).mount(app)
         said = about(settings, role, wall())
-        self._feed = Feed(settings.pools, overviews, past, reactor, wall, pace, said)
+        self._feed = Hub(settings.pools, overviews, past, reactor, wall, pace, said)
         events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
-        self._root = Root(app.resource(), events, Files(), self._under_way, settings.limits.requests)
+        self._root = Router(app.resource(), events, Files(), self._under_way, settings.limits.requests)
         self._entrance: Resource = self._root
         if settings.limits.rate:
             rates, tokens = Rates(connection, settings.limits), settings.auth is not None
-            self._entrance = Gate(self._root, rates, settings.limits, tokens, self._under_way, wall)
+            self._entrance = RateLimit(self._root, rates, settings.limits, tokens, self._under_way, wall)
 
     def saw(self, newest: str) -> None:
         """Callback of the event stream's reader: store the id of the newest event."""
         self._desk.saw(newest)
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Callback of the event stream: send an event to the subscribers."""
-        self._feed.heard(event)
+        self._feed.on_event(event)
 
     def site(self, most: int | None = None) -> Site:
         """Return the factory for a port's connections.

@@ -13,42 +13,42 @@ from vmpooler.domain.names import Choice, random_name
 from vmpooler.settings import Settings
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.stream import FIRST
-from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.store.stream import BEFORE_ALL
+from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.request import Request
-from vmpooler.web.unclaimed import Returns
+from vmpooler.web.unclaimed import UnclaimedVms
 
-SERIES = 20
+PREFIX_LENGTH = 20
 """Length in characters of the random prefix of all checkout ids of this process.
 
 A number makes each id unique. A fully random id costs 70 µs, a third of a checkout.
 """
 
-AGAIN = 1.0
+NOTE_INTERVAL = 1.0
 """Minimum seconds between two notes in Redis that clients wait for the same pool."""
 
 
-class Desk:
+class CheckoutService:
     """Checks out and completes VMs."""
 
     def __init__(
         self,
         settings: Settings,
         connection: Connection,
-        under_way: UnderWay,
+        under_way: RequestsInFlight,
         clock: IReactorTime,
         wall: Callable[[], float],
         choice: Choice,
     ) -> None:
         self._checkouts = Checkouts(connection, settings)
-        self._returns = Returns(self._checkouts, clock, wall, under_way)
+        self._returns = UnclaimedVms(self._checkouts, clock, wall, under_way)
         self._auth = settings.auth
         self._clock = clock
         self._wall = wall
-        self._series = random_name(choice, SERIES)
+        self._series = random_name(choice, PREFIX_LENGTH)
         self._numbers = count(1)
         self._hurried: dict[str, float] = {}
-        self._newest = FIRST
+        self._newest = BEFORE_ALL
 
     def saw(self, newest: str) -> None:
         """Callback of the event stream's reader: store the id of the newest event."""
@@ -93,10 +93,12 @@ class Desk:
     async def _hurry(self, wanted: list[Wanted]) -> None:
         """Give empty pools priority for the next clones.
 
-        Redis is updated at most once in ``AGAIN`` seconds for each pool.
+        Redis is updated at most once in ``NOTE_INTERVAL`` seconds for each pool.
         """
         now = self._clock.seconds()
-        pools = sorted({pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + AGAIN})
+        pools = sorted(
+            {pool for each in wanted for pool in each.pools if now >= self._hurried.get(pool, 0) + NOTE_INTERVAL}
+        )
         if pools:
             self._hurried |= dict.fromkeys(pools, now)
             with suppress(StoreAway):

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 Resolve = Callable[[str], Deferred[str]]
 """Looks up the address of a host: the reactor's ``resolve``, which runs in a thread."""
 
-PATIENCE = 1.0
+LOOKUP_TIMEOUT = 1.0
 """Seconds that a client waits for an address."""
 
 FRESH = 60.0
@@ -55,7 +55,7 @@ class Lookup:
         waiting.append(answer)
         if len(waiting) == 1:
             self._resolve(host).addBoth(self._told, host)
-        return await answer.addTimeout(PATIENCE, self._clock, onTimeoutCancel=lambda *_: "")
+        return await answer.addTimeout(LOOKUP_TIMEOUT, self._clock, onTimeoutCancel=lambda *_: "")
 
     def _told(self, found: str | Failure, host: str) -> None:
         address = "" if isinstance(found, Failure) else found

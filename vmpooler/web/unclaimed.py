@@ -23,15 +23,15 @@ from vmpooler.domain.checkout import Given
 from vmpooler.domain.errors import StoreAway, VmpoolerError
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.stream import order
-from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.in_flight import RequestsInFlight
 
-AGAIN = 0.5
+RETRY_DELAY = 0.5
 """Seconds before the next attempt."""
 
-LONGEST = 30.0
+MAX_RETRY_DELAY = 30.0
 """Maximum seconds before the next attempt, when Redis refuses to read or to return VMs."""
 
-LATE = 5.0
+LATE_ARRIVAL = 5.0
 """Seconds after Redis answers again in which a command sent before may still arrive."""
 
 
@@ -48,13 +48,13 @@ class Debt:
     answered: float | None = None
 
 
-class Returns:
+class UnclaimedVms:
     """Returns VMs that no client received."""
 
     log = Logger()
 
     def __init__(
-        self, checkouts: Checkouts, clock: IReactorTime, wall: Callable[[], float], under_way: UnderWay
+        self, checkouts: Checkouts, clock: IReactorTime, wall: Callable[[], float], under_way: RequestsInFlight
     ) -> None:
         self._checkouts = checkouts
         self._clock = clock
@@ -86,7 +86,7 @@ class Returns:
     async def _settle(self) -> None:
         self._under_way.begin()
         try:
-            pause = AGAIN
+            pause = RETRY_DELAY
             while self._owed:
                 await deferLater(self._clock, pause)
                 pause = await self._looked(pause)
@@ -108,10 +108,10 @@ class Returns:
         except CancelledError:
             raise
         except Exception:
-            if pause == AGAIN:
+            if pause == RETRY_DELAY:
                 self.log.failure("[!] VMs of {count} checkouts cannot be given back now", count=len(self._owed))
-            return min(2 * pause, LONGEST)
-        return AGAIN
+            return min(2 * pause, MAX_RETRY_DELAY)
+        return RETRY_DELAY
 
     async def _look(self) -> None:
         """Return the VMs that are found to ready.
@@ -132,7 +132,7 @@ class Returns:
         found = {each.checkout_id for each in taken}
         for checkout_id, debt in owed.items():
             debt.answered = now if debt.answered is None else debt.answered
-            if checkout_id not in refused and (checkout_id in found or now - debt.answered >= LATE):
+            if checkout_id not in refused and (checkout_id in found or now - debt.answered >= LATE_ARRIVAL):
                 del self._owed[checkout_id]
         if refused:
             raise next(iter(refused.values()))

@@ -466,7 +466,7 @@ async def test_a_vm_that_was_not_made_by_this_service_is_not_switched_on(case: V
 async def test_a_holder_that_the_inventory_never_shows_is_an_error(
     case: VsphereCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vms, "SEEN", 0.5)
+    monkeypatch.setattr(vms, "UPDATE_TIMEOUT", 0.5)
     await case.provider.clone(case.pool, "one")
     nobody = Holder("")  # reads back as no holder
     assert "the stamp of one is not seen" in await error_of(case.provider.stamp(case.pool, "one", nobody))

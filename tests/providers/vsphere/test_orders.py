@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 from tests.providers.vsphere.case import VsphereCase, clock
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.providers.vsphere.provider import START
+from vmpooler.providers.vsphere.provider import START_TIMEOUT
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
@@ -58,7 +58,7 @@ async def test_who_is_prepared_starts_at_once_though_the_vcenter_has_gone(case: 
     await case.until(lambda: says_why(standby))
     start = clock.seconds()
     await standby.start()
-    assert clock.seconds() - start < START / 2
+    assert clock.seconds() - start < START_TIMEOUT / 2
     await standby.stop()
 
 

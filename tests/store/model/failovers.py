@@ -15,7 +15,7 @@ from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
-from vmpooler.store.failover.recovery import DEAD, FORGOTTEN
+from vmpooler.store.failover.recovery import DEAD_BEFORE, FORGOTTEN_AFTER
 
 BY = "failover"
 
@@ -56,7 +56,7 @@ class Failovers(Clients, Requests):
         """Return whether the last heartbeat of a process was lost."""
         if not known.time or self.signs.get(who, 0) >= known.time:
             return False
-        return max(self.signs.values(), default=0) - known.time < FORGOTTEN
+        return max(self.signs.values(), default=0) - known.time < FORGOTTEN_AFTER
 
     def arrive(self, who: str, known: Known, run_id: str, elsewhere: bool) -> None:
         """A process arrives at a Redis. ``elsewhere``: another server may have taken over."""
@@ -82,7 +82,7 @@ class Failovers(Clients, Requests):
             return
         if not under_way:
             last = max([*self.signs.values(), known.time])
-            awaited = {each for each, when in self.signs.items() if when >= last - DEAD}
+            awaited = {each for each, when in self.signs.items() if when >= last - DEAD_BEFORE}
             self.signs = {}
         awaited |= known.alive - self.signs.keys()
         self.awaited |= awaited
@@ -97,7 +97,7 @@ class Failovers(Clients, Requests):
         """
         if self.lacks(known) or self.unsigned(who, known) or self.primary != known.mark:
             return None
-        self.signs = {each: when for each, when in self.signs.items() if when > time - FORGOTTEN} | {who: time}
+        self.signs = {each: when for each, when in self.signs.items() if when > time - FORGOTTEN_AFTER} | {who: time}
         self.awaited.discard(who)
         self.vouched.discard(who)
         missing = {*self.awaited} if self.barrier == "waits" else set()

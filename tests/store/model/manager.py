@@ -7,13 +7,13 @@ import attrs
 from tests.store.model.books import Books, pool_of
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
-from vmpooler.domain.backoff import LATER_LOOKS, SECOND_LOOK
+from vmpooler.domain.backoff import MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.events import What
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.transitions import HASTE, PASSED_OVER
+from vmpooler.store.commands.transitions import PASSED_OVER, PRIORITY_SECONDS
 
 
 @attrs.define
@@ -30,7 +30,7 @@ class Manager(Books):
             self.asked[pool] = self.now
         for late in [pool for pool, when in self.asked.items() if when <= self.now - PASSED_OVER]:
             self.out_of_line(late)
-        urgent = self.wanted.get(pool, 0) > self.now - HASTE and not self.standing(Queue.READY, pool)
+        urgent = self.wanted.get(pool, 0) > self.now - PRIORITY_SECONDS and not self.standing(Queue.READY, pool)
         before = self.line.index(pool) if pool in self.line else len(self.urgent if urgent else self.line)
         if self.limit - len(self.cloning) <= before:
             if pool not in self.line:
@@ -247,7 +247,7 @@ class Manager(Books):
             return False
         if first:
             self.write(vm, doubt=f"{self.now:.3f}")
-        self._fail(pool_of(vm), vm, why, int(SECOND_LOOK), int(LATER_LOOKS))
+        self._fail(pool_of(vm), vm, why, int(SECOND_CHECK_DELAY), int(MAX_CHECK_DELAY))
         return True
 
     def _fail(self, pool: str, subject: str, why: str, least: int, most: int) -> float:

@@ -19,9 +19,9 @@ from vmpooler.domain.checkout import Given
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import Taken
+from vmpooler.store.commands.checkouts import TakenVm
 from vmpooler.store.queries.vms import Vms
-from vmpooler.store.stream import FIRST
+from vmpooler.store.stream import BEFORE_ALL
 
 
 class Clients(Managers):
@@ -49,8 +49,8 @@ class Clients(Managers):
         assert isinstance(got, list), f"{got}, although enough VMs are ready"
         given: list[Given] = got
         self.model.checkout(wanted, given, id, token)
-        found = at_once(self.checkouts.taken_by([id], FIRST))
-        assert {*found} == {Taken(each.pool, each.vm, id) for each in given}
+        found = at_once(self.checkouts.taken_by([id], BEFORE_ALL))
+        assert {*found} == {TakenVm(each.pool, each.vm, id) for each in given}
         self.promise(*(self.restored(each.vm, id, token) for each in given))
 
     def restored(self, vm: str, id: str, token: str | None) -> Callable[[Model], object]:

@@ -25,7 +25,7 @@ from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.commands.vm_updates import Changes
-from vmpooler.store.failover.recent_writes import Again, Promises
+from vmpooler.store.failover.recent_writes import Again, RecentWrites
 from vmpooler.store.redis.client import StoreFault
 from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script
@@ -132,7 +132,7 @@ class Compared(RuleBasedStateMachine):
         self.seen.add(script.name)
         if script.name == "put_away":
             self.put_away = float(args[0])
-        promises = Promises(Clock())
+        promises = RecentWrites(Clock())
         promises.ran(script, touched, args, reply)
         self.promised += promises.all().values()
 

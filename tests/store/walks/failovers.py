@@ -21,7 +21,7 @@ from vmpooler.settings import Redis
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.failover.lease import Lease
-from vmpooler.store.failover.recovery import BEAT, Failover
+from vmpooler.store.failover.recovery import HEARTBEAT_INTERVAL, Failover
 
 SILENCE = 25
 """Seconds of silence: longer than DEAD, and less than half of FORGOTTEN (store/failover/recovery.py)."""
@@ -149,7 +149,7 @@ class Failovers(Clients):
         if not each.known.mark:
             return
         each.cut.clear()
-        each.clock.advance(BEAT)
+        each.clock.advance(HEARTBEAT_INTERVAL)
         each.clock.advance(0)
         assert each.cut == ([] if self._signed(who) is not None else ["it may have lost something"])
 

@@ -19,7 +19,7 @@ from vmpooler.domain.tasks import Task
 from vmpooler.store import keys
 from vmpooler.store.commands import mass_guard
 from vmpooler.store.commands.registry import Registry
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.pool_state import read_state
 
 LOOKED_AT = (Queue.PENDING, Queue.READY)
 
@@ -164,7 +164,7 @@ class Managers(Compared):
 
     @rule(pool=pools)
     def manager_looks(self, pool: str) -> None:
-        seen = at_once(look(self.store, pool, 12))
+        seen = at_once(read_state(self.store, pool, 12))
         here = {vm: queue for vm, queue in self.model.queues.items() if pool_of(vm) == pool}
         assert {vm.name: vm.queue for vm in seen.vms} == here
         assert not any(vm.also for vm in seen.vms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from vmpooler.domain.guest import Stamp
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.vm import SimulatedVm
 from vmpooler.settings import Dummy
 
 
@@ -28,7 +28,7 @@ class Fate:
         """Return the seconds after which an operation that would have taken ``duration`` fails."""
         return self._chance.uniform(0, duration)
 
-    def clone(self, pool: str, name: str, number: int, now: float) -> Vm:
+    def clone(self, pool: str, name: str, number: int, now: float) -> SimulatedVm:
         """Return a VM that is ordered now: when its clone ends and how, and when its guest is up, if ever."""
         settings = self._settings
         fails = self.strikes(settings.createvm_fail_percent)
@@ -36,7 +36,7 @@ class Fate:
         cloned = now + (self.part(duration) if fails else duration)
         boots = not self.strikes(settings.bootvm_fail_percent)
         booted = self.boot(cloned) if boots else None
-        return Vm(
+        return SimulatedVm(
             name=name,
             pool=pool,
             number=number,

@@ -10,7 +10,7 @@ from pathlib import Path
 import cattrs
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.vm import SimulatedVm
 
 MARK = "simulated hypervisor of vmpooler, version"
 VERSION = 1
@@ -19,7 +19,7 @@ _converter = cattrs.Converter()
 """Ignores members that this version does not know: a newer version may have written them."""
 
 
-class Memory:
+class SavedState:
     """The VMs as text: a JSON file with one VM per line.
 
     The encoded lines are cached, so that a change costs the encoding of one VM and not of all. The file is replaced as
@@ -33,7 +33,7 @@ class Memory:
         self._ours = ours
         self._lines: dict[str, str] = {}
 
-    def read(self) -> list[Vm]:
+    def read(self) -> list[SimulatedVm]:
         """Return the stored VMs, or none when the file does not exist.
 
         Raises ProviderError when the file cannot be read or is not a file of this simulator.
@@ -47,7 +47,7 @@ class Memory:
         self._lines = {vm.name: _line(vm) for vm in vms}
         return vms
 
-    def keep(self, vm: Vm) -> None:
+    def keep(self, vm: SimulatedVm) -> None:
         """Add this VM or replace its line; :meth:`write` writes the file."""
         self._lines[vm.name] = _line(vm)
 
@@ -68,18 +68,18 @@ class Memory:
             raise ProviderError(f"{self._path}: cannot be written: {error.strerror}") from error
         return ours
 
-    def _decoded(self, content: bytes) -> list[Vm]:
+    def _decoded(self, content: bytes) -> list[SimulatedVm]:
         try:
             document = json.loads(content)
             if document[MARK] != VERSION:
                 raise ValueError(document[MARK])
-            return _converter.structure(document["vms"], list[Vm])
+            return _converter.structure(document["vms"], list[SimulatedVm])
         except (ValueError, LookupError, TypeError, cattrs.BaseValidationError) as error:
             cure = "move it away or set another filename"
             raise ProviderError(f"{self._path}: not the VMs of a simulated hypervisor; {cure}") from error
 
 
-def _line(vm: Vm) -> str:
+def _line(vm: SimulatedVm) -> str:
     return json.dumps(_converter.unstructure(vm))
 
 

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.failure_injection import Fate
-from vmpooler.providers.dummy.memory import Memory
+from vmpooler.providers.dummy.memory import SavedState
 from vmpooler.providers.dummy.simulation import World
-from vmpooler.providers.dummy.vm import Disk, Vm
+from vmpooler.providers.dummy.vm import Disk, SimulatedVm
 from vmpooler.providers.reach import reach
 from vmpooler.settings import Dummy, Pool
 
@@ -40,7 +40,7 @@ class DummyProvider:
     ) -> None:
         self._settings = settings
         self._fate = Fate(settings, chance)
-        self._world = World(clock, wall, Memory(Path(settings.filename), may_order) if settings.filename else None)
+        self._world = World(clock, wall, SavedState(Path(settings.filename), may_order) if settings.filename else None)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None
@@ -111,7 +111,7 @@ class DummyProvider:
             settings = self._settings
             what = f"the destruction of {name}"
             seconds = await self._take(settings.destroyvm_max_time, settings.destroyvm_fail_percent, what)
-            self._world.doom(vm, self._world.now + seconds)
+            self._world.mark_destroyed(vm, self._world.now + seconds)
         await self._world.until_gone(name)
 
     async def power_on(self, pool: Pool, name: str) -> None:
@@ -185,7 +185,7 @@ class DummyProvider:
         """Call ``listener`` when a clone ends, a guest comes up, a VM disappears, or a method below changes a VM."""
         self._world.listeners.append(listener)
 
-    def vms(self) -> Mapping[str, Vm]:
+    def vms(self) -> Mapping[str, SimulatedVm]:
         """Return every VM that exists now, by name, with its disks and snapshots."""
         return {vm.name: vm for vm in self._world.vms()}
 
@@ -193,7 +193,7 @@ class DummyProvider:
         """Destroy a VM at once, as if another party had done it."""
         self._world.remove(self._existing(name), f"{name} has vanished")
 
-    def come_back(self, vm: Vm) -> None:
+    def come_back(self, vm: SimulatedVm) -> None:
         """Restore a VM that had vanished, unchanged, as if its host had been unreachable."""
         self._meddle(vm)
 
@@ -213,7 +213,9 @@ class DummyProvider:
         now = self._world.now
         stamp = Stamp(pool=pool_name, name=name, created=now) if stamped else None
         number = self._world.number()
-        self._meddle(Vm(name=name, pool=pool_name, number=number, hostname=name, cloned=now, booted=now, stamp=stamp))
+        self._meddle(
+            SimulatedVm(name=name, pool=pool_name, number=number, hostname=name, cloned=now, booted=now, stamp=stamp)
+        )
 
     def outage(self, text: str | None) -> None:
         """Make every new call fail with this text, until called with None. Operations in progress continue."""
@@ -225,13 +227,13 @@ class DummyProvider:
         if self._outage is not None:
             raise ProviderError(self._outage)
 
-    def _existing(self, name: str) -> Vm:
+    def _existing(self, name: str) -> SimulatedVm:
         vm = self._world.get(name)
         if vm is None:
             raise ProviderError(f"there is no VM called {name}")
         return vm
 
-    def _cloned(self, name: str) -> Vm:
+    def _cloned(self, name: str) -> SimulatedVm:
         """Return the VM of that name, which must exist and be neither being cloned nor being destroyed."""
         vm = self._existing(name)
         if vm.cloning(self._world.now) or vm.gone is not None:
@@ -249,7 +251,7 @@ class DummyProvider:
             raise ProviderError(f"injected failure: {what}")
         return seconds
 
-    async def _change(self, vm: Vm, seconds: float) -> None:
+    async def _change(self, vm: SimulatedVm, seconds: float) -> None:
         """Record an ordered change and wait ``seconds``.
 
         Raises ProviderError when the VM is gone before the change is done.
@@ -258,7 +260,7 @@ class DummyProvider:
         await self._world.elapse(seconds)
         self._existing(vm.name)
 
-    def _looked_at(self, vm: Vm) -> Vm:
+    def _looked_at(self, vm: SimulatedVm) -> SimulatedVm:
         """Return the VM, which this inventory may have powered off or renamed."""
         changed = vm
         if self._fate.strikes(self._settings.getvm_poweroff_percent):
@@ -269,6 +271,6 @@ class DummyProvider:
             self._world.change(changed)
         return changed
 
-    def _meddle(self, vm: Vm) -> None:
+    def _meddle(self, vm: SimulatedVm) -> None:
         self._world.change(vm)
         self._world.tell(vm.pool)

@@ -11,13 +11,13 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from vmpooler.providers.base import Listener, ProviderError
-from vmpooler.providers.dummy.memory import Memory
-from vmpooler.providers.dummy.vm import Vm
+from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.providers.dummy.vm import SimulatedVm
 from vmpooler.providers.dummy.waits import Waits
 
 log = Logger()
 
-AGAIN = 0.1
+WRITE_RETRY_DELAY = 0.1
 """Seconds until the next attempt to write the memory while another process owns the file."""
 
 
@@ -28,14 +28,14 @@ class World:
     creation time of a VM in the memory if that is later. From then on it counts by ``clock``.
     """
 
-    def __init__(self, clock: IReactorTime, wall: Callable[[], float], memory: Memory | None) -> None:
+    def __init__(self, clock: IReactorTime, wall: Callable[[], float], memory: SavedState | None) -> None:
         self.listeners: list[Listener] = []
         self._clock = clock
         self._wall = wall
         self._offset = wall() - clock.seconds()
         self._memory = memory
-        self._vms: dict[str, Vm] = {}
-        self._of_pool: defaultdict[str, dict[str, Vm]] = defaultdict(dict)
+        self._vms: dict[str, SimulatedVm] = {}
+        self._of_pool: defaultdict[str, dict[str, SimulatedVm]] = defaultdict(dict)
         self._numbers = 0
         self._waits = Waits()
         self._alarms: dict[str, IDelayedCall] = {}
@@ -77,17 +77,17 @@ class World:
         """The current time of the hypervisor, in seconds since the epoch."""
         return self._clock.seconds() + self._offset
 
-    def vms(self) -> list[Vm]:
+    def vms(self) -> list[SimulatedVm]:
         """Return every VM that exists now."""
         now = self.now
         return [vm for vm in self._vms.values() if vm.exists(now)]
 
-    def vms_of(self, pool: str) -> list[Vm]:
+    def vms_of(self, pool: str) -> list[SimulatedVm]:
         """Return the VMs that were ordered for this pool; the cost does not depend on other pools."""
         now = self.now
         return [vm for vm in self._of_pool[pool].values() if vm.exists(now)]
 
-    def get(self, name: str) -> Vm | None:
+    def get(self, name: str) -> SimulatedVm | None:
         """Return the VM of that name, or None if it does not exist now."""
         vm = self._vms.get(name)
         if vm and not vm.exists(self.now):
@@ -100,13 +100,13 @@ class World:
         self._numbers += 1
         return self._numbers
 
-    def add(self, vm: Vm) -> Deferred[None]:
+    def add(self, vm: SimulatedVm) -> Deferred[None]:
         """Add a new VM; the Deferred fires when its clone is done, or fails when the clone fails."""
         self.change(vm)
         self._arm(vm, vm.moments)
         return self._waits.until(("clone", vm.name))
 
-    def change(self, vm: Vm) -> None:
+    def change(self, vm: SimulatedVm) -> None:
         """Replace the record of the VM.
 
         Its timer stays: a caller that changes the times of the record calls ``_arm`` too.
@@ -116,13 +116,13 @@ class World:
             self._memory.keep(vm)
         self._remember()
 
-    def boot(self, vm: Vm) -> None:
+    def boot(self, vm: SimulatedVm) -> None:
         """Record that a cloned VM was powered on and is booting."""
         self.change(vm)
         self._arm(vm, (moment for moment in vm.moments if moment > self.now))
         self.tell(vm.pool)
 
-    def doom(self, vm: Vm, gone: float) -> None:
+    def mark_destroyed(self, vm: SimulatedVm, gone: float) -> None:
         """Record that the VM is being destroyed: a clone in progress fails, and the VM is gone at the time ``gone``."""
         doomed = attrs.evolve(vm, gone=gone, fails=False)
         self.change(doomed)
@@ -133,7 +133,7 @@ class World:
         """Return a Deferred that fires when that VM, which must exist, is gone."""
         return self._waits.until(("end", name))
 
-    def remove(self, vm: Vm, why: str) -> None:
+    def remove(self, vm: SimulatedVm, why: str) -> None:
         """Remove the VM; a clone in progress fails with the reason ``why``."""
         del self._vms[vm.name], self._of_pool[vm.pool][vm.name]
         self._disarm(vm.name)
@@ -163,7 +163,7 @@ class World:
             except Exception:
                 log.failure("a listener failed on a change of pool {pool}", pool=pool)
 
-    def _put(self, vm: Vm) -> None:
+    def _put(self, vm: SimulatedVm) -> None:
         self._vms[vm.name] = self._of_pool[vm.pool][vm.name] = vm
 
     def _come(self, name: str) -> None:
@@ -178,7 +178,7 @@ class World:
         self._arm(vm, (moment for moment in vm.moments if moment > now))
         self.tell(vm.pool)
 
-    def _arm(self, vm: Vm, moments: Iterable[float]) -> None:
+    def _arm(self, vm: SimulatedVm, moments: Iterable[float]) -> None:
         self._disarm(vm.name)
         first = min(moments, default=None)
         if first is not None:
@@ -198,6 +198,6 @@ class World:
         self._writing = None
         try:
             if self._memory and not self._memory.write() and not closing:
-                self._writing = self._clock.callLater(AGAIN, self._write)
+                self._writing = self._clock.callLater(WRITE_RETRY_DELAY, self._write)
         except ProviderError:
             log.failure("imaginary VMs are not remembered until the next change")

@@ -18,7 +18,7 @@ class Disk:
 
 
 @attrs.frozen(kw_only=True)
-class Vm:
+class SimulatedVm:
     """A VM whose state at any time follows from this record and the time alone: nothing has to run in between.
 
     Times are in seconds since the epoch. ``number`` is unique at the hypervisor. ``cloned``: when its clone ends, with

@@ -14,7 +14,7 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup
 from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
-from vmpooler.providers.vsphere.inventory_lookup import Cluster, Source, Survey
+from vmpooler.providers.vsphere.inventory_lookup import Cluster, Survey, TemplateSource
 from vmpooler.providers.vsphere.placement import choose
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.settings import Pool
@@ -91,7 +91,7 @@ class Targets:
         return value
 
 
-def _cluster_of(survey: Survey, source: Source, pool: Pool) -> Cluster:
+def _cluster_of(survey: Survey, source: TemplateSource, pool: Pool) -> Cluster:
     """Return the cluster of a template's host: a template has no resource pool itself. Raises ProviderError."""
     for cluster in survey.clusters:
         if source.host in [host.ref for host in cluster.hosts]:

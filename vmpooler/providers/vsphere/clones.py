@@ -16,7 +16,7 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup, operations, specs
 from vmpooler.providers.vsphere.clone_targets import Targets
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused
-from vmpooler.providers.vsphere.executor import PATIENCE, Calls
+from vmpooler.providers.vsphere.executor import LOGIN_TIMEOUT, Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Session, Spec
@@ -26,13 +26,13 @@ from vmpooler.settings import Pool
 
 log = Logger()
 
-LISTED = 30.0
+LISTED_TIMEOUT = 30.0
 """Seconds within which a VM must be listed after its clone is done."""
 
-GLANCE = 1.0
+CHECK_INTERVAL = 1.0
 """Seconds between two checks of a clone whose outcome is not known."""
 
-LATE = 5.0
+LATE_ARRIVAL = 5.0
 """Seconds within which an order whose answer was lost may still arrive at the vCenter."""
 
 
@@ -149,7 +149,7 @@ class Clones:
         end, unseen = self._reactor.seconds() + order.pool.timeout * 60, None
         while self._reactor.seconds() < end:
             try:
-                await self._watch.begun(PATIENCE)
+                await self._watch.begun(LOGIN_TIMEOUT)
                 others = await self._calls.read("the tasks of vCenter", self._strangers)
                 vm = self._watch.vm(order.name, order.place)
                 if vm is not None:
@@ -164,9 +164,9 @@ class Clones:
                     return
                 now = self._reactor.seconds()
                 unseen = None if others else unseen or now
-                if unseen and now - unseen >= LATE:
+                if unseen and now - unseen >= LATE_ARRIVAL:
                     raise ProviderError(f"{doubt}; the VM {'is not complete' if vm else 'has not come'}")
-            await self._watch.until(lambda: self._watch.is_stopped, GLANCE)
+            await self._watch.until(lambda: self._watch.is_stopped, CHECK_INTERVAL)
         raise ProviderError(f"{doubt}; it is still not known what came of it")
 
     def _strangers(self, session: Session) -> bool:
@@ -184,8 +184,8 @@ class Clones:
     async def _await_listed(self, order: Order) -> None:
         while True:
             try:
-                await self._watch.begun(PATIENCE)
-                if await self._watch.until(lambda: self._watch.vm(order.name, order.place) is not None, LISTED):
+                await self._watch.begun(LOGIN_TIMEOUT)
+                if await self._watch.until(lambda: self._watch.vm(order.name, order.place) is not None, LISTED_TIMEOUT):
                     return
             except Away:
                 if self._watch.is_stopped:

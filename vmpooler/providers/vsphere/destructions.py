@@ -13,9 +13,9 @@ from vmpooler.providers.vsphere.errors import Failed, Refused
 from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import Vm
+from vmpooler.providers.vsphere.messages import ListedVm
 from vmpooler.providers.vsphere.stamp import is_ours
-from vmpooler.providers.vsphere.vms import SEEN, Vms
+from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
 
 log = Logger()
 
@@ -23,7 +23,9 @@ log = Logger()
 class Destructions:
     """Destroys VMs. ``slots``: how many at once; ``foreign_too``: also the foreign VMs in a pool's folder."""
 
-    def __init__(self, watch: Watch, calls: Calls, clones: Clones, vms: Vms, slots: int, foreign_too: bool) -> None:
+    def __init__(
+        self, watch: Watch, calls: Calls, clones: Clones, vms: VmOperations, slots: int, foreign_too: bool
+    ) -> None:
         self._watch = watch
         self._calls = calls
         self._clones = clones
@@ -74,17 +76,17 @@ class Destructions:
         except Failed as error:
             if not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
                 raise
-        if not await self._watch.until(lambda: not self._watch.has(vm.ref), SEEN):
+        if not await self._watch.until(lambda: not self._watch.has(vm.ref), UPDATE_TIMEOUT):
             raise ProviderError(f"{name} was destroyed and is still listed")
 
-    async def _switch_off(self, vm: Vm, name: str) -> None:
+    async def _switch_off(self, vm: ListedVm, name: str) -> None:
         try:
             await self._vms.change(f"the power-off of {name}", lambda: vm.ref.PowerOffVM_Task())
         except Failed as error:
             if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.ManagedObjectNotFound):
                 raise
 
-    async def _may_destroy(self, vm: Vm, place: Place, name: str, pool: str) -> bool:
+    async def _may_destroy(self, vm: ListedVm, place: Place, name: str, pool: str) -> bool:
         """Return whether a VM was made by this service, or is foreign and in a folder whose foreign VMs are destroyed.
 
         If the annotation of a VM of this service was edited, its configuration still contains its name. Outside the

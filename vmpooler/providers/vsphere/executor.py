@@ -20,10 +20,10 @@ from vmpooler.providers.vsphere.session import Ref, Session
 
 T = TypeVar("T")
 
-PATIENCE = 15.0
+LOGIN_TIMEOUT = 15.0
 """Seconds that an operation waits for a new login after the old one has ended."""
 
-GLANCE = 0.1
+SEND_RETRY_DELAY = 0.1
 """Seconds until the next attempt to send an order that may not be sent now."""
 
 READS = 3
@@ -75,7 +75,7 @@ class Calls:
             try:
                 return await self.do(what, call)
             except (Doubtful, Refused):
-                await self._watch.begun(PATIENCE)
+                await self._watch.begun(LOGIN_TIMEOUT)
         try:
             return await self.do(what, call)
         except Doubtful as error:
@@ -102,7 +102,7 @@ class Calls:
         try:
             return await work()
         except Refused:
-            await self._watch.begun(PATIENCE)
+            await self._watch.begun(LOGIN_TIMEOUT)
             return await work()
 
     async def _order(self, begun: Begun, what: str, order: Callable[[Session], Ref]) -> Ref:
@@ -117,7 +117,7 @@ class Calls:
             try:
                 return await self._within(begun, what, send)
             except _Held:
-                if await self._watch.until(lambda: self._watch.is_stopped, GLANCE):
+                if await self._watch.until(lambda: self._watch.is_stopped, SEND_RETRY_DELAY):
                     raise Away(f"{what}: another process gives the orders") from None
 
     async def _within(self, begun: Begun, what: str, call: Callable[[Session], T]) -> T:

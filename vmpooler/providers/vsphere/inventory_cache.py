@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Failed, failure, reason
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import Begun, Lost, News, Seen, TaskEnd, Vm
+from vmpooler.providers.vsphere.messages import Begun, ListedVm, Lost, News, Seen, TaskEnd
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.update_thread import Waiter
 from vmpooler.settings import Vsphere
@@ -57,7 +57,7 @@ class Watch:
         self.is_stopped = False
         self.is_starting = True  # a caller waits in prepare(), which raises a hopeless error itself
         self._troubles: dict[Place, str] = {}
-        self._vms: dict[Place, dict[Ref, Vm]] = {}
+        self._vms: dict[Place, dict[Ref, ListedVm]] = {}
         self._ended: dict[Ref, TaskEnd] = {}
         self._tasks: dict[Ref, Deferred[TaskEnd]] = {}
         self._conditions: list[tuple[Callable[[], bool], Deferred[None]]] = []
@@ -110,12 +110,12 @@ class Watch:
             raise ProviderError(f"vCenter {self.server}: {self._troubles.get(place, 'this folder is not watched')}")
         return self.now.folders[place]
 
-    def vms(self, place: Place) -> Iterable[Vm]:
+    def vms(self, place: Place) -> Iterable[ListedVm]:
         """Return the VMs in a folder. Raises ProviderError when their list is not known or incomplete."""
         self.folder(place)
         return self._vms[place].values()
 
-    def vm(self, name: str, place: Place | None = None) -> Vm | None:
+    def vm(self, name: str, place: Place | None = None) -> ListedVm | None:
         """Return the VM of that name in this folder, or in any watched folder if ``place`` is None; None if not found.
 
         Raises Away when ``place`` is None and no connection exists.
@@ -261,5 +261,5 @@ class Watch:
             wait.callback(None)
 
 
-def _guest(vm: Vm | None) -> object:
+def _guest(vm: ListedVm | None) -> object:
     return vm and vm.guest

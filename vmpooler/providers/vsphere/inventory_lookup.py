@@ -47,7 +47,7 @@ class Survey:
 
 
 @attrs.frozen(eq=False)
-class Source:
+class TemplateSource:
     """A template, and where its clones are created if the settings name no other place."""
 
     ref: Ref
@@ -88,13 +88,13 @@ def make_folder(session: Session, path: str) -> None:
                 raise ProviderError(f"{name}, a part of {path}, is there and the account may not see it") from None
 
 
-def source(session: Session, path: str) -> Source:
+def source(session: Session, path: str) -> TemplateSource:
     """Return the template with that path. Raises ProviderError."""
     ref = session.find(path)
     if not isinstance(ref, vim.VirtualMachine):
         raise ProviderError(f"there is no template {path}, or the account may not see it: check template")
     facts = session.read([ref], {vim.VirtualMachine: ["resourcePool", "runtime.host"]}).get(ref, {})
-    return Source(ref, facts.get("resourcePool"), facts.get("runtime.host"))
+    return TemplateSource(ref, facts.get("resourcePool"), facts.get("runtime.host"))
 
 
 def survey(session: Session, path: str) -> Survey:

@@ -25,7 +25,7 @@ VM_PROPERTIES = (
 
 
 @attrs.frozen(eq=False)
-class Vm:
+class ListedVm:
     """A VM as the vCenter last reported it."""
 
     ref: Ref
@@ -52,7 +52,7 @@ class Begun:
     open_tasks: Ref
     folders: Mapping[Place, Ref]
     troubles: Mapping[Place, str]
-    vms: Mapping[Place, Mapping[Ref, Vm]]
+    vms: Mapping[Place, Mapping[Ref, ListedVm]]
     tasks: Mapping[Ref, TaskEnd]
 
 
@@ -63,7 +63,7 @@ class Seen:
     ``troubles``: the places whose list of VMs is no longer complete.
     """
 
-    vms: Mapping[Place, Mapping[Ref, Vm | None]]
+    vms: Mapping[Place, Mapping[Ref, ListedVm | None]]
     tasks: Mapping[Ref, TaskEnd]
     troubles: Mapping[Place, str]
 
@@ -81,7 +81,7 @@ class Lost:
 News = Begun | Seen | Lost
 
 
-def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -> Vm | None:
+def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -> ListedVm | None:
     """Return the VM with these properties; None for a template. A VM without a configuration is still being cloned."""
     if facts.get("config.template") or "name" not in facts:
         return None
@@ -97,7 +97,7 @@ def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -
         booted=booted.timestamp() if booted else None,
         host=host_name(host) if host else "",
     )
-    return Vm(ref, guest, annotation)
+    return ListedVm(ref, guest, annotation)
 
 
 def end_of(facts: Mapping[str, Any]) -> TaskEnd | None:

@@ -9,12 +9,12 @@ from pyVmomi import vim
 
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
-from vmpooler.providers.vsphere.messages import VM_PROPERTIES, Vm, vm_of
+from vmpooler.providers.vsphere.messages import VM_PROPERTIES, ListedVm, vm_of
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.stamp import OPTION
 
 
-def seek(session: Session, name: str) -> Vm | None:
+def seek(session: Session, name: str) -> ListedVm | None:
     """Return the VM of that name from anywhere at the vCenter, or None.
 
     Sends three calls, and a fourth if the VM is found; the second call reads the names of all VMs.
@@ -32,7 +32,7 @@ def seek(session: Session, name: str) -> Vm | None:
     return None
 
 
-def look(session: Session, vm: Ref) -> Vm | None:
+def look(session: Session, vm: Ref) -> ListedVm | None:
     """Return a VM as it is now."""
     facts = session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {})
     return vm_of(vm, facts, session.host_name)

@@ -9,7 +9,7 @@ import attrs
 
 from vmpooler.providers.base import ProviderError
 
-WEIGHT = 0.02
+LOAD_PER_VM = 0.02
 """The share of a host that is added for each VM placed on it after its load was read."""
 
 
@@ -53,4 +53,4 @@ def choose(hosts: Iterable[Host], placed: Mapping[str, int], limit: float, clust
 
 
 def _use(host: Host, placed: Mapping[str, int]) -> float:
-    return host.load.most + WEIGHT * placed.get(host.name, 0)
+    return host.load.most + LOAD_PER_VM * placed.get(host.name, 0)

@@ -24,14 +24,14 @@ from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.template_layers import Deltas
-from vmpooler.providers.vsphere.vms import SEEN, Vms
+from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
 from vmpooler.settings import General, Pool, Vsphere
 
 T = TypeVar("T")
 
 log = Logger()
 
-START = 10.0
+START_TIMEOUT = 10.0
 """Seconds that a start waits for the vCenter; after that the provider starts without a connection."""
 
 LEAVE = 2.0
@@ -64,7 +64,7 @@ class VsphereProvider:
         self._deltas = Deltas(self._calls)
         deltas = self._deltas if general.create_template_delta_disks else None
         self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor, wall)
-        self._vms = Vms(self._watch, self._calls, self._clones, settings.max_changes)
+        self._vms = VmOperations(self._watch, self._calls, self._clones, settings.max_changes)
         self._destructions = Destructions(
             self._watch, self._calls, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
         )
@@ -80,7 +80,7 @@ class VsphereProvider:
             self._calls.start()
             self._watch.start()
         try:
-            await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START)
+            await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START_TIMEOUT)
         finally:
             self._watch.is_starting = False
             if self._watch.is_hopeless:
@@ -230,7 +230,7 @@ class VsphereProvider:
         elif await self._calls.read(f"folder {path}", lambda session: session.find(path)) is None:
             return
         await self._calls.do(f"folder {path}", lambda _: self._watch.refresh())
-        await self._watch.until(lambda: self._watch.now is not begun, SEEN)
+        await self._watch.until(lambda: self._watch.now is not begun, UPDATE_TIMEOUT)
 
     async def _clone(self, pool: Pool, name: str) -> None:
         place = self._place(pool)

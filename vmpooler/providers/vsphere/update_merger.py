@@ -9,7 +9,7 @@ from pyVmomi import vim, vmodl
 
 from vmpooler.providers.vsphere.errors import Doubtful, reason
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import Seen, TaskEnd, Vm, end_of, vm_of
+from vmpooler.providers.vsphere.messages import ListedVm, Seen, TaskEnd, end_of, vm_of
 from vmpooler.providers.vsphere.session import Ref
 
 
@@ -26,7 +26,7 @@ class Collection:
         self._reported: set[Place] = set()
         self.folder_gone = False
         self._facts: dict[tuple[Place | None, Ref], dict[str, Any]] = {}  # a VM that moves is in two folders for a time
-        self._vms: dict[Place, dict[Ref, Vm | None]] = {}
+        self._vms: dict[Place, dict[Ref, ListedVm | None]] = {}
         self._tasks: dict[Ref, TaskEnd] = {}
         self.troubles: dict[Place, str] = {}
 

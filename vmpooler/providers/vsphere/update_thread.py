@@ -16,7 +16,7 @@ from pyVmomi import vim, vmodl
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import NoResponse
 from vmpooler.providers.vsphere.inventory_lookup import Place, folder_path
-from vmpooler.providers.vsphere.messages import NOTHING, VM_PROPERTIES, Begun, Lost, News, Seen, Vm
+from vmpooler.providers.vsphere.messages import NOTHING, VM_PROPERTIES, Begun, ListedVm, Lost, News, Seen
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
 from vmpooler.providers.vsphere.specs import through_view
 from vmpooler.providers.vsphere.update_merger import Collection
@@ -168,7 +168,7 @@ def _folder(session: Session, place: Place) -> Ref:
     return folder
 
 
-def _there(vms: Mapping[Ref, Vm | None]) -> Mapping[Ref, Vm]:
+def _there(vms: Mapping[Ref, ListedVm | None]) -> Mapping[Ref, ListedVm]:
     return {ref: vm for ref, vm in vms.items() if vm is not None}
 
 

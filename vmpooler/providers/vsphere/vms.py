@@ -16,15 +16,15 @@ from vmpooler.providers.vsphere.errors import Failed
 from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import Vm
+from vmpooler.providers.vsphere.messages import ListedVm
 from vmpooler.providers.vsphere.session import Ref
 from vmpooler.providers.vsphere.stamp import held, is_ours
 
-SEEN = 30.0
+UPDATE_TIMEOUT = 30.0
 """Seconds within which the watch must show the effect of an operation on a VM."""
 
 
-class Vms:
+class VmOperations:
     """VMs by name: the VM in the given folder, else in any watched folder, else anywhere at the vCenter.
 
     ``slots``: how many VMs may be changed at once.
@@ -36,12 +36,12 @@ class Vms:
         self._clones = clones
         self._slots = DeferredSemaphore(slots)
 
-    async def seek(self, place: Place, name: str) -> Vm | None:
+    async def seek(self, place: Place, name: str) -> ListedVm | None:
         """Return the VM of that name, or None."""
         known = self._watch.vm(name, place) or self._watch.vm(name)
         return known or await self._calls.read(f"the search for {name}", lambda session: operations.seek(session, name))
 
-    async def _at_rest(self, place: Place, name: str) -> Vm:
+    async def _at_rest(self, place: Place, name: str) -> ListedVm:
         """Return the VM of that name. Raises ProviderError when it does not exist or is still being cloned."""
         if self._clones.order(name) is not None:
             raise ProviderError(f"{name} is being cloned")
@@ -52,7 +52,7 @@ class Vms:
     async def stamp(self, place: Place, name: str, holder: Holder | None) -> None:
         """Write the holder into the annotation, and return when the watch shows it.
 
-        Raises ProviderError when it does not within ``SEEN`` seconds.
+        Raises ProviderError when it does not within ``UPDATE_TIMEOUT`` seconds.
         """
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
@@ -64,8 +64,8 @@ class Vms:
             now = self._watch.vm(name)
             return now is None or (now.guest.stamp is not None and now.guest.stamp.holder == holder)
 
-        if not await self._watch.until(is_seen, SEEN):
-            raise ProviderError(f"the stamp of {name} is not seen {SEEN:g} s after it was written")
+        if not await self._watch.until(is_seen, UPDATE_TIMEOUT):
+            raise ProviderError(f"the stamp of {name} is not seen {UPDATE_TIMEOUT:g} s after it was written")
 
     async def power_on(self, place: Place, name: str) -> None:
         """Power a VM on, and return when the watch shows it. A VM that is already on counts as done."""
@@ -84,7 +84,7 @@ class Vms:
             now = self._watch.vm(name)
             return now is None or now.guest.powered_on
 
-        await self._watch.until(is_seen, SEEN)
+        await self._watch.until(is_seen, UPDATE_TIMEOUT)
 
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
         """Attach a disk, unless a disk with this ``id`` is attached. Its file may exist already."""

@@ -16,22 +16,22 @@ from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.authorization import admitted
 from vmpooler.store.commands.transition import Transitions
-from vmpooler.store.commands.transitions import HASTE, complete
+from vmpooler.store.commands.transitions import PRIORITY_SECONDS, complete
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load
-from vmpooler.store.stream import FIRST, newest, order
+from vmpooler.store.stream import BEFORE_ALL, newest, order
 
 BY = "api"
 
 OF_A_CHECKOUT = ("checkout", "checkout_id", "token:token", "token:user", "lifetime", "lifetime_default")
 """The record fields that a checkout writes. A VM that is given back loses them."""
 
-PAGE = 1000
+PAGE_SIZE = 1000
 """Number of events per read of the stream."""
 
 
 @attrs.frozen
-class Taken:
+class TakenVm:
     """A VM that a checkout took."""
 
     pool: str
@@ -94,21 +94,21 @@ class Checkouts:
         """Record that clients wait for VMs of these pools: the empty ones move to the front of the clone queue."""
         ready = (keys.queue(Queue.READY, pool) for pool in pools)
         touched = (keys.WANTED, keys.LINE, *ready)
-        await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(HASTE), *pools))
+        await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(PRIORITY_SECONDS), *pools))
 
-    async def taken_by(self, checkout_ids: Collection[str], after: str) -> list[Taken]:
+    async def taken_by(self, checkout_ids: Collection[str], after: str) -> list[TakenVm]:
         """Return the VMs that these checkouts took, according to the events after the event id ``after``.
 
         When the stream ends before that id (a Redis that lost its last events), all events are searched. No clocks are
         compared.
         """
-        taken: list[Taken] = []
-        start = f"({after if order(after) <= order(await newest(self._connection)) else FIRST}"
-        while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE):
+        taken: list[TakenVm] = []
+        start = f"({after if order(after) <= order(await newest(self._connection)) else BEFORE_ALL}"
+        while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE_SIZE):
             for id, flat in page:
                 event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
                 if event and event.what is What.CHECKOUT and event.more.get("checkout_id") in checkout_ids:
-                    taken.append(Taken(event.pool, event.vm, event.more["checkout_id"]))
+                    taken.append(TakenVm(event.pool, event.vm, event.more["checkout_id"]))
             start = f"({page[-1][0]}"
         return taken
 

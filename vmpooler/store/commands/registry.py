@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from twisted.logger import Logger
 
-from vmpooler.domain.estate import Memory, of_json, to_json
+from vmpooler.domain.estate import PoolMemory, of_json, to_json
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
@@ -76,12 +76,12 @@ class Registry:
     def __init__(self, connection: Commands) -> None:
         self._connection = connection
 
-    async def read(self) -> dict[str, Memory | None]:
+    async def read(self) -> dict[str, PoolMemory | None]:
         """Return what is remembered, by pool; None for an unreadable entry, which is logged."""
         flat = await self._connection.call("HGETALL", keys.POOLS)
         return {name: _memory(name, text) for name, text in zip(flat[::2], flat[1::2], strict=True)}
 
-    async def recall(self, name: str) -> Memory | None:
+    async def recall(self, name: str) -> PoolMemory | None:
         """Return what is remembered of one pool; None when the entry is absent or unreadable."""
         text = await self._connection.call("HGET", keys.POOLS, name)
         return _memory(name, text) if text else None
@@ -91,7 +91,7 @@ class Registry:
         return frozenset(await self._connection.call("SUNION", *(keys.queue(queue, pool) for queue in Queue)))
 
     async def write(
-        self, memories: Iterable[Memory], draining: Mapping[str, str] | None, moved: Mapping[str, str] | None
+        self, memories: Iterable[PoolMemory], draining: Mapping[str, str] | None, moved: Mapping[str, str] | None
     ) -> None:
         """Store pools, and replace the texts about drained and moved pools; None leaves these texts unchanged."""
         known = {memory.pool.name: json.dumps(to_json(memory)) for memory in memories}
@@ -136,7 +136,7 @@ class Registry:
         return frozenset(await self._connection.run(load("of_others"), (), args))
 
 
-def _memory(name: str, text: str) -> Memory | None:
+def _memory(name: str, text: str) -> PoolMemory | None:
     try:
         return of_json(name, json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:

@@ -19,12 +19,12 @@ from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import number
 
-SPARE = 3600
+EXTRA_SECONDS = 3600
 """Seconds for which samples are kept beyond the period that is read."""
 
 
 @attrs.frozen
-class Taken:
+class SamplesTaken:
     """The time (epoch) of a sample, and the id of the last event that it counted."""
 
     when: float
@@ -37,18 +37,20 @@ class Samples:
     def __init__(self, connection: Commands) -> None:
         self._connection = connection
 
-    async def taken(self) -> Taken | None:
+    async def taken(self) -> SamplesTaken | None:
         """Return when the last sample was taken; None for never."""
         text: str | None = await self._connection.call("GET", keys.SAMPLED)
         when, _, event = (text or "").partition(" ")
         moment = number(when)
-        return None if moment is None else Taken(moment, event)
+        return None if moment is None else SamplesTaken(moment, event)
 
-    async def write(self, grain: Grain, number: int, samples: Mapping[str, bytes], taken: Taken | None = None) -> None:
+    async def write(
+        self, grain: Grain, number: int, samples: Mapping[str, bytes], taken: SamplesTaken | None = None
+    ) -> None:
         """Write one sample of each pool; with ``taken``, record that too."""
         chunk, place = divmod(number, grain.chunk)
         note = f"{taken.when:.3f} {taken.event}" if taken else ""
-        keep = grain.chunk * grain.seconds + SPARE
+        keep = grain.chunk * grain.seconds + EXTRA_SECONDS
         touched = (keys.SAMPLED, *(_key(grain, chunk, pool) for pool in samples))
         args: list[Value] = [note, place * SAMPLE.size, keep, *samples.values()]
         await self._connection.run(load("sample"), touched, args)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
-from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, LATER_LOOKS, SECOND_LOOK
+from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.evidence import BY_RECORD, HOUR
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
@@ -24,7 +24,7 @@ from vmpooler.store.redis.scripts import load
 PASSED_OVER = 75.0
 """Seconds after which a pool that has not asked again loses its place in the clone queue."""
 
-HASTE = 60.0
+PRIORITY_SECONDS = 60.0
 """Seconds after a client found a pool empty in which its clones have priority over clones that only refill pools."""
 
 Begun = Literal["ok", "full", "limit", "taken"]
@@ -55,7 +55,7 @@ class Queues:
         """
         shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED, keys.WANTED)
         queues = (keys.queue(queue, pool) for queue in Queue)
-        args = (times.text(now), size, self._limit(), PASSED_OVER, HASTE)
+        args = (times.text(now), size, self._limit(), PASSED_OVER, PRIORITY_SECONDS)
         return cast(Begun, await self._transitions.run("begin_clone", pool, vm, now, (*shared, *queues), args))
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
@@ -161,7 +161,7 @@ class Queues:
     async def doubt(self, pool: str, vm: str, queue: Queue, why: str, now: float, first: bool) -> bool:
         """Record a failed check of a VM, and when the next one is due. ``first``: it is the first failure in a row."""
         more = (keys.queue(queue, pool), keys.trouble(pool))
-        return await self._did("doubt", pool, vm, now, more, (why, int(first), SECOND_LOOK, LATER_LOOKS))
+        return await self._did("doubt", pool, vm, now, more, (why, int(first), SECOND_CHECK_DELAY, MAX_CHECK_DELAY))
 
     async def note_power(self, vm: str, now: float | None) -> None:
         """Record when a VM is powered on; None: the attempt failed, so it may be repeated later."""

@@ -47,7 +47,7 @@ HOLDS = 3.0
 """Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis
 sends no orders after this time."""
 
-GLANCE = 0.1
+CHECK_INTERVAL = 0.1
 """Seconds between two checks whether an expired lease was renewed after all."""
 
 KEYS = (keys.LEASE, keys.EPOCH)
@@ -114,12 +114,12 @@ class Lease:
         if self.mark:
             await self._connection.run(load("drop_lease"), KEYS, (self.mark,))
 
-    async def assured(self) -> None:
+    async def ensure_leading(self) -> None:
         """Return when this manager certainly leads. Raises NotLeading when its term is over."""
         while not self.leading:
             if self._over:
                 raise NotLeading("this manager does not lead any more")
-            await deferLater(self._clock, GLANCE)
+            await deferLater(self._clock, CHECK_INTERVAL)
 
     def fence(self, refused: Callable[[], None]) -> "Fenced":
         """Return the fenced connection for this term, which must have started.

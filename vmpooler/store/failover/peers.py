@@ -22,10 +22,10 @@ from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
 
-BEAT = 5.0
+REPORT_INTERVAL = 5.0
 """Seconds between two reports of a process."""
 
-FORGOTTEN = 20
+REPORT_TIMEOUT = 20
 """Seconds without a report after which a process counts as ended."""
 
 
@@ -78,7 +78,7 @@ class Peers:
 
     def start(self) -> None:
         """Start the regular reports."""
-        self._beating.start(BEAT, now=True)
+        self._beating.start(REPORT_INTERVAL, now=True)
 
     async def leave(self) -> None:
         """Stop the reports and remove this process's own, so that other processes drop it immediately."""
@@ -88,7 +88,9 @@ class Peers:
         try:
             await self._connection.call("HDEL", keys.CONFIGURED, self._who)
         except StoreAway:
-            self.log.debug("[*] Redis is away: that this process has ended is known in {seconds} s", seconds=FORGOTTEN)
+            self.log.debug(
+                "[*] Redis is away: that this process has ended is known in {seconds} s", seconds=REPORT_TIMEOUT
+            )
 
     def state(self) -> Mapping[str, Any]:
         """Return, as ``other_pools``, the processes with different pools and the differences; empty if all agree."""
@@ -104,7 +106,7 @@ class Peers:
 
     async def compare(self) -> None:
         """Report the pools of this process, read those of the others, and log new differences. Raises StoreAway."""
-        args = (self._who, self._mine.text(), FORGOTTEN)
+        args = (self._who, self._mine.text(), REPORT_TIMEOUT)
         flat = await self._connection.run(load("peers"), (keys.CONFIGURED,), args)
         told = {who: Pools.of_text(text) for who, text in zip(flat[::2], flat[1::2], strict=True)}
         before, self._others = (

@@ -24,10 +24,10 @@ from vmpooler.store.redis.client import Caller
 from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script, load
 
-KEPT = 60.0
+REMEMBERED_SECONDS = 60.0
 """Seconds for which a promised write is remembered."""
 
-MOST = 50_000
+MAX_SCRIPTS = 50_000
 """Maximum number of remembered scripts."""
 
 BY = "failover"
@@ -57,7 +57,7 @@ class Ran:
         return [*self.args[:6], "", "", *self.args[8:]]
 
 
-class Promises:
+class RecentWrites:
     """The recent promised writes of this process.
 
     Scripts are stored as they ran; the replays are derived from them only when they are needed.
@@ -65,7 +65,7 @@ class Promises:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._ran: deque[tuple[float, str, Sequence[str], Sequence[Any], Any]] = deque(maxlen=MOST)
+        self._ran: deque[tuple[float, str, Sequence[str], Sequence[Any], Any]] = deque(maxlen=MAX_SCRIPTS)
 
     def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
         """Record a script that has run, if it succeeded and makes a promise or ends one."""
@@ -76,7 +76,7 @@ class Promises:
         if done:
             now = self._clock.seconds()
             self._ran.append((now, script.name, touched, args, reply))
-            while self._ran[0][0] < now - KEPT:
+            while self._ran[0][0] < now - REMEMBERED_SECONDS:
                 self._ran.popleft()
 
     def all(self) -> dict[str, Again]:

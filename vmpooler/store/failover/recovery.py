@@ -59,38 +59,38 @@ from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions
-from vmpooler.store.failover.recent_writes import CHECKOUT, Promises
+from vmpooler.store.failover.recent_writes import CHECKOUT, RecentWrites
 from vmpooler.store.redis.client import Caller
 from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script, load
 
-BEAT = 2.0
+HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
 
-DEAD = 10.0
+DEAD_BEFORE = 10.0
 """Seconds. A process whose last heartbeat is older than the newest one of all by more was dead before the loss."""
 
-FORGOTTEN = 60.0
+FORGOTTEN_AFTER = 60.0
 """Seconds without a heartbeat after which a process is forgotten."""
 
-LONGEST = 5.0
+MAX_WAIT = 5.0
 """Longest wait for other processes, in seconds."""
 
-MOMENT = 0.1
+CHECK_INTERVAL = 0.1
 """Seconds between two checks whether the other processes have arrived."""
 
-COMES_TO_LIGHT = 900
+UNCERTAIN_SECONDS = 900
 """Seconds after a loss in which VMs that appear in no queue may be in use."""
 
-WITNESSES = 100
+MAX_EVENT_IDS = 100
 """Number of event ids that are remembered."""
 
 LOST = "it may have lost something"
 
-CHUNK = 50
+POOLS_PER_SCRIPT = 50
 """Number of pools that one run of put_away.lua quarantines."""
 
-SOUGHT = 1000
+KEYS_PER_SCAN = 1000
 """Number of keys that Redis examines per SCAN in the search for pools."""
 
 
@@ -110,7 +110,7 @@ class Knowledge:
     last: str = ""
     """The id of the last event that was seen; empty for none."""
 
-    _before: deque[str] = attrs.field(factory=lambda: deque(maxlen=WITNESSES))
+    _before: deque[str] = attrs.field(factory=lambda: deque(maxlen=MAX_EVENT_IDS))
     _tenth: str = ""
 
     @property
@@ -143,7 +143,7 @@ class Failover:
     log = Logger()
 
     def __init__(
-        self, settings: Settings, who: str, clock: IReactorTime, longest: float = LONGEST, *, alone: bool = False
+        self, settings: Settings, who: str, clock: IReactorTime, longest: float = MAX_WAIT, *, alone: bool = False
     ) -> None:
         self._kept = settings.general.events_max
         self._lifetime = settings.general.vm_lifetime
@@ -153,7 +153,7 @@ class Failover:
         self._longest = longest
         self._alone = alone
         self._clock = clock
-        self._promises = Promises(clock)
+        self._promises = RecentWrites(clock)
         self._knows = Knowledge()
         self._owed: dict[str, bool] = {}  # write to replay -> whether its failure was logged
         self._news = False
@@ -169,7 +169,7 @@ class Failover:
     def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
         """Start the heartbeat. ``cut`` closes all wires, which then reconnect."""
         self._caller, self._cut = caller, cut
-        self._beating.start(BEAT, now=False)
+        self._beating.start(HEARTBEAT_INTERVAL, now=False)
 
     async def leave(self) -> None:
         """Stop the heartbeat and sign off, so that no other process waits for this one."""
@@ -203,11 +203,11 @@ class Failover:
             await self._say_again(wire)
         while missing := await self._present(wire):
             tell(f"{LOST}: {', '.join(sorted(missing))} is waited for")
-            await deferLater(self._clock, MOMENT)
+            await deferLater(self._clock, CHECK_INTERVAL)
         if self._news:
             self._news = False
             for listener in self._when_lost:
-                self._clock.callLater(MOMENT, listener)  # after the wire is released
+                self._clock.callLater(CHECK_INTERVAL, listener)  # after the wire is released
 
     async def _come(self, wire: Caller) -> bool:
         """Check whether this Redis may have lost writes; if so, schedule the replay of all recent writes.
@@ -218,7 +218,16 @@ class Failover:
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
         waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
         flags = ("1" if self._alone else "", "1" if self._elsewhere else "")
-        args = (found[1] if found else "", DEAD, self._longest, knows.mark, *flags, knows.time, self._who, FORGOTTEN)
+        args = (
+            found[1] if found else "",
+            DEAD_BEFORE,
+            self._longest,
+            knows.mark,
+            *flags,
+            knows.time,
+            self._who,
+            FORGOTTEN_AFTER,
+        )
         events = knows.events
         witnesses: tuple[Value, ...] = (len(events), *events, *knows.alive)
         persistence = await wire.call("INFO", "persistence")
@@ -297,7 +306,7 @@ class Failover:
         waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
         here = not any(name.startswith(CHECKOUT) for name in self._owed)
         flags = ("1" if here else "", "1" if self._may_lose else "")
-        args = (knows.mark, self._who, FORGOTTEN, self._longest, *flags, why, COMES_TO_LIGHT, knows.time)
+        args = (knows.mark, self._who, FORGOTTEN_AFTER, self._longest, *flags, why, UNCERTAIN_SECONDS, knows.time)
         todo, missing, time, newest, alive = await caller.run(
             load("present"), (*waited, keys.EVENTS, keys.UNCERTAIN), (*args, *knows.events)
         )
@@ -311,8 +320,8 @@ class Failover:
     async def _put_away(self, caller: Caller, why: str) -> None:
         """Quarantine the VMs that the missing processes may have given out, in all pools that have VMs."""
         pools = await _pools_with_vms(caller)
-        for start in range(0, len(pools), CHUNK):
-            chunk = pools[start : start + CHUNK]
+        for start in range(0, len(pools), POOLS_PER_SCRIPT):
+            chunk = pools[start : start + POOLS_PER_SCRIPT]
             touched = [keys.queue(queue, pool) for pool in chunk for queue in (Queue.PENDING, Queue.READY)]
             now, mark = self._knows.time, self._knows.mark
             await Transitions(caller, self._kept, "failover").run(
@@ -328,7 +337,7 @@ async def _pools_with_vms(caller: Caller) -> list[str]:
     for beginning in beginnings:
         cursor = "0"
         while True:
-            cursor, found = await caller.call("SCAN", cursor, "MATCH", f"{beginning}*", "COUNT", SOUGHT)
+            cursor, found = await caller.call("SCAN", cursor, "MATCH", f"{beginning}*", "COUNT", KEYS_PER_SCAN)
             pools |= {key.removeprefix(beginning) for key in found}
             if cursor == "0":
                 break

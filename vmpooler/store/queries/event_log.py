@@ -6,16 +6,16 @@ from vmpooler.domain.events import Event
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 
-PAGE = 500
+PAGE_SIZE = 500
 """Number of events per read."""
 
-NOTHING = "0-0"
+NO_EVENT = "0-0"
 """The event id that means: no event yet."""
 
 Entries = Sequence[tuple[str, Sequence[str]]]
 
 
-class Past:
+class EventHistory:
     """The events of the stream, which keeps about the last ``kept``. All methods raise StoreAway."""
 
     def __init__(self, connection: Commands, kept: int) -> None:
@@ -24,22 +24,22 @@ class Past:
 
     async def holds(self, id: str) -> bool:
         """Return whether the stream still has every event after this one."""
-        if id == NOTHING:
+        if id == NO_EVENT:
             return bool(await self._connection.call("XLEN", keys.EVENTS) < self._kept)
         return bool(await self._connection.call("XRANGE", keys.EVENTS, id, id))
 
     async def after(self, id: str) -> list[Event]:
-        """Return the next events after this one, at most PAGE; an empty list at the end of the stream."""
-        while page := await self._connection.call("XRANGE", keys.EVENTS, f"({id}", "+", "COUNT", PAGE):
+        """Return the next events after this one, at most PAGE_SIZE; an empty list at the end of the stream."""
+        while page := await self._connection.call("XRANGE", keys.EVENTS, f"({id}", "+", "COUNT", PAGE_SIZE):
             if found := _events(page):
                 return found
             id = page[-1][0]
         return []
 
     async def newest(self) -> str:
-        """Return the id of the newest event; NOTHING when the stream is empty."""
+        """Return the id of the newest event; NO_EVENT when the stream is empty."""
         entries = await self._connection.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
-        return str(entries[0][0]) if entries else NOTHING
+        return str(entries[0][0]) if entries else NO_EVENT
 
     async def latest(self, count: int, wanted: Callable[[Event], bool] | None = None, pages: int = 10) -> list[Event]:
         """Return the last ``count`` events that ``wanted`` accepts (None: all), oldest first.
@@ -49,9 +49,9 @@ class Past:
         found: list[Event] = []
         last = "+"
         for _ in range(pages):
-            page = await self._connection.call("XREVRANGE", keys.EVENTS, last, "-", "COUNT", PAGE)
+            page = await self._connection.call("XREVRANGE", keys.EVENTS, last, "-", "COUNT", PAGE_SIZE)
             found += [event for event in _events(page) if wanted is None or wanted(event)]
-            if len(page) < PAGE or len(found) >= count:
+            if len(page) < PAGE_SIZE or len(found) >= count:
                 break
             last = f"({page[-1][0]}"
         return found[:count][::-1]

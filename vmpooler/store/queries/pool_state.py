@@ -55,7 +55,7 @@ class Look:
     verified: bool = True
 
 
-async def look(connection: Commands, pool: str, default_lifetime: float) -> Look:
+async def read_state(connection: Commands, pool: str, default_lifetime: float) -> Look:
     """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
     queues = (keys.queue(queue, pool) for queue in ORDER)
     own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.redis.endpoint import endpoint_of
-from vmpooler.store.redis.protocol import ServerError, Value, Wire, Wires, told
+from vmpooler.store.redis.protocol import ServerError, Value, Wire, Wires, message_of
 from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.redis.scripts import LASTING, Script
 from vmpooler.store.redis.sentinel import Sentinels
@@ -48,7 +48,7 @@ class Caller:
         try:
             return await self._send(*command)
         except ServerError as error:
-            raise self._meaning(told(error), str(command[0])) from None
+            raise self._meaning(message_of(error), str(command[0])) from None
 
     async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
         """Run a script and return its result. Raises StoreAway or StoreFault; a fenced script also NotLeading."""
@@ -61,7 +61,7 @@ class Caller:
                     raise
                 reply = await send("EVAL", script.source, *given)
         except ServerError as error:
-            raise self._meaning(told(error), script.name) from None
+            raise self._meaning(message_of(error), script.name) from None
         self._ran(script, keys, args, reply)
         return reply
 
@@ -314,8 +314,8 @@ class Connection(Caller):
     def _cannot_write(self, why: str) -> None:
         if not self._refuses:
             self._refuses = True
-            told = {"address": self.address, "disk": self._disk, "why": why}
-            log.error("[!] Redis at {address} cannot write its data: make room on {disk} ({why})", **told)
+            message_of = {"address": self.address, "disk": self._disk, "why": why}
+            log.error("[!] Redis at {address} cannot write its data: make room on {disk} ({why})", **message_of)
 
     def _told(self, why: str) -> None:
         if "MISCONF" in why:

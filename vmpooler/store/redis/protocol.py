@@ -36,7 +36,7 @@ ServerError = txredisapi.ResponseError
 """An error reply from Redis; its text starts with a code, such as ``WRONGTYPE``."""
 
 
-def told(error: object) -> str:
+def message_of(error: object) -> str:
     """Return the text of an error, without the quoted arguments of an unknown command: passwords or tokens."""
     return str(error).partition(", with args beginning with")[0]
 
@@ -95,7 +95,7 @@ class Wire(txredisapi.HiredisProtocol):
 
     def _refused(self, failure: Failure) -> None:
         failure.trap(ServerError, VmpoolerError, CancelledError)
-        self.cut(told(failure.value))
+        self.cut(message_of(failure.value))
 
     def execute_command(self, *args: Value, **_: Any) -> Deferred[Any]:
         """Send a command.
@@ -222,7 +222,7 @@ class HeldBack:
     def _not_written(self, failure: Failure) -> None:
         """Fail all held replies, also those after the PING: the next wire may reach a Redis that lacks the changes."""
         failed, self._asked, self._held = (*self._asked, *self._held), [], []
-        why = told(failure.value)
+        why = message_of(failure.value)
         if isinstance(failure.value, ServerError):
             self._unwritten(why)
         for _, answer, _ in failed:

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.store.redis.commands import Commands
 
-EVERY = 5.0
+MEASURE_INTERVAL = 5.0
 """Seconds between two measurements."""
 
 DRIFT = 1e-4
@@ -60,7 +60,7 @@ class RedisTime:
     def start(self, connection: Commands) -> None:
         """Start to measure regularly over ``connection``."""
         self._connection = connection
-        self._measuring.start(EVERY, now=False)
+        self._measuring.start(MEASURE_INTERVAL, now=False)
 
     def stop(self) -> None:
         """Stop the measurements."""

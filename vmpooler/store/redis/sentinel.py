@@ -23,15 +23,15 @@ from zope.interface import implementer
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import SENTINEL_PORT, Redis, address_of
 from vmpooler.store.redis.endpoint import endpoint_of
-from vmpooler.store.redis.protocol import ServerError, Wires, told
+from vmpooler.store.redis.protocol import ServerError, Wires, message_of
 
-AGAIN = 1.0
+QUERY_INTERVAL = 1.0
 """Seconds between two queries."""
 
-PATIENCE = 1.0
+QUERY_TIMEOUT = 1.0
 """Timeout of a sentinel's answer, in seconds; also the longest wait for all sentinels at the start."""
 
-MOMENT = 0.01
+CHECK_INTERVAL = 0.01
 """Seconds between two checks at the start whether all sentinels can be queried: one alone may report an old primary."""
 
 CONNECTING = "not connected yet"
@@ -61,7 +61,7 @@ class Sentinels:
         self._began = self._reactor.seconds()
         for sentinel in self._sentinels:
             sentinel.wires.connect(sentinel.endpoint)
-        self._asking.start(AGAIN, now=False)
+        self._asking.start(QUERY_INTERVAL, now=False)
 
     async def close(self) -> None:
         """Stop the queries and close the connections to the sentinels."""
@@ -74,10 +74,10 @@ class Sentinels:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: Any) -> Any:
-        while self._reactor.seconds() < self._began + PATIENCE and any(
+        while self._reactor.seconds() < self._began + QUERY_TIMEOUT and any(
             sentinel.trouble == CONNECTING for sentinel in self._sentinels
         ):
-            await deferLater(self._reactor, MOMENT)
+            await deferLater(self._reactor, CHECK_INTERVAL)
         where = await self._located()
         settings = attrs.evolve(self._settings, server=where[0], port=where[1])
         wire: Any = await endpoint_of(settings, self._reactor).connect(factory)
@@ -93,11 +93,11 @@ class Sentinels:
         """Return the address of the primary. Raises StoreAway when no sentinel reports one."""
         name = self._settings.sentinel_master
         asked = [Deferred.fromCoroutine(sentinel.tell(name)) for sentinel in self._sentinels]
-        told = [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
-        if not told:
+        message_of = [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
+        if not message_of:
             why = "; ".join(f"{sentinel.address}: {sentinel.trouble}" for sentinel in self._sentinels)
             raise StoreAway(f"no sentinel tells where {name} is ({why})")
-        _, where = max(told)
+        _, where = max(message_of)
         before, self._primary = self._primary, where
         if before not in (None, where):
             self._moved(f"the primary is now {where[0]}:{where[1]}")
@@ -120,7 +120,7 @@ class _Sentinel:
         self.address = f"{host}:{port}"
         self.trouble = CONNECTING
         self.endpoint = endpoint_of(own, reactor)
-        self.wires = Wires(own, 1, PATIENCE, reactor, self._told)
+        self.wires = Wires(own, 1, QUERY_TIMEOUT, reactor, self._told)
 
     async def tell(self, name: str) -> tuple[int, Address]:
         """Return the epoch of its configuration, and the address of the primary. Raises StoreAway."""
@@ -135,7 +135,7 @@ class _Sentinel:
             return int(dict(zip(known[::2], known[1::2], strict=True))["config-epoch"]), (host, int(port))
         except (TypeError, ValueError, KeyError):
             refusal = getattr(known, "value", None)
-            self.trouble = told(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
+            self.trouble = message_of(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
             raise StoreAway(self.trouble) from None
 
     def _told(self, why: str) -> None:

@@ -20,14 +20,14 @@ from twisted.python.failure import Failure
 
 from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
-from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.intervals import Pace
-from vmpooler.web.events.log import KEPT, Filter, Journal
+from vmpooler.web.events.log import MAX_EVENTS_BEHIND, EventLog, Filter
 from vmpooler.web.events.pool_state import Model
-from vmpooler.web.events.replay import Missed
-from vmpooler.web.events.sse import frame, told
-from vmpooler.web.events.subscriber import Listener
+from vmpooler.web.events.replay import Replay
+from vmpooler.web.events.sse import frame, to_json
+from vmpooler.web.events.subscriber import Subscriber
 
 BATCH = 100
 """Subscribers that are served in one turn of the reactor: the API answers requests between two turns."""
@@ -35,13 +35,13 @@ BATCH = 100
 AT_ONCE = 500
 """Log entries that are sent in one piece."""
 
-REST = 0.01
+SEND_INTERVAL = 0.01
 """Minimum seconds between two rounds of sending. If the last round took longer, the pause is as long as that round."""
 
-RECENT = 50
+RECENT_EVENTS = 50
 
 
-class Feed:
+class Hub:
     """Sends events to ``listeners``. ``about`` has the members of the state that describe the service."""
 
     log = Logger()
@@ -50,20 +50,20 @@ class Feed:
         self,
         pools: tuple[Pool, ...],
         overviews: Overviews,
-        past: Past,
+        past: EventHistory,
         clock: IReactorTime,
         wall: Callable[[], float],
         pace: Pace,
         about: Mapping[str, Any],
     ) -> None:
-        self.listeners: dict[Listener, Deferred[None]] = {}
+        self.listeners: dict[Subscriber, Deferred[None]] = {}
         self.closed = False
         self._about = about
         self._past = past
         self._clock = clock
         self._pace = pace
-        self._journal = Journal()
-        self._missed = Missed(self._journal, past, clock)
+        self._journal = EventLog()
+        self._missed = Replay(self._journal, past, clock)
         self._model = Model(pools, overviews, clock, wall, pace, self._fill, self._changed, self._known, self._tell_all)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
@@ -85,14 +85,14 @@ class Feed:
         """The position after the last entry."""
         return self._journal.end
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Callback of the event stream: log an event, and send it to the subscribers."""
         if self._journal.happened(event):
             self._forget()
-            self._model.heard(event.pool)
+            self._model.on_event(event.pool)
             self._tell_all()
 
-    def join(self, listener: Listener, last: str | None) -> None:
+    def join(self, listener: Subscriber, last: str | None) -> None:
         """Serve a subscriber, starting after ``last``, the id of the last event that it received."""
         self.listeners[listener] = succeed(None)
         listener.start(self._leave)
@@ -126,7 +126,7 @@ class Feed:
         now, found = self._states.get((wanted, gap), (None, b""))
         if now != self._model.now:
             rows = {pool: row for pool, row in self._model.rows.items() if wanted.pools is None or pool in wanted.pools}
-            recent = [told(event) for event in self._journal.recent(RECENT, wanted)]
+            recent = [to_json(event) for event in self._journal.recent(RECENT_EVENTS, wanted)]
             data = {"gap": gap, **self._about, **self._counts(rows), "recent": recent}
             found = frame(self._journal.newest, "state", data)
             self._states[wanted, gap] = (self._model.now, found)
@@ -157,19 +157,19 @@ class Feed:
             listener.owed = True
         self._tell_all()
 
-    def _leave(self, listener: Listener) -> None:
+    def _leave(self, listener: Subscriber) -> None:
         self.listeners.pop(listener).cancel()
         if not self.listeners:
             self._model.stop()
             self._beating.stop()
             self._resting.cancel()
 
-    def _failed(self, failure: Failure, listener: Listener) -> None:
+    def _failed(self, failure: Failure, listener: Subscriber) -> None:
         if not failure.check(CancelledError):
             self.log.failure("[!] a listener cannot be told of events", failure)
             listener.end()
 
-    async def _begin(self, listener: Listener, last: str | None) -> None:
+    async def _begin(self, listener: Subscriber, last: str | None) -> None:
         """Find the position of a new subscriber. Send it the missed events that the log does not contain."""
         if not self._filled:
             waiter: Deferred[None] = Deferred(self._waiting.remove)
@@ -184,7 +184,7 @@ class Feed:
         """Add events to the log that precede the start of this process."""
         if self._filled:
             return
-        self._journal.precede(await self._past.latest(KEPT))
+        self._journal.precede(await self._past.latest(MAX_EVENTS_BEHIND))
         self._filled = True
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -201,23 +201,23 @@ class Feed:
         while self._again:
             self._again = False
             began = self._clock.seconds()
-            await self._each(Listener.tell)
-            self._resting = deferLater(self._clock, max(REST, self._clock.seconds() - began))
+            await self._each(Subscriber.tell)
+            self._resting = deferLater(self._clock, max(SEND_INTERVAL, self._clock.seconds() - began))
             with suppress(CancelledError):  # the last subscriber has disconnected
                 await self._resting
         self._telling = None
 
     async def _beat(self) -> None:
-        await self._each(Listener.beat)
+        await self._each(Subscriber.beat)
 
-    async def _each(self, act: Callable[[Listener], None]) -> None:
+    async def _each(self, act: Callable[[Subscriber], None]) -> None:
         everybody = list(self.listeners)
         for first in range(0, len(everybody), BATCH):
             for listener in everybody[first : first + BATCH]:
                 self._safely(act, listener)
             await deferLater(self._clock, 0)
 
-    def _safely(self, act: Callable[[Listener], None], listener: Listener) -> None:
+    def _safely(self, act: Callable[[Subscriber], None], listener: Subscriber) -> None:
         """Act on one subscriber; an error does not affect the others."""
         try:
             act(listener)

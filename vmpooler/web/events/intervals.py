@@ -22,5 +22,5 @@ class Pace:
 
 USUAL = Pace()
 
-AGAIN = 1.0
+RETRY_DELAY = 1.0
 """Seconds before the next attempt when Redis is unavailable."""

@@ -10,7 +10,7 @@ import attrs
 from vmpooler.domain.events import Event
 from vmpooler.web.events.sse import framed
 
-KEPT = 2000
+MAX_EVENTS_BEHIND = 2000
 """Entries that a subscriber can be behind without missing one."""
 
 Id = tuple[int, int]
@@ -56,7 +56,7 @@ Rows = Mapping[str, Mapping[str, Any]]
 """Rows of pools that changed, by pool name."""
 
 
-class Journal:
+class EventLog:
     """Events and changed rows in the order in which they are sent. A position is the number of entries before it."""
 
     def __init__(self) -> None:
@@ -148,6 +148,6 @@ class Journal:
     def _enter(self, entry: Happened | Rows, id: Id) -> None:
         self._entries.append(entry)
         self._ids.append(id)
-        if len(self._entries) >= 2 * KEPT:
-            del self._entries[:KEPT], self._ids[:KEPT]
-            self._start += KEPT
+        if len(self._entries) >= 2 * MAX_EVENTS_BEHIND:
+            del self._entries[:MAX_EVENTS_BEHIND], self._ids[:MAX_EVENTS_BEHIND]
+            self._start += MAX_EVENTS_BEHIND

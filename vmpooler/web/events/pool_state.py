@@ -14,7 +14,7 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.queries.overview import Overviews
-from vmpooler.web.events.intervals import AGAIN, Pace
+from vmpooler.web.events.intervals import RETRY_DELAY, Pace
 
 
 class Model:
@@ -69,7 +69,7 @@ class Model:
             running, self._running, self.ready, self.trouble = self._running, None, False, None
             running.cancel()
 
-    def heard(self, pool: str) -> None:
+    def on_event(self, pool: str) -> None:
         """Record an event of a pool: the next reading includes that pool."""
         if self._running is not None and pool in self._pools:
             self._touched.add(pool)
@@ -78,7 +78,7 @@ class Model:
 
     async def _watch(self) -> None:
         while True:
-            await deferLater(self._clock, self._pace.spacing if await self._read() else AGAIN)
+            await deferLater(self._clock, self._pace.spacing if await self._read() else RETRY_DELAY)
             if self.ready and not self._touched:
                 self._waiting = Deferred()
                 await self._waiting.addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)

@@ -9,11 +9,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.queries.event_log import Past
-from vmpooler.web.events.intervals import AGAIN
-from vmpooler.web.events.log import Id, Journal, parsed
+from vmpooler.store.queries.event_log import EventHistory
+from vmpooler.web.events.intervals import RETRY_DELAY
+from vmpooler.web.events.log import EventLog, Id, parsed
 from vmpooler.web.events.sse import framed
-from vmpooler.web.events.subscriber import Listener
+from vmpooler.web.events.subscriber import Subscriber
 
 AHEAD = 3.0
 """Seconds by which another process may have been ahead of this one in reading the stream."""
@@ -24,15 +24,15 @@ POLL = 0.05
 T = TypeVar("T")
 
 
-class Missed:
+class Replay:
     """Replays missed events: from the log when it goes back far enough, else from the stream in Redis."""
 
-    def __init__(self, journal: Journal, past: Past, clock: IReactorTime) -> None:
+    def __init__(self, journal: EventLog, past: EventHistory, clock: IReactorTime) -> None:
         self._journal = journal
         self._past = past
         self._clock = clock
 
-    async def told(self, listener: Listener, last: str) -> int | None:
+    async def told(self, listener: Subscriber, last: str) -> int | None:
         """Return the position after the event ``last``, if necessary after sending events from Redis.
 
         The result is None when neither the log nor the stream contains that event.
@@ -67,4 +67,4 @@ class Missed:
             try:
                 return await ask()
             except StoreAway:
-                await deferLater(self._clock, AGAIN)
+                await deferLater(self._clock, RETRY_DELAY)

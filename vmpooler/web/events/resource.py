@@ -8,11 +8,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool
-from vmpooler.web.events.hub import Feed
+from vmpooler.web.events.hub import Hub
 from vmpooler.web.events.intervals import Pace
 from vmpooler.web.events.log import Filter
-from vmpooler.web.events.subscriber import Listener
-from vmpooler.web.http.api import written
+from vmpooler.web.events.subscriber import Subscriber
+from vmpooler.web.http.api import json_response
 from vmpooler.web.http.request import Request
 
 HEADERS = {
@@ -22,9 +22,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-MANY = "as many clients as may (config.event_clients) are listening to events already"
+TOO_MANY = "as many clients as may (config.event_clients) are listening to events already"
 
-LATER = "10"
+RETRY_AFTER = "10"
 """Retry-After in seconds."""
 
 ENDING = "the service is about to end"
@@ -35,7 +35,7 @@ class Events(Resource):
 
     isLeaf = True
 
-    def __init__(self, feed: Feed, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
+    def __init__(self, feed: Hub, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
         super().__init__()
         self._feed = feed
         self._pools = pools
@@ -46,18 +46,18 @@ class Events(Resource):
     def render(self, request: Request) -> bytes | int:
         """Answer until the client disconnects."""
         if request.method != b"GET":
-            return written(request, 404, {"ok": False})
+            return json_response(request, 404, {"ok": False})
         wanted = self._wanted(request)
         if wanted is None:
-            return written(request, 404, {"ok": False})
+            return json_response(request, 404, {"ok": False})
         if self._feed.closed or len(self._feed.listeners) >= self._most:
-            request.setHeader("Retry-After", LATER)
-            return written(request, 503, {"ok": False, "message": ENDING if self._feed.closed else MANY})
+            request.setHeader("Retry-After", RETRY_AFTER)
+            return json_response(request, 503, {"ok": False, "message": ENDING if self._feed.closed else TOO_MANY})
         for name, value in HEADERS.items():
             request.setHeader(name, value)
         last = request.getHeader(b"last-event-id")
         known = request.query("last") if last is None else last.decode("utf-8", "replace")
-        self._feed.join(Listener(request, wanted, self._feed, self._clock, self._stall), known or None)
+        self._feed.join(Subscriber(request, wanted, self._feed, self._clock, self._stall), known or None)
         return NOT_DONE_YET
 
     def _wanted(self, request: Request) -> Filter | None:

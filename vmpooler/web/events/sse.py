@@ -22,7 +22,7 @@ def compact(reply: Json) -> bytes:
     return _COMPACT.encode(reply).encode("utf-8", "replace")
 
 
-def told(event: Event) -> dict[str, Any]:
+def to_json(event: Event) -> dict[str, Any]:
     """Return the members of an event as clients get them."""
     text = line(event)[len("[x] ") :].removeprefix(f"[{event.pool}] ")
     return attrs.asdict(event) | {"more": dict(event.more), "text": text}
@@ -35,4 +35,4 @@ def frame(id: str, kind: str, data: Json) -> bytes:
 
 def framed(event: Event) -> bytes:
     """Return the SSE frame of an event."""
-    return frame(event.id, "event", told(event))
+    return frame(event.id, "event", to_json(event))

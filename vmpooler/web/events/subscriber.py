@@ -38,7 +38,7 @@ SAID = Headers()
 """Replaces headers that have been read or sent: they are 2 of the 9 KiB that a subscriber costs."""
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """What a listener sends: the positions in the log, and the frames at them."""
 
     @property
@@ -60,7 +60,7 @@ class Source(Protocol):
 
 
 @implementer(IPushProducer)
-class Listener:
+class Subscriber:
     """Sends one client the events that it subscribed to, from ``place`` on; None until the position is known.
 
     ``owed``: the client is to get the state, after the events in the log. ``gap``: that state is to report that events
@@ -68,7 +68,9 @@ class Listener:
     nothing for ``stall`` seconds.
     """
 
-    def __init__(self, request: Request, wanted: Filter, source: Source, clock: IReactorTime, stall: float) -> None:
+    def __init__(
+        self, request: Request, wanted: Filter, source: EventSource, clock: IReactorTime, stall: float
+    ) -> None:
         self.wanted = wanted
         self.place: int | None = None
         self.owed = True
@@ -85,7 +87,7 @@ class Listener:
         self._stalled: IDelayedCall | None = None
         self._resumed: list[Deferred[None]] = []
 
-    def start(self, lost: Callable[["Listener"], None]) -> None:
+    def start(self, lost: Callable[["Subscriber"], None]) -> None:
         """Take over the connection; ``lost`` is called when the client has disconnected."""
         transport = self._channel.transport
         self._socket = _plain(transport)
@@ -177,7 +179,7 @@ class Listener:
         for each in waiting:
             each.callback(None)
 
-    def _left(self, lost: Callable[["Listener"], None]) -> None:
+    def _left(self, lost: Callable[["Subscriber"], None]) -> None:
         self._ended = True
         self._unstall()
         self._wake()

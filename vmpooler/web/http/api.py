@@ -35,7 +35,7 @@ from vmpooler.domain.errors import (
     UnknownPools,
 )
 from vmpooler.web.http import json
-from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 
@@ -57,7 +57,7 @@ STATUS: dict[type[Exception], int] = {
 }
 """The status of each error. Any other error is a defect, and its status is 500."""
 
-TOLD = (Invalid, NotYours, PoolGone, StoreAway, AuthAway)
+EXPLAINED = (Invalid, NotYours, PoolGone, StoreAway, AuthAway)
 """The errors whose text is sent. For the others, clients know only one answer. Source: docs/compatibility.md#errors."""
 
 CHALLENGE = 'Basic realm="Authentication required"'
@@ -85,7 +85,7 @@ class JsonApp:
     log = Logger()
 
     def __init__(self, hot: bool = True) -> None:
-        self.under_way = UnderWay()
+        self.under_way = RequestsInFlight()
         self._klein = Klein()
         self._klein.handle_errors(Exception)(self._failed)
         self._may_be_hot = hot
@@ -107,7 +107,7 @@ class JsonApp:
         async def answer(request: Request, **parts: str) -> bytes:
             request.told = route.name
             work = route.handler(request, **parts)
-            return written(request, status, await (work if method == "GET" else self.under_way.shielded(work)))
+            return json_response(request, status, await (work if method == "GET" else self.under_way.shielded(work)))
 
         self._klein.route(path, methods=[method], endpoint=route.name)(answer)
         if hot and self._may_be_hot:
@@ -158,7 +158,7 @@ class JsonApp:
             request.answer(status, json.HEAD, body)
 
     def _failed(self, request: Any, failure: Failure) -> bytes:
-        return written(request, *self._failure(request, failure))
+        return json_response(request, *self._failure(request, failure))
 
     def _failure(self, request: Request, failure: Failure) -> tuple[int, bytes]:
         """Return the status and the body for a failure."""
@@ -167,7 +167,7 @@ class JsonApp:
         if status == 500:
             self.log.failure("[!] {request} failed", failure, request=request.told)
             reply["message"] = "internal error"
-        elif failure.check(*TOLD):
+        elif failure.check(*EXPLAINED):
             reply["message"] = failure.getErrorMessage()
         elif isinstance(failure.value, Unfit) and failure.value.failures:
             reply["failure"] = failure.value.failures
@@ -191,7 +191,7 @@ class _Routes(Resource):
         return NOT_DONE_YET if self._app.answer(request) else self._klein.render(request)
 
 
-def written(request: Request, status: int, reply: Json | bytes) -> bytes:
+def json_response(request: Request, status: int, reply: Json | bytes) -> bytes:
     """Set the status and headers of a reply, and return it as bytes."""
     return sent(request, status, reply if isinstance(reply, bytes) else json.of(reply), json.HEADERS)
 

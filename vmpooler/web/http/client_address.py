@@ -26,7 +26,7 @@ def place(host: str) -> str:
     return str(IPv6Network((int(address) >> OWN_BITS << OWN_BITS, 128 - OWN_BITS)))
 
 
-class Origins:
+class ClientAddresses:
     """Finds the clients of requests, also behind proxies.
 
     ``trusted`` are the proxies whose X-Forwarded-For is trusted, as in the configuration.

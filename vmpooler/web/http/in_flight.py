@@ -13,7 +13,7 @@ from vmpooler.domain.errors import VmpoolerError
 T = TypeVar("T")
 
 
-class UnderWay:
+class RequestsInFlight:
     """Counts requests in progress, and work that outlives its request."""
 
     log = Logger()

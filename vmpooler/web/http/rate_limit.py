@@ -11,14 +11,14 @@ from twisted.web.server import NOT_DONE_YET
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Limits
 from vmpooler.store.commands.rate_limit import Rates
-from vmpooler.web.http.api import written
-from vmpooler.web.http.client_address import Origins
-from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.api import json_response
+from vmpooler.web.http.client_address import ClientAddresses
+from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.request import Request
-from vmpooler.web.http.router import Root, is_free
+from vmpooler.web.http.router import Router, is_free
 
 
-class Gate(Resource):
+class RateLimit(Resource):
     """The resource in front of all paths, used when the operator limits the rate of requests.
 
     When Redis is unavailable, all requests pass: those that need Redis get a 503 later. ``tokens``: whether this
@@ -29,12 +29,18 @@ class Gate(Resource):
     log = Logger()
 
     def __init__(
-        self, root: Root, rates: Rates, limits: Limits, tokens: bool, under_way: UnderWay, wall: Callable[[], float]
+        self,
+        root: Router,
+        rates: Rates,
+        limits: Limits,
+        tokens: bool,
+        under_way: RequestsInFlight,
+        wall: Callable[[], float],
     ) -> None:
         super().__init__()
         self._root = root
         self._rates = rates
-        self._origins = Origins(limits.trusted_proxies)
+        self._origins = ClientAddresses(limits.trusted_proxies)
         self._rule = f"{limits.rate} requests may be made in {limits.rate_time:g} seconds"
         self._tokens = tokens
         self._under_way = under_way
@@ -55,7 +61,7 @@ class Gate(Resource):
             return
         if wait:
             told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
-            body = written(request, 429, told)
+            body = json_response(request, 429, told)
             request.setResponseCode(429, b"Too Many Requests")  # Twisted has no reason phrase for 429
             request.setHeader("Retry-After", str(wait))
             request.write(body)

@@ -21,7 +21,7 @@ from twisted.web.http import RESPONSES, datetimeToString
 
 from vmpooler.web.http import json
 
-IGNORED_MOST = 16 << 20
+MAX_IGNORED_BYTES = 16 << 20
 """Bytes of a refused request that are still read, so that its client receives the answer."""
 
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -91,7 +91,7 @@ class Request(server.Request):
             super().handleContentChunk(data)
         elif before <= most and not self._refused:
             self._refuse()
-        elif self._received > IGNORED_MOST:
+        elif self._received > MAX_IGNORED_BYTES:
             self.transport.abortConnection()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

@@ -7,8 +7,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.web.events.resource import Events
-from vmpooler.web.http.api import sent, written
-from vmpooler.web.http.in_flight import UnderWay
+from vmpooler.web.http.api import json_response, sent
+from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.request import Request
 from vmpooler.web.http.static_files import Files
 
@@ -32,11 +32,11 @@ FREE = (["healthz"], ["readyz"])
 BUSY = {"ok": False, "message": "as many requests as may be (limits.requests) are under way"}
 
 
-SHORT = 200
+MAX_CACHED_LENGTH = 200
 """Maximum length in bytes of a path whose parts are cached: this bounds the cache."""
 
 
-class Root(Resource):
+class Router(Resource):
     """The resource for all paths: it normalizes them, and passes at most ``most`` requests at a time to the routes.
 
     ``ending``: the service is about to stop, and connections are closed after their answer.
@@ -45,7 +45,7 @@ class Root(Resource):
     isLeaf = True
     ending = False
 
-    def __init__(self, routes: IResource, events: Events, page: Files, under_way: UnderWay, most: int) -> None:
+    def __init__(self, routes: IResource, events: Events, page: Files, under_way: RequestsInFlight, most: int) -> None:
         super().__init__()
         self._most = most
         self._inside = 0
@@ -63,7 +63,7 @@ class Root(Resource):
             request.setHeader("Connection", "close")
         parts = segments(request.path)
         if parts is None:
-            request.write(written(request, 404, {"ok": False}))
+            request.write(json_response(request, 404, {"ok": False}))
             request.finish()
             return NOT_DONE_YET
         if parts[:2] == PREFIX and parts[2:3] not in APART:
@@ -77,7 +77,7 @@ class Root(Resource):
         if parts not in FREE:
             if self._inside >= self._most:
                 request.setHeader("Retry-After", "1")
-                return written(request, 503, BUSY)
+                return json_response(request, 503, BUSY)
             self._inside += 1
             request.inside = True
         request.prepath, request.postpath = [], [part.encode() for part in parts]
@@ -113,7 +113,7 @@ def segments(path: bytes) -> list[str] | None:
 
     A plus is not decoded to a space. An encoded slash in a part is not a separator, and no name contains one.
     """
-    parts = _segments(path) if len(path) <= SHORT else _decoded(path)
+    parts = _segments(path) if len(path) <= MAX_CACHED_LENGTH else _decoded(path)
     return None if parts is None else [*parts]
 
 

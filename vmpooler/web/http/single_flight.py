@@ -29,7 +29,7 @@ class Reading(Generic[T]):
         return waiter
 
 
-class Recent(Generic[T]):
+class SingleFlight(Generic[T]):
     """Returns the result of ``read`` to all callers within ``seconds`` after it began.
 
     A later caller starts a new read. A read that fails raises its error for all callers that wait for it, and is not

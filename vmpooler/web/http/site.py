@@ -13,10 +13,10 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 
 from vmpooler.settings import Limits
-from vmpooler.web.http.client_address import Origins, place
-from vmpooler.web.http.request import HUNG_UP, IGNORED_MOST, Request, refusal
+from vmpooler.web.http.client_address import ClientAddresses, place
+from vmpooler.web.http.request import HUNG_UP, MAX_IGNORED_BYTES, Request, refusal
 
-LINGER = 2.0
+REFUSAL_SECONDS = 2.0
 """Seconds that a refused client has to read the answer, although it may still be sending."""
 
 
@@ -66,13 +66,13 @@ class Channel(HTTPChannel):
         """Receive bytes of a request.
 
         Twisted's own method would restart the timeout with every byte. After a refusal the bytes are ignored, and more
-        than ``IGNORED_MOST`` of them abort the connection.
+        than ``MAX_IGNORED_BYTES`` of them abort the connection.
         """
         if not self._refused:
             LineReceiver.dataReceived(self, data)
             return
         self._ignored += len(data)
-        if self._ignored > IGNORED_MOST:
+        if self._ignored > MAX_IGNORED_BYTES:
             self.transport.abortConnection()
 
     def headerReceived(self, line: bytes) -> bool:
@@ -108,7 +108,7 @@ class Channel(HTTPChannel):
         self._refused = True
         self.clearLineBuffer()
         self.transport.write(refusal(status, message))
-        self.setTimeout(LINGER)
+        self.setTimeout(REFUSAL_SECONDS)
 
     def timeoutConnection(self) -> None:
         """Close a connection that timed out; an answer may still be sent.
@@ -154,7 +154,7 @@ class Site(server.Site):
         self.limits = limits
         self._most = limits.connections if most is None else most
         self._each = limits.connections_per_address
-        self._origins = Origins(limits.trusted_proxies)
+        self._origins = ClientAddresses(limits.trusted_proxies)
         self._open: Crowd = {}
         self._near: dict[str, Crowd] = {}
 

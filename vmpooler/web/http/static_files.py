@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 import attrs
 from twisted.web import http
 
-from vmpooler.web.http.api import sent, written
+from vmpooler.web.http.api import json_response, sent
 from vmpooler.web.http.request import Request
 
 TYPES = {
@@ -72,7 +72,7 @@ class Files:
         """Return the file of a path below the page's path."""
         file = self._files.get("/".join(parts) or INDEX)
         if file is None or request.method not in (b"GET", b"HEAD"):
-            return written(request, 404, {"ok": False})
+            return json_response(request, 404, {"ok": False})
         packed = file.packed if takes_gzip(request) else None
         if request.setETag(f'"{file.etag}{"-gz" if packed else ""}"'.encode()) == http.CACHED:
             for name, value in HEADERS.items():

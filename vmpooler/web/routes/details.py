@@ -8,12 +8,12 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool, Settings
 from vmpooler.store.commands.registry import Leftovers, Registry
-from vmpooler.store.queries.event_log import Past
+from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
-from vmpooler.store.queries.pool_state import look
+from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.events.sse import told
+from vmpooler.web.events.sse import to_json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
@@ -26,7 +26,12 @@ class CloserRoutes:
     """The routes for the details of a pool and of a VM."""
 
     def __init__(
-        self, settings: Settings, connection: Connection, overviews: Overviews, past: Past, wall: Callable[[], float]
+        self,
+        settings: Settings,
+        connection: Connection,
+        overviews: Overviews,
+        past: EventHistory,
+        wall: Callable[[], float],
     ) -> None:
         self._pools = {pool.name: pool for pool in settings.pools}
         self._lifetime = settings.general.vm_lifetime
@@ -49,13 +54,13 @@ class CloserRoutes:
         if pool is None:
             pool = await self._drained(name, left)
         seen = await self._overviews.look([name], now)
-        found = views.by_queue((await look(self._connection, name, self._lifetime)).vms)
+        found = views.by_queue((await read_state(self._connection, name, self._lifetime)).vms)
         shown = [vm.name for vms in found.values() for vm in vms[: views.SHOWN_MOST] if vm.queue is Queue.RUNNING]
         tags = {vm: views.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}
         events = await self._past.latest(EVENTS, lambda event: event.pool == name)
         row = overview.row(pool, seen.pools[name]) | left.notes.get(name, {})
         known = {"now": now, "pool": row, "settings": views.settings(pool)}
-        return {**known, **views.queues(found, tags, now), "events": [told(event) for event in events]}
+        return {**known, **views.queues(found, tags, now), "events": [to_json(event) for event in events]}
 
     async def _drained(self, name: str, left: Leftovers) -> Pool:
         """A pool that is not configured and has VMs. Raises UnknownPools for any other."""
@@ -73,5 +78,5 @@ class CloserRoutes:
         pool = record.get("pool") or record.get("template") or (timeline[-1].pool if timeline else "")
         queue = await self._vms.queue(vm, pool) if pool else None
         known = views.record(record, queue, self._lifetime, now) | {"pool": pool or None}
-        events = [{name: value for name, value in told(event).items() if name != "id"} for event in timeline]
+        events = [{name: value for name, value in to_json(event).items() if name != "id"} for event in timeline]
         return {"now": now, "name": vm, **known, "timeline": events}

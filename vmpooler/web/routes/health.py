@@ -19,7 +19,7 @@ from vmpooler.web.views.leftovers import left_of
 State = Callable[[], Mapping[str, Any]]
 """Returns what /readyz reports of this process: its manager, if it has one, and processes with other pools."""
 
-MOST = 100
+MAX_CONNECTIONS = 100
 """Maximum number of connections to a process that serves only health checks."""
 
 
@@ -56,7 +56,7 @@ def health_site(connection: Commands, state: State, reactor: Any, wall: Callable
     """Return the factory for connections to the port of a process that only runs a manager."""
     app = JsonApp()
     HealthRoutes(connection, state).mount(app)
-    return Site(_Paths(app.resource()), reactor, wall, Limits(), MOST)
+    return Site(_Paths(app.resource()), reactor, wall, Limits(), MAX_CONNECTIONS)
 
 
 class _Paths(Resource):

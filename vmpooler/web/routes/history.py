@@ -21,7 +21,7 @@ from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.request import Request
 from vmpooler.web.http.static_files import takes_gzip
 
-LATE = 2.0
+SAMPLE_DELAY = 2.0
 """Seconds after the end of a minute until which its sample may not have been written."""
 
 WEEK = 7
@@ -83,7 +83,7 @@ class HistoryRoutes:
 
     async def _answer(self, name: str, wanted: Range, pools: Sequence[str], pool: str | None) -> bytes:
         now = self._wall()
-        minute = int((now - LATE) // history.MINUTES.seconds)
+        minute = int((now - SAMPLE_DELAY) // history.MINUTES.seconds)
         if minute != self._minute:
             self._minute = minute
             self._answers.clear()

@@ -26,7 +26,7 @@ from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
-from vmpooler.web.http.single_flight import Recent
+from vmpooler.web.http.single_flight import SingleFlight
 from vmpooler.web.views.leftovers import left_of
 
 FRESH = 0.25
@@ -69,7 +69,7 @@ class StatusRoutes:
         self._clock = clock
         self._wall = wall
         self._started = clock.seconds()
-        self._counted = Recent(self._count, FRESH, clock)
+        self._counted = SingleFlight(self._count, FRESH, clock)
 
     def mount(self, app: JsonApp) -> None:
         """Add these routes to an application."""

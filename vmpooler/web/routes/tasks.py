@@ -7,7 +7,7 @@ from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.commands.tasks import Tasks
-from vmpooler.web.checkouts import Desk
+from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
@@ -21,7 +21,7 @@ SNAPSHOT_LENGTH = 32
 class TaskRoutes:
     """The routes below ``/vm/<host>`` whose work is done after the reply."""
 
-    def __init__(self, desk: Desk, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
+    def __init__(self, desk: CheckoutService, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
         self._desk = desk
         self._tasks = tasks
         self._wall = wall

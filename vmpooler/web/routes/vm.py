@@ -9,21 +9,23 @@ from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import short
 from vmpooler.settings import Settings
 from vmpooler.store.queries.vms import Vms
-from vmpooler.web.checkouts import Desk
+from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.host_lookup import Lookup
 from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 
-SHORT = 200
+MAX_CACHED_LENGTH = 200
 """Maximum length in characters of a requested path that is cached: this bounds the cache."""
 
 
 class VmRoutes:
     """The routes under ``/vm``."""
 
-    def __init__(self, settings: Settings, desk: Desk, vms: Vms, lookup: Lookup, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, desk: CheckoutService, vms: Vms, lookup: Lookup, wall: Callable[[], float]
+    ) -> None:
         self._general = settings.general
         self._catalogue = Catalogue(settings.pools)
         self._names = json.of([pool.name for pool in self._catalogue.pools])
@@ -51,7 +53,7 @@ class VmRoutes:
 
     async def checkout_of_path(self, request: Request, wanted: str) -> Json:
         """Check out VMs as requested in the path, such as ``a+a+b``; a body is ignored."""
-        known = self._known(wanted) if len(wanted) <= SHORT else self._wanted(wanted)
+        known = self._known(wanted) if len(wanted) <= MAX_CACHED_LENGTH else self._wanted(wanted)
         return await self._checkout(request, [*known])
 
     async def show(self, request: Request, host: str) -> Json:

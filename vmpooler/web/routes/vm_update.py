@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from vmpooler.domain.admission import Need
-from vmpooler.domain.change import Change, Rules, change_of
+from vmpooler.domain.change import Change, ChangeRules, change_of
 from vmpooler.domain.errors import Invalid, Unfit
 from vmpooler.domain.names import short
 from vmpooler.store.commands.vm_updates import Changes
-from vmpooler.web.checkouts import Desk
+from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
@@ -17,7 +17,7 @@ from vmpooler.web.http.request import Request
 class ChangeRoutes:
     """The PUT route below ``/vm``."""
 
-    def __init__(self, rules: Rules, desk: Desk, changes: Changes, wall: Callable[[], float]) -> None:
+    def __init__(self, rules: ChangeRules, desk: CheckoutService, changes: Changes, wall: Callable[[], float]) -> None:
         self._rules = rules
         self._desk = desk
         self._changes = changes
