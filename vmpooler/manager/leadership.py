@@ -66,7 +66,8 @@ class Leadership:
 
     A term lasts from :meth:`begin` to :meth:`end` or :meth:`give_up`. ``store`` is the fenced connection;
     ``ensure_leading`` is awaited by :class:`~vmpooler.manager.vm_operations.VmOperations` before every order;
-    ``sampled`` is called once a minute with the state of the pools; ``drainers`` returns the providers of pools that are not configured any more.
+    ``sampled`` is called once a minute with the state of the pools; ``drainers`` returns the providers of pools that
+    are not configured any more.
     """
 
     log = Logger()
