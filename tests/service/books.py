@@ -1,4 +1,4 @@
-"""What the Redis of a service holds, and when its pools are full."""
+"""Reads the Redis of a service directly, and waits until its pools are full."""
 
 import time
 from abc import ABC, abstractmethod
@@ -19,21 +19,21 @@ clock: Any = reactor
 
 
 class Books(ABC):
-    """Reads behind the back of a service, in the Redis behind ``redis_socket``."""
+    """Reads the Redis behind ``redis_socket`` directly, without the API of the service."""
 
     redis_socket: Path | str
 
     @property
     def redis_settings(self) -> Redis:
-        """How to reach it."""
+        """The settings that connect to this Redis."""
         return Redis(socket=str(self.redis_socket))
 
     @abstractmethod
     def request(self, method: str, path: str) -> Any:
-        """One request to the API."""
+        """Send one request to the API, and return the response."""
 
     async def redis(self, *command: str | int) -> Any:
-        """The reply to one command."""
+        """Send one command to Redis over a new connection, and return the reply."""
         connection = Connection(self.redis_settings, reactor, size=1, quiet=True)
         connection.start()
         try:
@@ -43,11 +43,11 @@ class Books(ABC):
             await connection.close()
 
     async def queue(self, queue: Queue, pool: str) -> set[str]:
-        """The VMs that stand in a queue."""
+        """Return the VMs in a queue."""
         return set(await self.redis("SMEMBERS", keys.queue(queue, pool)))
 
     async def everywhere(self, pools: Iterable[str]) -> dict[str, list[Queue]]:
-        """Every VM of these pools, and the queues that it stands in."""
+        """Return every VM of these pools, with the queues that contain it."""
         found: dict[str, list[Queue]] = {}
         for pool in pools:
             for queue in Queue:
@@ -56,20 +56,23 @@ class Books(ABC):
         return found
 
     async def events(self) -> list[Event]:
-        """All events of the stream, the oldest first."""
+        """Return all events of the stream, oldest first."""
         entries = await self.redis("XRANGE", keys.EVENTS, "-", "+")
         found = [Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))) for id, flat in entries]
         return [event for event in found if event is not None]
 
     async def full(self, seconds: float = 60.0) -> None:
-        """Return when every pool is at size and is given, and nothing is under way."""
+        """Return when every pool is full and gives VMs, and no VM is pending, cloning or completed.
+
+        Raises AssertionError after ``seconds``.
+        """
         end = time.monotonic() + seconds
         while not (self._is_full(status := self.request("GET", "/status")) and await self._is_compared(status)):
             assert time.monotonic() < end, f"not full within {seconds:g} s: {status.body}"
             await deferLater(clock, 0.05)
 
     async def _is_compared(self, status: Any) -> bool:
-        """Whether the pools were compared with their provider since Redis was started."""
+        """Return whether Redis is not marked as one that may lack writes, or all pools were verified since the mark."""
         if not await self.redis("EXISTS", keys.DOUBTED):
             return True
         return {*status.body["pools"]} <= {*await self.redis("SMEMBERS", keys.VERIFIED)}

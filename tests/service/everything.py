@@ -1,4 +1,4 @@
-"""A log of everything: ``twistd --logger=tests.service.everything.everything``."""
+"""A log with every event and all its fields: ``twistd --logger=tests.service.everything.everything``."""
 
 import sys
 
@@ -10,10 +10,10 @@ from vmpooler.log import Lines
 
 @implementer(ILogObserver)
 class everything:
-    """Writes each event as both kinds of log have it, and all that it holds, from the debug level up."""
+    """Writes each event in both log formats, then its traceback and all its fields, from the debug level up."""
 
     def __init__(self) -> None:
-        self._out = sys.stdout  # which twistd makes a part of the log
+        self._out = sys.stdout  # kept here: twistd redirects sys.stdout to the log later
         self._kinds = [Lines(self._out, style) for style in ("plain", "json")]
 
     def __call__(self, event: LogEvent) -> None:

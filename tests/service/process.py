@@ -1,4 +1,4 @@
-"""A real ``twistd vmpooler`` in a process and a folder of its own, which leaves nothing behind."""
+"""Runs a real ``twistd vmpooler`` in its own process and folder, and leaves neither behind."""
 
 import json
 import os
@@ -35,18 +35,18 @@ SHOWN = 4000
 """Characters of the output that a failed test shows."""
 
 PATIENCE = 20.0
-"""Seconds that a condition may take to come true, on a busy machine."""
+"""Seconds in which a condition must become true, even on a busy machine."""
 
 
 class Answer(NamedTuple):
-    """What the API said."""
+    """A response of the API: the HTTP status, and the decoded JSON body."""
 
     status: int
     body: Any
 
 
 def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
-    """The first true value of ``condition``. Fails with ``what`` when none comes."""
+    """Return the first true value of ``condition``. Raises AssertionError with ``what`` after ``seconds``."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
@@ -55,14 +55,13 @@ def until(condition: Callable[[], T | None], what: str, seconds: float = PATIENC
 
 
 class Client(HTTPConnection):
-    """A connection to the API on a port of this machine."""
+    """A connection to the API on a loopback port."""
 
     def __init__(self, port: int, seconds: float = PATIENCE) -> None:
         super().__init__("127.0.0.1", port, timeout=seconds)
 
     def answer(self) -> Answer:
-        """What came in answer to the request, after which the connection is closed. Raises OSError when nothing does in
-        time."""
+        """Return the response to the request, and close the connection. Raises OSError when none arrives in time."""
         reply = self.getresponse()
         body = json.loads(reply.read())
         self.close()
@@ -70,7 +69,7 @@ class Client(HTTPConnection):
 
 
 def processes(directory: Path) -> dict[int, str]:
-    """The processes that work in a folder or below it, and their command lines."""
+    """Return the command lines, by process id, of the processes whose working directory is this folder or below it."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -82,16 +81,17 @@ def processes(directory: Path) -> dict[int, str]:
 
 
 def _hear_control_c() -> None:
-    """What is started in the background of a script ignores it, and so would all that come of that."""
+    """Restore the default action of SIGINT. A script starts background processes with SIGINT ignored; children inherit
+    that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Service(Books):
-    """A service with this configuration in a folder, ``directory`` or one that ends with it.
+    """A service with this configuration in ``directory``, or in a temporary folder that ``end`` removes.
 
-    Used as a context manager it is started, and answers; at the end no process of it is left. ``options`` are of the
-    command line; unless they say where to listen, the API is on ``port``. ``environ`` is set in its
-    environment; ``twistd`` is the program, of this virtual environment or of another.
+    As a context manager it starts the service, returns when the service answers, and leaves no process behind.
+    ``options`` are options of the command line. Unless they set an address, the API listens on ``port``. ``environ``
+    is added to the environment. ``twistd`` is the program, of this virtual environment or of another.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Service(Books):
 
     @property
     def output(self) -> Path:
-        """The file that standard output and error of all its processes go to."""
+        """The file that receives standard output and error of all its processes."""
         return self.directory / "output"
 
     @property
@@ -139,7 +139,7 @@ class Service(Books):
         return self.output.read_text() if self.output.exists() else ""
 
     def launch(self, *twistd: str) -> "subprocess.Popen[bytes]":
-        """Run twistd in the foreground, or as ``twistd`` says, and wait for nothing."""
+        """Start twistd in the foreground, or with the options ``twistd``, and return at once."""
         listen = () if any("listen" in each or "port" in each for each in self._options) else (f"--port={self.port}",)
         options = twistd or ("-n", "--pidfile=")
         python = sys.executable if self._twistd == TWISTD else self._twistd.with_name("python")
@@ -153,7 +153,7 @@ class Service(Books):
         return self.process
 
     def start(self) -> None:
-        """Run it, and return when it answers."""
+        """Start it, and return when it answers. A manager without an API: return when it has logged its role."""
         before = len(self.said)
         process = self.launch()
         sign = "get a VM:" if self._api else "role manager"
@@ -161,26 +161,26 @@ class Service(Books):
         assert process.poll() is None, self.said
 
     def run(self) -> int:
-        """Run it until it ends by itself; the exit code."""
+        """Run it until it ends by itself, and return the exit code."""
         try:
             return self.launch().wait(PATIENCE)
         finally:
             self.kill()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Ask it to end, and wait until it has; the exit code."""
+        """Send it a signal, wait until it has ended, and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """End it with -9. Its Redis, which ends with it, may still be there."""
+        """End it with SIGKILL. Its Redis ends with it, but may still run for a moment."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def end(self) -> None:
-        """Leave no process behind, and no folder but the test's own."""
+        """Kill all its processes, and remove its folder, unless the test gave ``directory``."""
         self.kill()
         for pid in processes(self.directory):
             os.kill(pid, signal.SIGKILL)
@@ -189,12 +189,12 @@ class Service(Books):
             shutil.rmtree(self._own, ignore_errors=True)
 
     def request(self, method: str, path: str, token: str = "", seconds: float = PATIENCE) -> Answer:
-        """One request to the API. Raises OSError when there is nobody, or no answer in time."""
+        """Send one request to the API. Raises OSError when it is refused, or when no response arrives in time."""
         client = Client(self.port, seconds)
         client.request(method, path, headers={"X-AUTH-TOKEN": token} if token else {})
         return client.answer()
 
     def ready(self, pool: str = "debian-12") -> int:
-        """How many VMs of a pool are ready."""
+        """Return how many VMs of a pool are ready; 0 when ``/status`` fails."""
         answer = self.request("GET", "/status")
         return int(answer.body["pools"][pool]["ready"]) if answer.status == 200 else 0

@@ -1,4 +1,4 @@
-"""Who listens where, as Linux tells it."""
+"""Lists the TCP sockets that a process listens on, from Linux's /proc."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ LISTENS = "0A"
 
 
 def listening(pid: int) -> set[tuple[str, int]]:
-    """The addresses and ports that a process listens on, over TCP."""
+    """Return the addresses and ports that a process listens on, over TCP."""
     inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
     found = set()
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
@@ -23,6 +23,6 @@ def listening(pid: int) -> set[tuple[str, int]]:
 
 
 def _shown(address: str, family: int) -> str:
-    """An address, of which the table has each four bytes as a number of this machine's."""
+    """Return an address as text. The table holds each four bytes of it as a number in this machine's byte order."""
     words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
     return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words))

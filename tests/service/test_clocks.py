@@ -1,4 +1,4 @@
-"""Clocks of hosts that differ, and are set while the service runs: real processes, each with a clock of its own."""
+"""Hosts whose clocks differ, or are set while the service runs: real processes, each with its own clock."""
 
 import signal
 import subprocess
@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def host(tmp_path: Path) -> HostClock:
-    """The clock of the host whose processes are started with its ``environ``."""
+    """The clock of a simulated host. Processes that are started with its ``environ`` use it."""
     return HostClock(tmp_path)
 
 
@@ -38,7 +38,7 @@ def redis(host: HostClock) -> Iterator[RedisServer]:
 
 
 def config(redis: RedisServer, home: Path, more: str = "") -> str:
-    """Processes that share a Redis and a simulated hypervisor."""
+    """Return a configuration for processes that share a Redis and a simulated hypervisor."""
     return f"""
 config: {{prefix: vm-{more}}}
 redis: {{socket: {redis.socket}}}
@@ -48,7 +48,7 @@ pools: [{{name: {POOL}, size: 2}}]
 
 
 def taken(api: Service) -> str:
-    """A VM, from a full pool."""
+    """Wait until the pool is full, check out a VM, and return its name."""
     until(lambda: api.ready(POOL) == 2, "the pool is full")
     answer = api.request("POST", f"/vm/{POOL}")
     assert answer.status == 200, answer
@@ -56,7 +56,7 @@ def taken(api: Service) -> str:
 
 
 def test_the_clock_of_a_process_is_set_and_its_count_of_seconds_is_not(host: HostClock) -> None:
-    """What the other tests here rely on."""
+    """The other tests of this file rely on this."""
     asked = "import time; print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))"
     for step in (-HOUR, HOUR):
         host.set(step)
@@ -81,7 +81,7 @@ async def test_a_vm_lives_as_long_as_it_may_though_its_api_is_behind(
         checkout = times.moment(await api.redis("HGET", keys.record(vm), "checkout"))
         assert checkout is not None
         assert abs(checkout - began) < 5
-        other = taken(api)  # which wakes the manager
+        other = taken(api)  # the checkout wakes the manager
         until(lambda: api.ready(POOL) == 2, "the manager has had its round")
         assert await api.queue(Queue.RUNNING, POOL) == {vm, other}
 
@@ -122,7 +122,7 @@ async def test_a_leader_that_dies_after_redis_was_set_back_is_followed_at_once(
         until(lambda: "stands by" in other.said, "the other stands by")
         vm = taken(api)
         assert leader.process is not None
-        leader.process.send_signal(signal.SIGSTOP)  # it keeps up nothing any more
+        leader.process.send_signal(signal.SIGSTOP)  # it can no longer renew its lease
         host.set(-600)
         leader.kill()
         until(lambda: "leads from now on" in other.said, "the other leads", 10)

@@ -1,4 +1,4 @@
-"""The command with which an operator gives up unknown VMs."""
+"""``vmpooler confirm``: an operator gives up unknown VMs."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.service.process import QUICK, VMPOOLER, Service, until
 
 
 def vmpooler(directory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a folder."""
+    """Run the command ``vmpooler`` in a folder."""
     command = [sys.executable, VMPOOLER, *words]
     return subprocess.run(
         list(map(str, command)), cwd=directory, capture_output=True, text=True, timeout=20, check=False
@@ -36,7 +36,7 @@ async def test_what_the_mass_guard_protects_is_listed_and_with_yes_given_up() ->
         assert (listed.returncode, listed.stderr) == (0, "")
         confirmed = vmpooler(service.directory, "confirm", "debian-12", "--yes")
         assert confirmed.stdout.splitlines() == [*names, "2 VMs given up"]
-        service.request("POST", "/vm/linux")  # the next round, which else comes within half a minute
+        service.request("POST", "/vm/linux")  # starts the next round; otherwise it starts within half a minute
         until(lambda: all(f"'{name}' destroyed" in service.said for name in names), "they are destroyed")
         assert vmpooler(service.directory, "confirm", "debian-12").stdout == "debian-12 has no unknown VMs\n"
 

@@ -1,4 +1,4 @@
-"""A service in the background, and its log."""
+"""A service that runs as a daemon, and its log."""
 
 import json
 import os
@@ -18,14 +18,14 @@ LINE = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] \[[ *+<>!?-]\] .+")
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Service]:
-    """A service that is to run in the background."""
+    """A service, not started yet, that will run as a daemon."""
     service = Service(QUICK.replace("prefix: vm-", "logfile: logs/vmpooler.log"), directory=tmp_path)
     yield service
     service.end()
 
 
 def start(daemon: Service, *twistd: str) -> int:
-    """Start it; the process id that its file tells."""
+    """Start it as a daemon, wait until it answers, and return the process id from its pid file."""
     assert daemon.launch("--pidfile=service.pid", *twistd).wait(20) == 0
     until(lambda: answers(daemon), "the daemon answers")
     return int((daemon.directory / "service.pid").read_text())

@@ -1,4 +1,4 @@
-"""A service that is asked to end."""
+"""Shutdown: a service that receives SIGTERM or SIGINT."""
 
 import signal
 import time
@@ -66,7 +66,7 @@ def test_who_is_in_a_hurry_presses_control_c_once_more() -> None:
 
 
 def ask(service: Service, number: signal.Signals) -> None:
-    """Ask it to end while it has work in flight, and return when it has heard that."""
+    """Send it a signal while it has work in flight, and return when it has logged that it is stopping."""
     assert service.process is not None
     service.process.send_signal(number)
     until(lambda: "stopping: waits up to 10 s for work on VMs" in service.said, "it says what it waits for")

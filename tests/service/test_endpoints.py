@@ -1,4 +1,4 @@
-"""An API that is reached by other ways than a plain port."""
+"""The API on a unix socket, and with TLS."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ REQUEST = b"GET /api/v1/status HTTP/1.0\r\n\r\n"
 
 
 def asked(client: socket.socket) -> bool:
-    """Whether the API answers there."""
+    """Request the status over this connection, and return whether the API answers."""
     client.settimeout(10)
     client.sendall(REQUEST)
     answer = b"".join(iter(lambda: client.recv(65536), b""))
@@ -71,10 +71,10 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def shaken(port: int, certificate: Path, version: ssl.TLSVersion) -> str | None:
-    """The version that is agreed on with a client that speaks this one at most, or what the other end says to it."""
+    """Return the TLS version negotiated with a client whose newest is ``version``, or the reason of the failure."""
     old = ssl.create_default_context(cafile=certificate)
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings(action="ignore"):  # Python warns of old versions
+    with warnings.catch_warnings(action="ignore"):  # Python warns about old TLS versions
         old.minimum_version = min(old.minimum_version, version)
         old.maximum_version = version
     with socket.create_connection(("127.0.0.1", port)) as plain:
@@ -86,7 +86,7 @@ def shaken(port: int, certificate: Path, version: ssl.TLSVersion) -> str | None:
 
 
 def certified(folder: Path) -> tuple[Path, Path]:
-    """The files of a key, and of its certificate for this machine by itself."""
+    """Write a key and a self-signed certificate for localhost, and return the paths of both."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())

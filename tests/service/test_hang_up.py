@@ -1,4 +1,4 @@
-"""A client that hangs up while the process that answers it is stopped: its VM goes back."""
+"""A client that disconnects while the API process is stopped (SIGSTOP): its VM is returned to the pool."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ POOL = "debian-12"
 MORE = b"GET /api/v1/vm HTTP/1.1\r\nHost: a\r\n\r\n"
 REQUEST = f"POST /api/v1/vm/{POOL} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
 STOPPED = 0.3
-"""Seconds that the process is stopped at the least; how long makes no difference."""
+"""Minimum seconds for which the process is stopped. The exact time makes no difference."""
 
 
 def closes(client: socket.socket) -> None:
@@ -48,7 +48,7 @@ def asks_more_and_closes(client: socket.socket) -> None:
 
 
 def ends_tls_alone(client: socket.socket) -> None:
-    """Says that it is the end, and leaves the connection below as it is."""
+    """Ends the TLS session (close_notify), and leaves the TCP connection open."""
     assert isinstance(client, ssl.SSLSocket)
     client.settimeout(0.1)
     with pytest.raises(TimeoutError):
@@ -57,7 +57,7 @@ def ends_tls_alone(client: socket.socket) -> None:
 
 @attrs.frozen
 class Stage:
-    """A service with a Redis of its own, and how to connect to it."""
+    """A service with its own Redis. ``connect`` opens a client connection to the API."""
 
     service: Service
     redis: RedisServer
@@ -69,15 +69,18 @@ class Stage:
             assert time.monotonic() < end, what
 
     async def asked_while_stopped(self, mine: set[str], then: Callable[[socket.socket], None]) -> socket.socket:
-        """A client asks for a VM, its checkout is carried out, and ``then`` it does something, all of which the process
-        has not seen when it goes on."""
+        """Request a VM, stop the process while Redis runs the checkout, call ``then``, and resume the process.
+
+        When the process resumes, it has seen neither the reply of Redis nor what ``then`` did to the connection.
+        Return the client's connection.
+        """
         process = self.service.process
         assert process is not None
         await self.waits_for(Queue.READY, lambda ready: len(ready) == 2, "the pool is full")
         client = self.connect()
         self.redis.freeze()
         client.sendall(REQUEST)
-        time.sleep(STOPPED)  # its script is sent
+        time.sleep(STOPPED)  # until the checkout script is sent
         process.send_signal(signal.SIGSTOP)
         self.redis.thaw()
         await self.waits_for(Queue.RUNNING, lambda running: running > mine, "the checkout is carried out")
@@ -87,7 +90,7 @@ class Stage:
         return client
 
     async def taken(self) -> set[str]:
-        """A VM that somebody has. From then on Redis knows the script."""
+        """Check out a VM, and return the running VMs. After this call Redis has cached the script."""
         await self.waits_for(Queue.READY, lambda ready: len(ready) == 2, "the pool is full")
         with self.connect() as client:
             client.sendall(REQUEST)
@@ -97,7 +100,7 @@ class Stage:
 
 @contextmanager
 def staged(redis: RedisServer, home: Path, tls: bool) -> Iterator[Stage]:
-    """The service listens for plain HTTP or with TLS."""
+    """Run a service that listens for plain HTTP, or with TLS."""
     key, certificate = certified(home)
     trusted, port = ssl.create_default_context(cafile=certificate), free_port()
     options = [f"--listen=ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"] if tls else []

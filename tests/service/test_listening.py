@@ -1,4 +1,4 @@
-"""Events of a whole service, as they are told to those who listen: across processes, and at its end."""
+"""Events that a whole service sends to its subscribers: across processes, and at shutdown."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from tests.service.process import PATIENCE, QUICK, Service, until
 
 
 class Ear:
-    """Listens on a port of this machine, blocking."""
+    """A blocking subscriber to the events of an API on a loopback port."""
 
     def __init__(self, port: int) -> None:
         self._client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
@@ -22,7 +22,7 @@ class Ear:
         assert self._answer.status == 200
 
     def events(self) -> Iterator[tuple[str, Any]]:
-        """What comes, as kind and data; ends when the service hangs up."""
+        """Yield each message as its event name and decoded data. Ends when the service closes the connection."""
         kind = ""
         for line in iter(self._answer.readline, b""):
             name, _, value = line.decode().rstrip("\n").partition(": ")
@@ -32,7 +32,7 @@ class Ear:
                 yield kind, json.loads(value)
 
     def first(self, wanted: str) -> Any:
-        """The next of a kind."""
+        """Return the data of the next message with this event name."""
         return next(data for kind, data in self.events() if kind == wanted)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A service whose Redis has lost what it had answered: by a full disk, or for want of an append-only file."""
+"""A service whose Redis lost writes that it had acknowledged: on a full disk, or without an append-only file."""
 
 import os
 import resource
@@ -18,24 +18,24 @@ POOLS = "config: {prefix: vm-}\npools: [{name: debian-12, alias: linux, size: 4}
 
 
 def taken(service: Service) -> list[str]:
-    """The VM that a client was given, none when it was refused."""
+    """Check out a VM. Return its name in a list, which is empty when the request was refused."""
     answer = service.request("POST", "/vm/linux")
     return [str(answer.body["linux"]["hostname"])] if answer.status == 200 else []
 
 
 def take(service: Service, vms: int) -> set[str]:
-    """As many VMs, as soon as they are there."""
+    """Check out this number of VMs, each as soon as one is available."""
     return {vm for _ in range(vms) for vm in until(lambda: taken(service), "a VM is given")}
 
 
 def redis_of(service: Service) -> int:
-    """The process of its embedded Redis; 0 while there is none."""
+    """Return the process id of its embedded Redis; 0 unless exactly one runs."""
     found = [pid for pid, line in processes(service.directory).items() if "redis-server" in line]
     return found[0] if len(found) == 1 else 0
 
 
 def at_once(service: Service, requests: int) -> set[str]:
-    """VMs that clients are given who ask all at the same moment."""
+    """Send this number of checkout requests at the same moment, and return the VMs that clients were given."""
     clients = [Client(service.port) for _ in range(requests)]
     for client in clients:
         client.request("POST", "/vm/linux")
@@ -51,7 +51,7 @@ def at_once(service: Service, requests: int) -> set[str]:
 
 
 def fill(pid: int, files: Iterable[Path]) -> None:
-    """Let the files of a process become no larger than they are, as a quota does."""
+    """Limit the files of a process to the size of the largest of ``files``, as a quota does."""
     assert pid, "there is no such process"
     size = max(file.stat().st_size for file in files)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""Who else on the machine can read what the service writes: nobody, whatever the umask is."""
+"""File modes, whatever the umask: other users can read nothing that the service writes, its group only the log."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No secret is written or told, whatever fails: everything that comes out of a service is searched for them."""
+"""No secret is written or sent, whatever fails. The tests search all output of a service for secrets."""
 
 import json
 import os
@@ -24,11 +24,11 @@ ROOT = Path(__file__).parents[2]
 REDIS, LDAP, VCENTER, PASSWORD = "geheim-redis", "geheim-ldap", "geheim-vcenter", "geheim-password"
 KNOWN, BROKEN, UNKNOWN = "geheimknown", "geheimbroken", "geheimunknown"
 SECRET = "geheim"
-"""Part of every secret."""
+"""A part of every secret."""
 
 
 def config(redis: str, vcenter: str, away: int, carbon: int, password: str = REDIS) -> str:
-    """A configuration full of secrets; ``away`` is a port where nobody is."""
+    """Return a configuration full of secrets. No process listens on the port ``away``."""
     return f"""
 config: {{prefix: vm-}}
 redis: {{socket: {redis}, password: "{password}"}}
@@ -52,7 +52,7 @@ pools:
 
 
 class Everything(Service):
-    """A service that logs all there is to log."""
+    """A service that logs every event with all its fields."""
 
     def launch(self, *twistd: str) -> "subprocess.Popen[bytes]":
         return super().launch("-n", "--pidfile=", "--logger=tests.service.everything.everything")
@@ -60,7 +60,7 @@ class Everything(Service):
 
 @contextmanager
 def carbon() -> Iterator[tuple[int, list[bytes]]]:
-    """A port that takes metrics, and what came there."""
+    """Listen for metrics. Yields the port, and the list of received lines."""
     taken: list[bytes] = []
 
     class Take(StreamRequestHandler):
@@ -76,7 +76,7 @@ def carbon() -> Iterator[tuple[int, list[bytes]]]:
 
 @pytest.fixture
 def vcenter() -> Iterator[Simulator]:
-    """A vCenter where nobody has this password."""
+    """A vCenter that refuses the configured login."""
     binary()
     simulator = Simulator()
     simulator.start()
@@ -85,7 +85,7 @@ def vcenter() -> Iterator[Simulator]:
 
 
 class Client:
-    """Asks, and keeps the answers, headers and all."""
+    """Sends requests, and keeps the responses with their headers."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -101,7 +101,7 @@ class Client:
 
 
 def asked(client: Client, vm: str) -> set[int]:
-    """Ask in every way in which a secret can come along; the statuses."""
+    """Send every kind of request that can carry a secret, and reads without one. Return the statuses."""
     basic = "Basic " + b64encode(f"ann:{PASSWORD}".encode()).decode()
     found = {client.ask("POST", "/token", Authorization=basic), client.ask("GET", "/token", Authorization=basic)}
     for token in (BROKEN, UNKNOWN):
@@ -186,7 +186,7 @@ def given(service: Service, token: str) -> str:
 
 
 def checked(folder: Path) -> str:
-    """What ``--check-config`` says, of this configuration and of one that is full of mistakes."""
+    """Return the output of ``--check-config`` for this configuration, and for a copy with mistakes."""
     said = ""
     text = (folder / "vmpooler.yaml").read_text()
     for name, content in (("good", text), ("bad", text.replace("password:", "pasword:").replace("size:", "siz:"))):
@@ -201,5 +201,5 @@ def checked(folder: Path) -> str:
 
 
 def around(text: str) -> list[str]:
-    """Where the secrets stand."""
+    """Return the first five lines that contain a secret, each cut to 300 characters."""
     return [json.dumps(line[:300]) for line in text.splitlines() if SECRET in line][:5]

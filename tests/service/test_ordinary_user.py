@@ -1,4 +1,4 @@
-"""The service needs no rights: it runs as anybody, and writes nowhere but in its state directory."""
+"""The service needs no privileges: it runs as any user, and writes only to its state directory."""
 
 import os
 import shutil
@@ -23,13 +23,13 @@ PROBE = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c',
 
 @attrs.frozen
 class Rights:
-    """A user, and how a command is run with this user's rights."""
+    """A user id, and the command prefix that runs a program with this user's rights."""
 
     user: int
     command: tuple[str, ...] = ()
 
     def suffice(self) -> bool:
-        """Whether the programs and libraries of the tests can be run so: they may stand where only root can look."""
+        """Return whether the programs and libraries of the tests run this way: only root may be able to read them."""
         if not self.command:
             return True
         if not shutil.which(self.command[0]):
@@ -43,8 +43,12 @@ def environ(installation: Path) -> dict[str, str]:
 
 
 def rights() -> Rights:
-    """The least that suffice. Where nobody's do not, with a look everywhere; else root's name without its power; and
-    where a container forbids all of that, what was written is only looked for afterwards."""
+    """Return the least rights that suffice.
+
+    The choices, in this order: the user nobody; nobody with permission to read every file; root without capabilities;
+    plain root. Plain root is left where a container forbids the others: the test then only checks afterwards what was
+    written.
+    """
     if os.geteuid() != 0:
         return Rights(os.geteuid())
     plain = ("setpriv", "--no-new-privs")
@@ -61,7 +65,7 @@ def rights() -> Rights:
 
 
 class Ordinary(Service):
-    """A demo in a folder that cannot be written, of an installation that cannot be written either."""
+    """A demo that runs in a read-only folder, from a read-only installation."""
 
     def __init__(self, directory: Path, rights: Rights) -> None:
         super().__init__(None, directory=directory)
@@ -89,7 +93,7 @@ class Ordinary(Service):
         return self.process
 
     def fixed(self) -> dict[Path, float]:
-        """What must stay as it is: everything but the state directory, and when it was changed."""
+        """Return the modification times of all that must not change: everything but the state directory."""
         found = [self.here, *self.here.iterdir(), self.installation, *self.installation.rglob("*")]
         return {path: path.stat().st_mtime for path in found if path != self.state}
 

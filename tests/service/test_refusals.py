@@ -1,4 +1,4 @@
-"""What a service cannot start with: one line that says what to do, and exit code 1."""
+"""A service that cannot start prints one line that says what to do, and exits with code 1."""
 
 import re
 import socket
@@ -17,14 +17,14 @@ from tests.service.process import QUICK, TWISTD, Service, processes
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    """A service without a configuration, in the test's folder, which is not started."""
+    """A service in the test's folder, without a configuration and not started."""
     service = Service(None, directory=tmp_path)
     yield service
     service.end()
 
 
 def refusal(service: Service, config: str | None = None) -> str:
-    """The one line with which it ends, without a time."""
+    """Run the service until it exits, and return the one line that it prints, without the time."""
     if config is not None:
         (service.directory / "vmpooler.yaml").write_text(config)
     assert service.run() == 1
@@ -144,7 +144,7 @@ def test_the_file_of_the_imaginary_vms_is_something_else(service: Service) -> No
 
 
 class OldRedis(StreamRequestHandler):
-    """Says what Redis 5 did."""
+    """Answers PING and INFO as Redis 5 does."""
 
     def handle(self) -> None:
         with suppress(ConnectionError):

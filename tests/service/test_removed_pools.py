@@ -1,4 +1,4 @@
-"""Pools that are removed, renamed or moved between two starts: nothing is lost, and nothing is silent."""
+"""Pools that are removed, renamed or moved between two starts: no VM is lost, and every change is reported."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ BOTH = HEAD + "pools: [{name: a, size: 1}, {name: b, size: 2}]"
 ONE = HEAD + "pools: [{name: a, size: 1}]"
 
 ENDED = "2020-01-01 00:00:00 +0000"
-"""A checkout whose VM has lived long enough."""
+"""The time of a checkout whose VM has reached the end of its lifetime."""
 
 
 def configure(service: Service, yaml: str) -> None:
@@ -55,7 +55,7 @@ def checked(directory: Path) -> str:
 
 
 async def verified(service: Service, pool: str) -> None:
-    """Return when a pool was compared with its provider: until then the stamp of a VM is believed before its record."""
+    """Return when a pool was compared with its provider. Until then a VM's stamp takes precedence over its record."""
     end = time.monotonic() + PATIENCE
     while not await service.redis("SISMEMBER", keys.VERIFIED, pool):
         assert time.monotonic() < end
@@ -94,7 +94,7 @@ async def test_a_pool_that_is_removed_is_named_everywhere_until_its_last_vm_is_d
         await verified(service, "b")
         await service.redis("HSET", keys.record(second), "checkout", ENDED)
         told = ("what", "changed", "pool", "b", "vm", second, "when", "0", "by", "api")
-        await service.redis("XADD", keys.EVENTS, "*", *told)  # the next round is now
+        await service.redis("XADD", keys.EVENTS, "*", *told)  # starts the next round now
         until(lambda: not draining(service), "the end of its lifetime ends the rest")
         assert f"[b] '{second}' destroyed" in service.said
         assert service.request("GET", "/dashboard/pools/b").status == 404
@@ -164,7 +164,7 @@ def vcenters() -> Iterator[dict[str, Vcenter]]:
 
 
 def vsphere(vcenters: dict[str, Vcenter], port: int, *pools: tuple[str, str, str], sections: str = "east west") -> str:
-    """A configuration with these pools: name, provider, folder."""
+    """Return a configuration with these pools, each given as name, provider and folder."""
     sections_of = [
         f'  {name}: {{provider_class: vsphere, server: "{vcenters[name].simulator.url}", username: {USER},'
         f" password: {PASSWORD}, datacenter: DC0}}"
@@ -197,7 +197,7 @@ async def test_a_renamed_pool_fills_beside_the_old_one_in_the_same_folder(vcente
         assert "mass guard" not in service.said
         assert service.request("DELETE", f"/vm/{first}").status == 200
         until(lambda: first not in east.names("pools/alpha"), "DELETE destroys")
-        # from now on two configured pools share the folder
+        # now two configured pools share the folder
         both = [("alpha", "east", "pools/alpha"), ("beta", "east", "pools/alpha")]
         configure(service, vsphere(vcenters, port, *both))
         service.stop()
@@ -207,7 +207,7 @@ async def test_a_renamed_pool_fills_beside_the_old_one_in_the_same_folder(vcente
         assert len(east.names("pools/alpha")) == 5
         assert await service.queue(Queue.RUNNING, "alpha") == {second}
         assert "discovered" not in service.said
-        # and the removed pool was in a folder of its own
+        # now no configured pool uses the folder of the removed pools
         configure(service, vsphere(vcenters, port, ("gamma", "east", "pools/other")))
         service.stop()
         service.start()

@@ -1,4 +1,4 @@
-"""A service of several processes that meet in one Redis."""
+"""A service of several processes that share one Redis."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.service.process import Service, until
 from tests.service.sockets import listening
 
 AT_ONCE = 1.0
-"""Seconds; a round that waited for its timer would come later, five times in a row."""
+"""Seconds. Rounds that wait for their timer would take longer: five in a row are not all this early."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A service whose Redis is watched by sentinels, and fails over."""
+"""A service whose Redis is monitored by sentinels, and fails over."""
 
 import json
 import time
@@ -46,7 +46,7 @@ class Watched(Service):
         return self._group.settings
 
     def take(self) -> str:
-        """A VM."""
+        """Check out a VM, and return its name. Raises AssertionError when the request is refused."""
         answer = self.request("POST", "/vm/linux")
         assert answer.status == 200, answer
         return str(answer.body["linux"]["hostname"])
@@ -57,7 +57,7 @@ class Watched(Service):
 
 
 class Customer(Thread):
-    """Takes VMs, and keeps book of what it was told."""
+    """A client that checks out VMs until ``done``, and records their names and the number of refusals."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""A service that is started, and what it says."""
+"""Start-up: what the service logs, loads and listens on, and how soon it gives a VM."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Two managers as real processes: one leads, and is killed, paused, asked to end, or loses its Redis."""
+"""Two managers as real processes. The leader is killed, paused, terminated, or loses its Redis."""
 
 import signal
 import time
@@ -17,7 +17,8 @@ from vmpooler.domain.vm_policy import CLONE_SETTLES
 pytestmark = pytest.mark.limit(300)
 
 LONGEST = 15.0
-"""Seconds that a takeover may take on a busy machine; the figure that is promised is printed beside."""
+"""Seconds that a takeover may take on a busy machine. The tests print the measured time, to compare with the
+documented one."""
 
 LEADS = "leads from now on"
 STANDS_BY = "stands by while another manager leads"
@@ -25,29 +26,32 @@ STANDS_BY = "stands by while another manager leads"
 
 @attrs.frozen
 class Pair:
-    """An API and two managers, of which the first leads."""
+    """An API and two managers. The first leads at the start."""
 
     api: Service
     first: Service
     second: Service
 
     def leader(self) -> str:
-        """The name of the manager that leads, as the API tells it."""
+        """Return the name of the leader from ``GET /readyz``; empty when no manager leads."""
         answer = self.api.request("GET", "/readyz")
         return str(answer.body["leader"]["name"]) if answer.status == 200 and answer.body["leader"] else ""
 
     def take(self) -> str:
-        """A VM."""
+        """Check out a VM, and return its name."""
         answer = self.api.request("POST", "/vm/debian-12")
         assert answer.status == 200, answer
         return str(answer.body["debian-12"]["hostname"])
 
     def full(self) -> None:
-        """Wait until the pool is. A clone that was written down and never ordered is waited for, for a while."""
+        """Wait until the pool is full. A clone that was recorded but never ordered can delay this by CLONE_SETTLES."""
         until(lambda: self.api.ready() == 3, "the pool is full", 2 * CLONE_SETTLES)
 
     async def sound(self, *taken: str) -> None:
-        """Every VM stands in one queue, those that were taken are running, and nothing happened twice."""
+        """Assert that every VM is in one queue, that exactly the taken VMs are running, and that no event occurs twice.
+
+        The events are clone, ready and checkout, by VM.
+        """
         places = await self.api.everywhere(["debian-12"])
         assert {vm: queues for vm, queues in places.items() if len(queues) != 1} == {}
         assert await self.api.queue(Queue.RUNNING, "debian-12") == set(taken)
@@ -59,7 +63,7 @@ class Pair:
 
 @pytest.fixture
 def pair(spare_redis: RedisServer, tmp_path: Path) -> Iterator[Pair]:
-    """They share a Redis and a simulated hypervisor."""
+    """An API and two managers that share a Redis and a simulated hypervisor."""
     config = f"""
 redis: {{socket: {spare_redis.socket}}}
 providers: {{dummy: {{filename: {tmp_path}/dummy.json, createvm_max_time: 0.2, bootvm_max_time: 0.2}}}}
@@ -81,7 +85,7 @@ pools: [{{name: debian-12, size: 3}}]
 
 
 def followed(pair: Pair, by: Service, before: int, since: float, what: str) -> None:
-    """Wait until a manager leads, and print how long that took."""
+    """Wait until the manager ``by`` leads, and print the seconds since ``since``; ``before``: length of its log then."""
     until(lambda: LEADS in by.said[before:], "it takes over", LONGEST)
     print(f"\n{what}: another manager leads after {time.monotonic() - since:.2f} s")
 

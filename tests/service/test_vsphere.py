@@ -1,4 +1,4 @@
-"""The whole service on two simulated vCenters: what its clients get, what the vCenters then have."""
+"""The whole service with two simulated vCenters: what its clients get, and which VMs the vCenters then have."""
 
 import subprocess
 import sys
@@ -210,7 +210,7 @@ async def test_a_vcenter_that_has_forgotten_everything_is_filled_again_and_what_
 
 
 def again(vcenter: Vcenter, *pools: str) -> Vcenter:
-    """The same vCenter, killed and begun anew."""
+    """Kill the vCenter, start it again without its former VMs, and create the templates and folders of these pools."""
     simulator = vcenter.simulator
     vcenter.close()
     simulator.kill()
@@ -273,7 +273,7 @@ CAUSES = {
     "no-room": "cloning failed: the clone of templates/alpha: the datastore LocalDS_0 is full",
     "no-vcenter": "the inventory failed: vCenter {away}: there is no connection: connection refused",
 }
-"""By pool what the log says."""
+"""The text of the log message, by pool."""
 
 
 def test_each_kind_of_trouble_is_one_line_that_names_the_setting_or_the_object(vcenters: dict[str, Vcenter]) -> None:

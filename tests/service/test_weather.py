@@ -1,4 +1,4 @@
-"""A service whose Redis goes away and comes back."""
+"""A service whose Redis becomes unavailable, and recovers."""
 
 import os
 import signal
@@ -13,21 +13,21 @@ from vmpooler.domain.model import Queue
 POOLS = "pools: [{name: debian-12, alias: linux, size: 2}]\n"
 
 AT_ONCE = 1.0
-"""Seconds; waiting for a connection or for an answer would take more."""
+"""Seconds. Waiting for a connection or for a reply would take longer."""
 
 
 def on(redis: RedisServer) -> str:
-    """A configuration that keeps its state there."""
+    """Return a configuration that keeps its state in this Redis."""
     return f"redis: {{socket: {redis.socket}}}\n{POOLS}"
 
 
 def quickly(service: Service, method: str = "GET", path: str = "/status") -> Answer:
-    """The answer to a request, which comes at once."""
+    """Return the response to a request. Raises OSError when it takes longer than AT_ONCE."""
     return service.request(method, path, seconds=AT_ONCE)
 
 
 def away(service: Service) -> bool:
-    """Whether the API says, at once, that Redis is away."""
+    """Return whether the API answers at once with status 503, because Redis is away."""
     answer = quickly(service)
     assert answer.status == 200 or (answer.body["ok"] is False and "Redis is away" in answer.body["message"])
     return answer.status == 503

@@ -1,4 +1,4 @@
-"""``--workers``: several processes that answer on one port, kept by the one that was started."""
+"""``--workers``: several processes that answer on one port, supervised by the process that was started."""
 
 import os
 import signal
@@ -15,19 +15,19 @@ from tests.service.test_endpoints import asked, certified
 from vmpooler.domain.model import Queue
 
 CLIENTS = 60
-"""So many that the chance of all of them at one of two processes is none."""
+"""Enough connections that the probability of all reaching the same one of two processes is negligible."""
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    """A service of a manager and two workers."""
+    """A service with a manager and two workers."""
     with Service(QUICK, "--workers=2") as service:
         until(lambda: "no longer empty" in service.said, "there are VMs")
         yield service
 
 
 def workers(service: Service) -> list[int]:
-    """The processes that answer, the one that began first before."""
+    """Return the process ids of the workers in ascending order."""
     return sorted(pid for pid, line in processes(service.directory).items() if "--worker=" in line)
 
 
