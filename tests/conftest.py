@@ -1,4 +1,4 @@
-"""What every test can rely on: a time limit, no leaks, no errors that nobody sees, and a real Redis."""
+"""Fixtures and hooks for all tests: a time limit, checks for leaked timers and unseen errors, and a real Redis."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.redis_server import RedisServer
 from vmpooler.store.redis.client import Connection
 
 LIMIT = 90.0
-"""Seconds that a test may take, unless its mark ``limit`` says otherwise."""
+"""Seconds that a test may take, unless its marker ``limit`` sets another number."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    """End a test that waits for too long: a Deferred that never fires would hang the whole run."""
+    """Fail a test that waits too long: a Deferred that never fires would block the whole run."""
     test = pyfuncitem.obj
     if hasattr(test, "hypothesis"):
         return
@@ -44,26 +44,26 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 
 
 def _too_late(_: object, seconds: float) -> None:
-    """Fail also a test that took its cancellation for an end."""
+    """Raise TimeoutError, even if the test handled its cancellation and returned."""
     raise TimeoutError(f"the test took longer than {seconds:g} s")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_garbage_collection() -> None:
-    """Leave what the imports made out of the collection after each test."""
+    """Exclude the objects that imports created from the garbage collection after each test, to make it faster."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
-    """A test leaves no timer behind."""
+    """Fail a test that leaves a timer behind."""
     from twisted.internet import reactor
 
     before = set(reactor.getDelayedCalls())
     yield
     left = [call for call in reactor.getDelayedCalls() if call not in before]
-    told = [str(call) for call in left]  # one that is cancelled does not know any more what it would have called
+    told = [str(call) for call in left]  # before cancel(), which drops the name of the function
     for call in left:
         call.cancel()
     assert not left, f"timers left behind: {told}"
@@ -71,7 +71,10 @@ def no_leaks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def logged_errors() -> Iterator[list[LogEvent]]:
-    """A test logs no failure, and no Deferred fails unseen. One that expects failures clears this list."""
+    """Fail a test that logs a failure, or leaves a failed Deferred unhandled.
+
+    A test that expects failures clears this list.
+    """
     seen: list[LogEvent] = []
 
     def observe(event: LogEvent) -> None:
@@ -86,7 +89,7 @@ def logged_errors() -> Iterator[list[LogEvent]]:
 
 @pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
-    """Everything that is logged during the test."""
+    """All events that are logged during the test."""
     events: list[LogEvent] = []
     with _observed_by(events.append):
         yield events
@@ -103,7 +106,7 @@ def _observed_by(observer: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The Redis of this run, shared by its tests: do not stop it."""
+    """The Redis that all tests of this run share. No test may stop it."""
     server = RedisServer()
     server.start()
     yield server
@@ -112,7 +115,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def spare_redis() -> Iterator[RedisServer]:
-    """A Redis of the test's own, running, for bad weather."""
+    """A running Redis for one test, which may stop or kill it."""
     server = RedisServer()
     server.start()
     yield server
@@ -121,13 +124,13 @@ def spare_redis() -> Iterator[RedisServer]:
 
 @pytest.fixture(scope="session")
 def redis_socket(redis_server: RedisServer) -> str:
-    """The path of its socket."""
+    """The path of the shared Redis's socket."""
     return redis_server.socket
 
 
 @pytest_twisted.async_yield_fixture
 async def store(redis_server: RedisServer) -> AsyncIterator[Connection]:
-    """A connection to an empty Redis."""
+    """A connection to the shared Redis, which is emptied first."""
     from twisted.internet import reactor
 
     connection = Connection(redis_server.settings, reactor)
@@ -140,7 +143,7 @@ async def store(redis_server: RedisServer) -> AsyncIterator[Connection]:
 
 @pytest_twisted.async_yield_fixture
 async def render() -> AsyncIterator[Render]:
-    """A server that answers as Graphite's does."""
+    """A server that answers as the render API of Graphite does."""
     server = Render()
     yield server
     await server.end()

@@ -1,4 +1,4 @@
-"""The clock of a host, as some processes see it: it can be wrong, and be set while they run."""
+"""The clock of a simulated host. It can be wrong, and can be set while the processes that use it run."""
 
 import os
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from tests.parts import FAKETIME
 class HostClock:
     """A clock that differs by some seconds from that of the machine; 0 at first.
 
-    Processes started with ``environ`` go by it. As on a real host, what counts the seconds since its start is not
-    touched. Tests that use it need "faketime".
+    Processes that are started with ``environ`` use it. As on a real host, setting it does not change the clocks that
+    count seconds since the start of the host. Tests that use it need "faketime".
     """
 
     def __init__(self, home: Path) -> None:
@@ -20,7 +20,7 @@ class HostClock:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """What makes a process go by this clock."""
+        """The environment variables that make a process use this clock."""
         return {
             "LD_PRELOAD": str(FAKETIME),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -30,7 +30,7 @@ class HostClock:
         }
 
     def set(self, seconds: float) -> None:
-        """Have it differ by so many seconds from now on."""
+        """Set its difference from the machine's clock, in seconds."""
         draft = self._file.with_suffix(".new")
         draft.write_text(f"{seconds:+g}\n")
         os.replace(draft, self._file)

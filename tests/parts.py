@@ -1,8 +1,8 @@
-"""The parts of a machine that some tests need, and the Debian packages that bring them.
+"""The programs and libraries ("parts") that some tests need, and the Debian packages that provide them.
 
-A test says ``@pytest.mark.needs("curl")``. Where a part is missing the test is left out, and a line at the end of the
-run says so; with VMPOOLER_ALL_TESTS=1 in the environment it fails instead. ``python -m tests.parts`` prints the
-packages of what is missing.
+A test declares ``@pytest.mark.needs("curl")``. If the part is missing, the test is skipped, and a line at the end of
+the run reports it; with VMPOOLER_ALL_TESTS=1 in the environment the test fails instead. ``python -m tests.parts``
+prints the packages of the missing parts.
 """
 
 import os
@@ -18,23 +18,24 @@ import pytest
 ALL_TESTS = "VMPOOLER_ALL_TESTS"
 
 REDIS_7 = Path("/usr/bin/redis-check-rdb")
-"""Debian's redis-server under another name: its package redis-tools starts no service, and puts none on PATH."""
+"""Debian's redis-server under another name. Its package redis-tools starts no service, and puts no redis-server on
+PATH."""
 
 
 GOVMOMI = Path("/usr/share/gocode/src/github.com/vmware/govmomi")
-"""The library that the simulated vCenter of tests/vcsim is made of."""
+"""The library from which the simulated vCenter of tests/vcsim is built."""
 
 
 @attrs.frozen
 class Part:
-    """Something on a machine, and the Debian packages that bring it."""
+    """A program or library on a machine, and the Debian packages that provide it, separated by spaces."""
 
     is_there: Callable[[], bool]
     package: str
 
 
 def has_redis_7() -> bool:
-    """Whether redis-tools is there, of version 7 or newer."""
+    """Return whether redis-tools is installed, version 7 or newer."""
     try:
         told = subprocess.run(["/usr/bin/redis-cli", "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -44,7 +45,7 @@ def has_redis_7() -> bool:
 
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-"""The library that gives a process another clock than its host's."""
+"""The library that gives a process a clock that differs from its host's; None if it is not installed."""
 
 CHROMIUM = (Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver"))
 
@@ -62,13 +63,13 @@ PARTS = {
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Those of the parts that are not there."""
+    """Return the names of the parts that are not installed."""
     return [name for name in names if not PARTS[name].is_there()]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave a test out that needs what is not there, or fail it where none may be left out."""
+    """Skip a test that needs a missing part, or fail it if VMPOOLER_ALL_TESTS is set."""
     lacking = missing(name for mark in item.iter_markers("needs") for name in mark.args)
     if not lacking:
         return
@@ -80,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line what was left out, and how to have it run."""
+    """Write one line about the tests that were skipped, and how to run them."""
     skipped = terminalreporter.getreports("skipped")
     lacking = [dict(report.user_properties).get("left out") for report in skipped]
     parts = sorted({part for part in lacking if isinstance(part, str)})

@@ -1,17 +1,18 @@
-"""Ports for what tests start."""
+"""Free TCP ports for the servers that tests start."""
 
 import os
 import socket
 from itertools import count
 
 FIRST, SPAN = 10_000, 22_000
-"""All below those that the kernel gives to connections that are made, which may take a port before its server does."""
+"""The range is below the ports that the kernel assigns to outgoing connections. Such a connection could take a port
+before its server does."""
 
 _next = count(os.getpid() * 61)
 
 
 def free_port() -> int:
-    """A port that nobody has, and that this process was not told of before. Processes side by side begin far apart."""
+    """Return a port that is free, and that this process did not get before. Parallel processes begin far apart."""
     for number in _next:
         port = FIRST + number % SPAN
         with socket.socket() as probe:

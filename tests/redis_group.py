@@ -1,5 +1,7 @@
-"""A group of Redis servers for tests: a primary, its replica, and sentinels that make that one the primary when the
-first dies. They listen on free ports of loopback, keep nothing, and end with the process of the tests."""
+"""A group of Redis servers for tests: a primary, its replica, and sentinels that promote it when the primary dies.
+
+They listen on free loopback ports, keep nothing on disk, and end with the process of the tests.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from vmpooler.settings import Redis
 NAME = "pooler"
 
 DOWN_AFTER = 800
-"""Milliseconds after which a server that does not answer is down: long enough for a busy machine."""
+"""Milliseconds after which a server that does not answer counts as down: long enough for a busy machine."""
 
 PATIENCE = 20.0
 
@@ -32,7 +34,7 @@ sentinel failover-timeout {NAME} 6000
 
 
 class Server:
-    """One redis-server, as a primary, a replica or a sentinel. It has a port from its start on."""
+    """One redis-server, as a primary, a replica or a sentinel. ``start`` assigns its port."""
 
     def __init__(self, home: Path, *options: str) -> None:
         self.port = 0
@@ -41,7 +43,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, file: str = "") -> None:
-        """Run it, with this for its configuration; return when it answers."""
+        """Start it with ``file`` as the text of its configuration, and return when it answers."""
         self.port = free_port()
         (self._home / "conf").write_text(file)
         own = ("--port", str(self.port), "--dir", str(self._home), "--bind", "127.0.0.1", "--save", "")
@@ -52,7 +54,7 @@ class Server:
         until(lambda: self.says("PING") == "PONG", "it answers")
 
     def says(self, *command: str) -> Any:
-        """The reply to a command as text; None when there is nobody."""
+        """Return the reply to a command as text, or as a list; None when no server answers."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as wire, wire.makefile("rb") as replies:
                 wire.sendall(" ".join(command).encode() + b"\r\n")
@@ -61,17 +63,17 @@ class Server:
             return None
 
     def kill(self) -> None:
-        """End it with -9, if it runs."""
+        """End it with SIGKILL, if it runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def freeze(self) -> None:
-        """Let it hang."""
+        """Stop the process with SIGSTOP: it no longer answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the process with SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -80,7 +82,7 @@ class Server:
 
 
 class RedisGroup:
-    """A primary, a replica that follows it, and three sentinels that watch them."""
+    """A primary, its replica, and three sentinels that monitor them."""
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
@@ -90,18 +92,18 @@ class RedisGroup:
 
     @property
     def settings(self) -> Redis:
-        """How to reach it."""
+        """The settings that connect to the group."""
         places = tuple(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         return Redis(sentinels=places, sentinel_master=NAME)
 
     @property
     def config(self) -> str:
-        """The same in a configuration file, without the brace at its end."""
+        """The same as text of a configuration file, without the closing brace."""
         places = ", ".join(f"'{place}'" for place in self.settings.sentinels)
         return f"redis: {{sentinels: [{places}], sentinel_master: {NAME}"
 
     def start(self) -> None:
-        """Start all; return when the replica has followed, and the sentinels know it and each other."""
+        """Start all servers; return when the replica is in sync, and the sentinels know it and each other."""
         self.primary.start()
         self.replica.start(f"replicaof 127.0.0.1 {self.primary.port}")
         until(lambda: "master_link_status:up" in self.replica.says("INFO", "replication"), "the replica follows")
@@ -110,18 +112,18 @@ class RedisGroup:
         until(lambda: all(map(_knows, self.sentinels)), "the sentinels know each other")
 
     def cut_off_the_replica(self) -> None:
-        """From now on it gets nothing any more of what is written. To be followed by the primary's end."""
+        """Stop the replication: the replica receives no further writes. Afterwards the test must end the primary."""
         self.replica.freeze()
         self.primary.says("CLIENT", "KILL", "TYPE", "replica")
 
     def fail_over(self) -> None:
-        """Kill the primary; return when the sentinels have another."""
+        """Kill the primary, and return when the sentinels have promoted the replica."""
         self.primary.kill()
         self.replica.thaw()
         until(lambda: self.replica.says("ROLE")[0] == "master", "the replica is the primary")
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Kill all servers, and remove their files."""
         for server in (self.primary, self.replica, *self.sentinels):
             server.kill()
         shutil.rmtree(self._home)

@@ -1,5 +1,7 @@
-"""A real Redis for tests, on a private socket, without persistence unless options say so; it ends with the process of
-the tests."""
+"""A real Redis for tests, on a private socket.
+
+It keeps nothing on disk unless options say so, and ends with the process of the tests.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,10 @@ from vmpooler.settings import Redis
 
 
 class RedisServer:
-    """A redis-server to be started, killed, frozen and started again, in a folder of its own or in ``home``.
-    ``environ`` is set in its environment."""
+    """A redis-server that tests start, kill, freeze and restart, in ``home`` or in a temporary folder.
+
+    ``options`` are options of its command line. ``environ`` is added to its environment.
+    """
 
     def __init__(self, *options: str, home: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._home = home or Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
@@ -32,7 +36,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> None:
-        """Start it, this time with these options, too, and return when it answers."""
+        """Start it, with ``more`` options for this run, and return when it answers."""
         options = ["--port", "0", "--unixsocket", self.socket, "--dir", str(self._home), "--save", ""]
         options += self._options
         with (self._home / "log").open("ab") as log:
@@ -45,23 +49,25 @@ class RedisServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it with -9."""
+        """End it with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Let it hang."""
+        """Stop the process with SIGSTOP: it no longer answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume the process with SIGCONT."""
         self._signal(signal.SIGCONT)
 
     def limit(self, more: int | None = 0) -> None:
-        """Let its files become no larger than the append-only file is and ``more`` bytes, as a quota does; None ends
-        that."""
+        """Limit its files to the size of the append-only file plus ``more`` bytes, as a quota does.
+
+        None removes the limit.
+        """
         assert self._process is not None
         size = resource.RLIM_INFINITY
         if more is not None:
@@ -69,7 +75,7 @@ class RedisServer:
         resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Kill it, and remove its folder."""
         self.kill()
         shutil.rmtree(self._home)
 

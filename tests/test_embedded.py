@@ -43,14 +43,14 @@ async def main(reactor):
 
 react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
-"""A service that starts its Redis, writes into it, prints the process id of Redis and lives on."""
+"""A service that starts its Redis, writes to it, prints the process id of Redis, and keeps running."""
 
 Make = Callable[..., EmbeddedRedis]
 
 
 @pytest_twisted.async_yield_fixture
 async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    """Makes an embedded Redis, by default on one directory, and stops it."""
+    """A function that returns an embedded Redis, by default on one directory. All are stopped at the end."""
     made = []
 
     def embedded(folder: str = "state", **options: Any) -> EmbeddedRedis:
@@ -65,7 +65,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """The script above in a process of its own, on the directory that ``make`` takes too."""
+    """The script SERVICE in its own process, on the directory that ``make`` uses by default."""
     command = [sys.executable, "-c", SERVICE, str(tmp_path / "state")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
         yield process
@@ -73,13 +73,13 @@ def service(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def redis_of(service: "subprocess.Popen[str]") -> int:
-    """The process id of the service's Redis, once it runs."""
+    """Return the process id of the service's Redis, as soon as it runs."""
     assert service.stdout is not None
     return int(service.stdout.readline())
 
 
 def is_gone(pid: int) -> bool:
-    """Whether the process has ended, though nobody may have asked how."""
+    """Return whether the process has ended, even if its parent has not read its exit status yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -92,7 +92,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def ask(redis: EmbeddedRedis, *command: str) -> Any:
-    """The reply to one command, from a connection made for it."""
+    """Send one command over a new connection, and return the reply."""
     connection = Connection(redis.settings, reactor, size=1)
     connection.start()
     try:

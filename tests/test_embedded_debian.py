@@ -13,7 +13,7 @@ from vmpooler.store.redis.client import Connection
 
 
 async def asked(state: Path, program: Program, *command: str) -> Any:
-    """The reply to one command of a Redis that runs just for it."""
+    """Start a Redis for one command, and return its reply."""
     redis = EmbeddedRedis(state, reactor, programs=lambda: [program])
     redis.prepare()
     await redis.start()

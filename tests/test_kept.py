@@ -1,4 +1,4 @@
-"""A program that ends by itself is started again, ever later in a row, until it is to stop."""
+"""A program that ends by itself is restarted, after a longer pause for each end in a row, until it is stopped."""
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -8,7 +8,7 @@ from vmpooler.embedded.supervisor import PAUSES, STEADY, Child, Kept
 
 
 class Program:
-    """Runs that end by themselves after some seconds; of those in ``broken`` none begins."""
+    """A program whose runs end by themselves after ``lives`` seconds. The runs numbered in ``broken`` fail to start."""
 
     def __init__(self, lives: float = 0, broken: frozenset[int] = frozenset()) -> None:
         self.clock = Clock()
@@ -26,13 +26,13 @@ class Program:
         return child
 
     def pauses(self) -> list[float]:
-        """Seconds between an end and the next run."""
+        """Return the seconds between the end of each run and the start of the next."""
         return [
             round(after - before - self.lives, 3) for before, after in zip(self.begun, self.begun[1:], strict=False)
         ]
 
     async def stop(self) -> None:
-        """Return when it runs no more."""
+        """Stop it, and return when it no longer runs."""
         ended = Deferred.fromCoroutine(self.kept.stop(1))
         self.clock.advance(self.lives)
         await ended

@@ -1,4 +1,4 @@
-"""What is written to the log, and how."""
+"""The content and the format of the log."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def event(what: What, vm: str = "vm-1", by: str = "manager", why: str = "", **mo
 
 
 def written(style: str, *, namespace: str = "vmpooler.x", level: Any = LogLevel.info, **fields: Any) -> str:
-    """What one log event adds to a log."""
+    """Return the text that one log event adds to a log."""
     out = io.StringIO()
     Lines(out, style)({"log_time": 1.5, "log_level": level, "log_namespace": namespace, **fields})
     return out.getvalue()

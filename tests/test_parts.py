@@ -18,7 +18,7 @@ def test_content():
 
 
 def run(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """A run of pytest where nothing is on PATH, on a test that needs curl and one that needs nothing."""
+    """Run pytest with an empty PATH, on a test that needs curl and on one that needs nothing."""
     (folder / "test_needy.py").write_text(NEEDY)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("VMPOOLER_", "PYTEST_"))}
     command = [

@@ -1,4 +1,4 @@
-"""Tests that run at the same time take turns where one of them measures."""
+"""Parallel test processes wait for each other when one test measures time."""
 
 import fcntl
 import select
@@ -20,7 +20,7 @@ with in_turn(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), alone=sys.arg
 
 @attrs.frozen
 class Someone:
-    """A process that enters the room and stays until it is told to leave."""
+    """A process that enters the room, and stays until ``leave`` is called."""
 
     process: "subprocess.Popen[str]"
 
@@ -34,7 +34,7 @@ class Someone:
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> tuple[Path, Path]:
-    """The room and its gate."""
+    """The lock files of the room and of its gate."""
     files = (tmp_path / "room", tmp_path / "gate")
     for file in files:
         file.touch()
@@ -47,7 +47,7 @@ def enters(rooms: tuple[Path, Path], how: str) -> Someone:
 
 
 def closed(gate: Path) -> bool:
-    """Whether somebody waits in the gate."""
+    """Return whether a process waits in the gate."""
     with gate.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

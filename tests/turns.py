@@ -1,7 +1,8 @@
-"""Whose turn it is when several processes run the tests: a test that measures time is marked ``alone`` and runs so.
+"""Serializes tests across parallel test processes: a test that measures time is marked ``alone``, and runs alone.
 
-Everyone passes a gate before a test and holds the room during it: one who wants to be alone waits in the gate until the
-room is empty, and nobody enters meanwhile. The locks are on files that are there anyway, so nothing has to be removed.
+Each process passes the gate (a lock) before a test, and holds the room (another lock) during the test. A process whose
+test runs alone waits in the gate until the room is empty, and no other process enters meanwhile. The locks are on
+existing source files, so no file has to be removed.
 """
 
 import fcntl
@@ -17,14 +18,14 @@ GATE = ROOM.parent / "__init__.py"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Run a test in its turn, with all that it sets up and takes down."""
+    """Run a test, with its setup and teardown, while this process holds the room."""
     with in_turn(ROOM, GATE, alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 
 @contextmanager
 def in_turn(room_file: Path, gate_file: Path, *, alone: bool) -> Iterator[None]:
-    """Be in the room, with others who are not alone or by oneself."""
+    """Hold the room: exclusively if ``alone``, else shared with other tests that are not alone."""
     with room_file.open() as room:
         with gate_file.open() as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
