@@ -85,7 +85,10 @@ pools: [{{name: debian-12, size: 3}}]
 
 
 def followed(pair: Pair, by: Service, before: int, since: float, what: str) -> None:
-    """Wait until the manager ``by`` leads, and print the seconds since ``since``; ``before``: length of its log then."""
+    """Wait until the manager ``by`` leads, and print the seconds since ``since``.
+
+    Only the log after the first ``before`` characters counts.
+    """
     until(lambda: LEADS in by.said[before:], "it takes over", LONGEST)
     print(f"\n{what}: another manager leads after {time.monotonic() - since:.2f} s")
 
