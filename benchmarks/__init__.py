@@ -1,1 +1,1 @@
-"""What the service costs, measured beside what it cannot do without. ``make bench`` runs all of it."""
+"""Benchmarks: the cost of the service, compared with minimal servers. ``make bench`` runs all of them."""

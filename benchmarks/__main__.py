@@ -1,6 +1,6 @@
-"""``python -m benchmarks [names] [--quick] [--json FILE]``: measure, and print the table.
+"""``python -m benchmarks [names] [--quick] [--json FILE]``: run benchmarks, and print a table of the results.
 
-When nothing was left out, the page of the documentation is written as well.
+A run of all benchmarks without ``--quick`` also updates the page of the documentation.
 """
 
 import argparse
@@ -48,7 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Row]]] = {
 
 
 def main() -> None:
-    """Run what the command line names, all by default."""
+    """Run the benchmarks that the command line names, all by default."""
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure what the service costs.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, and less to be trusted")
@@ -72,14 +72,14 @@ def main() -> None:
 
 
 def measured(names: Sequence[str], scale: Scale) -> dict[str, Sequence[Row]]:
-    """The rows of each benchmark."""
+    """Run these benchmarks, and return the rows of each. One that fails has a single row with the error."""
     found: dict[str, Sequence[Row]] = {}
     for name in names:
         began = time.monotonic()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         try:
             found[name] = BENCHMARKS[name](scale)
-        except Exception as error:  # the others are worth having all the same
+        except Exception as error:  # the other benchmarks still run
             traceback.print_exc()
             found[name] = [absent(name, "", f"failed with {type(error).__name__}")]
         print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)

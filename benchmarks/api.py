@@ -1,4 +1,4 @@
-"""Our service on the stage, with a Redis beside it that keeps nothing on disk."""
+"""Runs the service on the measured core, with a Redis on the other cores that keeps nothing on disk."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ TWISTED_OWN = ("server", "date", "content-length")
 
 @attrs.frozen
 class Answer:
-    """What a server said."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
@@ -28,7 +28,7 @@ class Answer:
 
 
 def asked(port: int, method: str, path: str) -> Answer:
-    """The answer as it came, but for what twisted.web adds to any."""
+    """Send a request, and return the response without the headers that twisted.web adds to every response."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path)
@@ -40,31 +40,31 @@ def asked(port: int, method: str, path: str) -> Answer:
 
 
 class Staged(Service):
-    """``twistd vmpooler`` on the stage."""
+    """``twistd vmpooler``, bound to the measured core."""
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id of twistd. Raises RuntimeError before the start."""
         if self.process is None:
             raise RuntimeError("not started")
         return self.process.pid
 
     @property
     def pids(self) -> list[int]:
-        """The same, and those that answer for it."""
+        """The ids of all processes whose CPU time counts; here only the one."""
         return [self.pid]
 
     def start(self) -> None:
-        """Start it on the stage."""
+        """Start it, and bind it to the measured core."""
         super().start()
         cores.stage(self.pid)
 
     def asked(self, method: str, path: str) -> Answer:
-        """What it answers."""
+        """Send a request to it, and return the response."""
         return asked(self.port, method, path)
 
     def json(self, path: str) -> Any:
-        """What a path says."""
+        """Return the decoded JSON from ``GET path``. Raises RuntimeError when the status is not 200."""
         answer = self.asked("GET", path)
         if answer.status != 200:
             raise RuntimeError(f"GET {path}: {answer.status}")
@@ -72,7 +72,7 @@ class Staged(Service):
 
 
 class Api(Staged):
-    """The same without a manager: whatever happens is what clients ask for."""
+    """The API without a manager: clients cause all of its work."""
 
     def __init__(self, config: str, *options: str, twistd: Path = TWISTD) -> None:
         super().__init__(config, "--role=api", *options, twistd=twistd)
@@ -80,7 +80,7 @@ class Api(Staged):
 
 @contextmanager
 def redis() -> Iterator[tuple[str, Redis]]:
-    """A Redis without a disk, beside the stage: the path of its socket, and a connection to it."""
+    """Run a Redis that writes nothing to disk, off the measured core. Yield its socket's path, and a connection."""
     server = RedisServer()
     with cores.aside():
         try:

@@ -1,4 +1,4 @@
-"""``task_limit: auto`` and fixed limits, at a simulated vCenter that slows down beyond a number of clones at once."""
+"""Compares ``task_limit: auto`` with fixed limits, on a simulated vCenter that slows down under many clones."""
 
 from benchmarks.row import Row, absent
 from benchmarks.scale import Scale
@@ -7,17 +7,17 @@ from tests.parts import PARTS
 from tests.vcsim.simulator import binary
 
 BEARS = "8:2"
-"""As many clones at once take no longer than one; more take (clones / 8)² times as long."""
+"""Up to 8 concurrent clones take no longer than one. More take (clones / 8)² times as long."""
 
 ALONE = 2.0
-"""Seconds that such a clone takes."""
+"""Seconds that one clone takes."""
 
 WITHIN = 0.85
-"""The share of the best fixed limit's rate that is asked for."""
+"""The target: the share of the best fixed limit's rate that ``auto`` must reach."""
 
 
 def measure(scale: Scale) -> list[Row]:
-    """The one against the best of the others; all begin with an empty pool."""
+    """Compare ``auto`` with the best fixed limit. Each run begins with an empty pool."""
     what = "clones with `task_limit: auto`, best fixed limit"
     if not PARTS["vcsim"].is_there():
         return [absent(what, f"at least {WITHIN:g}", "needs Go and govmomi")]
@@ -27,12 +27,15 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def made(limit: str, scale: Scale) -> float:
-    """VMs a second under a limit; each after the same time, for the more VMs there are, the slower the simulator is."""
+    """Return the VMs a second under a limit.
+
+    All limits are measured after the same time, because the simulator becomes slower the more VMs it has.
+    """
     return rate(limit, BEARS, ALONE, scale.filling / 2, scale.filling)
 
 
 def row(what: str, auto: float, fixed: dict[int, float]) -> Row:
-    """The line of both."""
+    """Return the row that compares both."""
     best = max(fixed, key=lambda limit: fixed[limit])
     ratio = auto / fixed[best]
     told = ", ".join(f"{limit}: {speed:.2f}/s" for limit, speed in fixed.items())

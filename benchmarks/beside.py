@@ -1,7 +1,7 @@
-"""``python -m benchmarks.beside --twistd PATH``: a checkout of this checkout of the source, beside that of another.
+"""``python -m benchmarks.beside --twistd PATH``: compare VM checkouts of this source tree and of another.
 
-Both run in one run, in turn, each on a Redis of its own, so that whatever else the machine does hits both alike. PATH
-is the twistd of the other's virtual environment.
+Both are measured in turn during one run, each with its own Redis, so that other load on the machine affects both alike.
+PATH is the twistd in the virtual environment of the other source tree.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tests.service.process import TWISTD
 
 
 def measure(twistd: Path, scale: Scale, append_only: bool = False) -> str:
-    """What a checkout costs here and there, and the ratio, as a line of text."""
+    """Return the cost of a checkout in both source trees, and the ratios, as a line of text."""
     load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
     servers: dict[str, Server] = {}
     with ExitStack() as stack:
@@ -42,7 +42,7 @@ def measure(twistd: Path, scale: Scale, append_only: bool = False) -> str:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the comparison without and with an append-only file."""
     parser = argparse.ArgumentParser(prog="benchmarks.beside", description=__doc__)
     parser.add_argument("--twistd", type=Path, required=True, metavar="PATH", help="the twistd to compare with")
     parser.add_argument("--rounds", type=int, default=FULL.rounds, help="how often each has its turn")

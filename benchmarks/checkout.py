@@ -1,10 +1,11 @@
-"""A checkout of one VM over HTTP, beside what it cannot do without.
+"""Measures a checkout of one VM over HTTP, and compares it with minimal servers.
 
 Note [What is ready]
 
-A round takes tens of thousands of VMs, and none may be refused: that would be quick. So before each round Redis is
-emptied, and the ready queues of many pools are filled anew. Many, for Redis looks for a member of a set from one end
-on, and one large set that is eaten up from that end costs it more than any pool that is refilled.
+A round takes tens of thousands of VMs, and no request may be refused, because a refusal is quicker than a checkout.
+Before each round, Redis is therefore emptied, and the ready queues of many pools are filled again. Many pools are used
+because Redis searches a set for a member from one end. A single large set that is emptied from that end costs Redis
+more than a pool that is refilled.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from benchmarks.scale import Scale
 from benchmarks.wrk import Load
 
 FASTEST = 16_000
-"""Checkouts a second that there are VMs for."""
+"""The highest rate, in checkouts a second, for which a round has enough VMs."""
 
 WHAT, LATENCY = "checkout of one VM", "its latency at half that load (p99)"
 
@@ -31,7 +32,7 @@ OF_BARE, OF_KLEIN, OF_LATENCY = 0.5, 2.5, 5.0
 
 @attrs.frozen
 class Stage:
-    """The three servers, and the command that our service sends for a checkout from the first pool."""
+    """The three servers, and the command that the service sends to Redis for a checkout from the first pool."""
 
     ours: Api
     bare: Floor
@@ -43,13 +44,13 @@ class Stage:
     ready: int
 
     def refill(self, name: str = "") -> None:
-        """Have every pool full, and no VM anywhere else."""
+        """Fill every pool with ready VMs, and remove all other VMs."""
         stock.refill(self.redis, self.pools, self.ready)
 
 
 @contextmanager
 def stage(scale: Scale) -> Iterator[Stage]:
-    """All that a checkout is compared with."""
+    """Run the service, the servers that it is compared with, and their Redis."""
     ready = enough(scale)
     with api.redis() as (socket, connection), Api(stock.config(socket, scale.pools)) as ours:
         stock.refill(connection, scale.pools, ready)
@@ -63,12 +64,12 @@ def stage(scale: Scale) -> Iterator[Stage]:
 
 
 def enough(scale: Scale) -> int:
-    """How many VMs of each pool last for a turn."""
+    """Return how many VMs of each pool are enough for one round."""
     return max(20, scale.seconds * FASTEST // scale.pools)
 
 
 def overheard(socket: str, ours: Api) -> list[bytes]:
-    """The one command that our service sends to Redis for a checkout."""
+    """Return the one command that the service sends to Redis for a checkout."""
     pool = stock.pool(0).encode()
     with Redis(socket) as listening:
         commands = map(redis.words, listening.watch())
@@ -77,7 +78,7 @@ def overheard(socket: str, ours: Api) -> list[bytes]:
 
 
 def measure(scale: Scale) -> list[Row]:
-    """The rows of the table."""
+    """Return the rows of the table."""
     load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
     with stage(scale) as there:
         servers: dict[str, Server] = {"ours": there.ours, "bare": there.bare, "klein": there.klein}
@@ -92,7 +93,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def at_half(rounds: Rounds, load: Load) -> dict[str, Load]:
-    """The loads under which ours, and the bare resource, answer half as often as ours can."""
+    """Return loads under which the service and the bare resource answer at half the highest rate of the service."""
     cycle = 2000 * load.connections / middle(rounds["ours"], rate)
     busy = middle(rounds["ours"], lambda run: run.p50) / 4
     return {
@@ -102,7 +103,7 @@ def at_half(rounds: Rounds, load: Load) -> dict[str, Load]:
 
 
 def script(there: Stage, scale: Scale) -> Row:
-    """What Redis can do of it."""
+    """Measure how many checkout scripts a second Redis can run."""
     what = f"{WHAT}: its script alone"
     if not redis.has_tool():
         return absent(what, "", f"needs {redis.TOOL}")
@@ -115,7 +116,7 @@ def script(there: Stage, scale: Scale) -> Row:
 
 
 def latency(calm: Rounds) -> Row:
-    """How long a checkout takes while there is time."""
+    """Return the row for the latency of a checkout at half load."""
     of_p99 = ratio(calm, "ours", "bare", lambda run: run.p99)
 
     def told(name: str) -> str:

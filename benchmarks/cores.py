@@ -1,6 +1,6 @@
-"""Which core does what: what is measured has the first for itself, everything else shares the others.
+"""Assigns CPU cores: the measured process has the first core alone, everything else shares the other cores.
 
-On a machine with one core nothing is bound to any.
+On a machine with one core, all share it.
 """
 
 import os
@@ -16,7 +16,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def aside() -> Iterator[None]:
-    """Leave the first core to what is on the stage; what is started meanwhile does so too."""
+    """Keep this process, and the processes that it starts meanwhile, off the first core, which is the measured one."""
     os.sched_setaffinity(0, ALL[1:] or ALL)
     try:
         yield
@@ -31,13 +31,13 @@ def stage(pid: int) -> None:
 
 
 def release(pid: int) -> None:
-    """Let a process run on any core."""
+    """Let a process run on all cores."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), ALL)
 
 
 class Others:
-    """How much of this machine other programs take, from the moment when this is made on."""
+    """Measures how much of this machine other programs use, from the creation of this object on."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -45,12 +45,12 @@ class Others:
 
     @property
     def share(self) -> float:
-        """Percent of all cores so far."""
+        """Percent of the CPU time of all cores so far."""
         return 100 * (_others() - self._before) / (time.monotonic() - self._began) / len(ALL)
 
 
 def _others() -> float:
-    """Seconds of CPU that were used or taken away, but by this process and by those that it started and that ended."""
+    """Return the seconds of CPU time that were used or stolen, without those of this process and its ended children."""
     user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().split()[1:9])
     own = os.times()
     ours = own.user + own.system + own.children_user + own.children_system
@@ -58,24 +58,24 @@ def _others() -> float:
 
 
 class Usage:
-    """What a process uses."""
+    """The resources that a process uses."""
 
     def __init__(self, pid: int) -> None:
         self._folder = Path(f"/proc/{pid}")
 
     @property
     def cpu(self) -> float:
-        """Seconds so far, in steps of a hundredth."""
+        """Seconds of CPU time so far, in steps of a hundredth."""
         fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     @property
     def memory(self) -> int:
-        """Kibibytes that it holds now."""
+        """Resident memory now, in KiB."""
         lines = (self._folder / "status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
     @property
     def files(self) -> int:
-        """How many it has open."""
+        """The number of open file descriptors."""
         return len(os.listdir(self._folder / "fd"))

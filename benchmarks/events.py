@@ -1,4 +1,4 @@
-"""What happened, as the event stream has it."""
+"""Reads the event stream."""
 
 from benchmarks.redis import Redis
 from vmpooler.domain.events import Event
@@ -6,7 +6,7 @@ from vmpooler.store import keys
 
 
 def events(redis: Redis) -> list[Event]:
-    """All events, the oldest first."""
+    """Return all events, oldest first."""
     found = []
     for id, flat in redis.call("XRANGE", keys.EVENTS, "-", "+"):
         words = [each.decode() for each in flat]

@@ -1,4 +1,4 @@
-"""Empty pools are filled, by a provider that takes no time: what is left is ours."""
+"""Fills empty pools with a provider that takes no time: the measured time is that of the service."""
 
 import time
 from statistics import median
@@ -29,18 +29,18 @@ TRIES = 3
 
 
 def config(where: str, pools: int, size: int) -> str:
-    """Pools of a size, empty at first."""
+    """Return a configuration with pools of one size, which are empty at first."""
     entries = "".join(f"  - {{name: pool-{number}, size: {size}}}\n" for number in range(pools))
     return CONFIG.format(redis=where) + entries
 
 
 def measure(scale: Scale) -> list[Row]:
-    """Many small pools, and a large one."""
+    """Return a row for many small pools, and one for a large pool."""
     return [row(scale, scale.wide, 10), row(scale, 1, scale.deep)]
 
 
 def row(scale: Scale, pools: int, size: int) -> Row:
-    """So many pools of a size."""
+    """Measure this number of pools of one size."""
     seconds = median(timed(pools, size) for _ in range(min(TRIES, scale.rounds)))
     commands = counted(pools, size) / (pools * size)
     return Row(
@@ -53,7 +53,7 @@ def row(scale: Scale, pools: int, size: int) -> Row:
 
 
 def timed(pools: int, size: int) -> float:
-    """Seconds from the first order of a clone until the last VM is ready, with an embedded Redis."""
+    """Return the seconds from the first clone order until the last VM is ready, with an embedded Redis."""
     with Service(config("server: embedded", pools, size)) as service, Redis(str(service.redis_socket)) as reading:
         filled(reading, pools, size)
         happened = events(reading)
@@ -62,7 +62,7 @@ def timed(pools: int, size: int) -> float:
 
 
 def counted(pools: int, size: int) -> int:
-    """How many commands are sent until then, from the start of the service on."""
+    """Return how many commands Redis receives from the start of the service until all VMs are ready."""
     with api.redis() as (socket, reading):
 
         def run() -> None:
@@ -73,7 +73,7 @@ def counted(pools: int, size: int) -> int:
 
 
 def filled(reading: Redis, pools: int, size: int) -> None:
-    """Wait until all are ready."""
+    """Wait until all VMs are ready."""
     queues = [keys.queue(Queue.READY, f"pool-{number}") for number in range(pools)]
 
     def full() -> bool:

@@ -1,9 +1,9 @@
-"""Floors: servers that do the least for the same answer, each in a process of its own.
+"""Floors: servers that do the least work for the same response, each in its own process.
 
-``python -m benchmarks.floor`` reads what to be as JSON from standard input, and says on which port it listens.
+``python -m benchmarks.floor`` reads its kind and parameters as JSON from standard input, and prints its port.
 
-- ``bare``: a resource of twisted.web that returns the same bytes under the same headers, whatever is asked.
-- ``klein``: a route of klein that awaits the same script by txredisapi, as anyone would write it.
+- ``bare``: a twisted.web resource that returns the same bytes and headers for every request.
+- ``klein``: a klein route that awaits the same script through txredisapi, written in the usual way.
 """
 
 import json
@@ -30,7 +30,7 @@ reactor: Any = installed
 
 
 class Bare(Resource):
-    """The same bytes, always."""
+    """Returns the same bytes for every request."""
 
     isLeaf = True
 
@@ -40,7 +40,7 @@ class Bare(Resource):
         self._headers = headers
 
     def render_GET(self, request: Any) -> bytes:
-        """Answer."""
+        """Set the headers, and return the body."""
         for name, value in self._headers.items():
             request.setHeader(name, value)
         return self._body
@@ -49,7 +49,7 @@ class Bare(Resource):
 
 
 def klein(path: str, sha: str, keys: list[str], args: list[str], pool: str) -> IResource:
-    """The route of a checkout. ``keys`` and ``args`` are those of the script for ``pool``."""
+    """Return the route of a checkout. ``keys`` and ``args`` are those of the script for ``pool``."""
     app = Klein()
     redis = txredisapi.lazyUnixConnectionPool(path, convertNumbers=False)
 
@@ -68,16 +68,16 @@ def klein(path: str, sha: str, keys: list[str], args: list[str], pool: str) -> I
 
 
 class Quiet(Site):
-    """Writes no access log."""
+    """A site without an access log."""
 
     noisy = False
 
     def log(self, request: Any) -> None:
-        """Nothing."""
+        """Write no line."""
 
 
 def serve(resource: IResource) -> None:
-    """Listen until killed."""
+    """Listen, print the port, and serve until the process is killed."""
     site = Quiet(resource)
     port = reactor.listenTCP(0, site, backlog=100, interface="127.0.0.1")
     print(port.getHost().port, flush=True)
@@ -86,7 +86,7 @@ def serve(resource: IResource) -> None:
 
 @attrs.define
 class Floor:
-    """A floor as a process on the stage. Used as a context manager, it listens, and is gone at the end."""
+    """A floor as a process on the measured core. As a context manager it starts the process, and later kills it."""
 
     kind: str
     told: Mapping[str, Any]
@@ -109,7 +109,7 @@ class Floor:
 
     @property
     def pids(self) -> list[int]:
-        """The one."""
+        """The id of its one process."""
         return [self.pid]
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -121,12 +121,12 @@ class Floor:
 
 
 def bare(body: bytes, headers: Mapping[str, str]) -> Floor:
-    """The floor of a server that has the answer already."""
+    """Return the floor that already has the response."""
     return Floor("bare", {"body": body.decode(), "headers": dict(headers)})
 
 
 def main() -> None:
-    """Be what standard input says."""
+    """Run the floor that standard input describes."""
     told = json.load(sys.stdin)
     kind = told.pop("kind")
     serve(klein(**told) if kind == "klein" else Bare(told["body"].encode(), told["headers"]))

@@ -1,6 +1,7 @@
-"""What a service costs that has nothing to do, and how that grows with its pools: all full, a third of the VMs in use.
+"""Measures the cost of an idle service, and its growth with the number of pools.
 
-VMs are put into Redis and into the simulated hypervisor directly. Some of them are due to be checked at any time.
+All pools are full, and a third of the VMs is in use. The VMs are written directly to Redis and to the simulated
+hypervisor. At any time, some of them are due for a check.
 """
 
 import time
@@ -23,33 +24,36 @@ from vmpooler.providers.dummy.memory import SavedState
 from vmpooler.providers.dummy.vm import SimulatedVm
 
 READY, RUNNING = 40, 20
-"""VMs of each pool."""
+"""VMs of each pool in these queues."""
 
 GROUPS = 5
-"""So many moments at which a pool's ready VMs were checked last."""
+"""The number of different times at which a pool's ready VMs were last checked."""
 
 CHECK_EVERY = 900.0
 """Seconds between two checks of a VM."""
 
 IDLE = 100
-"""Pools of the installation that the targets are for."""
+"""Pools of the installation to which the targets apply."""
 
 CPU, MEMORY, CONNECTIONS, COMMANDS = 5.0, 200.0, 10, 20.0
-"""Percent of a core, MiB, of Redis, sent a second."""
+"""Targets: percent of a core, MiB, connections to Redis, commands sent a second."""
 
 SLACK = 1.5
-"""How much more than in proportion counts as linear: what is fixed is small, and the machine is noisy."""
+"""The factor over proportional growth that counts as linear: the fixed cost is small, and the machine is noisy."""
 
 SETTLES = 20.0
-"""Seconds that the start may take to be over."""
+"""Seconds after which the start counts as over."""
 
 BAR = 40
 
 
 @attrs.frozen
 class Cost:
-    """What was seen: percent of a core, MiB, connections to Redis, commands sent a second, Redis's percent of a core,
-    and whether every pool had its round."""
+    """The measured cost of an idle service.
+
+    In this order: pools, percent of a core, MiB, connections to Redis, commands sent a second, Redis's percent of a
+    core, and whether every pool had its round.
+    """
 
     pools: int
     cpu: float
@@ -61,18 +65,18 @@ class Cost:
 
     @property
     def vms(self) -> int:
-        """How many there are."""
+        """The number of VMs."""
         return self.pools * (READY + RUNNING)
 
 
 def measure(scale: Scale) -> list[Row]:
-    """The cost of each size; that of the usual one has targets, and that of the last is held against the one before."""
+    """Measure each size. The size IDLE has targets. The last size is compared with the one before."""
     costs = [cost(pools, scale.idle) for pools in scale.growth]
     return [*(row(each) for each in costs), *([curve(costs)] if len(costs) > 1 else [])]
 
 
 def row(cost: Cost) -> Row:
-    """The line of one size."""
+    """Return the row of one size."""
     shown = f"{cost.cpu:.1f} %, {cost.memory:.0f} MiB, {cost.connections} connections, {cost.commands:.1f}/s"
     if not cost.alive:
         shown += "; **its rounds do not end**"
@@ -92,7 +96,7 @@ def row(cost: Cost) -> Row:
 
 
 def curve(costs: Sequence[Cost]) -> Row:
-    """How the cost grows from the last size but one to the last, in percent of a core for a thousand VMs."""
+    """Return the row for the growth from the second-last size to the last, in percent of a core for 1,000 VMs."""
     before, last = costs[-2:]
     of_cpu = (last.cpu / last.vms) / (max(before.cpu, 0.01) / before.vms)
     of_memory = (last.memory / last.vms) / (before.memory / before.vms)
@@ -108,7 +112,7 @@ def curve(costs: Sequence[Cost]) -> Row:
 
 
 def chart(rows: Sequence[Row]) -> str:
-    """The curve drawn: percent of a core for a thousand VMs."""
+    """Return the curve as text: percent of a core for 1,000 VMs."""
     sizes = [row.figures for row in rows if "pools" in row.figures]
     vms = [(READY + RUNNING) * each["pools"] / 1000 for each in sizes]
     ours, theirs = ([each[of] / count for each, count in zip(sizes, vms, strict=True)] for of in ("cpu", "redis"))
@@ -121,7 +125,7 @@ def chart(rows: Sequence[Row]) -> str:
 
 
 def cost(pools: int, seconds: int) -> Cost:
-    """What so many pools cost while nothing happens."""
+    """Measure a service with this number of pools for ``seconds``, while nothing happens."""
     now = time.time()
     with api.redis() as (socket, reading):
         service = Staged(stock.config(socket, pools, READY, "providers: {dummy: {filename: dummy.yaml}}\n"))
@@ -139,7 +143,7 @@ def cost(pools: int, seconds: int) -> Cost:
 
 
 def populate(reading: Redis, pools: int, now: float) -> None:
-    """Have all VMs stand in their queues, the ready ones checked at different times."""
+    """Write all VMs to their queues in Redis. The ready VMs were last checked at different times."""
     moments = pools * GROUPS
     each = READY // GROUPS
     for number in range(pools):
@@ -151,7 +155,7 @@ def populate(reading: Redis, pools: int, now: float) -> None:
 
 
 def remember(path: Path, pools: int, now: float) -> None:
-    """Have the simulated hypervisor know the same VMs."""
+    """Write the same VMs to the file of the simulated hypervisor."""
     memory = SavedState(path)
     for vm in imaginary(pools, now - 3600):
         memory.keep(vm)
@@ -159,7 +163,7 @@ def remember(path: Path, pools: int, now: float) -> None:
 
 
 def imaginary(pools: int, then: float) -> Iterator[SimulatedVm]:
-    """All of them, made a while ago."""
+    """Yield all VMs, cloned and booted at ``then``."""
     for number in range(pools):
         for at in range(READY + RUNNING):
             name, pool = stock.vm(number, at), stock.pool(number)
@@ -169,7 +173,7 @@ def imaginary(pools: int, then: float) -> Iterator[SimulatedVm]:
 
 
 def settled(usage: Usage) -> None:
-    """Wait until the start is over: half a second in which hardly anything was done."""
+    """Wait until the start is over: half a second with less than 0.1 s of CPU time, or SETTLES seconds."""
     end = time.monotonic() + SETTLES
 
     def quiet() -> bool:
@@ -181,6 +185,6 @@ def settled(usage: Usage) -> None:
 
 
 def redis_pid(reading: Redis) -> int:
-    """The process of that Redis."""
+    """Return the process id of this Redis."""
     info: bytes = reading.call("INFO", "server")
     return int(next(line for line in info.splitlines() if line.startswith(b"process_id:")).partition(b":")[2])

@@ -1,5 +1,7 @@
-"""Thousands who listen to events, of which there is one a second: how late they hear of it, what they cost, and whether
-others notice."""
+"""Measures thousands of event subscribers, with one event a second.
+
+The figures are the delay of the events, the memory and CPU time for each subscriber, and the latency of other requests.
+"""
 
 import time
 from threading import Thread
@@ -16,19 +18,19 @@ from tests.load.crowd import Crowd
 from vmpooler.store import keys
 
 LATE, KIBIBYTES, ANSWER = 300.0, 10.0, 20.0
-"""p99 in milliseconds, for each client, p99 in milliseconds."""
+"""Targets: p99 of the delay in milliseconds, KiB for each subscriber, p99 of other requests in milliseconds."""
 
 SECONDS = 15
 
 PATIENCE = 20.0
-"""Seconds that the last event may take to be heard by all."""
+"""Seconds within which all subscribers must receive the last event."""
 
 PAUSE = 20
-"""Milliseconds between requests of the one client who asks for something else."""
+"""Milliseconds between requests of the one client that sends other requests."""
 
 
 def measure(scale: Scale) -> list[Row]:
-    """The one line."""
+    """Return the one row."""
     seconds = min(SECONDS, scale.idle)
     with api.redis() as (socket, redis), Api(stock.config(socket, 10)) as ours:
         usage = Usage(ours.pid)
@@ -59,7 +61,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def all_heard(crowd: Crowd, listeners: int, events: int) -> dict[str, Any]:
-    """What they heard, when all have heard of every event; what they had heard until then, when that takes too long."""
+    """Return what the subscribers received, when all have received every event or PATIENCE is over."""
     end = time.monotonic() + PATIENCE
     while not is_whole(heard := crowd.on_event(), listeners, events) and time.monotonic() < end:
         time.sleep(0.5)
@@ -67,12 +69,12 @@ def all_heard(crowd: Crowd, listeners: int, events: int) -> dict[str, Any]:
 
 
 def is_whole(heard: dict[str, Any], listeners: int, events: int) -> bool:
-    """Whether all have heard of every event."""
+    """Return whether all subscribers have received every event."""
     return bool(heard["same"] == listeners and len(heard["ids"]) == events)
 
 
 def happen(redis: Redis, seconds: int) -> None:
-    """One event a second."""
+    """Write one event a second, for this number of seconds."""
     for number in range(seconds):
         fields = {"what": "ready", "pool": stock.pool(0), "vm": stock.vm(0, number), "when": f"{time.time():.3f}"}
         words = [word for pair in {**fields, "by": "manager"}.items() for word in pair]

@@ -1,4 +1,4 @@
-"""The page of the documentation that has the figures: a run replaces what is between two marks, the rest is by hand."""
+"""Updates the page of the documentation with the figures: only the text between two marks is replaced."""
 
 import platform
 import re
@@ -16,7 +16,7 @@ BEGIN, END = "<!-- measured -->\n", "<!-- until here -->\n"
 
 
 def write(table: str, chart: str, others: float, page: Path = PAGE) -> None:
-    """Have the page show this table and this curve; other programs took that percentage of the machine meanwhile."""
+    """Write the table, the curve, and the percentage of the machine that other programs used, to the page."""
     head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, tail = rest.partition(END)
     curve = f"Percent of a core for 1,000 VMs that nobody touches, ours and of Redis:\n\n```text\n{chart}```\n"
@@ -25,7 +25,7 @@ def write(table: str, chart: str, others: float, page: Path = PAGE) -> None:
 
 
 def machine() -> str:
-    """When and on what it was measured."""
+    """Return the date, the machine and the versions of the programs."""
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     model = found[1] if found else platform.machine()
     parts = f"Python {platform.python_version()}, Twisted {version('twisted')}, klein {version('klein')}"
@@ -34,6 +34,6 @@ def machine() -> str:
 
 
 def tools() -> str:
-    """The version of wrk."""
+    """Return the version of wrk."""
     told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
     return " ".join((told.stdout + told.stderr).split()[:2])

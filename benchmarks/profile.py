@@ -1,7 +1,7 @@
-"""``python -m benchmarks.profile checkout|status|vm``: where the time of a process that serves goes.
+"""``python -m benchmarks.profile checkout|status|vm``: show where a serving process spends its time.
 
-By py-spy, which looks on from outside a hundred times a second and more; where it is not there, by Python's own
-profiler, which makes every call of a Python function look dearer than it is.
+The command uses py-spy, which samples the process from outside, 200 times a second. If py-spy is not installed, it
+uses Python's own profiler, which makes each call of a Python function look more expensive than it is.
 """
 
 import argparse
@@ -36,42 +36,42 @@ ROOMS = {
     "ours: web": ("/vmpooler/web/",),
     "ours: the rest": ("/vmpooler/",),
 }
-"""Parts of paths, by what they are part of. The longest that fits counts."""
+"""Parts of paths, by component. The longest part that occurs in a path decides."""
 
 ELSEWHERE = "elsewhere"
 
 Seen = Counter[tuple[str, str]]
-"""How much of the time each function, of a file, was at work itself, in whatever unit."""
+"""The own time of each function, by path and name. The unit depends on the profiler."""
 
 SHOWN = 15
-"""Functions that are named."""
+"""The largest number of lines in each table."""
 
 HEAD = ("share", "where")
 
 
 def room(path: str) -> str:
-    """What a file is part of."""
+    """Return the component of a file."""
     fits = [(len(part), name) for name, parts in ROOMS.items() for part in parts if part in path]
     return max(fits)[1] if fits else ELSEWHERE
 
 
 class Subject(Protocol):
-    """A service of that kind, and what it is asked."""
+    """Runs a service of class ``kind``, and provides the load for it."""
 
     def __call__(self, scale: Scale, kind: type[Api]) -> AbstractContextManager[tuple[Api, Load]]:
-        """Both, as a context."""
+        """Return a context manager of both."""
 
 
 @contextmanager
 def of_checkout(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
-    """A service with enough VMs for as long as it is looked at."""
+    """Run a service with enough VMs for the whole profile."""
     with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools)) as ours:
         stock.refill(redis, scale.pools, 2 * checkout.enough(scale))
         yield ours, Load("POST", f"{reads.VM}/{stock.POOL}", scale.pools, scale.connections)
 
 
 def of_path(path: str) -> Subject:
-    """A service that is asked for what is there."""
+    """Return a subject that reads a path of a large installation."""
 
     @contextmanager
     def asked(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
@@ -89,7 +89,7 @@ SUBJECTS: Mapping[str, Subject] = {
 
 
 def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
-    """What py-spy sees, by how often it sees it."""
+    """Profile with py-spy. The unit is samples. Raises RuntimeError when py-spy fails."""
     with subject(scale, Api) as (ours, load), tempfile.NamedTemporaryFile() as file:
         run(ours.url, ours.pids, load, 1)
         how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
@@ -103,7 +103,7 @@ def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
 
 
 def leaves(stacks: str) -> Seen:
-    """The innermost function of each stack, which py-spy writes as ``outer (path);inner (path) count``."""
+    """Count the innermost function of each stack, which py-spy writes as ``outer (path);inner (path) count``."""
     seen: Seen = Counter()
     for line in stacks.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -113,20 +113,20 @@ def leaves(stacks: str) -> Seen:
 
 
 class Profiled(Api):
-    """A service that watches itself, and writes down what it saw when it ends."""
+    """A service that profiles itself, and writes the profile to a file when it ends."""
 
     @property
     def seen(self) -> Path:
-        """That file."""
+        """The path of that file."""
         return self.directory / "profile"
 
     def launch(self, *twistd: str) -> "subprocess.Popen[bytes]":
-        """Run it so."""
+        """Start twistd with its profiler."""
         return super().launch("-n", "--pidfile=", "--profiler=cprofile", "--savestats", f"--profile={self.seen}")
 
 
 def counted(scale: Scale, subject: Subject) -> Seen:
-    """What the service sees of itself, by the seconds that it took."""
+    """Profile with Python's own profiler. The unit is seconds."""
     with subject(scale, Profiled) as (ours, load):
         run(ours.url, ours.pids, load, scale.seconds)
         ours.stop()
@@ -134,7 +134,7 @@ def counted(scale: Scale, subject: Subject) -> Seen:
     seen: Seen = Counter()
     for (path, _, name), (_, _, own, _, callers) in known.stats.items():
         if "poll" in name:
-            continue  # it waits
+            continue  # waiting is not work
         if path != "~":
             seen[path, name] += own
         for (caller, _, _), (_, _, part, _) in callers.items() if path == "~" else ():
@@ -143,7 +143,7 @@ def counted(scale: Scale, subject: Subject) -> Seen:
 
 
 def report(seen: Seen) -> str:
-    """Two tables: what is part of what, and the functions that take most."""
+    """Return two tables: the components, and the functions with the most own time."""
     whole = sum(seen.values()) or 1
     rooms: Counter[str] = Counter()
     for (path, _), count in seen.items():
@@ -157,7 +157,7 @@ def report(seen: Seen) -> str:
 
 
 def main() -> None:
-    """Print where the time goes."""
+    """Print where the process spends its time."""
     parser = argparse.ArgumentParser(prog="benchmarks.profile")
     parser.add_argument("subject", choices=SUBJECTS)
     parser.add_argument("--seconds", type=int, default=8, help="how long to look [8]")

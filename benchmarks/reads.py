@@ -1,4 +1,4 @@
-"""Answers that change nothing: ``/status``, ``/vm`` and ``/vm/<host>``, beside a resource that has the same bytes."""
+"""Measures reads (``/status``, ``/vm`` and ``/vm/<host>``) against a resource that returns the same bytes."""
 
 import time
 from collections.abc import Iterator
@@ -20,19 +20,19 @@ STATUS, VM = "/api/v1/status", "/api/v1/vm"
 OF_STATUS, OF_VM = 1 / 3, 0.5
 
 A_DAY = 2000
-"""How many VMs were cloned today."""
+"""The number of VMs that were cloned today."""
 
 CHECKOUTS_EVERY = 0.1
-"""Seconds between checkouts while ``/status`` is asked for: an answer that is only quick while nothing happens is not
-worth much."""
+"""Seconds between checkouts while ``/status`` is measured: a response that is quick only while nothing changes is of
+little use."""
 
 EXACT = 1.0
-"""Seconds after which ``/status`` must have a change."""
+"""Seconds within which ``/status`` must show a change."""
 
 
 @contextmanager
 def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Redis]]:
-    """A large installation: three of four VMs ready, the others running."""
+    """Run a large installation: three of four VMs are ready, the others are running."""
     each = scale.vms // scale.pools
     now = time.time()
     with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools, each)) as ours:
@@ -45,7 +45,7 @@ def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Red
 
 
 def status(scale: Scale) -> list[Row]:
-    """``GET /status`` while VMs are checked out, and how soon it tells of one."""
+    """Measure ``GET /status`` while VMs are checked out, and how soon it shows a checkout."""
     with installation(scale) as (ours, _):
         late = lateness(ours)
         with checkouts(ours, scale.pools):
@@ -63,7 +63,7 @@ def status(scale: Scale) -> list[Row]:
 
 
 def vm(scale: Scale) -> list[Row]:
-    """``GET /vm/<host>`` of a running VM, and the list of all pools."""
+    """Measure ``GET /vm/<host>`` of a running VM, and ``GET /vm``, the list of all pools."""
     with installation(scale) as (ours, _):
         host = stock.vm(0, scale.vms // scale.pools - 1)
         one, names = beside_bare(ours, f"{VM}/{host}", scale), beside_bare(ours, VM, scale)
@@ -74,7 +74,10 @@ def vm(scale: Scale) -> list[Row]:
 
 
 def beside_bare(ours: Api, path: str, scale: Scale) -> Rounds:
-    """The rounds of ours, and of a resource that returns what ours just did."""
+    """Return the rounds of the service, and of a resource that returns the same response.
+
+    Raises RuntimeError when the status is not 200.
+    """
     answer = ours.asked("GET", path)
     if answer.status != 200:
         raise RuntimeError(f"GET {path}: {answer.status}")
@@ -85,7 +88,7 @@ def beside_bare(ours: Api, path: str, scale: Scale) -> Rounds:
 
 
 def lateness(ours: Api) -> float:
-    """Seconds until ``/status`` tells of a checkout."""
+    """Return the seconds until ``/status`` shows a checkout, at most a little over ten times EXACT."""
     before = ready(ours)
     ours.asked("POST", f"{VM}/{stock.pool(0)}")
     began = time.monotonic()
@@ -95,13 +98,13 @@ def lateness(ours: Api) -> float:
 
 
 def ready(ours: Api) -> int:
-    """How many VMs ``/status`` says are ready."""
+    """Return the number of ready VMs in ``/status``."""
     return int(ours.json(STATUS)["capacity"]["current"])
 
 
 @contextmanager
 def checkouts(ours: Api, pools: int) -> Iterator[None]:
-    """Clients who take VMs meanwhile."""
+    """Check out VMs in a thread while the context is open."""
     over = Event()
 
     def take() -> None:

@@ -1,4 +1,4 @@
-"""Redis by hand: a client that waits, and what redis-benchmark says."""
+"""A blocking Redis client, and a wrapper of redis-benchmark."""
 
 import ast
 import csv
@@ -23,7 +23,7 @@ QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 
 
 class Redis:
-    """A connection over a unix socket, as a context manager. ``asked``: how many commands it sent."""
+    """A connection over a unix socket, as a context manager. ``asked`` is the number of commands it sent."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -39,13 +39,13 @@ class Redis:
         self._socket.close()
 
     def call(self, *command: Word) -> Any:
-        """The reply to one command; bytes are not decoded. Raises what Redis answers with."""
+        """Return the reply to one command; bytes are not decoded. Raises the error that Redis replies with."""
         self.asked += 1
         self._socket.sendall(_packed(command))
         return self.reply()
 
     def reply(self) -> Any:
-        """What comes next."""
+        """Return the next reply. Raises the error in it, or ConnectionError when Redis closes the connection."""
         while (reply := self._reader.gets()) is False:
             data = self._socket.recv(1 << 16)
             if not data:
@@ -56,18 +56,21 @@ class Redis:
         return reply
 
     def watch(self) -> Iterator[bytes]:
-        """Every command that others send from now on, but those of scripts, as a line for :func:`words`."""
+        """Yield each command that other clients send from now on, as a line for :func:`words`.
+
+        Commands that scripts send are left out.
+        """
         self.call("MONITOR")
         return (line for line in iter(self.reply, None) if not line.partition(b'"')[0].endswith(b" lua] "))
 
 
 def words(line: bytes) -> list[bytes]:
-    """What a command is made of."""
+    """Return the words of a command."""
     return [ast.literal_eval('b"' + each.decode("latin-1") + '"') for each in QUOTED.findall(line)]
 
 
 def sent_during(path: str, act: Callable[[], object]) -> Counter[str]:
-    """How often each command is sent to a Redis until ``act`` has returned; those of scripts do not count."""
+    """Return how often each command is sent to a Redis until ``act`` has returned. Commands of scripts do not count."""
     found: Counter[str] = Counter()
     with Redis(path) as listening, Redis(path) as other:
         watched = listening.watch()
@@ -81,13 +84,15 @@ def sent_during(path: str, act: Callable[[], object]) -> Counter[str]:
 
 
 def has_tool() -> bool:
-    """Whether redis-benchmark is there."""
+    """Return whether redis-benchmark is installed."""
     return shutil.which(TOOL) is not None
 
 
 def rate(path: str, command: Sequence[bytes], count: int, clients: int, spread: int) -> float:
-    """How often a second redis-benchmark can have that command carried out, of ``count`` times. In it ``__rand_int__``
-    is a number of twelve digits below ``spread``."""
+    """Return how many times a second redis-benchmark runs a command, of ``count`` times.
+
+    In the command, ``__rand_int__`` stands for a number of twelve digits below ``spread``.
+    """
     tool = [TOOL, "-s", path, "-c", str(clients), "-n", str(count), "-r", str(spread), "--csv"]
     told = subprocess.run([*tool, *command], capture_output=True, text=True, check=True)
     return float(next(csv.DictReader(told.stdout.splitlines()))["rps"])

@@ -1,4 +1,4 @@
-"""How soon something follows from what happened: a clone from a checkout, a VM in ``ready`` from a guest that is up."""
+"""Measures delays: from a checkout to the order of its replacement, from a booted guest to its VM in ``ready``."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from tests.vcsim.vcenter import Vcenter
 from vmpooler.domain.events import Event, What
 
 REFILL, READY, READY_VCENTER = 20.0, 100.0, 700.0
-"""Milliseconds that p99 may be."""
+"""Targets of p99, in milliseconds."""
 
 POOL = "debian-12"
 
@@ -48,12 +48,15 @@ BOOT = 0.2
 """Seconds that a guest of the simulated vCenter takes to boot."""
 
 VCENTER_TAKES, VCENTER_PAUSE = 10, 1.0
-"""Of so many checkouts one is made at the simulated vCenter, so many seconds after the one before. It goes through all
-VMs that are watched for each change of one: with more checkouts it is the simulator that is waited for."""
+"""With the simulated vCenter, only one of ten checkouts is made, with a pause of one second between two.
+
+The simulator goes through all watched VMs for each change of one. With more checkouts the simulator would be the
+bottleneck.
+"""
 
 
 def measure(scale: Scale) -> list[Row]:
-    """All three."""
+    """Return the three rows."""
     with Service(DUMMY) as service:
         happened = used(service, scale.samples, PAUSE)
         file = json.loads(Path(service.directory, "dummy.yaml").read_text())
@@ -67,7 +70,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def vcenter(scale: Scale) -> Row:
-    """The same as the last, where the guests are those of a simulated vCenter."""
+    """Measure from a booted guest to its ready VM, with the guests of a simulated vCenter."""
     what = "ready: guest up to VM ready, simulated vCenter"
     if not PARTS["vcsim"].is_there():
         return absent(what, f"p99 below {READY_VCENTER:g} ms", "needs Go and govmomi")
@@ -88,7 +91,7 @@ def vcenter(scale: Scale) -> Row:
 
 
 def used(service: Service, checkouts: int, pause: float) -> Sequence[Event]:
-    """What happens to a service of which so many VMs are taken, one after the other, and are replaced."""
+    """Check out this number of VMs, one after the other, wait until they are replaced, and return the events."""
     until(lambda: service.ready(POOL) == SIZE, "the pool is full", 90)
     with Redis(str(service.redis_socket)) as redis:
         before = len(events(redis))
@@ -100,12 +103,12 @@ def used(service: Service, checkouts: int, pause: float) -> Sequence[Event]:
 
 
 def lags(happened: Sequence[Event], booted: Mapping[str, float]) -> list[float]:
-    """Seconds from a guest's being up until its VM was ready."""
+    """Return the seconds from the boot of each guest until its VM was ready."""
     return [event.when - booted[event.vm] for event in happened if event.what is What.READY and event.vm in booted]
 
 
 def row(what: str, seconds: Sequence[float], most: float) -> Row:
-    """The line of one."""
+    """Return the row of one delay."""
     p50, p99 = (1000 * percentile(seconds, share) for share in (0.5, 0.99))
     told = f"p99 {p99:.0f} ms (p50 {p50:.0f}) of {len(seconds)}"
     return Row(what, told, target=f"p99 below {most:g} ms", met=p99 < most, figures={"p99": p99, "p50": p50})

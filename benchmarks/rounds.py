@@ -1,4 +1,4 @@
-"""Servers measured in turn, so that what else happens on the machine hits all of them."""
+"""Measures servers in turn, so that other load on the machine affects all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -14,15 +14,15 @@ Figure = Callable[[Run], float]
 
 
 class Server(Protocol):
-    """Something that listens."""
+    """A server to measure."""
 
     @property
     def url(self) -> str:
-        """Where."""
+        """The URL at which it listens."""
 
     @property
     def pids(self) -> Sequence[int]:
-        """Its processes."""
+        """The ids of its processes."""
 
 
 def alternate(
@@ -31,7 +31,10 @@ def alternate(
     scale: Scale,
     before: Callable[[str], None] = lambda name: None,
 ) -> Rounds:
-    """Each server's rounds under its load, one of each in turn; ``before`` is told of every one."""
+    """Measure each server under its load, one round of each in turn. ``before`` is called with the name before each.
+
+    Return the rounds of each server, without the warm-up round.
+    """
     found: dict[str, list[Run]] = {name: [] for name in loads}
     for seconds in (scale.warm, *[scale.seconds] * scale.rounds):
         for name, load in loads.items() if seconds else ():
@@ -41,34 +44,34 @@ def alternate(
 
 
 def middle(runs: Sequence[Run], figure: Figure) -> float:
-    """The median of a figure."""
+    """Return the median of a figure."""
     return median(figure(each) for each in runs)
 
 
 def ratio(rounds: Rounds, ours: str, floor: str, figure: Figure) -> float:
-    """The median of our figure against the floor's in the same round."""
+    """Return the median of our figure divided by the floor's in the same round."""
     return median(
         figure(one) / max(figure(other), 1e-9) for one, other in zip(rounds[ours], rounds[floor], strict=True)
     )
 
 
 def rate(run: Run) -> float:
-    """How many a second."""
+    """Return the requests a second."""
     return run.rate
 
 
 def cpu(run: Run) -> float:
-    """Microseconds of CPU for each."""
+    """Return the microseconds of CPU time for each request."""
     return run.cpu
 
 
 def refused(rounds: Rounds) -> int:
-    """How many requests were not answered as they should."""
+    """Return how many requests got an error or no response."""
     return sum(run.refused + run.lost for runs in rounds.values() for run in runs)
 
 
 def compared(rounds: Rounds, floor: str, what: str, least: float) -> Row:
-    """Ours beside a floor, which asks for that share of its rate, and for no refusal."""
+    """Return the row that compares ours with a floor. The target: ``least`` times its rate, and no refused request."""
     of_rate, of_cpu, lost = ratio(rounds, "ours", floor, rate), ratio(rounds, "ours", floor, cpu), refused(rounds)
     return Row(
         what,
@@ -82,5 +85,5 @@ def compared(rounds: Rounds, floor: str, what: str, least: float) -> Row:
 
 
 def shown(runs: Sequence[Run]) -> str:
-    """Rate and CPU as people read them."""
+    """Return rate and CPU time as text."""
     return f"{middle(runs, rate):,.0f}/s, {middle(runs, cpu):.0f} µs"

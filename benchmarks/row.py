@@ -1,4 +1,4 @@
-"""One line of the table."""
+"""One row of the table."""
 
 from collections.abc import Mapping
 
@@ -7,9 +7,9 @@ import attrs
 
 @attrs.frozen
 class Row:
-    """What was measured: ours, the floor, how the two compare, and what was asked for, as people read it.
+    """A result as text: what was measured, our value, the floor's value, their ratio, and the target.
 
-    ``met`` is None where nothing is asked, or could be measured. ``figures`` are the same as numbers.
+    ``met`` is None without a target, or when nothing could be measured. ``figures`` holds the same values as numbers.
     """
 
     what: str
@@ -22,12 +22,12 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the target was met, in a word."""
+        """Whether the target was met, as text; empty when ``met`` is None."""
         if self.met is None:
             return ""
         return "yes" if self.met else "**no**"
 
 
 def absent(what: str, target: str, why: str) -> Row:
-    """The line of what could not be measured."""
+    """Return the row of something that could not be measured."""
     return Row(what, f"not measured: {why}", target=target)

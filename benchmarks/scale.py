@@ -1,19 +1,20 @@
-"""How large a benchmark is."""
+"""The sizes of the benchmarks."""
 
 import attrs
 
 
 @attrs.frozen(kw_only=True)
 class Scale:
-    """Sizes of what is measured, and how long (seconds).
+    """Sizes and durations (seconds) of the benchmarks.
 
-    ``rounds``: how often each server has its turn, of ``seconds``, after one of ``warm`` that does not count.
-    ``connections``: of wrk. ``pools`` and ``vms``: of a large installation. ``days`` and ``a_day``: of a summary, with
-    so many VMs on each day. ``wide`` pools of 10 and one of ``deep`` are filled. ``samples``: how many checkouts are
-    followed to their replacements. ``idle``: how long a service is watched that has nothing to do. ``growth``: numbers
-    of pools. ``listeners``: who are told events. ``starts``: how often a service is started. ``workers``: numbers of
-    API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling`` seconds after
-    half as many.
+    ``rounds``: the number of rounds of each server, each of ``seconds``, after a round of ``warm`` seconds that does
+    not count. ``connections``: connections of wrk. ``pools`` and ``vms``: the size of a large installation. ``days``
+    and ``a_day``: the days of a summary, and the VMs on each day. ``wide``: the number of pools of size 10 that are
+    filled; ``deep``: the size of the one large pool that is filled. ``samples``: the number of checkouts that are
+    followed to their replacements. ``idle``: the time for which an idle service is measured. ``growth``: numbers of
+    pools. ``listeners``: the number of event subscribers. ``starts``: the number of starts of a service. ``workers``:
+    numbers of API processes. ``clones``: fixed limits that ``task_limit: auto`` is compared with, for ``filling``
+    seconds after half that time.
     """
 
     rounds: int = 5

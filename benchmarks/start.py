@@ -1,4 +1,4 @@
-"""From the command to the first answer, with a Redis of its own, in an empty folder."""
+"""Measures the time from the command to the first response, with an embedded Redis in an empty folder."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from benchmarks.scale import Scale
 from tests.service.process import Service
 
 MOST = 1.0
-"""Seconds."""
+"""The target, in seconds."""
 
 CONFIG = """
 config: {prefix: vm-}
@@ -22,7 +22,7 @@ pools: [{name: debian-12, size: 2}, {name: ubuntu-24, size: 2}]
 
 
 def measure(scale: Scale) -> list[Row]:
-    """Beside a process that only loads twisted.web and klein, and listens."""
+    """Compare the service with a process that only loads twisted.web and klein, and listens."""
     with compiled():
         serving()
         pairs = [(serving(), listening()) for _ in range(scale.starts)]
@@ -33,7 +33,7 @@ def measure(scale: Scale) -> list[Row]:
 
 @contextmanager
 def compiled() -> Iterator[None]:
-    """Have Python keep what it compiled, as in an installation; the first start compiles."""
+    """Let Python write its compiled modules to disk, as in an installation. The first start then compiles."""
     told = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         yield
@@ -43,7 +43,7 @@ def compiled() -> Iterator[None]:
 
 
 def serving() -> float:
-    """Seconds until our service answers."""
+    """Return the seconds until the service answers."""
     began = time.monotonic()
     with Service(CONFIG) as service:
         if service.request("GET", "/vm").status != 200:
@@ -52,7 +52,7 @@ def serving() -> float:
 
 
 def listening() -> float:
-    """Seconds until the floor does."""
+    """Return the seconds until the floor listens."""
     began = time.monotonic()
     with floor.bare(b"", {}):
         return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Pools and VMs put into Redis directly, as the manager would have left them: a benchmark cannot wait for clones."""
+"""Writes pools and VMs directly to Redis, as the manager would leave them: a benchmark cannot wait for clones."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
 POOL = "pool-%012d"
-"""What pools are called. The number is as redis-benchmark writes its own."""
+"""The name of a pool. Its number has the format in which redis-benchmark writes numbers."""
 
 AT_ONCE = 5000
 
@@ -29,7 +29,7 @@ end
 
 
 KNOWN = (keys.PRIMARY, keys.PROCESSES, keys.EVENTS, keys.DOUBTED)
-"""The keys of a Redis that processes work with."""
+"""The keys by which the processes of a service know this Redis."""
 
 EMPTY = """
 local kept = {}
@@ -41,23 +41,23 @@ end
 
 
 def pool(number: int) -> str:
-    """The name of a pool."""
+    """Return the name of a pool."""
     return POOL % number
 
 
 def vm(pool: int, number: int) -> str:
-    """The name of a VM, as long as those that the service makes."""
+    """Return the name of a VM, which is as long as the names that the service generates."""
     return f"b{pool:06}x{number:07}"
 
 
 def config(socket: str, pools: int, size: int = 20, more: str = "") -> str:
-    """A configuration of so many pools on a Redis that others serve too; ``more`` sections are added."""
+    """Return a configuration of this number of pools, on a Redis that others use too; ``more`` sections are added."""
     entries = "".join(f"  - {{name: {pool(number)}, size: {size}}}\n" for number in range(pools))
     return f"config: {{prefix: b}}\nredis: {{socket: {socket}}}\n{more}pools:\n{entries}"
 
 
 def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: float) -> None:
-    """Have these VMs stand in a queue, ready or running, of a pool, for as long as it matters."""
+    """Write these VMs to the ready or the running queue of a pool. ``now`` is the time of clone, check and checkout."""
     name = pool(pool_number)
     active = keys.active(name) if queue is Queue.RUNNING else ""
     rest: Iterator[str] = iter(vms)
@@ -67,15 +67,17 @@ def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: 
 
 
 def refill(redis: Redis, pools: int, ready: int) -> None:
-    """Have so many ready VMs in each pool, all compared with their provider, and nothing else of VMs anywhere. What
-    processes know of this Redis stays: without it they would see a loss."""
+    """Write this number of ready VMs to each pool, mark the pools as verified, and remove all other keys except KNOWN.
+
+    The keys of KNOWN stay because without them the processes would detect a loss of writes.
+    """
     redis.call("EVAL", EMPTY, len(KNOWN), *KNOWN)
     redis.call("SADD", keys.VERIFIED, *(pool(number) for number in range(pools)))
     spread(redis, pools, ready, 0, time.time())
 
 
 def spread(redis: Redis, pools: int, ready: int, running: int, now: float) -> None:
-    """Fill so many pools alike; each VM's name tells its pool and number."""
+    """Fill this number of pools alike. The name of a VM contains its pool and its number."""
     for number in range(pools):
         names = [vm(number, each) for each in range(ready + running)]
         fill(redis, Queue.READY, number, names[:ready], now)

@@ -1,4 +1,4 @@
-"""``/summary`` of a month, of days whose sums are not kept yet and of days whose are."""
+"""Measures ``/summary`` of a month, for days whose sums are not stored yet (cold) and are stored (warm)."""
 
 import time
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from benchmarks.scale import Scale
 from vmpooler.store import keys
 
 WARM, COLD = 0.05, 1.0
-"""Seconds that may pass."""
+"""The targets, in seconds."""
 
 WARM_TRIES = 5
-"""How often the warm one is asked for each cold one."""
+"""The number of warm requests for each cold one."""
 
 
 def measure(scale: Scale) -> list[Row]:
-    """Both."""
+    """Return the row of warm requests, and that of cold requests."""
     today = date.today()
     days = [(today - timedelta(days=before)).isoformat() for before in range(scale.days)]
     path = f"/api/v1/summary?from={days[-1]}&to={days[0]}"
@@ -37,7 +37,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def remember(redis: Redis, day: str, scale: Scale) -> None:
-    """Have this happened on a day: so many VMs of pools were cloned, booted and tagged."""
+    """Write one day to Redis: ``scale.a_day`` VMs of ``scale.wide`` pools were cloned, booted and tagged."""
     names = [(stock.pool(number % scale.wide), stock.vm(0, number)) for number in range(scale.a_day)]
     times = [word for pool, vm in names for word in (f"{pool}:{vm}", f"{20 + len(vm) * 0.37:.2f}")]
     tags = [word for pool, vm in names for word in (f"{vm}:jenkins_build_url", f"https://ci.example.com/{pool}")]
@@ -47,7 +47,7 @@ def remember(redis: Redis, day: str, scale: Scale) -> None:
 
 
 def taken(ours: Api, path: str) -> float:
-    """Seconds until the answer is there."""
+    """Return the seconds until the response has arrived. Raises RuntimeError when the status is not 200."""
     began = time.monotonic()
     if ours.asked("GET", path).status != 200:
         raise RuntimeError(f"GET {path} was refused")
@@ -55,7 +55,7 @@ def taken(ours: Api, path: str) -> float:
 
 
 def row(what: str, seconds: Sequence[float], most: float) -> Row:
-    """The line of one."""
+    """Return the row of one kind of request."""
     found = median(seconds)
     asked = f"below {1000 * most:.0f} ms"
     return Row(what, f"{1000 * found:.0f} ms", target=asked, met=found < most, figures={"seconds": found})

@@ -1,4 +1,4 @@
-"""Several API processes on one port, beside one: all of them may use all cores, for no core is theirs alone then."""
+"""Compares several API processes on one port with one. All may use all cores, because no core is reserved."""
 
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -16,34 +16,37 @@ from tests.service.process import Service, processes
 ONE = "one"
 
 DEARER = 1.2
-"""How much more CPU a request may cost than with one process."""
+"""The target: CPU time of a request, at most this many times that with one process."""
 
 
 class Crew(Api):
-    """Some processes that answer, or one."""
+    """A service with several API processes, or with one."""
 
     def __init__(self, config: str, count: int = 0) -> None:
         super().__init__(config, f"--workers={count}")
 
     @property
     def workers(self) -> list[int]:
-        """Those that answer, or the one."""
+        """The ids of the API processes; of the only process if there are no workers."""
         return [pid for pid, line in processes(self.directory).items() if "--worker=" in line] or [self.pid]
 
     @property
     def pids(self) -> list[int]:
-        """Those, and the one that keeps them."""
+        """The ids of the API processes, and of the process that supervises them."""
         return [*{self.pid, *self.workers}]
 
     def start(self) -> None:
-        """Start it anywhere."""
+        """Start it, on all cores."""
         Service.start(self)
         for pid in self.pids:
             cores.release(pid)
 
 
 def measure(scale: Scale) -> list[Row]:
-    """A line for each number of processes. Each has a Redis of its own: whoever is not asked has nothing to do."""
+    """Return a row for each number of processes.
+
+    Each service has its own Redis, so that a service without requests has no work.
+    """
     counts = {str(count): count for count in scale.workers}
     load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
     with ExitStack() as there:
@@ -61,7 +64,7 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def spread(crew: Crew, connections: int) -> list[int]:
-    """How many of so many connections each process has."""
+    """Open this number of connections, and return how many of them each process has."""
     workers = [Usage(pid) for pid in crew.workers]
     before = [usage.files for usage in workers]
     with ExitStack() as clients:
@@ -74,7 +77,7 @@ def spread(crew: Crew, connections: int) -> list[int]:
 
 
 def row(name: str, rounds: Rounds, taken: list[int]) -> Row:
-    """The line of one number."""
+    """Return the row of one number of processes."""
     lost = refused({name: rounds[name]})
     of_rate, of_cpu = ratio(rounds, name, ONE, rate), ratio(rounds, name, ONE, cpu)
     return Row(

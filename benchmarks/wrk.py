@@ -1,4 +1,4 @@
-"""wrk, an HTTP client that costs little: how it is told what to ask, and what it says."""
+"""Runs wrk, an HTTP client that uses little CPU time, and reads its results."""
 
 import json
 import subprocess
@@ -14,8 +14,11 @@ SCRIPT = Path(__file__).with_name("requests.lua")
 
 @attrs.frozen
 class Load:
-    """What is asked for, and by how many connections at once, which stay open. In ``path`` may be one ``%012d``, which
-    stands for each number below ``numbers`` in turn. ``pause``: milliseconds that a connection rests, in the mean."""
+    """The requests to send, and the number of concurrent connections, which stay open.
+
+    ``path`` may contain one ``%012d``, which stands for each number below ``numbers`` in turn. ``pause`` is the mean
+    pause of a connection between two requests, in milliseconds.
+    """
 
     method: str
     path: str
@@ -26,8 +29,11 @@ class Load:
 
 @attrs.frozen
 class Run:
-    """What came of it: requests a second, the server's microseconds of CPU for each, milliseconds until the answer, how
-    many were answered with an error, how many not at all."""
+    """The result of a run.
+
+    In this order: requests a second, the server's microseconds of CPU time for each request, p50 and p99 of the
+    latency in milliseconds, and the number of requests that got an error (``refused``) or no response (``lost``).
+    """
 
     rate: float
     cpu: float
@@ -38,7 +44,7 @@ class Run:
 
 
 def run(url: str, pids: Sequence[int], load: Load, seconds: int) -> Run:
-    """Ask a server, whose processes are ``pids``, for so many seconds."""
+    """Send requests to a server, whose processes are ``pids``, for this number of seconds."""
     usages = [Usage(pid) for pid in pids]
     before = sum(usage.cpu for usage in usages)
     shape = ("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout=10s")
