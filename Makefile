@@ -1,15 +1,15 @@
-# What people and CI do with this repository. `make help` lists it.
+# The commands of this repository, for people and CI. `make help` lists them.
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What a command is given besides, as in: make test ARGS="-k checkout"
+# Additional arguments of a command, as in: make test ARGS="-k checkout"
 ARGS :=
 
-# How long make soak takes.
+# Duration of `make soak`.
 MINUTES := 60
 
-# Where there is a redis-server in a wheel; elsewhere one must be on PATH.
+# Not empty where a wheel provides redis-server; elsewhere redis-server must be on PATH.
 EMBEDDED := $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m))
 NO_REDIS := On this kind of machine redis-server, 6.2 or newer, must be on PATH.
 
@@ -64,7 +64,7 @@ clean:  ## remove the virtual environment and what tools left; the data of servi
 	rm -rf $(VENV) build dist *.egg-info .*_cache .hypothesis twisted/plugins/dropin.cache
 	find tests twisted vmpooler -name __pycache__ -prune -exec rm -rf {} +
 
-# An extra of pyproject.toml, installed together with vmpooler, when pyproject.toml has changed.
+# Installs an extra of pyproject.toml together with vmpooler, and again after a change of pyproject.toml.
 $(VENV)/.has-%: pyproject.toml | $(BIN)/python
 	@echo "Installing vmpooler[$*] into $(VENV)"
 	@GRAPHITE_NO_PREFIX=1 $(BIN)/pip install -qq --disable-pip-version-check --editable '.[$(if $(EMBEDDED),$*,$(filter-out embedded,$*))]'
