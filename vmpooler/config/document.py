@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         self._report = report
 
     def compose_mapping_node(self, anchor: dict[object, yaml.Node]) -> yaml.MappingNode:
-        """A mapping as it was written: the only moment at which a key given twice can be told from a merged one."""
+        """A mapping as it was written. Only here a key that was given twice differs from one that was merged."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:

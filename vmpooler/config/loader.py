@@ -100,7 +100,7 @@ def _check_sections(sections: Iterable[str], report: Report) -> None:
 
 def _check_listen(path: str, listen: str | None, report: Report) -> None:
     if listen is None:
-        return  # a mistake that has been told
+        return  # a mistake that is reported already
     try:
         endpoint(listen)
     except ValueError as error:

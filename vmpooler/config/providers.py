@@ -72,7 +72,7 @@ def _default(providers: Providers) -> list[str]:
 
 def _assigned(pool: Pool, path: str, default: list[str], providers: Providers, report: Report) -> Pool:
     if pool.provider is None:
-        return pool  # a mistake that has been told
+        return pool  # a mistake that is reported already
     if not pool.provider and len(default) > 1:
         report.mistake(f"{path}.provider", f"must be given: {' or '.join(default)}")
         return pool

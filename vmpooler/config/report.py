@@ -15,7 +15,7 @@ MAX_SHOWN = 40
 
 @attrs.frozen
 class Report:
-    """Collects mistakes and warnings, each with its path in the file, until all of them can be told at once."""
+    """Collects mistakes and warnings, each with its path in the file, until all can be reported at once."""
 
     _mistakes: list[str] = attrs.field(factory=list, init=False)
     _warnings: list[tuple[str, str]] = attrs.field(factory=list, init=False)
@@ -43,7 +43,7 @@ class Report:
             raise ConfigError(self._mistakes)
 
     def warnings(self) -> tuple[str, ...]:
-        """Every warning; one that holds for many entries of a list is told once, with their number."""
+        """Every warning; one that holds for many entries of a list is reported once, with their number."""
         alike: dict[tuple[str, str], list[str]] = {}
         for path, text in self._warnings:
             alike.setdefault((re.sub(r"\[\d+\]", "[]", path), text), []).append(path)

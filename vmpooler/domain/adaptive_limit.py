@@ -1,6 +1,6 @@
 """Finds how many clones a provider can run at once: tries more and fewer, and measures how long they take."""
 
-# Note [What is borne]
+# Note [How the limit adapts]
 # The best number of concurrent clones is the smallest one that makes the most VMs in a minute. By Little's law, VMs are
 # made at the rate of the clones in progress divided by the time that one clone takes. So a trial limit is compared with
 # the held limit by the clone times alone: the gain is how many times more clones were in progress, divided by how many

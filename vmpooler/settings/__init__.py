@@ -1,7 +1,7 @@
 """What an operator can set: one frozen class for each section of ``vmpooler.yaml``.
 
 Every field is made by :func:`setting`, with its default and a sentence about it. The sentence, its unit and
-its limits are read by ``config/`` (which tells mistakes) and by the tests that hold ``vmpooler.yaml.example``
+its limits are read by ``config/`` (which reports mistakes) and by the tests that hold ``vmpooler.yaml.example``
 and the documentation to this page. A field without a default must be given.
 
 Units are those of the file, which are those of the original: minutes for ``timeout`` and its like, hours for

@@ -85,5 +85,8 @@ class General:
     )
     events_max: int = setting("How many events the stream in Redis keeps.", 100_000, minimum=100)
     event_clients: int = setting(
-        "How many clients one process tells of events at once; more are refused.", 5000, minimum=0, maximum=100_000
+        "How many clients may be connected to the events of one process; more are refused.",
+        5000,
+        minimum=0,
+        maximum=100_000,
     )

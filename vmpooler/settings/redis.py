@@ -44,9 +44,12 @@ class Redis:
     sentinel_username: str = setting("The user to log in as at the sentinels; their default user when empty.", "")
     sentinel_password: str = setting("The password to log in with there; none when empty.", "", secret=True)
     wait_replicas: int = setting(
-        "How many replicas must have what a client is told is done; 0 to wait for none.", 0, minimum=0, maximum=100
+        "How many replicas must have a change before its client is answered; 0 to wait for none.",
+        0,
+        minimum=0,
+        maximum=100,
     )
     wait_timeout: float = setting(
-        "Seconds that these may take; then the client is told 503.", 1, minimum=0.01, maximum=4
+        "Seconds that this may take; then the client is answered with 503.", 1, minimum=0.01, maximum=4
     )
     data_ttl: float = setting("Hours that the record of a destroyed VM is kept.", 168, minimum=0.01)

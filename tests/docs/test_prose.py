@@ -1,0 +1,52 @@
+"""Docstrings, comments and pages use plain technical English: the words that CONTRIBUTING.md lists are not in them."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+from .book import PAGES, ROOT
+
+BANNED = ("told", "tells", "whoever", "borne", "of so many", "it were", "by and by")
+WORDS = re.compile(rf"\b(?:{'|'.join(map(re.escape, BANNED))})\b", re.IGNORECASE)
+QUOTED = re.compile(r"```.*?```|``.*?``|`[^`]*`|\"[^\"\n]*\"", re.DOTALL)
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """The docstrings and comments of a module, with the lines that they begin in."""
+    text = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(words))):
+                yield node.lineno, words
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def test_no_docstring_and_no_comment_uses_a_banned_word() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {word}"
+        for top in ("vmpooler", "tests", "benchmarks")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        for line, words in prose(path)
+        for word in WORDS.findall(QUOTED.sub("", words))
+    ]
+    assert found == []
+
+
+def test_no_script_uses_a_banned_word_in_a_comment() -> None:
+    scripts = sorted((ROOT / "vmpooler").rglob("*.lua"))
+    comments = [(path.name, line) for path in scripts for line in re.findall(r"--.*$", path.read_text(), re.MULTILINE)]
+    assert [(name, line) for name, line in comments if WORDS.search(QUOTED.sub("", line))] == []
+
+
+def test_no_page_uses_a_banned_word() -> None:
+    pages = {name: text for name, text in PAGES.items() if name != "CHANGELOG.md"}
+    assert {name: found for name, text in pages.items() if (found := WORDS.findall(QUOTED.sub("", text)))} == {}
+
+
+def test_the_guide_lists_every_banned_word() -> None:
+    assert [word for word in BANNED if word not in PAGES["CONTRIBUTING.md"]] == []
