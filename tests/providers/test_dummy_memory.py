@@ -149,12 +149,12 @@ async def test_five_hundred_clones_at_once_are_one_write_and_little_work(file: P
 WRITER = """
 import sys
 from pathlib import Path
-from vmpooler.providers.dummy.memory import Memory
-from vmpooler.providers.dummy.vm import Vm
-memory = Memory(Path(sys.argv[1]))
+from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.providers.dummy.vm import SimulatedVm
+memory = SavedState(Path(sys.argv[1]))
 for turn in range(10**9):
     name = f"vm-{turn % 300}"
-    memory.keep(Vm(name=name, pool="alpha", number=turn, hostname=name, cloned=1.5, booted=2.5))
+    memory.keep(SimulatedVm(name=name, pool="alpha", number=turn, hostname=name, cloned=1.5, booted=2.5))
     memory.write()
     if turn == 300:
         print("writing", flush=True)
