@@ -71,7 +71,7 @@ func (m *memory) save() {
 	}
 	for _, e := range simulator.Map.All("VirtualMachine") {
 		simulator.Map.WithLock(e, func() {
-			if vm := e.(*simulator.VirtualMachine); vm.Config != nil { // it is nil while another task is creating the VM
+			if vm := e.(*simulator.VirtualMachine); vm.Config.Uuid != "" { // it is empty while another task is creating the VM
 				all.VMs = append(all.VMs, kept(vm))
 			}
 		})

@@ -1,6 +1,7 @@
 """Builds, starts, controls and kills the process of the simulated vCenter."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,13 +15,25 @@ from tests.ports import free_port
 from vmpooler.embedded.program import guarded
 
 SOURCES = sorted(Path(__file__).parent.glob("*.go"))
+LIBRARY = Path("/usr/share/gocode")
+LISTED = LIBRARY / "src/github.com/vmware/govmomi/simulator/virtual_machine.go"
+BEFORE = """	vm := &VirtualMachine{}
+	vm.Parent = &parent
+"""
+AFTER = f"""{BEFORE}	vm.Name = spec.Name
+	vm.Config = &types.VirtualMachineConfigInfo{{Name: spec.Name, Tools: &types.ToolsConfigInfo{{}}}}
+	vm.Guest = &types.GuestInfo{{}}
+	vm.Summary.Guest = &types.VirtualMachineGuestSummary{{}}
+"""
+"""The library lists a new VM before it gives it a configuration, and panics when a client reads it in between. This
+change, which is built in as an overlay, gives the VM an empty one before it is listed."""
 USER, PASSWORD = "vmpooler", "secret"
 
 
 def binary() -> Path:
     """Return the path of the program. It is built, in half a minute, unless one of the same source is in the cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vmpooler-tests")
-    code = b"".join(source.read_bytes() for source in SOURCES)
+    code = b"".join([*(source.read_bytes() for source in SOURCES), AFTER.encode()])
     program = cache / f"vcsim-{hashlib.sha256(code).hexdigest()[:16]}"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -29,11 +42,22 @@ def binary() -> Path:
             package.mkdir(parents=True)
             for source in SOURCES:
                 shutil.copy(source, package)
-            paths = {"GOPATH": f"{folder}:/usr/share/gocode", "GOCACHE": str(cache / "go")}
+            paths = {"GOPATH": f"{folder}:{LIBRARY}", "GOCACHE": str(cache / "go")}
             environ = {**os.environ, "GO111MODULE": "off", "GOPROXY": "off", **paths}
-            subprocess.run(["go", "build", "-o", f"{folder}/vcsim", "vcsim"], env=environ, check=True)  # noqa: S607 - from PATH, as built
+            build = ["go", "build", f"-overlay={_overlay(Path(folder))}", "-o", f"{folder}/vcsim", "vcsim"]
+            subprocess.run(build, env=environ, check=True)
             Path(folder, "vcsim").replace(program)
     return program
+
+
+def _overlay(folder: Path) -> Path:
+    """Write the changed file of the library, and what go build needs to use it."""
+    text = LISTED.read_text(encoding="utf-8")
+    assert text.count(BEFORE) == 1, f"{LISTED} has changed: see AFTER"
+    changed, overlay = folder / LISTED.name, folder / "overlay.json"
+    changed.write_text(text.replace(BEFORE, AFTER), encoding="utf-8")
+    overlay.write_text(json.dumps({"Replace": {str(LISTED): str(changed)}}), encoding="utf-8")
+    return overlay
 
 
 class Simulator:
