@@ -18,6 +18,7 @@ from typing import Any
 from tests.ports import free_port
 from vmpooler.embedded.program import guarded, installed
 from vmpooler.settings import Redis
+from vmpooler.store.stored import paired
 
 NAME = "pooler"
 
@@ -138,7 +139,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def _knows(sentinel: Server) -> bool:
     told = sentinel.says("SENTINEL", "MASTER", NAME)
-    known = dict(zip(told[::2], told[1::2], strict=True))
+    known = paired(told)
     return (known["num-slaves"], known["num-other-sentinels"]) == ("1", "2")
 
 

@@ -10,6 +10,7 @@ from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
+from vmpooler.store.stored import paired
 
 MOMENT = """
 local found = {}
@@ -63,7 +64,7 @@ class Books:
         start = "-"
         while page := self.ask(("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE))[0]:
             for id, flat in page:
-                if event := Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))):
+                if event := Event.of(id, paired(flat)):
                     yield event
             start = f"({page[-1][0]}"
 
@@ -80,7 +81,7 @@ class Books:
     def records(self, vms: list[str]) -> dict[str, dict[str, str]]:
         """Return the record of each VM."""
         found = self.ask(*(("HGETALL", keys.record(vm)) for vm in vms))
-        return {vm: dict(zip(flat[::2], flat[1::2], strict=True)) for vm, flat in zip(vms, found, strict=True)}
+        return {vm: paired(flat) for vm, flat in zip(vms, found, strict=True)}
 
     def histories(self, vms: list[str]) -> dict[str, list[str]]:
         """Return the history of each VM, as JSON."""

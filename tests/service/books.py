@@ -14,6 +14,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.settings import Redis
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.stored import paired
 
 clock: Any = reactor
 
@@ -58,7 +59,7 @@ class Books(ABC):
     async def events(self) -> list[Event]:
         """Return all events of the stream, oldest first."""
         entries = await self.redis("XRANGE", keys.EVENTS, "-", "+")
-        found = [Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))) for id, flat in entries]
+        found = [Event.of(id, paired(flat)) for id, flat in entries]
         return [event for event in found if event is not None]
 
     async def full(self, seconds: float = 60.0) -> None:

@@ -16,6 +16,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.protocol import ServerError
 from vmpooler.store.redis.scripts import Script
+from vmpooler.store.stored import paired
 from vmpooler.store.stream import order
 
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
@@ -247,7 +248,7 @@ def _unblocked(command: Command) -> Command:
 
 def _event(entry: Any) -> Event:
     id, flat = entry
-    event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
+    event = Event.of(id, paired(flat))
     if event is None:
         raise ValueError(f"no event of ours: {entry}")
     return event

@@ -16,6 +16,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.stored import paired
 
 if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule
@@ -36,7 +37,7 @@ class Ending:
         until: list[float] = []
         for pool in self._stage.settings.pools:
             flat = self._ask("HGETALL", keys.trouble(pool.name))
-            troubles = zip(flat[::2], flat[1::2], strict=True)
+            troubles = paired(flat).items()
             until += [json.loads(text)["until"] for subject, text in troubles if not self._is_lost(subject)]
             until += [task["retry_at"] for task in self._tasks(pool.name)]
         now = self._stage.redis_now
@@ -177,7 +178,7 @@ class Ending:
 
     def _record(self, vm: str) -> dict[str, str]:
         flat = self._ask("HGETALL", keys.record(vm))
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+        return paired(flat)
 
     def _ask(self, *command: str | int) -> Any:
         return self._redis.ask(command)[0]

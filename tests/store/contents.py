@@ -11,6 +11,7 @@ from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.stored import paired
 
 NOW = 1_700_000_000.0
 SIZE = 5
@@ -65,13 +66,13 @@ async def standing(store: Connection, vm: str = "vm", pool: str = POOL) -> list[
 
 async def hash_of(store: Connection, key: str) -> dict[str, str]:
     flat = await store.call("HGETALL", key)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return paired(flat)
 
 
 async def events(store: Connection) -> list[dict[str, str]]:
     """Return the whole event stream, the oldest event first."""
     entries = await store.call("XRANGE", keys.EVENTS, "-", "+")
-    return [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+    return [paired(flat) for _, flat in entries]
 
 
 async def history(store: Connection, vm: str = "vm") -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from tests.web.client import Answer, said
 from vmpooler.auth import Authenticator
 from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.stored import paired
 from vmpooler.web.app import Api
 from vmpooler.web.http.api import JsonApp
 
@@ -66,12 +67,12 @@ class Served:
     async def record(self, vm: str) -> dict[str, str]:
         """Return the fields of a VM's record."""
         flat: Sequence[str] = await self.store.call("HGETALL", f"vmpooler__vm__{vm}")
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+        return paired(flat)
 
     async def events(self) -> list[tuple[str, str]]:
         """Return the kind and the VM of each event."""
         entries = await self.store.call("XRANGE", "vmpooler__x__events", "-", "+")
-        fields = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+        fields = [paired(flat) for _, flat in entries]
         return [(each["what"], each["vm"]) for each in fields]
 
 

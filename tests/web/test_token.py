@@ -14,6 +14,7 @@ from tests.web.conftest import OWNER_ONLY, POOLS, WITH_AUTH, Serve, Served
 from vmpooler.domain.errors import AuthAway
 from vmpooler.domain.events import Event
 from vmpooler.log import Lines, tell
+from vmpooler.store.stored import paired
 
 NO = '{\n  "ok": false\n}'
 CHALLENGE = 'Basic realm="Authentication required"'
@@ -279,7 +280,7 @@ async def life(served: Served, token: str) -> list[str]:
 async def retold(served: Served) -> None:
     """Write all events to the log, as a manager does."""
     entries = await served.store.call("XRANGE", "vmpooler__x__events", "-", "+")
-    events = [Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))) for id, flat in entries]
+    events = [Event.of(id, paired(flat)) for id, flat in entries]
     assert len(events) > 5
     for event in events:
         assert event is not None

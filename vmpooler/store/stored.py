@@ -7,6 +7,7 @@ stop a pool.
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import cattrs
@@ -39,3 +40,8 @@ def members(text: str) -> dict[str, Any] | None:
 def number(text: str | None) -> float | None:
     """Return a non-negative number, such as a time; None when the text is absent or not such a number."""
     return float(text) if text and NUMBER.fullmatch(text) else None
+
+
+def paired(flat: Sequence[T]) -> dict[T, T]:
+    """The fields of a hash, or of an event, from the flat list that Redis returns: name, value, name, value, ..."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

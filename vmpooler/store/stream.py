@@ -12,6 +12,7 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
 from vmpooler.store.redis.client import StoreFault
+from vmpooler.store.stored import paired
 
 BLOCK_SECONDS = 10.0
 """Seconds for which one read blocks until an event arrives."""
@@ -106,7 +107,7 @@ class EventStream:
             follower(entries[-1][0])
         for id, flat in entries:
             self._last = id
-            event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
+            event = Event.of(id, paired(flat))
             if event is None:
                 continue
             for listener in self._listeners:

@@ -19,6 +19,7 @@ from vmpooler.store.commands.transition import Transitions
 from vmpooler.store.commands.transitions import PRIORITY_SECONDS, complete
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load
+from vmpooler.store.stored import paired
 from vmpooler.store.stream import BEFORE_ALL, newest, order
 
 BY = "api"
@@ -106,7 +107,7 @@ class Checkouts:
         start = f"({after if order(after) <= order(await newest(self._connection)) else BEFORE_ALL}"
         while page := await self._connection.call("XRANGE", keys.EVENTS, start, "+", "COUNT", PAGE_SIZE):
             for id, flat in page:
-                event = Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True)))
+                event = Event.of(id, paired(flat))
                 if event and event.what is What.CHECKOUT and event.more.get("checkout_id") in checkout_ids:
                     taken.append(TakenVm(event.pool, event.vm, event.more["checkout_id"]))
             start = f"({page[-1][0]}"

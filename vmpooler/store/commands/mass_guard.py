@@ -3,6 +3,7 @@
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.stored import paired
 
 
 async def unknown(connection: Connection, pool: str) -> list[str]:
@@ -24,4 +25,4 @@ async def confirm(connection: Connection, pool: str) -> list[str]:
 async def flagged(connection: Connection) -> dict[str, str]:
     """Return the pools in which the mass guard protects unknown VMs, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
-    return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    return dict(flat) if isinstance(flat, dict) else paired(flat)

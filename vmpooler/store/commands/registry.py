@@ -16,6 +16,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
+from vmpooler.store.stored import paired
 
 log = Logger()
 
@@ -67,7 +68,7 @@ def leftovers_of(reply: Sequence[Any]) -> Leftovers:
     """Build the leftovers from a script's reply."""
     rows, moved = reply
     drained = (Drained(pool, note, dict(zip(Queue, counts, strict=True))) for pool, note, counts in rows)
-    return Leftovers(tuple(drained), dict(zip(moved[::2], moved[1::2], strict=True)))
+    return Leftovers(tuple(drained), paired(moved))
 
 
 class Registry:
@@ -79,7 +80,7 @@ class Registry:
     async def read(self) -> dict[str, PoolMemory | None]:
         """Return what is remembered, by pool; None for an unreadable entry, which is logged."""
         flat = await self._connection.call("HGETALL", keys.POOLS)
-        return {name: _memory(name, text) for name, text in zip(flat[::2], flat[1::2], strict=True)}
+        return {name: _memory(name, text) for name, text in paired(flat).items()}
 
     async def recall(self, name: str) -> PoolMemory | None:
         """Return what is remembered of one pool; None when the entry is absent or unreadable."""

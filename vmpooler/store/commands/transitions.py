@@ -20,6 +20,7 @@ from vmpooler.store.commands.authorization import shown
 from vmpooler.store.commands.transition import Transitions
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
+from vmpooler.store.stored import paired
 
 PASSED_OVER = 75.0
 """Seconds after which a pool that has not asked again loses its place in the clone queue."""
@@ -66,7 +67,7 @@ class Queues:
     async def cloning(self, pool: str) -> list[str]:
         """Return the VMs of a pool whose clones count as in flight."""
         flat = await self._connection.call("HGETALL", keys.CLONING)
-        return [vm for vm, owner in zip(flat[::2], flat[1::2], strict=True) if owner == pool]
+        return [vm for vm, owner in paired(flat).items() if owner == pool]
 
     async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
         """pending -> ready, ``seconds`` after the clone was ordered; None: unknown."""

@@ -21,6 +21,7 @@ from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
+from vmpooler.store.stored import paired
 
 REPORT_INTERVAL = 5.0
 """Seconds between two reports of a process."""
@@ -108,7 +109,7 @@ class Peers:
         """Report the pools of this process, read those of the others, and log new differences. Raises StoreAway."""
         args = (self._who, self._mine.text(), REPORT_TIMEOUT)
         flat = await self._connection.run(load("peers"), (keys.CONFIGURED,), args)
-        told = {who: Pools.of_text(text) for who, text in zip(flat[::2], flat[1::2], strict=True)}
+        told = {who: Pools.of_text(text) for who, text in paired(flat).items()}
         before, self._others = (
             self._others,
             {

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
+from vmpooler.store.stored import paired
 
 PAGE_SIZE = 500
 """Number of events per read."""
@@ -58,5 +59,5 @@ class EventHistory:
 
 
 def _events(entries: Entries) -> list[Event]:
-    made = (Event.of(id, dict(zip(flat[::2], flat[1::2], strict=True))) for id, flat in entries)
+    made = (Event.of(id, paired(flat)) for id, flat in entries)
     return [event for event in made if event is not None]

@@ -15,7 +15,7 @@ from vmpooler.store.commands.registry import Leftovers, leftovers
 from vmpooler.store.queries.pool_state import Trouble
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load
-from vmpooler.store.stored import number, read
+from vmpooler.store.stored import number, paired, read
 
 QUEUES = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
@@ -86,7 +86,7 @@ def _keys(pool: str) -> list[str]:
 
 def _standing(row: Sequence[Any], cloning: int) -> Standing:
     ready, pending, running, completed, troubles, flagged, last_boot = row
-    pairs = zip(troubles[::2], troubles[1::2], strict=True)
+    pairs = paired(troubles).items()
     known = ((subject, read(text, Trouble)) for subject, text in pairs)
     failing = tuple(Failing(subject, each.tries, each.until, each.why) for subject, each in known if each is not None)
     return Standing(ready, pending, running, completed, cloning, failing, flagged, last_boot)

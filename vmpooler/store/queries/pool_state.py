@@ -1,7 +1,6 @@
 """Reads the state of one pool from Redis in one round trip."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import attrs
 
@@ -12,7 +11,7 @@ from vmpooler.domain.times import moment
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
-from vmpooler.store.stored import number, read
+from vmpooler.store.stored import number, paired, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
 """The queues in the order of look.lua's reply."""
@@ -62,14 +61,14 @@ async def read_state(connection: Commands, pool: str, default_lifetime: float) -
     shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool), keys.DOUBTED, keys.VERIFIED)
     reply = await connection.run(load("look"), (*queues, *own, *shared), (pool, keys.RECORD, keys.HISTORY))
     troubles, confirmed, cloning, flagged, empty, waiting, tasks, doubted, verified = reply[5:]
-    found = {subject: read(text, Trouble) for subject, text in _pairs(troubles).items()}
+    found = {subject: read(text, Trouble) for subject, text in paired(troubles).items()}
     known = {subject: trouble for subject, trouble in found.items() if trouble is not None}
     asked = [(text, read(text, Task)) for text in tasks]
     return Look(
         vms=_vms(reply[:5], known, default_lifetime),
         troubles=known,
         confirmed=frozenset(confirmed),
-        cloning=frozenset(vm for vm, owner in _pairs(cloning).items() if owner == pool),
+        cloning=frozenset(vm for vm, owner in paired(cloning).items() if owner == pool),
         flagged=bool(flagged),
         empty=bool(empty),
         waiting=bool(waiting),
@@ -125,7 +124,3 @@ def _checkout(stored: str, active: str) -> float | None:
     pool's hash of checkout times."""
     found = number(stored[1:]) if stored.startswith("@") else moment(stored)
     return found if found is not None else moment(active)
-
-
-def _pairs(flat: Sequence[str]) -> dict[str, str]:
-    return dict(list(pairwise(flat))[::2])

@@ -11,6 +11,7 @@ from vmpooler.store import keys
 from vmpooler.store.commands.registry import Leftovers, leftovers_of
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
+from vmpooler.store.stored import paired
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 
@@ -48,7 +49,7 @@ async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> lis
 async def flagged(connection: Commands) -> dict[str, str]:
     """Return the pools in which the mass guard protects unknown VMs, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return paired(flat)
 
 
 def _figures(texts: Sequence[str]) -> tuple[float, ...]:

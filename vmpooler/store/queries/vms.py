@@ -8,7 +8,7 @@ from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Caller
 from vmpooler.store.redis.scripts import load
-from vmpooler.store.stored import members
+from vmpooler.store.stored import members, paired
 
 
 class Vms:
@@ -20,7 +20,7 @@ class Vms:
     async def record(self, vm: str) -> Mapping[str, str]:
         """Return the fields of a VM's record; empty when the VM has no record."""
         flat = await self._connection.call("HGETALL", keys.record(vm))
-        return dict(flat) if isinstance(flat, Mapping) else dict(zip(flat[::2], flat[1::2], strict=True))
+        return dict(flat) if isinstance(flat, Mapping) else paired(flat)
 
     async def history(self, vm: str) -> list[Mapping[str, Any]]:
         """Return the events of a VM as stored, oldest first; unreadable entries are left out."""
@@ -41,5 +41,5 @@ class Vms:
     async def tags(self, vms: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the tags in the VMs' records, by VM; the names begin with ``tag:``."""
         found = await self._connection.run(load("tags"), [keys.record(vm) for vm in vms], ())
-        pairs = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in found]
+        pairs = [paired(flat) for flat in found]
         return dict(zip(vms, pairs, strict=True))

@@ -24,6 +24,7 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import SENTINEL_PORT, Redis, address_of
 from vmpooler.store.redis.endpoint import endpoint_of
 from vmpooler.store.redis.protocol import ServerError, Wires, message_of
+from vmpooler.store.stored import paired
 
 QUERY_INTERVAL = 1.0
 """Seconds between two queries."""
@@ -132,7 +133,7 @@ class _Sentinel:
         (_, where), (_, known) = await DeferredList(asked, consumeErrors=True)
         try:
             host, port = where
-            return int(dict(zip(known[::2], known[1::2], strict=True))["config-epoch"]), (host, int(port))
+            return int(paired(known)["config-epoch"]), (host, int(port))
         except (TypeError, ValueError, KeyError):
             refusal = getattr(known, "value", None)
             self.trouble = message_of(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
