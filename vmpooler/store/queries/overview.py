@@ -80,10 +80,6 @@ class Overviews:
         return mean(Figures.of([time for text in texts if (time := summary.seconds(text)) is not None]))
 
 
-def _keys(pool: str) -> list[str]:
-    return [*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool)]
-
-
 def _standing(row: Sequence[Any], cloning: int) -> Standing:
     ready, pending, running, completed, troubles, flagged, last_boot = row
     pairs = paired(troubles).items()
