@@ -6,7 +6,6 @@ from urllib.parse import unquote_to_bytes
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from vmpooler.web.events.resource import Events
 from vmpooler.web.http.api import json_response, sent
 from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.request import Request
@@ -45,7 +44,9 @@ class Router(Resource):
     isLeaf = True
     ending = False
 
-    def __init__(self, routes: IResource, events: Events, page: Files, under_way: RequestsInFlight, most: int) -> None:
+    def __init__(
+        self, routes: IResource, events: Resource, page: Files, under_way: RequestsInFlight, most: int
+    ) -> None:
         super().__init__()
         self._most = most
         self._inside = 0
@@ -71,7 +72,8 @@ class Router(Resource):
         elif request.method in (b"GET", b"HEAD") and (not parts or (parts == [PAGE] and request.path[-1:] != b"/")):
             return moved(request, f"{PAGE}/")
         if parts in EVENTS:
-            return self._events.render(request)
+            listening: int = self._events.render(request)
+            return listening
         if parts[:1] == [PAGE] and parts[1:2] not in DATA:
             return self._page.answer(request, parts[1:])
         if parts not in FREE:
