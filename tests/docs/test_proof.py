@@ -22,3 +22,11 @@ def test_pieces_of_a_soak_are_added_up() -> None:
         "pieces": 2,
         "chaos": {"operations": 8, "full again after": 7.0, "takeovers": [1.5, 2.5], "seen": {"a": 1, "b": 1}},
     }
+
+
+def test_a_soak_in_which_a_pool_was_never_full_again_is_shown() -> None:
+    known = ledger.read().get("soak") or ledger.read()["prove"]
+    never = {**known, "chaos": {**known["chaos"], "full again after": None}}
+    assert ledger.added(never, known)["chaos"]["full again after"] is None
+    assert ledger.added(known, never)["chaos"]["full again after"] is None
+    assert "Not every pool was full again." in page.shown(page.PAGE.read_text(encoding="utf-8"), {"soak": never})

@@ -11,7 +11,7 @@ Figures = dict[str, Any]
 LEDGER = Path(__file__).parents[2] / "docs/proof.json"
 
 MOST = frozenset({"slowest recovery", "full again after"})
-"""Figures for which the largest value counts, not the sum."""
+"""Figures for which the largest value counts, not the sum. None, for never, is above all."""
 
 
 def added(one: Figures, other: Figures) -> Figures:
@@ -25,8 +25,10 @@ def _sum(name: str, one: Any, other: Any) -> Any:
         return added(one, other)
     if isinstance(one, list) and isinstance(other, list):
         return one + other
+    if name in MOST:
+        return None if one is None or other is None else max(one, other)
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return max(one, other) if name in MOST else round(one + other, 1)
+        return round(one + other, 1)
     return other
 
 

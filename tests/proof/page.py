@@ -45,10 +45,13 @@ def sentences(found: Figures) -> Iterator[str]:
             f"again within {told['slowest recovery']:g} s of virtual time."
         )
     if told := found.get("chaos"):
+        took = told["full again after"]
+        full = "Not every pool was full again."
+        if took is not None:
+            full = f"Every pool was full again within {took:.0f} s of the last torment."
         yield (
             f"**Chaos**: {told['operations']:,} operations, {told['VMs given']:,} VMs given, {told['events']:,} "
-            f"events; {_counts(told['torments'])}. {_takeovers(told['takeovers'])} Every pool was full again within "
-            f"{told['full again after']:.0f} s of the last torment."
+            f"events; {_counts(told['torments'])}. {_takeovers(told['takeovers'])} {full}"
         )
     if told := found.get("model"):
         yield f"**Model**: {told['tests']} tests that walk at random through the store and a model of it."
