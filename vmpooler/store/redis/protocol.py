@@ -32,9 +32,6 @@ Value = str | bytes | int | float
 
 _pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
 
-Held = list[tuple[Deferred[Any], Any]]
-"""Replies that are held back, each with the Deferred that waits for it."""
-
 ServerError = txredisapi.ResponseError
 """An error reply from Redis; its text starts with a code, such as ``WRONGTYPE``."""
 
@@ -59,8 +56,6 @@ class Wire(txredisapi.HiredisProtocol):
             protocolError=txredisapi.InvalidData, replyError=ServerError, encoding="utf-8", errors="surrogateescape"
         )
         self._unanswered: deque[tuple[float, Deferred[Any], bool]] = deque()
-        self._held: Held = []
-        self._asking = False
         self._watchdog: IDelayedCall | None = None
         self._greeting: Deferred[None] = succeed(None)
         self._end = ""
@@ -78,7 +73,7 @@ class Wire(txredisapi.HiredisProtocol):
     @property
     def load(self) -> int:
         """Number of commands that wait for their reply."""
-        return len(self._unanswered) + len(self._held)
+        return len(self._unanswered)
 
     def connectionMade(self) -> None:
         """Prepare the wire: AUTH, SELECT, PING, then the factory's ``welcome``. Then the wire is ready."""
@@ -149,31 +144,11 @@ class Wire(txredisapi.HiredisProtocol):
                 if isinstance(reply, Exception):
                     answer.errback(reply)
                 elif lasting:
-                    self._held.append((answer, reply))
+                    self.factory.held_back.add(self, answer, reply)
                 else:
                     answer.callback(reply)
-            if self._held and not self._asking:
-                self._ask_whether_written()
         except (txredisapi.InvalidData, IndexError):
             self.cut("what answers there is not Redis")
-
-    def _ask_whether_written(self) -> None:
-        """Send one PING for all replies that are held back: Redis refuses PING once a write to its file has failed."""
-        held, self._held, self._asking = self._held, [], True
-        self.execute_command("PING").addCallbacks(self._written, self._not_written, (held,), {}, (held,))
-
-    def _written(self, _: object, held: Held) -> None:
-        self._asking = False
-        for answer, reply in held:
-            answer.callback(reply)
-
-    def _not_written(self, failure: Failure, held: Held) -> None:
-        self._asking = False
-        why = message_of(failure.value)
-        if isinstance(failure.value, ServerError):
-            self.factory.unwritten(why)
-        for answer, _ in held:
-            answer.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
 
     def cut(self, why: str) -> None:
         """Abort this wire immediately, and report the reason to the factory."""
@@ -195,10 +170,63 @@ class Wire(txredisapi.HiredisProtocol):
             self._end = why
             self.factory.tell(why)
         unanswered, self._unanswered = self._unanswered, deque()
-        held, self._held = self._held, []
-        for answer in (*(answer for answer, _ in held), *(answer for _, answer, _ in unanswered)):
+        for answer in (*self.factory.held_back.taken(self), *(answer for _, answer, _ in unanswered)):
             answer.errback(StoreAway(f"Redis is away: {self._end}", sent=True))
         self._greeting.cancel()
+
+
+class HeldBack:
+    """The replies of all wires that are held back until Redis has written the changes to its file.
+
+    One PING serves all replies that arrived before it was sent: Redis tries to write before it answers, and after a
+    failed write it rejects PING on every wire. ``unwritten`` is called with the reason when Redis could not write.
+    """
+
+    def __init__(self, clock: IReactorTime, unwritten: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._unwritten = unwritten
+        self._held: list[tuple[Wire, Deferred[Any], Any]] = []
+        self._asked: list[tuple[Wire, Deferred[Any], Any]] = []
+        self._turn: IDelayedCall | None = None
+
+    def add(self, wire: Wire, answer: Deferred[Any], reply: Any) -> None:
+        """Hold back a reply that arrived on this wire."""
+        self._held.append((wire, answer, reply))
+        self._ask_next()
+
+    def taken(self, wire: Wire) -> list[Deferred[Any]]:
+        """Remove and return the Deferreds of the replies that arrived on this wire, which has ended."""
+        found = [answer for each, answer, _ in (*self._asked, *self._held) if each is wire]
+        self._asked = [held for held in self._asked if held[0] is not wire]
+        self._held = [held for held in self._held if held[0] is not wire]
+        if self._turn is not None and not self._held:
+            self._turn.cancel()
+            self._turn = None
+        return found
+
+    def _ask_next(self) -> None:
+        if self._held and not self._asked and self._turn is None:
+            self._turn = self._clock.callLater(0, self._ask)  # one PING for all replies of this reactor turn
+
+    def _ask(self) -> None:
+        self._turn = None
+        self._asked, self._held = self._held, []
+        self._asked[0][0].execute_command("PING").addCallbacks(self._written, self._not_written)
+
+    def _written(self, _: object) -> None:
+        asked, self._asked = self._asked, []
+        for _, answer, reply in asked:
+            answer.callback(reply)
+        self._ask_next()
+
+    def _not_written(self, failure: Failure) -> None:
+        """Fail all held replies, also those after the PING: the next wire may reach a Redis that lacks the changes."""
+        failed, self._asked, self._held = (*self._asked, *self._held), [], []
+        why = message_of(failure.value)
+        if isinstance(failure.value, ServerError):
+            self._unwritten(why)
+        for _, answer, _ in failed:
+            answer.errback(StoreAway(f"whether it was done is not certain: {why}", sent=True))
 
 
 async def _at_once(wire: Wire) -> None:
@@ -242,7 +270,7 @@ class Wires(txredisapi.RedisFactory):
         self.clock = clock
         self.tell = tell
         self.welcome = welcome
-        self.unwritten = unwritten
+        self.held_back = HeldBack(clock, unwritten)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         """Start to connect, and keep the wires connected."""
