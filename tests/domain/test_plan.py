@@ -30,12 +30,13 @@ from vmpooler.domain.actions import (
     Welcome,
     Withdraw,
 )
-from vmpooler.domain.backoff import pause
+from vmpooler.domain.backoff import CLOCK_TOLERANCE, SECOND_CHECK_DELAY, pause
 from vmpooler.domain.evidence import BY_STAMP, recorded
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.plan import Rules, plan_pool
 from vmpooler.domain.tasks import Kind, Task
+from vmpooler.domain.vm_policy import CLONE_SETTLES
 from vmpooler.settings import Pool
 
 NOW = 1_700_000_000.0
@@ -115,6 +116,15 @@ def test_a_whole_pool_that_is_missing_is_kept_and_a_pool_of_one_is_replaced() ->
 def test_vms_that_are_missing_for_long_make_no_others_suspect() -> None:
     lost = [attrs.evolve(running(name), since=NOW - 601) for name in named("lost", 9)]
     assert completed(planned(PoolState(vms=(*lost, ready("a"))), size=1)) == ["a"]
+
+
+def test_pending_vms_that_are_missing_are_given_up_however_many_there_are() -> None:
+    lost = [Vm(name, Queue.PENDING, ordered=NOW - CLONE_SETTLES - 600) for name in named("lost", 9)]
+    plan = planned(PoolState(vms=(*lost,), distrusts=True), size=9)
+    assert completed(plan) == named("lost", 9)
+    assert NoteMissing("") in plan
+    young = [attrs.evolve(vm, ordered=NOW - CLONE_SETTLES - 599) for vm in lost]
+    assert completed(planned(PoolState(vms=(*young,), distrusts=True), size=9)) == []
 
 
 def test_a_pool_that_is_not_verified_is_compared_at_once_busy_vms_too() -> None:
@@ -483,7 +493,9 @@ def test_pending_and_ready_never_exceed_the_size_by_a_clone(state: PoolState, si
     plan = planned(state, size)
     gone = {*completed(plan), *(action.vm for action in plan if isinstance(action, Reclaim))}
     found = {action.vm for action in plan if isinstance(action, Welcome)}
-    away = {vm.name for vm in state.vms if vm.queue is Queue.READY and vm.since is not None and NOW - vm.since >= 8}
+    missing = [vm for vm in state.vms if vm.queue is Queue.READY and vm.since is not None]
+    # A moment further ahead than clocks may differ is of a clock that was set back: it counts as long ago.
+    away = {vm.name for vm in missing if not -CLOCK_TOLERANCE <= NOW - (vm.since or 0) < SECOND_CHECK_DELAY}
     gone |= away - found
     filling = [vm for vm in state.vms if vm.queue in (Queue.PENDING, Queue.READY) and vm.name not in gone]
     ordered = sum(action.count for action in plan if isinstance(action, Clone))

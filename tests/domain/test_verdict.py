@@ -393,7 +393,10 @@ def test_a_missing_ready_vm_is_replaced_at_once_unless_many_are_missing() -> Non
     gone = judged(READY, None, ready=NOW, distrusts=True, since=NOW - 10 * MINUTE)
     assert gone == Complete("vm", READY, "has been missing for 10 minutes")
     assert judged(READY, ready=NOW, since=NOW) == Welcome("vm", READY)
-    assert judged(PENDING, None, ordered=NOW - MINUTE, distrusts=True) is None
+    settled = NOW - CLONE_SETTLES
+    assert judged(PENDING, None, ordered=settled - 10 * MINUTE + 1, distrusts=True) is None
+    pending = judged(PENDING, None, ordered=settled - 10 * MINUTE, distrusts=True)
+    assert pending == Complete("vm", PENDING, "is missing from the inventory")
 
 
 # Running VMs.

@@ -26,8 +26,8 @@ clock: Any = reactor
 
 POOL = """
 config: {{prefix: vm-, vm_lifetime: {hours}}}
-providers: {{dummy: {{createvm_max_time: 20, bootvm_max_time: 30, destroyvm_max_time: 5}}}}
-pools: [{{name: debian, template: t/debian, folder: f/debian, size: {size}, timeout: 5}}]
+providers: {{dummy: {{createvm_max_time: 20, bootvm_max_time: {boots}, destroyvm_max_time: 5}}}}
+pools: [{{name: debian, template: t/debian, folder: f/debian, size: {size}, timeout: {timeout}}}]
 """
 
 DUMP = """
@@ -50,8 +50,8 @@ end
 """
 
 
-def a_pool(size: int = 3, hours: int = 2) -> str:
-    return POOL.format(size=size, hours=hours)
+def a_pool(size: int = 3, hours: float = 2, boots: int = 30, timeout: int = 5) -> str:
+    return POOL.format(size=size, hours=hours, boots=boots, timeout=timeout)
 
 
 async def back_up(store: Connection, world: World) -> None:
@@ -331,6 +331,21 @@ async def test_many_missing_ready_vms_are_replaced_after_the_grace(store: Connec
         await world.advance(minutes=13)
         assert await world.counts() == {"ready": 10}
         assert len(world.provider.vms()) == 10
+
+
+async def test_many_pending_vms_that_vanish_at_once_are_replaced_after_the_grace(store: Connection) -> None:
+    async with World(store, a_pool(size=10, timeout=60, boots=1800)) as world:
+        await world.advance(seconds=40)
+        vanished = await world.queue(Queue.PENDING)
+        assert len(vanished) == 10
+        world.processes[-1].pause()
+        for vm in vanished:
+            world.provider.vanish(vm)
+        await world.processes[-1].go_on()
+        await world.advance(minutes=9)
+        assert await world.queue(Queue.PENDING) == vanished
+        await world.advance(minutes=3)
+        assert len(await world.queue(Queue.PENDING) - vanished) == 10
 
 
 async def test_a_vm_that_stands_in_ready_and_running_is_not_given_again(store: Connection) -> None:

@@ -151,7 +151,7 @@ def missing_vms(state: PoolState, now: float, grace: float) -> frozenset[str]:
 
 def _is_expected(vm: Vm, now: float, grace: float) -> bool:
     if vm.queue is Queue.PENDING:
-        return vm.ordered is not None and now - vm.ordered >= CLONE_SETTLES
+        return vm.ordered is not None and CLONE_SETTLES <= now - vm.ordered < CLONE_SETTLES + grace
     return vm.since is None or now - vm.since < grace
 
 

@@ -148,7 +148,8 @@ def _pending(case: Case) -> VmAction | None:
     late = case.older(vm.ordered, case.pool.timeout * 60)
     if guest is None and not case.verified:
         return None  # a client may have it; nothing shows that until it is in the inventory again
-    if guest is None and case.older(vm.ordered, CLONE_SETTLES) and not case.distrusts:
+    settles = CLONE_SETTLES + (case.grace if case.distrusts else 0)
+    if guest is None and case.older(vm.ordered, settles):
         return Complete(vm.name, vm.queue, "is missing from the inventory")
     if guest and guest.powered_on and is_called(guest.hostname, vm.name):
         return Probe(vm.name, last=late, since=in_doubt_since(vm, case.now) if late else None)
