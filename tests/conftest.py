@@ -63,10 +63,10 @@ def no_leaks() -> Iterator[None]:
     before = set(reactor.getDelayedCalls())
     yield
     left = [call for call in reactor.getDelayedCalls() if call not in before]
-    told = [str(call) for call in left]  # before cancel(), which drops the name of the function
+    described = [str(call) for call in left]  # before cancel(), which drops the name of the function
     for call in left:
         call.cancel()
-    assert not left, f"timers left behind: {told}"
+    assert not left, f"timers left behind: {described}"
 
 
 @pytest.fixture(autouse=True)

@@ -54,9 +54,11 @@ class Tormentor:
         self._backups: list[tuple[float, Path]] = []
         self._lacks_foreign = False
 
-    def run(self, until: float, told: Callable[[], None]) -> None:
-        """Inflict faults until ``until`` (monotonic seconds), and until each was inflicted. ``told`` is called after
-        each."""
+    def run(self, until: float, on_fault: Callable[[], None]) -> None:
+        """Inflict faults until ``until`` (monotonic seconds), and until each was inflicted.
+
+        ``on_fault`` is called after each of them.
+        """
         deck: list[Torment] = []
         names = {str(torment) for torment in self._torments}
         while time.monotonic() < until or self.counts.keys() != names:
@@ -74,7 +76,7 @@ class Tormentor:
                 time.sleep(hold)
             self._bring_foreign()
             self._back_up()
-            told()
+            on_fault()
             time.sleep(self._chance.uniform(0, GAP))
 
     def _bring_foreign(self) -> None:

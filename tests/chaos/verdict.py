@@ -87,11 +87,11 @@ class Verdict:
     checks: int = 0
     violations: list[str] = attrs.field(factory=list)
 
-    def hold(self, good: bool, told: str) -> None:
-        """Count one check. If it fails, ``told`` is recorded as a violation."""
+    def hold(self, good: bool, finding: str) -> None:
+        """Count one check. If it fails, ``finding`` is recorded as a violation."""
         self.checks += 1
         if not good:
-            self.violations.append(told)
+            self.violations.append(finding)
 
 
 Check = Callable[[Case, Verdict], None]

@@ -65,9 +65,9 @@ INVARIANTS = (ONE_QUEUE, ONE_CLIENT, ACCOUNTED, WITHIN_LIMITS, DURABLE, NOT_REFU
 class Violation(AssertionError):
     """An invariant does not hold. The text describes where."""
 
-    def __init__(self, invariant: Invariant, told: str) -> None:
+    def __init__(self, invariant: Invariant, finding: str) -> None:
         self.invariant = invariant
-        super().__init__(f"invariant {invariant}: {told}")
+        super().__init__(f"invariant {invariant}: {finding}")
 
 
 @attrs.frozen
@@ -76,8 +76,8 @@ class Tally:
 
     checks: Counter[int] = attrs.field(factory=Counter)
 
-    def hold(self, invariant: Invariant, holds: bool, told: Callable[[], str]) -> None:
-        """Count one check. Raises Violation with the text of ``told`` if it fails."""
+    def hold(self, invariant: Invariant, holds: bool, describe: Callable[[], str]) -> None:
+        """Count one check. Raises Violation with the text of ``describe`` if it fails."""
         self.checks[invariant.number] += 1
         if not holds:
-            raise Violation(invariant, told())
+            raise Violation(invariant, describe())

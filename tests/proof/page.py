@@ -38,26 +38,26 @@ def table(found: Figures) -> Iterator[str]:
 
 def sentences(found: Figures) -> Iterator[str]:
     """Yield sentences about the rest of a run."""
-    if told := found.get("simulation"):
+    if part := found.get("simulation"):
         yield (
-            f"**Simulation**: {told['schedules']:,} schedules, {told['steps']:,} steps, {told['commands']:,} commands "
-            f"to Redis, {told['requests']:,} requests; {_counts(told['fault'])}. After the faults every pool was full "
-            f"again within {told['slowest recovery']:g} s of virtual time."
+            f"**Simulation**: {part['schedules']:,} schedules, {part['steps']:,} steps, {part['commands']:,} commands "
+            f"to Redis, {part['requests']:,} requests; {_counts(part['fault'])}. After the faults every pool was full "
+            f"again within {part['slowest recovery']:g} s of virtual time."
         )
-    if told := found.get("chaos"):
-        took = told["full again after"]
+    if part := found.get("chaos"):
+        took = part["full again after"]
         full = "Not every pool was full again."
         if took is not None:
             full = f"Every pool was full again within {took:.0f} s of the last torment."
         yield (
-            f"**Chaos**: {told['operations']:,} operations, {told['VMs given']:,} VMs given, {told['events']:,} "
-            f"events; {_counts(told['torments'])}. {_takeovers(told['takeovers'])} {full}"
+            f"**Chaos**: {part['operations']:,} operations, {part['VMs given']:,} VMs given, {part['events']:,} "
+            f"events; {_counts(part['torments'])}. {_takeovers(part['takeovers'])} {full}"
         )
-    if told := found.get("model"):
-        yield f"**Model**: {told['tests']} tests that walk at random through the store and a model of it."
-    if told := found.get("mutants"):
-        left_out = f", {told['left out']} left out" if told["left out"] else ""
-        yield f"**Mutants**: {told['caught']} of {told['tried']} deliberate faults were caught{left_out}."
+    if part := found.get("model"):
+        yield f"**Model**: {part['tests']} tests that walk at random through the store and a model of it."
+    if part := found.get("mutants"):
+        left_out = f", {part['left out']} left out" if part["left out"] else ""
+        yield f"**Mutants**: {part['caught']} of {part['tried']} deliberate faults were caught{left_out}."
 
 
 def _run(title: str, found: Figures | None) -> Iterator[str]:

@@ -48,7 +48,7 @@ def _wrong_without(chosen: Sequence[Mutant], threads: Executor, copies: Sequence
     tests = sorted({test for mutant in chosen for test in mutant.tests})
     shares = [share for number in range(AT_ONCE) if (share := tests[number::AT_ONCE])]
     runs = threads.map(lambda copy, share: copy.run(share, PATIENCE_UNCHANGED, compile=True), copies, shares)
-    return [f"{test}: {told}" for found in runs for test, told in (*found["noticed"], *found["accidents"])]
+    return [f"{test}: {message}" for found in runs for test, message in (*found["noticed"], *found["accidents"])]
 
 
 def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[Outcome]:
@@ -83,7 +83,7 @@ def _sum_up(outcomes: Sequence[Outcome], report: Mapping[str, Any]) -> None:
     print(f"\ncaught {report['caught']} of {report['tried']} mutants in {report['seconds']:.0f} s{left_out}")
     for each in outcomes:
         if each.how not in ("caught", "left out"):
-            print(f"{each.how}: {each.mutant.name}", *each.told.splitlines(), sep="\n    ")
+            print(f"{each.how}: {each.mutant.name}", *each.message.splitlines(), sep="\n    ")
 
 
 def _totals(outcomes: Sequence[Outcome]) -> Mapping[str, Any]:

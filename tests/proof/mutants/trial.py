@@ -29,12 +29,12 @@ PATIENCE_UNCHANGED = 300.0
 @attrs.frozen
 class Outcome:
     """The result of one mutant. ``how``: caught, survived, left out, stale, or went wrong; ``by``: the test that caught
-    it; ``told``: the message of that test, or what went wrong."""
+    it; ``message``: the message of that test, or what went wrong."""
 
     mutant: Mutant
     how: str
     by: str = ""
-    told: str = ""
+    message: str = ""
     seconds: float = 0
 
 
@@ -65,7 +65,7 @@ class Copy:
         try:
             wrong = mutant.applied(self.root)
         except Stale as stale:
-            return Outcome(mutant, "stale", told=str(stale))
+            return Outcome(mutant, "stale", message=str(stale))
         with _spoilt(self.root / mutant.file, wrong):
             return _outcome(mutant, self.run(mutant.tests, PATIENCE), time.monotonic() - began)
 
@@ -93,12 +93,12 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "" if compile else "1",
             "MUTANTS_REPORT": str(report),
         }
-        told, ended = _run([sys.executable, "-m", "pytest", *options, *tests], self.root, environment, seconds)
+        output, ended = _run([sys.executable, "-m", "pytest", *options, *tests], self.root, environment, seconds)
         if report.exists():
             found: Mapping[str, Any] = json.loads(report.read_text(encoding="utf-8"))
             if any(found.values()):
                 return found
-        why = "\n".join(told.splitlines()[-15:]) if ended else f"no end within {seconds:g} s"
+        why = "\n".join(output.splitlines()[-15:]) if ended else f"no end within {seconds:g} s"
         return {"passed": [], "skipped": [], "noticed": [], "accidents": [["the run", why]]}
 
 
@@ -129,8 +129,8 @@ def _run(command: list[str], where: Path, environment: Mapping[str, str], second
         start_new_session=True,
     )
     try:
-        told, _ = process.communicate(timeout=seconds)
-        return told, True
+        output, _ = process.communicate(timeout=seconds)
+        return output, True
     except subprocess.TimeoutExpired:
         return "", False
     finally:
@@ -141,9 +141,9 @@ def _run(command: list[str], where: Path, environment: Mapping[str, str], second
 
 def _outcome(mutant: Mutant, found: Mapping[str, Any], seconds: float) -> Outcome:
     if found["noticed"]:
-        by, told = found["noticed"][0]
-        return Outcome(mutant, "caught", by, told, seconds)
+        by, message = found["noticed"][0]
+        return Outcome(mutant, "caught", by, message, seconds)
     if found["accidents"]:
-        by, told = found["accidents"][0]
-        return Outcome(mutant, "went wrong", by, told, seconds)
+        by, message = found["accidents"][0]
+        return Outcome(mutant, "went wrong", by, message, seconds)
     return Outcome(mutant, "survived" if found["passed"] else "left out", seconds=seconds)

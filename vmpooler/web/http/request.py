@@ -142,7 +142,7 @@ class Request(server.Request):
         """
         if self.gone:
             return True
-        found = self.channel.events()
+        found = self.channel.poll_events()
         if found & HUNG_UP:
             return True
         for _ in range(TURNS if found else 0):

@@ -47,7 +47,7 @@ class Channel(HTTPChannel):
         self._host = self.transport.getHost()
         self.site.entered(self)
 
-    def events(self) -> int:
+    def poll_events(self) -> int:
         """Return the kernel's poll events for the open connection.
 
         The result is 0 when nothing can be read, and for a connection that has no socket.
