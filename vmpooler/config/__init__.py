@@ -1,4 +1,4 @@
-"""``vmpooler.yaml``, the original's files too, and the environment -> Settings, or every mistake at once."""
+"""``vmpooler.yaml``, the files of Ruby vmpooler too, and the environment -> Settings, or every mistake at once."""
 
 from vmpooler.config.exposure import exposed
 from vmpooler.config.listen import endpoint

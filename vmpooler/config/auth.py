@@ -1,4 +1,4 @@
-"""The section ``auth``, in the shapes of the original too."""
+"""The section ``auth``, in the shapes of Ruby vmpooler too."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def _plain_keys(raw: Mapping[object, object]) -> dict[str, object]:
 
 
 def _with_plain_encryption(reader: Reader, ldap: dict[str, object]) -> dict[str, object]:
-    """The section ``ldap`` with the original's ``encryption`` as the settings that it stands for.
+    """The section ``ldap`` with Ruby vmpooler's ``encryption`` as the settings that it stands for.
 
     The original takes ``:simple_tls`` or a mapping: its ``method``, and ``tls_options`` of Ruby's OpenSSL.
     """

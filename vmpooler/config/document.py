@@ -34,7 +34,7 @@ def parse(text: str, report: Report) -> object:
 
 
 def plain(key: str) -> str:
-    """A key without the colon that the original's files put before it (``:config:`` is a Ruby symbol)."""
+    """A key without the colon that files of Ruby vmpooler have before it (``:config:`` is a Ruby symbol)."""
     return key.removeprefix(":")
 
 

@@ -1,4 +1,4 @@
-"""Keys of the original's files that this version does not serve: a warning each, where an unknown key is a mistake."""
+"""Keys of Ruby vmpooler that this version does not serve: a warning each, where an unknown key is a mistake."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ def _keys(*lines: str) -> frozenset[str]:
 SECTIONS = _keys("statsd prometheus tracing dns_configs rate_limits")
 
 PROVIDER_CLASSES = _keys("gce ec2 azure")
-"""What the original's plugins make VMs with."""
+"""The plugins with which Ruby vmpooler makes VMs."""
 
 _LOOP = "check_loop_delay_min check_loop_delay_max check_loop_delay_decay"
 _BREAKER = """

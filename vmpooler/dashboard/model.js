@@ -92,7 +92,7 @@ export const ends = ({ from, step, count }) => Array.from({ length: count }, (_,
 /** How full a pool is, in percent; null for one of size 0. */
 export const fullness = ({ ready, size }) => (size ? (100 * ready) / size : null);
 
-/** How that is judged: what the original paints green, amber and red. */
+/** How that is judged: what Ruby vmpooler paints green, amber and red. */
 export function level(row) {
   if (row.draining) return "draining";
   const full = fullness(row);

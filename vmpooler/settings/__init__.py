@@ -4,7 +4,7 @@ Every field is made by :func:`setting`, with its default and a sentence about it
 its limits are read by ``config/`` (which reports mistakes) and by the tests that hold ``vmpooler.yaml.example``
 and the documentation to this page. A field without a default must be given.
 
-Units are those of the file, which are those of the original: minutes for ``timeout`` and its like, hours for
+Units are those of the file, which are those of Ruby vmpooler: minutes for ``timeout`` and its like, hours for
 lifetimes. Code that compares them with a clock converts them where it compares.
 """
 

@@ -29,7 +29,7 @@ class General:
         path=True,
     )
     log_format: str = setting(
-        "How a log line looks: plain (as the original's) or json.", "plain", choices=("plain", "json")
+        "How a log line looks: plain, as Ruby vmpooler writes it, or json.", "plain", choices=("plain", "json")
     )
     state_directory: str = setting(
         "The directory that an embedded Redis keeps its data in, relative to this file's.", ".vmpooler", path=True
