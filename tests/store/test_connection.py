@@ -246,6 +246,14 @@ async def test_a_user_of_redis_can_log_in(connect: Connect, spare_redis: RedisSe
     assert await guest.call("ACL", "WHOAMI") == "pooler"
 
 
+async def test_a_connection_closed_while_it_starts_leaves_nothing(redis_server: RedisServer) -> None:
+    connection = Connection(redis_server.settings, reactor)
+    connection.start()
+    await connection.close()
+    with pytest.raises(StoreAway, match="closed"):
+        await connection.call("PING")
+
+
 async def test_after_the_end_there_is_no_retry_and_no_noise(spare_redis: RedisServer, logged: list[LogEvent]) -> None:
     connection = Connection(spare_redis.settings, reactor)
     connection.start()
