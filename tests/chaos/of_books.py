@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 
 from tests.chaos.evidence import Note, entry, told
+from tests.chaos.story import RELEASES
 from tests.chaos.verdict import Case, Verdict
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
@@ -63,7 +64,7 @@ def recorded(case: Case, verdict: Verdict) -> None:
         if vm in case.rules.foreign:
             continue
         record = case.record(vm)
-        taken = [event for event in events if event.what in (What.CHECKOUT, What.RETURNED)]
+        taken = [event for event in events if event.what in (What.CHECKOUT, *RELEASES)]
         held = taken[-1] if taken and taken[-1].what is What.CHECKOUT else None
         since = of_text(record.get("checkout", ""))
         same = since is None if held is None else since is not None and abs(since - held.when) <= 1.1

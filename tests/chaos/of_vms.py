@@ -4,7 +4,7 @@ from collections import Counter
 
 from tests.chaos.claims import Claim
 from tests.chaos.history import Verb
-from tests.chaos.story import moment
+from tests.chaos.story import RELEASES, moment
 from tests.chaos.verdict import SPREAD, Case, Verdict
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -30,8 +30,8 @@ def given_once(case: Case, verdict: Verdict) -> None:
     for vm, count in Counter(claim.vm for claim in case.claims).items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
     for claim in case.claims:
-        back = [event for event in case.after(claim) if event.what is What.RETURNED]
-        verdict.hold(not back, f"{claim.vm} went back to ready while client {claim.client} had it")
+        back = [event for event in case.after(claim) if event.what in RELEASES]
+        verdict.hold(not back, f"{claim.vm} was taken back while client {claim.client} had it")
 
 
 def kept(case: Case, verdict: Verdict) -> None:

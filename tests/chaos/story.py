@@ -19,6 +19,9 @@ MOVES: Mapping[What, tuple[str | None, str]] = {
 }
 """The transitions: from which queue to which."""
 
+RELEASES = (What.UNCLAIMED, What.RETURNED)
+"""The events that end a checkout which its client never received. An unclaimed VM stays in running at first."""
+
 Id = tuple[int, int]
 
 

@@ -57,6 +57,8 @@ LOST = event(34, What.COMPLETED, "b", "is nowhere to be found", queue="running")
 
 BACK = event(33, What.RETURNED, "b", "its client hung up")
 
+UNCLAIMED = event(33, What.UNCLAIMED, "b", "its client hung up")
+
 EMPTY_AGAIN = {(POOL, queue): {"b"} if queue is Queue.RUNNING else set() for queue in Queue}
 
 BOTH = {(POOL, Queue.RUNNING): {"b", "c"}}
@@ -81,6 +83,7 @@ FALSE = {
     "a VM stands nowhere": (ONE_QUEUE, forged(samples=last(forged(), queues=EMPTY_AGAIN))),
     "a VM is given to two": (ONE_CLIENT, forged(operations=[*OPERATIONS, THIEF])),
     "a VM goes back to ready while a client has it": (ONE_CLIENT, forged(events=[*EVENTS, BACK])),
+    "a VM is unclaimed while a client has it": (ONE_CLIENT, forged(events=[*EVENTS, UNCLAIMED])),
     "a VM is completed before its lifetime ends": (ONE_CLIENT, forged(events=[*EVENTS, TTL])),
     "a VM is completed as lost and was not": (ONE_CLIENT, forged(events=[*EVENTS, LOST])),
     "a VM is completed for its client, who did not ask": (ONE_CLIENT, forged(operations=changed(5, status=401))),
@@ -186,6 +189,8 @@ def test_what_is_allowed_is_not_told() -> None:
     assert told(forged(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
         FULL_AGAIN
     }, "what came back is one more than the pool's size"
+    unclaimed = forged(operations=unheard, events=[*EVENTS, UNCLAIMED], records={**RECORDS, "b": {}})
+    assert told(unclaimed) == {}, "it waits in running until its stamp is clear"
 
 
 def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_other_way_round() -> None:
