@@ -44,6 +44,11 @@ def watched_by(*sentinels: Server, **settings: Any) -> Redis:
     return Redis(**{"sentinels": places, "sentinel_master": NAME, **settings})
 
 
+def clients_of(server: Server) -> int:
+    """Return the number of connections that the server has."""
+    return len(str(server.says("CLIENT", "LIST")).splitlines())
+
+
 async def port(connection: Connection) -> int:
     _, port = await connection.call("CONFIG", "GET", "port")
     return int(port)
@@ -88,6 +93,23 @@ async def test_why_no_sentinel_tells_is_told(disunited: list[Server], settings: 
     with pytest.raises(StoreAway, match=f"no sentinel tells {why}|{why}"):
         await connection.wait_ready(1)
     await connection.close()
+
+
+async def test_a_connection_that_is_closed_while_sentinels_are_asked_stays_closed(disunited: list[Server]) -> None:
+    """One sentinel has answered and the other has not: the attempt ends though it knows a primary."""
+    old, _, one, other = disunited
+    before = clients_of(old)
+    connection = Connection(watched_by(one, other), reactor, quiet=True)
+    connection.start()
+    await connection.wait_ready(10)
+    other.freeze()
+    for wire in list(connection._wires.pool):
+        wire.cut("to connect again")
+    await deferLater(clock, 0.5)  # the wires connect again after 0.1 s, and wait for the second sentinel
+    await connection.close()
+    other.thaw()
+    await deferLater(clock, 0.1)
+    assert clients_of(old) == before
 
 
 async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[Server]) -> None:

@@ -314,8 +314,8 @@ class Connection(Caller):
     def _cannot_write(self, why: str) -> None:
         if not self._refuses:
             self._refuses = True
-            message_of = {"address": self.address, "disk": self._disk, "why": why}
-            log.error("[!] Redis at {address} cannot write its data: make room on {disk} ({why})", **message_of)
+            text = "[!] Redis at {address} cannot write its data: make room on {disk} ({why})"
+            log.error(text, address=self.address, disk=self._disk, why=why)
 
     def _told(self, why: str) -> None:
         if "MISCONF" in why:

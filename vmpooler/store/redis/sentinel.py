@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
@@ -93,12 +93,12 @@ class Sentinels:
     async def _located(self) -> Address:
         """Return the address of the primary. Raises StoreAway when no sentinel reports one."""
         name = self._settings.sentinel_master
-        asked = [Deferred.fromCoroutine(sentinel.tell(name)) for sentinel in self._sentinels]
-        message_of = [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
-        if not message_of:
+        asked = [Deferred.fromCoroutine(sentinel.answer(name)) for sentinel in self._sentinels]
+        answers = [answer for each in asked if (answer := await each)]
+        if not answers:
             why = "; ".join(f"{sentinel.address}: {sentinel.trouble}" for sentinel in self._sentinels)
             raise StoreAway(f"no sentinel tells where {name} is ({why})")
-        _, where = max(message_of)
+        _, where = max(answers)
         before, self._primary = self._primary, where
         if before not in (None, where):
             self._moved(f"the primary is now {where[0]}:{where[1]}")
@@ -123,21 +123,23 @@ class _Sentinel:
         self.endpoint = endpoint_of(own, reactor)
         self.wires = Wires(own, 1, QUERY_TIMEOUT, reactor, self._told)
 
-    async def tell(self, name: str) -> tuple[int, Address]:
-        """Return the epoch of its configuration, and the address of the primary. Raises StoreAway."""
+    async def answer(self, name: str) -> tuple[int, Address] | None:
+        """Return the epoch of its configuration, and the address of the primary; None when it does not tell."""
         wires = self.wires.ready()
         if not wires:
-            raise StoreAway(self.trouble)
+            return None
         # GET-MASTER-ADDR-BY-NAME returns a new primary immediately, MASTER only after the other replicas follow it.
         asked = [wires[0].execute_command("SENTINEL", what, name) for what in ("GET-MASTER-ADDR-BY-NAME", "MASTER")]
-        (_, where), (_, known) = await DeferredList(asked, consumeErrors=True)
         try:
-            host, port = where
+            (host, port), known = await gatherResults(asked, consumeErrors=True)
             return int(paired(known)["config-epoch"]), (host, int(port))
+        except FirstError as error:
+            if not error.subFailure.check(ServerError, StoreAway):
+                error.subFailure.raiseException()  # cancelled: the wire that asks is closed
+            self.trouble = message_of(error.subFailure.value)
         except (TypeError, ValueError, KeyError):
-            refusal = getattr(known, "value", None)
-            self.trouble = message_of(refusal) if isinstance(refusal, ServerError | StoreAway) else "it makes no sense"
-            raise StoreAway(self.trouble) from None
+            self.trouble = "it makes no sense"
+        return None
 
     def _told(self, why: str) -> None:
         self.trouble = why
