@@ -1,15 +1,21 @@
 """A process that may not give orders sends none. Work that was already begun waits for the permission."""
 
 import random
+from threading import Event
 
 import pytest
+from pyVmomi import vim
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.providers.vsphere.case import VsphereCase, clock
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import VsphereProvider
+from vmpooler.providers.vsphere.errors import Doubtful
+from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.provider import START_TIMEOUT
+from vmpooler.providers.vsphere.session import Ref, Session
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 
@@ -79,3 +85,34 @@ async def test_what_waits_for_permission_when_the_provider_stops_is_never_ordere
     await deferLater(clock, 0.5)
     assert case.simulator.calls().get("CloneVM_Task", 0) == 0
     assert case.vcenter.names(case.pool.folder) == []
+
+
+async def test_an_order_whose_answer_comes_after_the_stop_ends(case: VsphereCase) -> None:
+    """Otherwise it would wait for ever for a thread that has ended, and all that wait for it."""
+    watch = Watch(case.settings, [], clock, random.Random(3), lambda place: None)
+    calls = Calls(watch, 1, clock)
+    calls.start()
+    watch.start()
+    sending, answered = Event(), Event()
+
+    def order(_: Session) -> Ref:
+        sending.set()
+        answered.wait(10)
+        return vim.Task("task-1")
+
+    try:
+        await watch.begun(10)
+        task = ensureDeferred(calls.task("an order", order))
+        while not sending.is_set():
+            await deferLater(clock, 0.01)
+    finally:
+        watch.stop()
+        calls.stop()
+    answered.set()
+    for _ in range(500):
+        if task.called:
+            break
+        await deferLater(clock, 0.01)
+    assert task.called
+    with pytest.raises(Doubtful, match="the connection was lost"):
+        await task

@@ -56,7 +56,10 @@ class Calls:
         self._threads.start()
 
     def stop(self) -> None:
-        """Accept no more calls. The calls in progress end with the connection; no caller waits for their threads."""
+        """Accept no more calls; the watch is stopped before.
+
+        The calls in progress end with the connection; no caller waits for their threads.
+        """
         Thread(target=self._threads.stop, daemon=True).start()
 
     async def do(self, what: str, call: Callable[[Session], T]) -> T:
@@ -121,6 +124,8 @@ class Calls:
                     raise Away(f"{what}: another process gives the orders") from None
 
     async def _within(self, begun: Begun, what: str, call: Callable[[Session], T]) -> T:
+        if self._watch.is_stopped:  # a stopped thread pool drops a call, and its Deferred would never fire
+            raise Away(f"{what}: vCenter {self._watch.server} is no longer used")
         try:
             return await deferToThreadPool(self._reactor, self._threads, call, begun.session)
         except _Held:
