@@ -48,11 +48,10 @@ def default(field: Any) -> str:
 
 
 def meaning(field: Any) -> str:
-    """Return the description of a setting, with notes on secrets and unsupported settings."""
+    """Return the description of a setting, with a note on a secret."""
     known = field.metadata
     secret = f" Or `{field.name}_file`, a file that holds it." if known["secret"] else ""
-    served = "" if known["served"] else " Not served yet."
-    return f"{known['text']}{secret}{served}"
+    return f"{known['text']}{secret}"
 
 
 if __name__ == "__main__":

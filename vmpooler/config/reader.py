@@ -51,12 +51,8 @@ class Reader:
     def _check_keys(self, kind: type[attrs.AttrsInstance], given: Mapping[str, object], path: str) -> None:
         fields = attrs.fields_dict(kind)
         files = {f"{name}_file" for name, field in fields.items() if field.metadata["secret"]}
-        unserved = {name for name, field in fields.items() if not field.metadata["served"]}
-        if given and unserved == set(fields):
-            self.report.warn(path, NOT_SERVED)
-            unserved = set()
-        for key, value in given.items():
-            if key in KEYS.get(kind, ()) or (key in unserved and value is not None):
+        for key in given:
+            if key in KEYS.get(kind, ()):
                 self.report.warn(f"{path}.{key}", NOT_SERVED)
             elif key not in fields and key not in files:
                 self.report.mistake(f"{path}.{key_shown(key)}", "unknown key" + nearest(key, [*fields, *files]))
