@@ -37,7 +37,11 @@ class CertificateRefused(Exception):
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Tls:
-    """Creates connections with TLS 1.2 or later to the configured host. Raises StartError for an unusable CA file."""
+    """Creates connections with TLS 1.2 or later to the configured host. Raises StartError for an unusable CA file.
+
+    Twisted's ``optionsForClientTLS`` does the same without the reason: for a certificate that has expired and for one
+    of an unknown CA, its only error is "certificate verify failed".
+    """
 
     def __init__(self, settings: Ldap) -> None:
         self._host, self._verified = settings.host, settings.tls_verify

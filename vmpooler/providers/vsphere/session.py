@@ -36,7 +36,11 @@ CHILDREN = Spec.TraversalSpec(name="child", path="childEntity", skip=False, type
 """The traversal from a folder to its children."""
 
 Ref = Any
-"""A managed object. It is bound to the connection that returned it: after a new login, calls on it are refused."""
+"""A managed object. It is bound to the connection that returned it: after a new login, calls on it are refused.
+
+Two private names of pyVmomi, seen in 9.1, are used in this module only: its ``_stub`` is that connection, and its
+``_moId`` is its id at the vCenter.
+"""
 
 
 class _Deserializer(SoapAdapter.SoapResponseDeserializer):

@@ -45,6 +45,9 @@ class Wire(txredisapi.HiredisProtocol):
     """One connection to Redis. Commands are sent immediately and answered in order.
 
     Replies are None, int, str (bytes that are not UTF-8 become surrogate escapes), or lists of these.
+
+    Three private names of txredisapi, seen in 1.6.0, are used here and nowhere else: ``_reader`` parses replies; the
+    pool waits for a wire through ``_ready`` and ``_waiting_for_connect``.
     """
 
     factory: Wires
