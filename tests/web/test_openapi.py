@@ -11,11 +11,9 @@ from tests.web.conftest import Serve
 from tests.web.test_vm import NO
 from vmpooler import __version__
 from vmpooler.web.routes.openapi import document
-from vmpooler.web.views.openapi_page import METHODS, page
+from vmpooler.web.views.openapi_page import operations, page
 
-OPERATIONS = {
-    f"{method.upper()} {path}" for path, item in document()["paths"].items() for method in METHODS if method in item
-}
+OPERATIONS = {f"{method.upper()} {path}" for path, method, _ in operations(document())}
 
 
 class Tags(HTMLParser):

@@ -46,22 +46,29 @@ def page(document: Part) -> str:
 """
 
 
-def _section(document: Part, tag: Part) -> str:
-    operations = "\n".join(_operations(document, tag["name"]))
-    return f"<section>\n<h2>{escape(tag['name'])}</h2>\n{_prose(tag['description'])}\n{operations}\n</section>"
-
-
-def _operations(document: Part, tag: str) -> Iterator[str]:
+def operations(document: Part) -> Iterator[tuple[str, str, Part]]:
+    """Yield the path and the method of each operation, with the item that contains it."""
     for path, item in document["paths"].items():
-        for method in METHODS:
-            if tag in item.get(method, {}).get("tags", ()):
-                yield _operation(document, path, method, item)
+        yield from ((path, method, item) for method in METHODS if method in item)
+
+
+def resolved(document: Part, part: Part) -> Part:
+    """Return a part, or the part that its ``$ref`` refers to."""
+    for step in part["$ref"].split("/")[1:] if "$ref" in part else ():
+        document = document[step]
+    return document if "$ref" in part else part
+
+
+def _section(document: Part, tag: Part) -> str:
+    inside = (each for each in operations(document) if tag["name"] in each[2][each[1]]["tags"])
+    content = "\n".join(_operation(document, *each) for each in inside)
+    return f"<section>\n<h2>{escape(tag['name'])}</h2>\n{_prose(tag['description'])}\n{content}\n</section>"
 
 
 def _operation(document: Part, path: str, method: str, item: Part) -> str:
     operation = item[method]
-    given = [_found(document, each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
-    answers = {status: _found(document, each) for status, each in operation["responses"].items()}
+    given = [resolved(document, each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
+    answers = {status: resolved(document, each) for status, each in operation["responses"].items()}
     parts = [
         _prose(operation.get("description", "")),
         _authentication(operation.get("security", document["security"])),
@@ -109,13 +116,6 @@ def _details(id: str, summary: str, content: str) -> str:
 def _table(title: str, rows: list[tuple[str, str]]) -> str:
     body = "\n".join(f"<tr><th>{escape(name)}</th><td>{what}</td></tr>" for name, what in rows)
     return f"<h3>{title}</h3>\n<table>\n{body}\n</table>" if rows else ""
-
-
-def _found(document: Part, part: Part) -> Part:
-    """Return a part, or the part that its ``$ref`` refers to."""
-    for step in part["$ref"].split("/")[1:] if "$ref" in part else ():
-        document = document[step]
-    return document if "$ref" in part else part
 
 
 def _code(value: Part) -> str:
