@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from vmpooler.domain import estate
 from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
@@ -37,19 +36,15 @@ def redis_of(settings: Settings, reactor: Any) -> Redis:
     return attrs.evolve(settings.redis, socket=socket)
 
 
-def tell_remains(settings: Settings, reactor: Any) -> None:
-    """Print the pools in Redis that these settings lack or place elsewhere; nothing if Redis is unreachable.
-
-    Runs the reactor, which cannot be run again.
-    """
-
-    def begin() -> None:
-        Deferred.fromCoroutine(remains(settings, reactor)).addCallbacks(_print, _failed).addBoth(
-            lambda _: reactor.stop()
-        )
-
-    reactor.callWhenRunning(begin)
-    reactor.run()
+async def print_remains(reactor: Any, settings: Settings) -> None:
+    """Print the pools in Redis that these settings lack or place elsewhere."""
+    try:
+        for sentence in await remains(settings, reactor):
+            print(f"warning: Redis: {sentence}")
+    except (StartError, StoreAway):
+        pass  # a configuration is also checked before Redis exists
+    except VmpoolerError as error:
+        print(f"warning: Redis: which pools it has could not be seen: {error}")
 
 
 async def remains(settings: Settings, reactor: Any) -> list[str]:
@@ -61,26 +56,26 @@ async def remains(settings: Settings, reactor: Any) -> list[str]:
     connection.start()
     try:
         await connection.wait_ready(REDIS_TIMEOUT)
-        return await _told(Registry(connection), connection, settings)
+        return await _sentences(Registry(connection), connection, settings)
     finally:
         await connection.close()
 
 
-async def _told(registry: Registry, connection: Connection, settings: Settings) -> list[str]:
+async def _sentences(registry: Registry, connection: Connection, settings: Settings) -> list[str]:
     memories = await registry.read()
-    told = []
+    found = []
     for pool in settings.pools:
         old = memories.pop(pool.name, None)
         if old is not None and estate.may_have_moved(pool, old, settings):
             charge = estate.configured(pool, old, await registry.standing(pool.name), settings)
-            told += [f"pool {pool.name}: {charge.note}"] if charge.note else []
+            found += [f"pool {pool.name}: {charge.note}"] if charge.note else []
     here = {pool.name for pool in settings.pools}
     for name in sorted((memories.keys() | await _found(registry)) - here):
         charge = estate.drained(name, memories.get(name), await registry.standing(name), settings)
         counts = {queue: await connection.call("SCARD", keys.queue(queue, name)) for queue in Queue}
         if any(counts.values()):
-            told.append(f"pool {name}: {Drained(name, charge.note, counts).text}")
-    return told
+            found.append(f"pool {name}: {Drained(name, charge.note, counts).text}")
+    return found
 
 
 async def _found(registry: Registry) -> set[str]:
@@ -93,15 +88,3 @@ async def _found(registry: Registry) -> set[str]:
         cursor, found = await registry.find(cursor)
         names |= set(found)
     return names
-
-
-def _print(told: list[str]) -> None:
-    for sentence in told:
-        print(f"warning: Redis: {sentence}")
-
-
-def _failed(failure: Any) -> None:
-    """Ignore an unreachable Redis: a configuration is also checked before Redis exists. Print other failures."""
-    failure.trap(VmpoolerError)
-    if not failure.check(StartError, StoreAway):
-        print(f"warning: Redis: which pools it has could not be seen: {failure.getErrorMessage()}")

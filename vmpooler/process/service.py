@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory
+from twisted.internet.task import react
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -29,7 +30,7 @@ from vmpooler.log import Lines, LogFile
 from vmpooler.process.listening import Port, allow_files
 from vmpooler.process.manager_service import Managing
 from vmpooler.process.options import UP, Options, check, configuration
-from vmpooler.process.remains import tell_remains
+from vmpooler.process.remains import print_remains
 from vmpooler.process.reuseport import Claiming, Sharing
 from vmpooler.process.shutdown import DRAIN, End, Ending
 from vmpooler.process.workers import Workers
@@ -61,7 +62,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # twistd's own options have chosen the reactor before this
 
     if options["check-config"]:
-        raise SystemExit(_checked(options, reactor))
+        _check_configuration(options)
     try:
         count_steadily(reactor)
         loaded, _ = configuration(options, os.environ, Path.cwd())
@@ -72,15 +73,11 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"vmpooler: {error}") from None
 
 
-def _checked(options: Options, reactor: Any) -> int:
-    """Print what is wrong with the configuration, or ok; then which pools its Redis has that it lacks.
-
-    Returns the exit code.
-    """
+def _check_configuration(options: Options) -> NoReturn:
+    """Print what is wrong with the configuration, or ok; then which pools its Redis has that it lacks. Then exit."""
     if code := check(options):
-        return code
-    tell_remains(configuration(options, os.environ, Path.cwd())[0].settings, reactor)
-    return 0
+        raise SystemExit(code)
+    react(print_remains, (configuration(options, os.environ, Path.cwd())[0].settings,))
 
 
 def count_steadily(reactor: Any) -> None:
