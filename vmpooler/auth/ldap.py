@@ -66,23 +66,20 @@ class LdapAuthenticator:
         try:
             answer = await asking.addTimeout(self._settings.timeout, self._reactor, _late)
         except LdapTrouble as trouble:
-            self._tell(str(trouble))
+            self._report(str(trouble))
             raise AuthAway(AWAY) from None
-        self._tell("")
+        self._report("")
         return answer
 
     async def _ask(self, user: str, password: str) -> bool:
-        await self._slots.acquire()
-        try:
+        async with self._slots:
             client = await self._connected()
             try:
                 if self._settings.encryption == "start_tls":
                     _require(await client.start_tls(self._tls), "it refuses StartTLS")
-                return await self._lets_in(client, user, password)
+                return await self._accepts(client, user, password)
             finally:
                 await client.close()
-        finally:
-            self._slots.release()
 
     async def _connected(self) -> LdapClient:
         connecting = self._endpoint.connect(Factory.forProtocol(LdapClient))
@@ -96,7 +93,7 @@ class LdapAuthenticator:
         except Exception as error:
             raise LdapTrouble(f"cannot connect: {error}") from None
 
-    async def _lets_in(self, client: LdapClient, user: str, password: str) -> bool:
+    async def _accepts(self, client: LdapClient, user: str, password: str) -> bool:
         account = self._settings.service_account_hash
         names = self._names(user) if account is None else await self._found(client, account, user)
         for name in names:
@@ -141,7 +138,7 @@ class LdapAuthenticator:
             baseObject=base, sizeLimit=2, filter=pureldap.LDAPFilter_or(kinds), attributes=["1.1"]
         )
 
-    def _tell(self, trouble: str) -> None:
+    def _report(self, trouble: str) -> None:
         if trouble == self._trouble:
             return
         self._trouble = trouble

@@ -34,7 +34,7 @@ class LdapClient(LDAPClient):
     def __init__(self) -> None:
         super().__init__()
         self._why = ""
-        self._heard = False
+        self._received = False
         self._closed: Deferred[None] = Deferred()
 
     async def ask(self, request: pureldap.LDAPProtocolRequest, kind: type[Answer]) -> Answer:
@@ -75,7 +75,7 @@ class LdapClient(LDAPClient):
 
     def dataReceived(self, recd: bytes) -> None:
         """Process received bytes; abort the connection when they are not LDAP."""
-        self._heard = True
+        self._received = True
         if not (self.buffer + recd).startswith(MESSAGE):  # ldaptor would print the bytes and wait for more
             self._abort(NONSENSE)
             return
@@ -122,7 +122,7 @@ class LdapClient(LDAPClient):
             case SSL.Error():
                 texts = [error[-1] for error in reason.args[0]] if reason.args else []
                 return f"TLS fails: {', '.join(texts) or 'the server ended it'}; {DOUBT}"
-            case ConnectionClosed() if self._heard:
+            case ConnectionClosed() if self._received:
                 return "it hung up"
             case _:
                 return f"it hung up without an answer; {DOUBT}"

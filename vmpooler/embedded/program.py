@@ -69,8 +69,8 @@ def _candidates() -> Iterator[Path]:
 
 def _version_of(path: Path) -> Version | None:
     try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no shell, a path that was found
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - no shell, a path that was found
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", told.stdout)
+    found = re.search(r"v=(\d+)\.(\d+)\.(\d+)", done.stdout)
     return tuple(map(int, found.groups())) if found else None

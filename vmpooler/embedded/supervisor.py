@@ -30,12 +30,12 @@ log = Logger()
 
 
 class Child(ProcessProtocol):
-    """One run of a program. ``ended`` fires with the reason of its end. ``heard`` is called when it writes to a
+    """One run of a program. ``ended`` fires with the reason of its end. ``on_report`` is called when it writes to a
     descriptor other than standard output and error."""
 
-    def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_report: Callable[[], None] = lambda: None) -> None:
         self.ended: Deferred[str] = Deferred()
-        self._heard = heard
+        self._on_report = on_report
         self._output = b""
 
     @property
@@ -45,11 +45,11 @@ class Child(ProcessProtocol):
         return " ".join(re.sub(r"^\d+:\S+ .*?:\d\d\.\d+ \S ", "", line) for line in lines)[-LAST_WORDS:].strip()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """Keep the end of its output, or call ``heard`` for another descriptor."""
+        """Keep the end of its output, or call ``on_report`` for another descriptor."""
         if childFD in SPEECH:
             self._output = (self._output + data)[-4 * LAST_WORDS :]
         else:
-            self._heard()
+            self._on_report()
 
     def processEnded(self, reason: Failure) -> None:
         """Fire ``ended``."""
@@ -102,8 +102,8 @@ class Kept:
                 return
             ends = 1 if self._reactor.seconds() - began > STEADY else ends + 1
             pause = PAUSES[min(ends, len(PAUSES)) - 1]
-            told = {"name": self._name, "how": how, "pause": pause, "words": self.child.last_words}
-            log.error("{name} ended ({how}) and is started again in {pause} s: {words}", **told)
+            facts = {"name": self._name, "how": how, "pause": pause, "words": self.child.last_words}
+            log.error("{name} ended ({how}) and is started again in {pause} s: {words}", **facts)
             self._pause = deferLater(self._reactor, pause)
             with suppress(CancelledError):
                 await self._pause

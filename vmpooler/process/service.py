@@ -205,8 +205,8 @@ class Vmpooler(Service):
         redis = f"an embedded Redis in {self._settings.general.state_directory}"
         if self._embedded is None:
             redis = f"Redis at {self._connection.address}"
-        told = {"version": __version__, "role": self._role, "pools": len(self._settings.pools), "redis": redis}
-        self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **told)
+        facts = {"version": __version__, "role": self._role, "pools": len(self._settings.pools), "redis": redis}
+        self.log.info("[*] vmpooler {version}, role {role}: {pools} pools, {redis}", **facts)
         for warning in self._warnings:
             self.log.warn("[!] configuration: {warning}", warning=warning)
 

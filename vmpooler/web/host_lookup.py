@@ -54,10 +54,10 @@ class Lookup:
         waiting = self._asked.setdefault(host, [])
         waiting.append(answer)
         if len(waiting) == 1:
-            self._resolve(host).addBoth(self._told, host)
+            self._resolve(host).addBoth(self._answered, host)
         return await answer.addTimeout(LOOKUP_TIMEOUT, self._clock, onTimeoutCancel=lambda *_: "")
 
-    def _told(self, found: str | Failure, host: str) -> None:
+    def _answered(self, found: str | Failure, host: str) -> None:
         address = "" if isinstance(found, Failure) else found
         while len(self._known) >= KNOWN_MOST:
             del self._known[next(iter(self._known))]
