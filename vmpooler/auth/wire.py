@@ -1,4 +1,4 @@
-"""One connection to an LDAP server. Every failure of it is raised as Trouble."""
+"""One connection to an LDAP server. Every failure of it is raised as LdapTrouble."""
 
 from typing import Any, TypeVar
 
@@ -38,11 +38,11 @@ class LdapClient(LDAPClient):
         self._closed: Deferred[None] = Deferred()
 
     async def ask(self, request: pureldap.LDAPProtocolRequest, kind: type[Answer]) -> Answer:
-        """Send a request and return the response, which is of type ``kind``. Raises Trouble."""
+        """Send a request and return the response, which is of type ``kind``. Raises LdapTrouble."""
         return self._checked(await self._lasting(self._sent(request)), kind)
 
     async def search(self, request: pureldap.LDAPSearchRequest) -> tuple[pureldap.LDAPResult, list[bytes]]:
-        """Return the result, and the DN of each entry found. Raises Trouble."""
+        """Return the result, and the DN of each entry found. Raises LdapTrouble."""
         found: list[bytes] = []
         done: Deferred[Any] = Deferred()
 
@@ -58,7 +58,7 @@ class LdapClient(LDAPClient):
         return self._checked(await self._lasting(done), pureldap.LDAPSearchResultDone), found
 
     async def start_tls(self, tls: Tls) -> pureldap.LDAPResult:
-        """Request TLS, and start it when the result is a success. Raises Trouble."""
+        """Request TLS, and start it when the result is a success. Raises LdapTrouble."""
         answer = await self.ask(pureldap.LDAPStartTLSRequest(), pureldap.LDAPExtendedResponse)
         if self.buffer:
             # Otherwise these bytes would be read as if sent over TLS: an attacker could forge the response to a bind.
@@ -98,7 +98,7 @@ class LdapClient(LDAPClient):
         return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor has no types
 
     async def _lasting(self, answer: "Deferred[Any]") -> Any:
-        """Return the response. Raises Trouble when the connection is lost before."""
+        """Return the response. Raises LdapTrouble when the connection is lost before."""
         try:
             return await answer
         except CancelledError:
