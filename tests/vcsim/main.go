@@ -166,7 +166,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}()
 		if name == "Destroy_Task" {
-			f.memory.note("destroy", f.nameOf(m))
+			f.noteDestroy(m)
 		}
 		f.svc.ServeSDK(w, r)
 		if strings.HasSuffix(name, "_Task") || name == "CreateFolder" {
@@ -213,7 +213,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return nil, taskFault
 		}
 		if name == "Destroy_Task" {
-			f.memory.note("destroy", f.nameOf(m))
+			f.noteDestroy(m)
 		}
 		defer f.memory.save()
 		return op()
@@ -258,11 +258,11 @@ func (f *front) update(o mo.Reference, ch ...types.PropertyChange) {
 	simulator.Map.WithLock(o, func() { simulator.Map.Update(o, ch) })
 }
 
-func (f *front) nameOf(m *simulator.Method) string {
+// noteDestroy notes the destruction of a VM that exists; the order may come again when it is gone.
+func (f *front) noteDestroy(m *simulator.Method) {
 	if vm, ok := simulator.Map.Get(m.This).(*simulator.VirtualMachine); ok {
-		return vm.Name
+		f.memory.note("destroy", vm.Name)
 	}
-	return m.This.Value
 }
 
 func (f *front) entity(m *simulator.Method) mo.Reference {
