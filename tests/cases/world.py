@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.chaos.books import Books
-from tests.chaos.undertaker import Undertaker
+from tests.chaos.reaper import Reaper
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -48,7 +48,7 @@ class World:
         self.twistd = twistd
         self.home = Path(tempfile.mkdtemp(prefix="vmpooler-case-")).resolve()
         self._ends = ExitStack()
-        self._ends.callback(Undertaker(self.home).end)
+        self._ends.callback(Reaper(self.home).end)
 
     def __enter__(self) -> Self:
         return self

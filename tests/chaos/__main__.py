@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
+from tests.chaos.cluster import EXTRA, EXTRA_SIZE, FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, ChaosCluster
 from tests.chaos.judge import judged
 from tests.chaos.report import report, table, together
 from tests.chaos.run import SETTLES, run
-from tests.chaos.stage import EXTRA, EXTRA_SIZE, FOREIGN, LIFETIME, NAMES, SIZES, TASK_LIMIT, Stage
 from tests.chaos.verdict import Rules
 from tests.chaos.worlds import ENABLED, WORLDS
 from tests.parts import missing
@@ -45,7 +45,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60, help="how long torments go on (default: 60)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long faults go on (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is done when, by chance")
     parser.add_argument(
         "--world",
@@ -77,16 +77,16 @@ def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
     seconds = options.seconds / (len(_chosen(EACH, options.seed)) if options.world == EACH else 1)
     print(f"chaos of {seconds:g} s, seed {options.seed}, world {name}", flush=True)
     began = time.monotonic()
-    with Stage(managers=options.managers, **world.stage) as stage:
-        print(f"up after {time.monotonic() - began:.1f} s, in {stage.home}", flush=True)
+    with ChaosCluster(managers=options.managers, **world.cluster) as cluster:
+        print(f"up after {time.monotonic() - began:.1f} s, in {cluster.home}", flush=True)
         try:
-            done = run(stage, world, seconds, options.seed, lambda text: print(text, flush=True))
+            done = run(cluster, world, seconds, options.seed, lambda text: print(text, flush=True))
         finally:
             if options.logs:
                 options.logs.mkdir(exist_ok=True, parents=True)
-                for each, service in stage.services.items():
+                for each, service in cluster.services.items():
                     (options.logs / f"{name}-{each}").write_text(service.said)
-    rules = CHANGING if world.stage.get("changes") else RULES
+    rules = CHANGING if world.cluster.get("changes") else RULES
     told = report(done, judged(done.evidence, rules, world.checks), options.seed)
     print("\n" + "\n".join(table(told)), flush=True)
     return told

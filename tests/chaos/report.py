@@ -25,7 +25,7 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
         "found nobody": run.unreached,
         "VMs given": sum(len(each.given) for each in operations),
         "events": len(run.evidence.events),
-        "torments": dict(sorted(run.torments.items())),
+        "faults": dict(sorted(run.faults.items())),
         "takeovers": [round(seconds, 2) for seconds in run.takeovers],
         "full again after": run.evidence.settled,
         "errors logged": list(run.tracebacks),
@@ -70,7 +70,7 @@ def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]])
 
 def table(told: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report as lines of a table."""
-    for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "torments"):
+    for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "faults"):
         value = told[key]
         text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
         yield f"{key:>16}  {text}"

@@ -11,10 +11,10 @@ import attrs
 
 from tests.chaos.books import Books
 from tests.chaos.clients import ASKED, Client
+from tests.chaos.cluster import FOREIGN, VARIANTS, ChaosCluster
 from tests.chaos.evidence import Evidence, gathered
-from tests.chaos.reign import Reign
-from tests.chaos.stage import FOREIGN, VARIANTS, Stage
-from tests.chaos.torments import Tormentor
+from tests.chaos.faults import FaultInjector
+from tests.chaos.leadership import LeaseWatcher
 from tests.chaos.watcher import Sample, Watcher, sample
 from tests.chaos.worlds import World
 from vmpooler.domain.model import Queue
@@ -33,66 +33,66 @@ EVERY = 0.25
 
 @attrs.frozen
 class Run:
-    """The result of a run. ``torments`` counts each fault, ``unreached`` the requests that reached no process;
+    """The result of a run. ``faults`` counts each fault, ``unreached`` the requests that reached no process;
     ``takeovers`` has the seconds of each takeover after a kill of the leading manager."""
 
     evidence: Evidence
-    torments: Counter[str]
+    faults: Counter[str]
     takeovers: list[float]
     unreached: int
     tracebacks: tuple[str, ...]
 
 
-def run(stage: Stage, world: World, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
+def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
     """Run for this many seconds, then let the service settle, and collect the evidence."""
-    books, pools = Books(stage.redis.socket), stage.pools
-    _wait(lambda: _full(sample(books, pools), stage), SETTLES)
-    stage.add_foreign()
+    books, pools = Books(cluster.redis.socket), cluster.pools
+    _wait(lambda: _full(sample(books, pools), cluster), SETTLES)
+    cluster.add_foreign()
     chance = random.Random(seed)
-    ports = [service.port for service in stage.apis]
+    ports = [service.port for service in cluster.apis]
     clients = [
         Client(number, ports, random.Random(f"{seed} {number}"), [*ASKED, *world.asked]) for number in range(CLIENTS)
     ]
     watcher = Watcher(books, pools, EVERY)
-    reign = Reign(books)
-    tormentor = Tormentor(stage, reign, chance, world.torments)
-    for thread in (watcher, reign, *clients):
+    lease_watcher = LeaseWatcher(books)
+    injector = FaultInjector(cluster, lease_watcher, chance, world.faults)
+    for thread in (watcher, lease_watcher, *clients):
         thread.start()
-    progress = Progress(clients, tormentor, told)
-    tormentor.run(time.monotonic() + seconds, progress.tell)
+    progress = Progress(clients, injector, told)
+    injector.run(time.monotonic() + seconds, progress.tell)
     quiet = time.monotonic()
     for client in clients:
         client.done = True
     for client in clients:
         client.join()
-    if stage.variant != (first := next(iter(VARIANTS))):
-        stage.reconfigure(first)
-    settled = _wait(lambda: _full(_confirmed(books, stage), stage), SETTLES)
+    if cluster.variant != (first := next(iter(VARIANTS))):
+        cluster.reconfigure(first)
+    settled = _wait(lambda: _full(_confirmed(books, cluster), cluster), SETTLES)
     took = time.monotonic() - quiet if settled else None
-    for watch in (watcher, reign):
+    for watch in (watcher, lease_watcher):
         watch.done = True
         watch.join()
     progress.tell(f"full again after {took:.1f} s" if took else "not full again", always=True)
-    for name in stage.manager_names:
-        stage.services[name].stop()
+    for name in cluster.manager_names:
+        cluster.services[name].stop()
     known: dict[str, Any] = {
         "operations": sorted((each for client in clients for each in client.history), key=lambda each: each.began),
-        "inventory": stage.inventory(),
-        "forgot": tormentor.forgot,
+        "inventory": cluster.inventory(),
+        "forgot": injector.forgot,
         "settled": took,
-        "held_up": tormentor.held_up,
-        "lapses": tormentor.lapses,
+        "held_up": injector.held_up,
+        "lapses": injector.lapses,
     }
-    evidence = gathered(books, pools, watcher.samples, known, stage.vcenter.journal)
+    evidence = gathered(books, pools, watcher.samples, known, cluster.vcenter.journal)
     unreached = sum(client.unreached for client in clients)
-    return Run(evidence, tormentor.counts, reign.takeovers(), unreached, tuple(_tracebacks(stage)))
+    return Run(evidence, injector.counts, lease_watcher.takeovers(), unreached, tuple(_tracebacks(cluster)))
 
 
 class Progress:
     """Reports the progress every few seconds."""
 
-    def __init__(self, clients: list[Client], tormentor: Tormentor, told: Callable[[str], None]) -> None:
-        self._clients, self._tormentor, self._told = clients, tormentor, told
+    def __init__(self, clients: list[Client], injector: FaultInjector, told: Callable[[str], None]) -> None:
+        self._clients, self._injector, self._told = clients, injector, told
         self._began = self._last = time.monotonic()
 
     def tell(self, more: str = "", *, always: bool = False) -> None:
@@ -100,27 +100,29 @@ class Progress:
         if always or now - self._last > 5:
             self._last = now
             operations = sum(len(client.history) for client in self._clients)
-            torments = self._tormentor.counts.total()
-            self._told(f"{now - self._began:6.1f} s: {operations} operations, {torments} torments {more}".rstrip())
+            faults = self._injector.counts.total()
+            self._told(f"{now - self._began:6.1f} s: {operations} operations, {faults} faults {more}".rstrip())
 
 
-def _confirmed(books: Books, stage: Stage) -> Sample:
+def _confirmed(books: Books, cluster: ChaosCluster) -> Sample:
     """Take a sample. Where Redis loses writes, also confirm as an operator, as the log message asks, that the VMs held
     back by the mass guard may go. No VM of a client is among them."""
-    now = sample(books, stage.pools)
-    unknown = {pool: now.queues[pool, Queue.DISCOVERED] - {FOREIGN} for pool in stage.pools} if stage.forgets else {}
+    now = sample(books, cluster.pools)
+    unknown = (
+        {pool: now.queues[pool, Queue.DISCOVERED] - {FOREIGN} for pool in cluster.pools} if cluster.forgets else {}
+    )
     given_up = [("SADD", keys.confirmed(pool), *vms) for pool, vms in unknown.items() if vms]
     if given_up:
         books.ask(*given_up)
     return now
 
 
-def _full(now: Sample, stage: Stage) -> bool:
+def _full(now: Sample, cluster: ChaosCluster) -> bool:
     """Whether every pool is at size, and no VM of the service is in flight or unknown."""
-    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in stage.sizes.items())
+    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in cluster.sizes.items())
     passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
-    left = set[str]().union(*(now.queues[pool, queue] for pool in stage.pools for queue in passing))
-    absent = set(stage.pools) - stage.sizes.keys()
+    left = set[str]().union(*(now.queues[pool, queue] for pool in cluster.pools for queue in passing))
+    absent = set(cluster.pools) - cluster.sizes.keys()
     ready = ready and not any(now.queues[pool, Queue.READY] for pool in absent)
     return ready and not now.cloning and left <= {FOREIGN}
 
@@ -139,10 +141,10 @@ def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
-def _tracebacks(stage: Stage) -> list[str]:
+def _tracebacks(cluster: ChaosCluster) -> list[str]:
     """Return the unexpected failures that processes logged: each from the line before it to its end."""
     return [
         f"{name}: {found[0]}"
-        for name, service in stage.services.items()
+        for name, service in cluster.services.items()
         for found in re.finditer(TRACEBACK, service.said)
     ]

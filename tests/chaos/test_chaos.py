@@ -40,7 +40,7 @@ def test_whatever_happens_in_a_world_the_invariants_hold(tmp_path: Path, world: 
     assert {each["invariant"]: each["violations"] for each in report["invariants"] if each["violations"]} == {}
     assert all(each["checks"] for each in report["invariants"]), told
     assert report["errors logged"] == [], told
-    assert report["torments"].keys() == {str(torment) for torment in WORLDS[world].torments}, told
+    assert report["faults"].keys() == {str(fault) for fault in WORLDS[world].faults}, told
     assert report["operations"] > 200, told
     assert report["VMs given"] > 20, told
 

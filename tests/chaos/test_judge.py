@@ -7,11 +7,23 @@ import attrs
 import pytest
 
 from tests.chaos.evidence import Evidence, Note
-from tests.chaos.forgery import EVENTS, FOREIGN, JOURNAL, OPERATIONS, POOL, RECORDS, RULES, START, asked, event, last
-from tests.chaos.forgery import sound as forged
 from tests.chaos.history import Operation, Verb
 from tests.chaos.judge import AFTER_LAPSES, judged
 from tests.chaos.report import together
+from tests.chaos.synthetic_evidence import (
+    EVENTS,
+    FOREIGN,
+    JOURNAL,
+    OPERATIONS,
+    POOL,
+    RECORDS,
+    RULES,
+    START,
+    asked,
+    event,
+    last,
+    synthetic,
+)
 from tests.proof.invariants import (
     ACCOUNTED,
     DURABLE,
@@ -44,7 +56,7 @@ def without(what: What, vm: str, *instead: Event) -> Sequence[Event]:
 
 
 def test_a_sound_history_passes_and_every_invariant_was_checked() -> None:
-    verdicts = judged(forged(), RULES)
+    verdicts = judged(synthetic(), RULES)
     assert {str(each): verdict.violations for each, verdict in verdicts.items() if verdict.violations} == {}
     assert all(verdict.checks for verdict in verdicts.values())
 
@@ -79,94 +91,99 @@ def trespass(status: int) -> Operation:
 
 
 FALSE = {
-    "a VM stands in two queues": (ONE_QUEUE, forged(samples=last(forged(), queues={**forged().end.queues, **BOTH}))),
-    "a VM stands nowhere": (ONE_QUEUE, forged(samples=last(forged(), queues=EMPTY_AGAIN))),
-    "a VM is given to two": (ONE_CLIENT, forged(operations=[*OPERATIONS, THIEF])),
-    "a VM goes back to ready while a client has it": (ONE_CLIENT, forged(events=[*EVENTS, BACK])),
-    "a VM is unclaimed while a client has it": (ONE_CLIENT, forged(events=[*EVENTS, UNCLAIMED])),
-    "a VM is completed before its lifetime ends": (ONE_CLIENT, forged(events=[*EVENTS, TTL])),
-    "a VM is completed as lost and was not": (ONE_CLIENT, forged(events=[*EVENTS, LOST])),
-    "a VM is completed for its client, who did not ask": (ONE_CLIENT, forged(operations=changed(5, status=401))),
-    "a VM is destroyed in use": (ONE_CLIENT, forged(inventory={"c": [], FOREIGN: []})),
+    "a VM stands in two queues": (
+        ONE_QUEUE,
+        synthetic(samples=last(synthetic(), queues={**synthetic().end.queues, **BOTH})),
+    ),
+    "a VM stands nowhere": (ONE_QUEUE, synthetic(samples=last(synthetic(), queues=EMPTY_AGAIN))),
+    "a VM is given to two": (ONE_CLIENT, synthetic(operations=[*OPERATIONS, THIEF])),
+    "a VM goes back to ready while a client has it": (ONE_CLIENT, synthetic(events=[*EVENTS, BACK])),
+    "a VM is unclaimed while a client has it": (ONE_CLIENT, synthetic(events=[*EVENTS, UNCLAIMED])),
+    "a VM is completed before its lifetime ends": (ONE_CLIENT, synthetic(events=[*EVENTS, TTL])),
+    "a VM is completed as lost and was not": (ONE_CLIENT, synthetic(events=[*EVENTS, LOST])),
+    "a VM is completed for its client, who did not ask": (ONE_CLIENT, synthetic(operations=changed(5, status=401))),
+    "a VM is destroyed in use": (ONE_CLIENT, synthetic(inventory={"c": [], FOREIGN: []})),
     "a VM is destroyed before it was completed": (
         ONE_CLIENT,
-        forged(journal=[*JOURNAL, Note(START + 19, "destroy", "a")]),
+        synthetic(journal=[*JOURNAL, Note(START + 19, "destroy", "a")]),
     ),
-    "a VM was forgotten and is there": (ACCOUNTED, forged(inventory={"a": [], "b": [], "c": [], FOREIGN: []})),
+    "a VM was forgotten and is there": (ACCOUNTED, synthetic(inventory={"a": [], "b": [], "c": [], FOREIGN: []})),
     "a VM of ours stays unknown": (
         ACCOUNTED,
-        forged(
+        synthetic(
             events=[*EVENTS, event(60, What.DISCOVERED, "x", stamped="1")],
             inventory={"b": [], "c": [], "x": [], FOREIGN: []},
             records={**RECORDS, "x": {}},
         ),
     ),
-    "a foreign VM is destroyed": (ACCOUNTED, forged(journal=[*JOURNAL, Note(START, "destroy", FOREIGN)])),
+    "a foreign VM is destroyed": (ACCOUNTED, synthetic(journal=[*JOURNAL, Note(START, "destroy", FOREIGN)])),
     "a clone beyond the pool's size": (
         WITHIN_LIMITS,
-        forged(events=[*EVENTS, event(50, What.CLONE, "d")], records={**RECORDS, "d": {}}),
+        synthetic(events=[*EVENTS, event(50, What.CLONE, "d")], records={**RECORDS, "d": {}}),
     ),
     "too many clones at the vCenter": (
         WITHIN_LIMITS,
-        forged(journal=[*JOURNAL, *(Note(START + 40, "clone", vm) for vm in "abc")]),
+        synthetic(journal=[*JOURNAL, *(Note(START + 40, "clone", vm) for vm in "abc")]),
     ),
-    "too many clones in the books": (WITHIN_LIMITS, forged(samples=last(forged(), cloning=set("xyz"), count=3))),
-    "a clone that is counted for ever": (WITHIN_LIMITS, forged(samples=last(forged(), cloning={"x"}, count=1))),
-    "a checkout that was answered is not there": (DURABLE, forged(operations=changed(0, given=("a", "z")))),
-    "a tag is lost": (DURABLE, forged(records={**RECORDS, "a": {**RECORDS["a"], "tag:t": "w"}})),
-    "a lifetime is lost": (DURABLE, forged(records={**RECORDS, "b": {**RECORDS["b"], "lifetime": "1"}})),
-    "a disk is lost": (DURABLE, forged(events=without(What.REQUESTED, "a"))),
-    "a disk is made twice": (DURABLE, forged(inventory={"b": [5], "c": [], FOREIGN: []})),
+    "too many clones in the books": (WITHIN_LIMITS, synthetic(samples=last(synthetic(), cloning=set("xyz"), count=3))),
+    "a clone that is counted for ever": (WITHIN_LIMITS, synthetic(samples=last(synthetic(), cloning={"x"}, count=1))),
+    "a checkout that was answered is not there": (DURABLE, synthetic(operations=changed(0, given=("a", "z")))),
+    "a tag is lost": (DURABLE, synthetic(records={**RECORDS, "a": {**RECORDS["a"], "tag:t": "w"}})),
+    "a lifetime is lost": (DURABLE, synthetic(records={**RECORDS, "b": {**RECORDS["b"], "lifetime": "1"}})),
+    "a disk is lost": (DURABLE, synthetic(events=without(What.REQUESTED, "a"))),
+    "a disk is made twice": (DURABLE, synthetic(inventory={"b": [5], "c": [], FOREIGN: []})),
     "a task is done twice": (
         DURABLE,
-        forged(events=[*EVENTS, event(14.45, What.DONE, "a", task="1", kind="disk", argument="5")]),
+        synthetic(events=[*EVENTS, event(14.45, What.DONE, "a", task="1", kind="disk", argument="5")]),
     ),
     "a VM that was deleted is in use": (
         DURABLE,
-        forged(events=[each for each in EVENTS if each.vm != "a" or each.what not in (What.COMPLETED, What.DESTROYED)]),
+        synthetic(
+            events=[each for each in EVENTS if each.vm != "a" or each.what not in (What.COMPLETED, What.DESTROYED)]
+        ),
     ),
-    "a stranger deletes a VM": (DURABLE, forged(operations=changed(3, status=200))),
-    "a stranger changes hours": (DURABLE, forged(operations=[*OPERATIONS, trespass(401)], records=STOLEN)),
+    "a stranger deletes a VM": (DURABLE, synthetic(operations=changed(3, status=200))),
+    "a stranger changes hours": (DURABLE, synthetic(operations=[*OPERATIONS, trespass(401)], records=STOLEN)),
     "a stranger's disk is made": (
         DURABLE,
-        forged(
+        synthetic(
             operations=[*OPERATIONS, trespass(401)],
             events=[*EVENTS, event(33.1, What.REQUESTED, "b", task="9", kind="disk", argument="77")],
         ),
     ),
     "half of what makes no sense is done": (
         DURABLE,
-        forged(
+        synthetic(
             operations=[*OPERATIONS, asked(33, Verb.NONSENSE, 400, "b", name="n")],
             records={**RECORDS, "b": {**RECORDS["b"], "tag:n": "v"}},
         ),
     ),
-    "a VM is reverted, and nobody asked": (DURABLE, forged(journal=[*JOURNAL, Note(START + 32, "revert", "b")])),
+    "a VM is reverted, and nobody asked": (DURABLE, synthetic(journal=[*JOURNAL, Note(START + 32, "revert", "b")])),
     "a VM is reverted again, after it was done": (
         DURABLE,
-        forged(
+        synthetic(
             events=[*EVENTS, *REVERTED], journal=[*JOURNAL, *(Note(START + at, "revert", "b") for at in (32.2, 33))]
         ),
     ),
-    "a snapshot is lost": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.SNAPSHOT, 202, "b", value="s")])),
-    "a refused checkout took a VM": (DURABLE, forged(operations=changed(6, status=503, given=()))),
-    "a VM is denied": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 404, "b")])),
-    "a defect": (DURABLE, forged(operations=[*OPERATIONS, asked(33, Verb.GET, 500, "b")])),
+    "a snapshot is lost": (DURABLE, synthetic(operations=[*OPERATIONS, asked(33, Verb.SNAPSHOT, 202, "b", value="s")])),
+    "a refused checkout took a VM": (DURABLE, synthetic(operations=changed(6, status=503, given=()))),
+    "a VM is denied": (DURABLE, synthetic(operations=[*OPERATIONS, asked(33, Verb.GET, 404, "b")])),
+    "a defect": (DURABLE, synthetic(operations=[*OPERATIONS, asked(33, Verb.GET, 500, "b")])),
     "a client is refused what is ready": (
         NOT_REFUSED,
-        forged(operations=[*OPERATIONS, asked(40, Verb.CHECKOUT, 503, wanted={POOL: 1})]),
+        synthetic(operations=[*OPERATIONS, asked(40, Verb.CHECKOUT, 503, wanted={POOL: 1})]),
     ),
-    "a transition without an event": (ONE_EVENT, forged(events=without(What.READY, "a"))),
-    "an event without a transition": (ONE_EVENT, forged(events=[*EVENTS, event(40, What.READY, "c", seconds="9")])),
-    "a record that its events do not give": (ONE_EVENT, forged(records={**RECORDS, "b": {"lifetime": "4"}})),
-    "a history that lacks an event": (ONE_EVENT, forged(histories={**forged().histories, "a": []})),
+    "a transition without an event": (ONE_EVENT, synthetic(events=without(What.READY, "a"))),
+    "an event without a transition": (ONE_EVENT, synthetic(events=[*EVENTS, event(40, What.READY, "c", seconds="9")])),
+    "a record that its events do not give": (ONE_EVENT, synthetic(records={**RECORDS, "b": {"lifetime": "4"}})),
+    "a history that lacks an event": (ONE_EVENT, synthetic(histories={**synthetic().histories, "a": []})),
     "a VM was moved behind the events": (
         ONE_EVENT,
-        forged(samples=last(forged(), queues={**forged().end.queues, **MOVED})),
+        synthetic(samples=last(synthetic(), queues={**synthetic().end.queues, **MOVED})),
     ),
-    "Redis lost all": (DURABLE, forged(events=EVENTS[-2:], records={}, histories={})),
-    "a pool that is not filled again": (FULL_AGAIN, forged(settled=None)),
-    "a pool that is filled too late": (FULL_AGAIN, forged(settled=61.0)),
+    "Redis lost all": (DURABLE, synthetic(events=EVENTS[-2:], records={}, histories={})),
+    "a pool that is not filled again": (FULL_AGAIN, synthetic(settled=None)),
+    "a pool that is filled too late": (FULL_AGAIN, synthetic(settled=61.0)),
 }
 """What is wrong, the invariant that must report it, and the evidence."""
 
@@ -181,15 +198,15 @@ def test_what_is_allowed_is_not_told() -> None:
     """Lifetimes end, and VMs are lost with the vCenter. A request without a response may or may not have been carried
     out."""
     over = event(67, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
-    assert told(forged(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
+    assert told(synthetic(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
     gone = {"forgot": [START + 33], "inventory": {"c": [], FOREIGN: []}}
-    assert told(forged(events=[*EVENTS, LOST], **gone)) == {}
-    assert told(forged(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
+    assert told(synthetic(events=[*EVENTS, LOST], **gone)) == {}
+    assert told(synthetic(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
     unheard = [*OPERATIONS[:6], attrs.evolve(OPERATIONS[6], status=None, given=())]
-    assert told(forged(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
+    assert told(synthetic(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
         FULL_AGAIN
     }, "what came back is one more than the pool's size"
-    unclaimed = forged(operations=unheard, events=[*EVENTS, UNCLAIMED], records={**RECORDS, "b": {}})
+    unclaimed = synthetic(operations=unheard, events=[*EVENTS, UNCLAIMED], records={**RECORDS, "b": {}})
     assert told(unclaimed) == {}, "it waits in running until its stamp is clear"
 
 
@@ -201,10 +218,10 @@ def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_othe
     then = attrs.evolve(given, id=f"{moment}-2")
     events = [each for old in EVENTS for each in ((unheard, back, then) if old is given else (old,))]
     lost = asked(29.9, Verb.CHECKOUT, None, wanted={POOL: 1})
-    assert told(forged(events=events, operations=[*OPERATIONS, lost])) == {}
+    assert told(synthetic(events=events, operations=[*OPERATIONS, lost])) == {}
     both = (given, attrs.evolve(back, id=f"{moment}-1"))
     events = [each for old in EVENTS for each in (both if old is given else (old,))]
-    assert ONE_CLIENT in told(forged(events=events))
+    assert ONE_CLIENT in told(synthetic(events=events))
 
 
 def test_the_reports_of_worlds_are_added_up() -> None:
@@ -223,9 +240,9 @@ def test_the_reports_of_worlds_are_added_up() -> None:
 
 def test_a_revert_in_its_time_is_allowed_and_so_is_one_that_was_held_up() -> None:
     known: dict[str, Any] = {"events": [*EVENTS, *REVERTED], "journal": [*JOURNAL, Note(START + 32.2, "revert", "b")]}
-    assert told(forged(**known)) == {}
+    assert told(synthetic(**known)) == {}
     known["journal"] = [*known["journal"], Note(START + 36, "revert", "b")]
-    assert told(forged(**known, held_up=[(START + 30, START + 35.5)])) == {}
+    assert told(synthetic(**known, held_up=[(START + 30, START + 35.5)])) == {}
 
 
 def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
@@ -239,7 +256,7 @@ def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
     for events, disks in ((done, [5, 6]), ([*done, back], [5])):
         every = sorted([*EVENTS, *asked[: len(events)], *events], key=lambda each: each.id)
         for there in ([5], [5, 6]):
-            found = told(forged(**known, events=every, inventory={"b": there, "c": [], FOREIGN: []}))
+            found = told(synthetic(**known, events=every, inventory={"b": there, "c": [], FOREIGN: []}))
             assert (DURABLE in found) == (there != disks), (events, there)
 
 
@@ -258,12 +275,12 @@ LAPSED: dict[str, tuple[Invariant, dict[str, Any]]] = {
 @pytest.mark.parametrize("wrong", LAPSED)
 def test_what_is_false_is_told_though_redis_forgot(wrong: str) -> None:
     invariant, other = LAPSED[wrong]
-    verdicts = judged(forged(**other), RULES, AFTER_LAPSES)
+    verdicts = judged(synthetic(**other), RULES, AFTER_LAPSES)
     assert verdicts[invariant].violations
 
 
 def test_what_redis_forgot_may_be_lost_and_the_rest_passes() -> None:
-    known: dict[str, Any] = {"samples": forged().samples, "lapses": [(START + 5, START + 31)]}
-    evidence = forged(records={**RECORDS, "a": {}}, events=EVENTS[-2:], **known)
+    known: dict[str, Any] = {"samples": synthetic().samples, "lapses": [(START + 5, START + 31)]}
+    evidence = synthetic(records={**RECORDS, "a": {}}, events=EVENTS[-2:], **known)
     verdicts = judged(evidence, RULES, AFTER_LAPSES)
     assert {str(each): verdict.violations for each, verdict in verdicts.items() if verdict.violations} == {}

@@ -9,30 +9,30 @@ from typing import Any
 
 import attrs
 
+from tests.chaos.cluster import EXTRA
+from tests.chaos.faults import CLOCKS, CONFIGURATIONS, FAULTS, LAPSES, Fault
 from tests.chaos.judge import AFTER_LAPSES, CHECKS
-from tests.chaos.stage import EXTRA
-from tests.chaos.torments import CLOCKS, CONFIGURATIONS, LAPSES, TORMENTS, Torment
 from tests.chaos.verdict import Check
 from tests.proof.invariants import Invariant
 
 
 @attrs.frozen
 class World:
-    """``stage`` are options of :class:`tests.chaos.stage.Stage`. ``asked`` are further requests of clients; ``needs``
-    are parts of tests/parts.py."""
+    """``cluster`` are options of :class:`tests.chaos.cluster.ChaosCluster`. ``asked`` are further requests of clients;
+    ``needs`` are parts of tests/parts.py."""
 
-    torments: Sequence[Torment]
+    faults: Sequence[Fault]
     checks: Mapping[Invariant, tuple[Check, ...]] = CHECKS
-    stage: Mapping[str, Any] = attrs.field(factory=dict)
+    cluster: Mapping[str, Any] = attrs.field(factory=dict)
     asked: Sequence[Mapping[str, int]] = ()
     needs: Sequence[str] = ()
 
 
 WORLDS: Mapping[str, World] = {
-    "machines": World(TORMENTS),
+    "machines": World(FAULTS),
     "lapses": World(LAPSES, AFTER_LAPSES, {"forgets": True}),
-    "clocks": World(CLOCKS, stage={"clocks_differ": True}, needs=("faketime",)),
-    "configurations": World(CONFIGURATIONS, stage={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
+    "clocks": World(CLOCKS, cluster={"clocks_differ": True}, needs=("faketime",)),
+    "configurations": World(CONFIGURATIONS, cluster={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
 }
 
 ENABLED = ("machines", "lapses", "clocks", "configurations")

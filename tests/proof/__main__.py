@@ -48,11 +48,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _prove(options: argparse.Namespace) -> ledger.Figures:
     """Run all parts briefly."""
     began = time.monotonic()
-    played, tormented = BRIEF if options.brief else SHORT
+    played, disturbed = BRIEF if options.brief else SHORT
     parts = [
         mutants(),
         simulation(played, options.seed),
-        chaos(tormented, options.seed, "any" if options.brief else "each"),
+        chaos(disturbed, options.seed, "any" if options.brief else "each"),
     ]
     found = together(parts if options.brief else [model(), *parts])
     found |= {"date": time.strftime("%Y-%m-%d"), "minutes": (time.monotonic() - began) / 60}

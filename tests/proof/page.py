@@ -48,10 +48,10 @@ def sentences(found: Figures) -> Iterator[str]:
         took = part["full again after"]
         full = "Not every pool was full again."
         if took is not None:
-            full = f"Every pool was full again within {took:.0f} s of the last torment."
+            full = f"Every pool was full again within {took:.0f} s of the last fault."
         yield (
             f"**Chaos**: {part['operations']:,} operations, {part['VMs given']:,} VMs given, {part['events']:,} "
-            f"events; {_counts(part['torments'])}. {_takeovers(part['takeovers'])} {full}"
+            f"events; {_counts(part['faults'])}. {_takeovers(part['takeovers'])} {full}"
         )
     if part := found.get("model"):
         yield f"**Model**: {part['tests']} tests that walk at random through the store and a model of it."

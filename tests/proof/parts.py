@@ -80,7 +80,7 @@ def _simulated(text: str) -> Figures:
 
 def _endured(text: str) -> Figures:
     found = json.loads(text)
-    names = ("operations", "answers", "VMs given", "events", "torments", "full again after", "takeovers")
+    names = ("operations", "answers", "VMs given", "events", "faults", "full again after", "takeovers")
     return {name: found[name] for name in names} | {
         "checks": _by_number((each["invariant"], each["checks"]) for each in found["invariants"]),
         "violations": [

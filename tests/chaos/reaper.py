@@ -1,6 +1,6 @@
 """Removes what a run leaves behind, however the run ended.
 
-``python -m tests.chaos.undertaker FOLDER`` waits until its standard input ends, which happens when the run ends. Then
+``python -m tests.chaos.reaper FOLDER`` waits until its standard input ends, which happens when the run ends. Then
 it kills every process that works in the folder, stopped ones too, and removes the folder.
 """
 
@@ -17,7 +17,7 @@ from tests.chaos.proxy import ROOT
 from tests.service.process import processes
 
 
-def bury(folder: Path) -> None:
+def reap(folder: Path) -> None:
     """Kill every process in the folder, and remove the folder."""
     while found := processes(folder):
         for pid in found:
@@ -27,11 +27,11 @@ def bury(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Undertaker:
+class Reaper:
     """The process that cleans up. ``end`` returns when nothing is left."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.chaos.undertaker", str(folder)]
+        command = [sys.executable, "-m", "tests.chaos.reaper", str(folder)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
 
     def end(self) -> None:
@@ -41,4 +41,4 @@ class Undertaker:
 
 if __name__ == "__main__":
     sys.stdin.read()
-    bury(Path(sys.argv[1]))
+    reap(Path(sys.argv[1]))

@@ -12,7 +12,7 @@ EVERY = 0.03
 
 
 @attrs.frozen
-class Fall:
+class LeaderKill:
     """A leading manager was killed: when (epoch), the mark of its lease, and whether Redis was undisturbed."""
 
     when: float
@@ -20,13 +20,13 @@ class Fall:
     undisturbed: bool
 
 
-class Reign(Thread):
+class LeaseWatcher(Thread):
     """Watches the lease. Set ``done`` to stop it. ``marks`` has each lease, and when (epoch) it was first seen."""
 
     def __init__(self, books: Books) -> None:
-        super().__init__(name="reign", daemon=True)
+        super().__init__(name="lease watcher", daemon=True)
         self.marks: list[tuple[float, str]] = []
-        self.falls: list[Fall] = []
+        self.kills: list[LeaderKill] = []
         self.done = False
         self._books = books
 
@@ -49,10 +49,10 @@ class Reign(Thread):
         """Return the seconds from each kill of a leading manager until another led. Kills while Redis was disturbed are
         left out."""
         found = []
-        for fall in self.falls:
-            later = [when for when, mark in self.marks if mark != fall.mark and when > fall.when]
-            if fall.undisturbed and later:
-                found.append(later[0] - fall.when)
+        for kill in self.kills:
+            later = [when for when, mark in self.marks if mark != kill.mark and when > kill.when]
+            if kill.undisturbed and later:
+                found.append(later[0] - kill.when)
         return found
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.chaos.proxy import HOST, Proxy
-from tests.chaos.undertaker import Undertaker
+from tests.chaos.reaper import Reaper
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -53,7 +53,7 @@ PATIENCE = 40.0
 """Seconds that a process may take to start on a busy machine."""
 
 
-class Stage:
+class ChaosCluster:
     """The processes, in a folder that is removed at the end. As a context manager, it starts them on entry.
 
     ``forgets``: Redis loses writes; ``changes``: pools come and go; ``clocks_differ``: each process has its own clock,
@@ -101,7 +101,7 @@ class Stage:
         return [self.services[name] for name in self.api_names]
 
     def __enter__(self) -> Self:
-        self._ends.callback(Undertaker(self.home).end)
+        self._ends.callback(Reaper(self.home).end)
         try:
             self._start()
         except BaseException:

@@ -11,7 +11,7 @@ import pytest
 
 ENTER = """
 import sys, pathlib
-from tests.turns import in_turn
+from tests.serialize import in_turn
 with in_turn(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), alone=sys.argv[3] == "alone"):
     print("in", flush=True)
     input()

@@ -78,7 +78,7 @@ JOURNAL = (
 )
 
 
-def sound(**other: Any) -> Evidence:
+def synthetic(**other: Any) -> Evidence:
     """Return the correct history, with the given parts replaced. Samples and histories follow from its events."""
     known: dict[str, Any] = {
         "operations": OPERATIONS,
