@@ -87,9 +87,9 @@ def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 for each, service in cluster.services.items():
                     (options.logs / f"{name}-{each}").write_text(service.said)
     rules = CHANGING if world.cluster.get("changes") else RULES
-    told = report(done, judged(done.evidence, rules, world.checks), options.seed)
-    print("\n" + "\n".join(table(told)), flush=True)
-    return told
+    found = report(done, judged(done.evidence, rules, world.checks), options.seed)
+    print("\n" + "\n".join(table(found)), flush=True)
+    return found
 
 
 if __name__ == "__main__":

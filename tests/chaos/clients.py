@@ -106,10 +106,10 @@ class Client(Thread):
         owned, by_body = self._chance.random() < 0.7, self._chance.random() < 0.5
         path = "" if by_body else "/" + "+".join(Counter(wanted).elements())
         body = json.dumps(wanted).encode() if by_body else b""
-        told = self._record(Verb.CHECKOUT, "POST", f"/vm{path}", owned, body, wanted=wanted)
-        for vm in told.given:
+        operation = self._record(Verb.CHECKOUT, "POST", f"/vm{path}", owned, body, wanted=wanted)
+        for vm in operation.given:
             self._held[vm] = owned
-        if told.status == 503:
+        if operation.status == 503:
             time.sleep(self._chance.uniform(0, WAITS))
         while len(self._held) > HELD:
             vm = next(iter(self._held))
@@ -148,9 +148,9 @@ class Client(Thread):
                 size = str(self._chance.randint(1, 9))
                 self._record(Verb.DISK, "POST", f"/vm/{vm}/disk/{size}", True, vm=vm, value=size)
             case "snapshot":
-                told = self._record(Verb.SNAPSHOT, "POST", f"/vm/{vm}/snapshot", True, vm=vm)
-                if told.value:
-                    self._snapshots.setdefault(vm, []).append(told.value)
+                operation = self._record(Verb.SNAPSHOT, "POST", f"/vm/{vm}/snapshot", True, vm=vm)
+                if operation.value:
+                    self._snapshots.setdefault(vm, []).append(operation.value)
             case "revert" if vm in self._snapshots:
                 name = self._chance.choice(self._snapshots[vm])
                 self._record(Verb.REVERT, "POST", f"/vm/{vm}/snapshot/{name}", True, vm=vm, value=name)
@@ -168,8 +168,8 @@ class Client(Thread):
                 self._record(Verb.TRESPASS, "POST", f"/vm/{vm}/disk/{FORBIDDEN}", NOBODY, vm=vm, value=FORBIDDEN)
 
     def _give_up(self, vm: str) -> None:
-        told = self._record(Verb.DELETE, "DELETE", f"/vm/{vm}", self._held[vm], vm=vm)
-        if told.done or told.status == 404:
+        operation = self._record(Verb.DELETE, "DELETE", f"/vm/{vm}", self._held[vm], vm=vm)
+        if operation.done or operation.status == 404:
             self._held.pop(vm, None)
 
     def _record(
@@ -179,18 +179,18 @@ class Client(Thread):
         shown = token if isinstance(token, str) else self.token if token else ""
         began = time.time()
         reply = self._ask(method, path, {"X-AUTH-TOKEN": shown} if shown else {}, body)
-        told = Operation(self.number, verb, began, time.time(), reply.status, **known)
+        operation = Operation(self.number, verb, began, time.time(), reply.status, **known)
         if reply.status == 503:
-            told = attrs.evolve(told, weather="message" in reply.body)
+            operation = attrs.evolve(operation, weather="message" in reply.body)
         elif reply.status == 200 and verb is Verb.CHECKOUT:
-            told = attrs.evolve(told, given=_hosts(reply.body, told.wanted))
+            operation = attrs.evolve(operation, given=_hosts(reply.body, operation.wanted))
         elif reply.status == 202 and verb is Verb.SNAPSHOT:
-            told = attrs.evolve(told, value=reply.body[told.vm]["snapshot"])
+            operation = attrs.evolve(operation, value=reply.body[operation.vm]["snapshot"])
         if reply.status == 0:
             self.unreached += 1
         else:
-            self.history.append(told)
-        return told
+            self.history.append(operation)
+        return operation
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
         connection = HTTPConnection(HOST, self._chance.choice(self._ports), timeout=SECONDS)

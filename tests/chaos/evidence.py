@@ -80,6 +80,6 @@ def entry(event: Event) -> Mapping[str, str]:
     return {"what": event.what, "pool": event.pool, "vm": event.vm, "by": event.by, **why, **event.more}
 
 
-def told(text: str) -> Mapping[str, str]:
-    """Return the same of an entry of a history."""
+def parsed_entry(text: str) -> Mapping[str, str]:
+    """Parse an entry of a history, without its moment."""
     return {key: str(value) for key, value in json.loads(text).items() if key != "when"}

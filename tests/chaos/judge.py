@@ -11,7 +11,7 @@ from tests.chaos.of_answers import (
     refused_changed_nothing,
     reverts,
 )
-from tests.chaos.of_books import clones, full_again, recorded, told_once
+from tests.chaos.of_books import clones, consistent, full_again, recorded
 from tests.chaos.of_lapses import answered_since, never_destroyed, never_twice, no_defect, nothing_unknown, one_place
 from tests.chaos.of_vms import accounted, given_once, kept, one_queue
 from tests.chaos.verdict import Case, Check, Rules, Verdict
@@ -34,7 +34,7 @@ CHECKS: Mapping[Invariant, tuple[Check, ...]] = {
     WITHIN_LIMITS: (clones,),
     DURABLE: (durable, disks, reverts, nothing_by_refusals, refused_changed_nothing),
     NOT_REFUSED: (refusals,),
-    ONE_EVENT: (told_once, recorded),
+    ONE_EVENT: (consistent, recorded),
     FULL_AGAIN: (full_again,),
 }
 """The checks of each invariant."""

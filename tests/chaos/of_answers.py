@@ -24,7 +24,7 @@ def durable(case: Case, verdict: Verdict) -> None:
     taken = Counter((claim.operation, claim.vm) for claim in case.claims if claim.found)
     for claim in case.claims:
         good = taken[claim.operation, claim.vm] == 1
-        verdict.hold(good, f"{claim.vm} was given to client {claim.client}, and no event tells of it")
+        verdict.hold(good, f"{claim.vm} was given to client {claim.client}, and no event reports it")
         place = case.story.stands.get(claim.vm, GONE)
         verdict.hold(place in (Queue.RUNNING, Queue.COMPLETED, GONE), f"{claim.vm}, which was given, is {place}")
     for operation in case.evidence.operations:
@@ -127,10 +127,10 @@ def reverts(case: Case, verdict: Verdict) -> None:
             continue
         events = case.story.of[note.vm]
         asked = [event for event in events if event.what is What.REQUESTED and event.more["kind"] == Kind.REVERT]
-        begun = {event.more["task"] for event in asked if moment(event) <= note.when + SPREAD}
+        requested = {event.more["task"] for event in asked if moment(event) <= note.when + SPREAD}
         ends = [event for event in events if event.what in (What.DONE, What.GAVE_UP)]
-        over = {event.more["task"] for event in ends if moment(event) < note.when - SPREAD}
-        verdict.hold(bool(begun - over), f"{note.vm} was reverted at {note.when:.3f}, and no revert was open")
+        done = {event.more["task"] for event in ends if moment(event) < note.when - SPREAD}
+        verdict.hold(bool(requested - done), f"{note.vm} was reverted at {note.when:.3f}, and no revert was open")
 
 
 def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
@@ -173,8 +173,8 @@ def _taken(case: Case, asked: Operation) -> bool:
 
 def _shown(asked: Operation) -> str:
     what = f"{asked.name} {asked.value}".strip()
-    told = f"client {asked.client}: {asked.verb} {what} of {asked.vm} at {asked.began:.3f}"
-    return f"{told} was answered with {asked.status}, and that is not so"
+    request = f"client {asked.client}: {asked.verb} {what} of {asked.vm} at {asked.began:.3f}"
+    return f"{request} was answered with {asked.status}, and that is not so"
 
 
 def refusals(case: Case, verdict: Verdict) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
-from tests.chaos.evidence import Note, entry, told
+from tests.chaos.evidence import Note, entry, parsed_entry
 from tests.chaos.story import RELEASES
 from tests.chaos.verdict import Case, Verdict
 from vmpooler.domain.events import Event, What
@@ -44,7 +44,7 @@ def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple
                 yield note, len(cloning)
 
 
-def told_once(case: Case, verdict: Verdict) -> None:
+def consistent(case: Case, verdict: Verdict) -> None:
     """Check that each event is a transition from the queue in which the earlier events left the VM. The events must end
     at the state of Redis."""
     verdict.checks += case.story.moves
@@ -60,7 +60,9 @@ def recorded(case: Case, verdict: Verdict) -> None:
     for vm, events in case.story.of.items():
         texts = case.evidence.histories.get(vm, [])
         ours = [entry(event) for event in events][-len(texts) :] if texts else []
-        verdict.hold(bool(texts) and [told(text) for text in texts] == ours, f"the history of {vm} is not its events")
+        verdict.hold(
+            bool(texts) and [parsed_entry(text) for text in texts] == ours, f"the history of {vm} is not its events"
+        )
         if vm in case.rules.foreign:
             continue
         record = case.record(vm)

@@ -79,7 +79,7 @@ def answered_since(case: Case, verdict: Verdict) -> None:
 def no_defect(case: Case, verdict: Verdict) -> None:
     """Check that no request is answered with 500, and that what must be refused is refused."""
     for operation in case.evidence.operations:
-        told = f"client {operation.client}: {operation.verb} of {operation.vm} was answered with {operation.status}"
-        verdict.hold(operation.status != 500, told)
+        finding = f"client {operation.client}: {operation.verb} of {operation.vm} was answered with {operation.status}"
+        verdict.hold(operation.status != 500, finding)
         must = operation.verb in (Verb.TRESPASS, Verb.NONSENSE)
-        verdict.hold(not (must and operation.done), told)
+        verdict.hold(not (must and operation.done), finding)

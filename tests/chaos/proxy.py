@@ -97,8 +97,8 @@ class Proxy:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._commands = self._process.stdin
-        told = (self._process.stdout.readline().split() for _ in targets)
-        self.ports = {name: int(port) for name, port in told}
+        lines = (self._process.stdout.readline().split() for _ in targets)
+        self.ports = {name: int(port) for name, port in lines}
 
     def become(self, name: str, state: str) -> None:
         """Set the state of a route: flow, stall, deaf or cut."""

@@ -68,18 +68,18 @@ def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]])
     return list(found.values())
 
 
-def table(told: Mapping[str, Any]) -> Iterator[str]:
+def table(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report as lines of a table."""
     for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "faults"):
-        value = told[key]
+        value = found[key]
         text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
         yield f"{key:>16}  {text}"
-    if took := told["takeovers"]:
+    if took := found["takeovers"]:
         yield f"{'takeovers':>16}  {len(took)} within {median(took):.1f} s in the middle, {max(took):.1f} s at the most"
-    settled = told["full again after"]
+    settled = found["full again after"]
     yield f"{'full again after':>16}  {'never' if settled is None else f'{settled:.1f} s'}"
-    yield from (f"{'logged':>16}  {line}" for line in told["errors logged"])
+    yield from (f"{'logged':>16}  {line}" for line in found["errors logged"])
     yield f"\n{'checks':>9} {'violations':>11}  invariant"
-    for each in told["invariants"]:
+    for each in found["invariants"]:
         yield f"{each['checks']:>9} {len(each['violations']):>11}  {each['invariant']}"
         yield from (f"{'':>23}{violation}" for violation in each["violations"][:SHOWN])

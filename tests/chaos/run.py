@@ -43,7 +43,7 @@ class Run:
     tracebacks: tuple[str, ...]
 
 
-def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, told: Callable[[str], None]) -> Run:
+def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, log: Callable[[str], None]) -> Run:
     """Run for this many seconds, then let the service settle, and collect the evidence."""
     books, pools = Books(cluster.redis.socket), cluster.pools
     _wait(lambda: _full(sample(books, pools), cluster), SETTLES)
@@ -58,8 +58,8 @@ def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, told: Ca
     injector = FaultInjector(cluster, lease_watcher, chance, world.faults)
     for thread in (watcher, lease_watcher, *clients):
         thread.start()
-    progress = Progress(clients, injector, told)
-    injector.run(time.monotonic() + seconds, progress.tell)
+    progress = Progress(clients, injector, log)
+    injector.run(time.monotonic() + seconds, progress.report)
     quiet = time.monotonic()
     for client in clients:
         client.done = True
@@ -72,7 +72,7 @@ def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, told: Ca
     for watch in (watcher, lease_watcher):
         watch.done = True
         watch.join()
-    progress.tell(f"full again after {took:.1f} s" if took else "not full again", always=True)
+    progress.report(f"full again after {took:.1f} s" if took else "not full again", always=True)
     for name in cluster.manager_names:
         cluster.services[name].stop()
     known: dict[str, Any] = {
@@ -91,17 +91,17 @@ def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, told: Ca
 class Progress:
     """Reports the progress every few seconds."""
 
-    def __init__(self, clients: list[Client], injector: FaultInjector, told: Callable[[str], None]) -> None:
-        self._clients, self._injector, self._told = clients, injector, told
+    def __init__(self, clients: list[Client], injector: FaultInjector, log: Callable[[str], None]) -> None:
+        self._clients, self._injector, self._log = clients, injector, log
         self._began = self._last = time.monotonic()
 
-    def tell(self, more: str = "", *, always: bool = False) -> None:
+    def report(self, more: str = "", *, always: bool = False) -> None:
         now = time.monotonic()
         if always or now - self._last > 5:
             self._last = now
             operations = sum(len(client.history) for client in self._clients)
             faults = self._injector.counts.total()
-            self._told(f"{now - self._began:6.1f} s: {operations} operations, {faults} faults {more}".rstrip())
+            self._log(f"{now - self._began:6.1f} s: {operations} operations, {faults} faults {more}".rstrip())
 
 
 def _confirmed(books: Books, cluster: ChaosCluster) -> Sample:

@@ -92,9 +92,9 @@ def synthetic(**other: Any) -> Evidence:
         **other,
     }
     events = known["events"]
-    told = story_of(events, [each.id for each in events], RULES.sizes)
-    texts = {vm: [json.dumps({**entry(each), "when": "0"}) for each in ours] for vm, ours in told.of.items()}
-    samples = [_sample(each, told.at[each.id]) for each in events]
+    story = story_of(events, [each.id for each in events], RULES.sizes)
+    texts = {vm: [json.dumps({**entry(each), "when": "0"}) for each in ours] for vm, ours in story.of.items()}
+    samples = [_sample(each, story.at[each.id]) for each in events]
     return Evidence(**{"samples": samples, "histories": texts, **known})
 
 

@@ -29,20 +29,20 @@ def started(*options: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.parametrize("world", TESTED)
 def test_whatever_happens_in_a_world_the_invariants_hold(tmp_path: Path, world: str) -> None:
-    chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/told", "--seed=6", f"--world={world}")
+    chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/report.json", "--seed=6", f"--world={world}")
     try:
-        told, _ = chaos.communicate(timeout=LONGEST)
+        output, _ = chaos.communicate(timeout=LONGEST)
     finally:
         chaos.kill()
-    print(told)
-    assert chaos.returncode == 0, told
-    report = json.loads((tmp_path / "told").read_text())
+    print(output)
+    assert chaos.returncode == 0, output
+    report = json.loads((tmp_path / "report.json").read_text())
     assert {each["invariant"]: each["violations"] for each in report["invariants"] if each["violations"]} == {}
-    assert all(each["checks"] for each in report["invariants"]), told
-    assert report["errors logged"] == [], told
-    assert report["faults"].keys() == {str(fault) for fault in WORLDS[world].faults}, told
-    assert report["operations"] > 200, told
-    assert report["VMs given"] > 20, told
+    assert all(each["checks"] for each in report["invariants"]), output
+    assert report["errors logged"] == [], output
+    assert report["faults"].keys() == {str(fault) for fault in WORLDS[world].faults}, output
+    assert report["operations"] > 200, output
+    assert report["VMs given"] > 20, output
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

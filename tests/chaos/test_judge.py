@@ -39,7 +39,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 
 
-def told(evidence: Evidence) -> dict[Invariant, list[str]]:
+def violations(evidence: Evidence) -> dict[Invariant, list[str]]:
     """Return the violated invariants with their violations."""
     return {each: verdict.violations for each, verdict in judged(evidence, RULES).items() if verdict.violations}
 
@@ -189,39 +189,39 @@ FALSE = {
 
 
 @pytest.mark.parametrize("wrong", FALSE)
-def test_what_is_false_is_told(wrong: str) -> None:
+def test_false_evidence_is_reported(wrong: str) -> None:
     invariant, evidence = FALSE[wrong]
-    assert invariant in told(evidence), told(evidence)
+    assert invariant in violations(evidence), violations(evidence)
 
 
-def test_what_is_allowed_is_not_told() -> None:
+def test_allowed_evidence_is_not_reported() -> None:
     """Lifetimes end, and VMs are lost with the vCenter. A request without a response may or may not have been carried
     out."""
     over = event(67, What.COMPLETED, "b", "reached end of TTL after 0.01 hours", queue="running")
-    assert told(synthetic(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
+    assert violations(synthetic(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
     gone = {"forgot": [START + 33], "inventory": {"c": [], FOREIGN: []}}
-    assert told(synthetic(events=[*EVENTS, LOST], **gone)) == {}
-    assert told(synthetic(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
-    unheard = [*OPERATIONS[:6], attrs.evolve(OPERATIONS[6], status=None, given=())]
-    assert told(synthetic(operations=unheard, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})).keys() == {
-        FULL_AGAIN
-    }, "what came back is one more than the pool's size"
-    unclaimed = synthetic(operations=unheard, events=[*EVENTS, UNCLAIMED], records={**RECORDS, "b": {}})
-    assert told(unclaimed) == {}, "it waits in running until its stamp is clear"
+    assert violations(synthetic(events=[*EVENTS, LOST], **gone)) == {}
+    assert violations(synthetic(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
+    unanswered = [*OPERATIONS[:6], attrs.evolve(OPERATIONS[6], status=None, given=())]
+    assert violations(
+        synthetic(operations=unanswered, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})
+    ).keys() == {FULL_AGAIN}, "what came back is one more than the pool's size"
+    unclaimed = synthetic(operations=unanswered, events=[*EVENTS, UNCLAIMED], records={**RECORDS, "b": {}})
+    assert violations(unclaimed) == {}, "it waits in running until its stamp is clear"
 
 
 def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_other_way_round() -> None:
     given = next(each for each in EVENTS if each.more.get("checkout_id") == "two")
     moment = given.id.partition("-")[0]
-    unheard = attrs.evolve(given, more={"checkout_id": "unheard"})
+    unanswered = attrs.evolve(given, more={"checkout_id": "unanswered"})
     back = attrs.evolve(given, id=f"{moment}-1", what=What.RETURNED, more={})
     then = attrs.evolve(given, id=f"{moment}-2")
-    events = [each for old in EVENTS for each in ((unheard, back, then) if old is given else (old,))]
+    events = [each for old in EVENTS for each in ((unanswered, back, then) if old is given else (old,))]
     lost = asked(29.9, Verb.CHECKOUT, None, wanted={POOL: 1})
-    assert told(synthetic(events=events, operations=[*OPERATIONS, lost])) == {}
+    assert violations(synthetic(events=events, operations=[*OPERATIONS, lost])) == {}
     both = (given, attrs.evolve(back, id=f"{moment}-1"))
     events = [each for old in EVENTS for each in (both if old is given else (old,))]
-    assert ONE_CLIENT in told(synthetic(events=events))
+    assert ONE_CLIENT in violations(synthetic(events=events))
 
 
 def test_the_reports_of_worlds_are_added_up() -> None:
@@ -240,9 +240,9 @@ def test_the_reports_of_worlds_are_added_up() -> None:
 
 def test_a_revert_in_its_time_is_allowed_and_so_is_one_that_was_held_up() -> None:
     known: dict[str, Any] = {"events": [*EVENTS, *REVERTED], "journal": [*JOURNAL, Note(START + 32.2, "revert", "b")]}
-    assert told(synthetic(**known)) == {}
+    assert violations(synthetic(**known)) == {}
     known["journal"] = [*known["journal"], Note(START + 36, "revert", "b")]
-    assert told(synthetic(**known, held_up=[(START + 30, START + 35.5)])) == {}
+    assert violations(synthetic(**known, held_up=[(START + 30, START + 35.5)])) == {}
 
 
 def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
@@ -256,7 +256,7 @@ def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
     for events, disks in ((done, [5, 6]), ([*done, back], [5])):
         every = sorted([*EVENTS, *asked[: len(events)], *events], key=lambda each: each.id)
         for there in ([5], [5, 6]):
-            found = told(synthetic(**known, events=every, inventory={"b": there, "c": [], FOREIGN: []}))
+            found = violations(synthetic(**known, events=every, inventory={"b": there, "c": [], FOREIGN: []}))
             assert (DURABLE in found) == (there != disks), (events, there)
 
 
@@ -273,7 +273,7 @@ LAPSED: dict[str, tuple[Invariant, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("wrong", LAPSED)
-def test_what_is_false_is_told_though_redis_forgot(wrong: str) -> None:
+def test_false_evidence_is_reported_after_redis_lost_writes(wrong: str) -> None:
     invariant, other = LAPSED[wrong]
     verdicts = judged(synthetic(**other), RULES, AFTER_LAPSES)
     assert verdicts[invariant].violations

@@ -37,12 +37,12 @@ class Part:
         print(f"\n== {self.name}: python {' '.join(self.command)}", flush=True)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="vmpooler-proof-") as folder:
-            told = Path(folder, "told.json")
-            arguments = [each.replace("{json}", str(told)) for each in self.command]
+            report = Path(folder, "report.json")
+            arguments = [each.replace("{json}", str(report)) for each in self.command]
             ended = subprocess.run(guarded([sys.executable, *arguments]), cwd=ROOT, check=False)
-            if not told.exists():
+            if not report.exists():
                 raise PartFailed(f"{self.name} ended with {ended.returncode}, see above")
-            text = told.read_text(encoding="utf-8")
+            text = report.read_text(encoding="utf-8")
         return self.figures(text) | {"seconds": round(time.monotonic() - began, 1), "ended": ended.returncode}
 
 

@@ -15,7 +15,7 @@ from twisted.logger import globalLogBeginner
 
 from tests.proof.invariants import INVARIANTS
 from tests.redis_server import RedisServer
-from tests.simulation.play import Totals, play, play_all, told, words
+from tests.simulation.play import Totals, describe_failure, play, play_all, words
 from tests.simulation.redis import LockStep
 
 Work = tuple[int, int, int, float]
@@ -65,7 +65,7 @@ def _one(seed: int, trace: bool) -> int:
         outcome = play(seed, redis)
         if trace:
             print(*words(outcome.trace, redis.scripts), sep="\n")
-        print(told(outcome, redis) if outcome.failure else f"seed {seed}: all invariants hold")
+        print(describe_failure(outcome, redis) if outcome.failure else f"seed {seed}: all invariants hold")
     finally:
         server.remove()
     return 1 if outcome.failure else 0

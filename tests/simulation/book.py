@@ -10,7 +10,7 @@ import attrs
 
 from tests.proof.invariants import ONE_EVENT
 from tests.simulation.redis import LEFT, TIME, Command, LockStep, at
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -22,7 +22,9 @@ from vmpooler.store.stream import order
 READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LRANGE", "XLEN", "HGET"})
 """Commands that change nothing."""
 
-LOOKS = frozenset({"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}) | {
+READ_SCRIPTS = frozenset(
+    {"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}
+) | {
     "arrive",
     "present",
     "verify",
@@ -96,8 +98,8 @@ class Watcher(Protocol):
 class Book:
     """Executes commands and passes every change to the watcher."""
 
-    def __init__(self, stage: Stage, redis: LockStep, watcher: Watcher) -> None:
-        self.stage = stage
+    def __init__(self, simulation: Simulation, redis: LockStep, watcher: Watcher) -> None:
+        self.simulation = simulation
         self.redis = redis
         self.sight = NOTHING
         self.events: list[Event] = []
@@ -106,34 +108,34 @@ class Book:
         self._run_id = 1
         self.epoch = ""
         self._led: dict[str, bool] = {}
-        queues = [(pool.name, queue) for pool in stage.settings.pools for queue in QUEUES]
+        queues = [(pool.name, queue) for pool in simulation.settings.pools for queue in QUEUES]
         self._queues = queues
         touched = [keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, *(keys.queue(queue, pool) for pool, queue in queues)]
         self._observe: Command = ("EVALSHA", OBSERVE.sha, len(touched), *touched)
         redis.learn(OBSERVE)
-        redis.empty(stage.time.now)
+        redis.empty(simulation.time.now)
         self.newest = "0-0"
 
     def carry_out(self, who: str, command: Command, behalf: Any) -> Any:
         """Execute a command and return the reply of Redis."""
         name = self.redis.named(command)
-        self.stage.counts["commands"] += 1
+        self.simulation.counts["commands"] += 1
         if name in LEASES:
             return self._lease(who, name, command)
         if command[0] in OF_THE_SERVER:
             reply = OF_THE_SERVER[str(command[0])](self, command)
-            self.stage.note(who, "asks", command, reply)
+            self.simulation.note(who, "asks", command, reply)
             return reply
-        if name in READS or name in LOOKS:
-            reply = self.redis.ask(self._clock(), at(self.stage.time.now), _unblocked(command))[2]
+        if name in READS or name in READ_SCRIPTS:
+            reply = self.redis.ask(self._clock(), at(self.simulation.time.now), _unblocked(command))[2]
             self._stay_behind_the_fence(command, reply)
-            self.stage.note(who, "asks", command, reply)
+            self.simulation.note(who, "asks", command, reply)
             return reply
         before = self.sight
         _, _, reply, seen = self.redis.ask(
-            self._clock(), at(self.stage.time.now), command, (*self._observe, self.newest)
+            self._clock(), at(self.simulation.time.now), command, (*self._observe, self.newest)
         )
-        self.stage.note(who, "commands", command, reply)
+        self.simulation.note(who, "commands", command, reply)
         self._stay_behind_the_fence(command, reply)
         if isinstance(seen, ServerError):
             raise seen
@@ -145,7 +147,7 @@ class Book:
     def save(self) -> Backup:
         """Make a backup."""
         self.redis.save()
-        return Backup(self.stage.time.now, self.newest, self._leased_until)
+        return Backup(self.simulation.time.now, self.newest, self._leased_until)
 
     def put_back(self, backup: Backup, back: float) -> None:
         """Restart Redis with the contents of the backup. It answers again at ``back``."""
@@ -156,7 +158,7 @@ class Book:
         kept = [event for event in self.events if order(event.id) <= order(backup.newest)]
         lost = self.events[len(kept) :]
         self.events = kept
-        seen = self.redis.ask(self._clock(), at(self.stage.time.now), (*self._observe, self.newest))[2]
+        seen = self.redis.ask(self._clock(), at(self.simulation.time.now), (*self._observe, self.newest))[2]
         self.sight = self._sight(seen)
         self._watcher.lost(backup.when, lost, self.sight, back)
 
@@ -168,7 +170,7 @@ class Book:
             "running": partial(keys.queue, Queue.RUNNING),
         }
         key = names[what](of)
-        self.stage.note("fault", "drops", key)
+        self.simulation.note("fault", "drops", key)
         if what == "record":
             self.redis.ask(("DEL", key), ("DEL", keys.history(of)))
         else:
@@ -178,7 +180,7 @@ class Book:
 
     def _lease(self, who: str, name: str, command: Command) -> Any:
         """Run a lease script. The lease expires at a moment by the clock of the simulated Redis."""
-        now = self.stage.redis_now
+        now = self.simulation.redis_now
         if now >= self._leased_until:
             self.redis.ask(("DEL", keys.LEASE))
         self.redis.ask(("SET", LEFT, max(1, int((self._leased_until - now) * 1000))))
@@ -188,23 +190,23 @@ class Book:
             self._leased_until = now + holds
         if name == "take_lease" and not self._led.get(reply[0]):
             self._led[reply[0]] = True
-            self.stage.counts["terms"] += 1
+            self.simulation.counts["terms"] += 1
         self.epoch = self.redis.ask(("GET", keys.EPOCH))[0] or ""
-        self.stage.note(who, "asks for the lease", command, reply)
+        self.simulation.note(who, "asks for the lease", command, reply)
         return reply
 
     def _stay_behind_the_fence(self, command: Command, reply: Any) -> None:
         """Check that a command of a manager is executed only while that manager is the last one that took the lease."""
         if command[0] == "EVALSHA" and command[1] in self.redis.fenced and not str(reply).startswith("NOTLEADING"):
-            told = f"a command passed the fence of {self.epoch}: {command}"
-            self.stage.tally.hold(ONE_EVENT, command[-1] == self.epoch, lambda: told)
+            finding = f"a command passed the fence of {self.epoch}: {command}"
+            self.simulation.tally.hold(ONE_EVENT, command[-1] == self.epoch, lambda: finding)
 
     def _clock(self) -> Command:
-        return ("SET", TIME, int(self.stage.redis_now))
+        return ("SET", TIME, int(self.simulation.redis_now))
 
     def _time(self, command: Command) -> list[str]:
-        whole = int(self.stage.redis_now)
-        return [str(whole), str(int((self.stage.redis_now - whole) * 1e6))]
+        whole = int(self.simulation.redis_now)
+        return [str(whole), str(int((self.simulation.redis_now - whole) * 1e6))]
 
     def _info(self, command: Command) -> str:
         return f"redis_version:7.0.0\r\nrun_id:{self._run_id:040d}\r\naof_enabled:0\r\n"

@@ -16,7 +16,7 @@ from tests.simulation.judge import Judge
 from tests.simulation.process import ON_BEHALF
 from tests.simulation.request import Asking
 from tests.simulation.service import ApiProcess
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.domain.model import Queue
 
 USERS = ("ann", "bob")
@@ -25,23 +25,26 @@ USERS = ("ann", "bob")
 class Clients:
     """All clients together. They know which VMs they have, and with which tokens."""
 
-    def __init__(self, stage: Stage, judge: Judge) -> None:
-        self.stage = stage
+    def __init__(self, simulation: Simulation, judge: Judge) -> None:
+        self.simulation = simulation
         self.judge = judge
         self.askings: list[Asking] = []
         self.open: list[Conversation] = []
         self.has: dict[str, str] = {}
         self.tokens: list[str] = []
         self.snapshots: list[tuple[str, str]] = []
-        names = [pool.name for pool in stage.settings.pools]
-        self._names = [*names, *{alias: None for pool in stage.settings.pools for alias in pool.alias}]
+        names = [pool.name for pool in simulation.settings.pools]
+        self._names = [*names, *{alias: None for pool in simulation.settings.pools for alias in pool.alias}]
 
     def act(self, apis: list[ApiProcess]) -> None:
         """Send one random request."""
-        chance = self.stage.chance
+        chance = self.simulation.chance
         any_ready = any(queue is Queue.READY for _, queue in self.judge.expected.values())
         kinds: list[tuple[float, Callable[[], Asking]]] = [
-            (5 * (4 if self.stage.time.now < self.stage.busy_until else 1) if any_ready else 1, self._checkout),
+            (
+                5 * (4 if self.simulation.time.now < self.simulation.busy_until else 1) if any_ready else 1,
+                self._checkout,
+            ),
             (0.3 if self.tokens else 3, self._login),
             (0.5, self._read),
         ]
@@ -56,19 +59,19 @@ class Clients:
         """Send a request to a process."""
         asking.api = api.name
         self.askings.append(asking)
-        self.stage.counts["requests"] += 1
-        self.stage.counts[f"request: {asking.kind}"] += 1
-        self.stage.note("client", "asks", (asking.number, asking.method, asking.path, api.name))
+        self.simulation.counts["requests"] += 1
+        self.simulation.counts[f"request: {asking.kind}"] += 1
+        self.simulation.note("client", "asks", (asking.number, asking.method, asking.path, api.name))
         conversation = Conversation(self, asking, api)
         self.open.append(conversation)
         conversation.begin()
-        if not conversation.over and self.stage.strikes(self.stage.faults.hang_up, "client hangs up"):
-            self.stage.steps.append(HangUp(conversation))
+        if not conversation.over and self.simulation.strikes(self.simulation.faults.hang_up, "client hangs up"):
+            self.simulation.steps.append(HangUp(conversation))
 
     def died(self, api: ApiProcess) -> None:
         """A process died. Its connections break, but a complete response may still arrive."""
         for conversation in [each for each in self.open if each.api is api]:
-            if not conversation.complete or self.stage.chance.random() < 0.5:
+            if not conversation.complete or self.simulation.chance.random() < 0.5:
                 conversation.end()
         for asking in self.askings:
             if asking.api == api.name:
@@ -76,7 +79,7 @@ class Clients:
 
     def on_event(self, asking: Asking) -> None:
         """A response arrived."""
-        self.stage.counts[f"answer: {asking.status}"] += 1
+        self.simulation.counts[f"answer: {asking.status}"] += 1
         if not asking.succeeded:
             return
         match asking.kind:
@@ -93,8 +96,8 @@ class Clients:
     def _got(self, asking: Asking) -> None:
         found = [asking.answer[name]["hostname"] for name, count in asking.wanted.items() if count]
         vms = [vm for names in found for vm in (names if isinstance(names, list) else [names])]
-        told = f"{asking} was told of {vms}, and took {asking.taken}"
-        self.stage.tally.hold(DURABLE, sorted(vms) == sorted(asking.taken), lambda: told)
+        finding = f"{asking} received {vms}, and took {asking.taken}"
+        self.simulation.tally.hold(DURABLE, sorted(vms) == sorted(asking.taken), lambda: finding)
         for vm in vms:
             self._has_got(vm, asking)
 
@@ -103,7 +106,7 @@ class Clients:
         holding = self.judge.held.get(vm)
         its = holding is not None and holding.asking is asking
         ended = vm in asking.ended or self.judge.expected.get(vm, ("", Queue.COMPLETED))[1] is Queue.COMPLETED
-        self.stage.tally.hold(DURABLE, its or ended, lambda: f"{asking} has {vm} no more: {holding}")
+        self.simulation.tally.hold(DURABLE, its or ended, lambda: f"{asking} has {vm} no more: {holding}")
         if its:
             self.has[vm] = asking.token
 
@@ -111,15 +114,15 @@ class Clients:
         return Asking(len(self.askings), kind, method, path, **more)
 
     def _some_token(self) -> str:
-        return self.stage.chance.choice(["", *self.tokens])
+        return self.simulation.chance.choice(["", *self.tokens])
 
     def _one(self) -> tuple[str, str]:
         """Return a VM that a client has, and the token that it was taken with; if it had none, any token."""
-        vm = self.stage.chance.choice(list(self.has))
-        return vm, self.has[vm] or (self.stage.chance.choice(self.tokens) if self.tokens else "")
+        vm = self.simulation.chance.choice(list(self.has))
+        return vm, self.has[vm] or (self.simulation.chance.choice(self.tokens) if self.tokens else "")
 
     def _checkout(self) -> Asking:
-        chance = self.stage.chance
+        chance = self.simulation.chance
         names = chance.choices(self._names, k=chance.choice([1, 1, 1, 2, 3]))
         wanted = {name: names.count(name) for name in names}
         token = self._some_token()
@@ -128,12 +131,12 @@ class Clients:
         return self._asking("checkout", "POST", "/api/v1/vm", token=token, wanted=wanted, body=wanted)
 
     def _login(self) -> Asking:
-        user = b64encode(f"{self.stage.chance.choice(USERS)}:secret".encode()).decode()
+        user = b64encode(f"{self.simulation.chance.choice(USERS)}:secret".encode()).decode()
         return self._asking("login", "POST", "/token", headers={"Authorization": f"Basic {user}"})
 
     def _read(self) -> Asking:
-        vm = self.stage.chance.choice(["nobody", *self.has])
-        path = self.stage.chance.choice([f"/vm/{vm}", "/status", "/vm"])
+        vm = self.simulation.chance.choice(["nobody", *self.has])
+        path = self.simulation.chance.choice([f"/vm/{vm}", "/status", "/vm"])
         return self._asking("read", "GET", path, vm=vm)
 
     def _delete(self) -> Asking:
@@ -147,7 +150,7 @@ class Clients:
 
     def _lifetime(self) -> Asking:
         vm, token = self._one()
-        hours = self.stage.chance.choice([1, 2])
+        hours = self.simulation.chance.choice([1, 2])
         return self._asking("lifetime", "PUT", f"/vm/{vm}", vm=vm, token=token, body={"lifetime": hours})
 
     def _disk(self) -> Asking:
@@ -159,7 +162,7 @@ class Clients:
         return self._asking("snapshot", "POST", f"/vm/{vm}/snapshot", vm=vm, token=token)
 
     def _revert(self) -> Asking:
-        vm, snapshot = self.stage.chance.choice(self.snapshots)
+        vm, snapshot = self.simulation.chance.choice(self.snapshots)
         path = f"/vm/{vm}/snapshot/{snapshot}"
         return self._asking("revert", "POST", path, vm=vm, token=self.has.get(vm, ""), argument=snapshot)
 
@@ -191,7 +194,7 @@ class Conversation(StringTransport):
         head, found, body = self.value().partition(b"\r\n\r\n")
         if found and not self.complete and len(body) >= _length(head):
             self.complete = self.asking.answered = True
-            self._clients.stage.steps.append(Answer(self))
+            self._clients.simulation.steps.append(Answer(self))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Receive several parts of the response."""
@@ -210,14 +213,14 @@ class Conversation(StringTransport):
 
     def note(self, what: str) -> None:
         """Write an entry into the trace."""
-        self._clients.stage.note("client", what, self.asking.number)
+        self._clients.simulation.note("client", what, self.asking.number)
 
     def hear(self) -> None:
         """Read the response as the client."""
         head, _, body = self.value().partition(b"\r\n\r\n")
         self.asking.status = int(head.split(b" ")[1])
         self.asking.answer = json.loads(body) if body else None
-        self._clients.stage.note("client", "hears", self.asking.number, (self.asking.status, body.decode()))
+        self._clients.simulation.note("client", "receives", self.asking.number, (self.asking.status, body.decode()))
         self._clients.on_event(self.asking)
         self.hang_up(ConnectionDone())
 

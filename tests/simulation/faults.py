@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 OUTAGE = "no route to the hypervisor"
 
 
-class Torment:
+class StepFaults:
     """All faults that can happen between two steps."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._stage = schedule.stage
+        self._simulation = schedule.simulation
         self._planted = 0
-        faults = schedule.stage.faults
+        faults = schedule.simulation.faults
         self._kinds: list[tuple[float, str, Callable[[], None]]] = [
             (faults.crash, "process dies", self._crash),
             (faults.leave, "process ends", self._leave),
@@ -33,71 +33,71 @@ class Torment:
             (faults.plant, "VM of somebody else", self._plant),
             (faults.outage, "provider is away", self._outage),
             (faults.leap, "time leaps", self._leap),
-            (schedule.stage.world.backup, "a backup is made", self._backup),
-            (schedule.stage.world.step, "a clock is set", self._set_clock),
-            (schedule.stage.world.expire, "a record expires", self._expire),
-            (schedule.stage.world.evict, "a key vanishes", self._evict),
+            (schedule.simulation.world.backup, "a backup is made", self._backup),
+            (schedule.simulation.world.step, "a clock is set", self._set_clock),
+            (schedule.simulation.world.expire, "a record expires", self._expire),
+            (schedule.simulation.world.evict, "a key vanishes", self._evict),
         ]
 
     def strike(self) -> None:
         """Let each fault happen with its probability."""
         for percent, name, happen in self._kinds:
-            if percent and self._schedule.processes and self._stage.strikes(percent, name):
+            if percent and self._schedule.processes and self._simulation.strikes(percent, name):
                 happen()
 
     def _crash(self) -> None:
-        victim = self._stage.chance.choice(self._schedule.processes)
-        self._stage.note("fault", "kills", victim.name)
+        victim = self._simulation.chance.choice(self._schedule.processes)
+        self._simulation.note("fault", "kills", victim.name)
         self._schedule.kill(victim, self._seconds(0, 15))
 
     def _leave(self) -> None:
         managers = [each for each in self._schedule.processes if isinstance(each, ManagerProcess)]
         if managers:
-            victim = self._stage.chance.choice(managers)
-            self._stage.note("fault", "ends", victim.name)
+            victim = self._simulation.chance.choice(managers)
+            self._simulation.note("fault", "ends", victim.name)
             victim.leave(lambda: self._schedule.kill(victim, 1.0))
 
     def _freeze(self) -> None:
-        victim = self._stage.chance.choice(self._schedule.processes)
-        victim.frozen_until = self._stage.time.now + self._seconds(1, 30)
-        self._stage.note("fault", "freezes", victim.name, victim.frozen_until)
+        victim = self._simulation.chance.choice(self._schedule.processes)
+        victim.frozen_until = self._simulation.time.now + self._seconds(1, 30)
+        self._simulation.note("fault", "freezes", victim.name, victim.frozen_until)
 
     def _cut(self) -> None:
         everybody = self._schedule.processes
-        victims = everybody if self._stage.chance.random() < 0.5 else [self._stage.chance.choice(everybody)]
+        victims = everybody if self._simulation.chance.random() < 0.5 else [self._simulation.chance.choice(everybody)]
         seconds = self._seconds(0.1, 10)
-        self._stage.note("fault", "cuts from Redis", [each.name for each in victims], seconds)
+        self._simulation.note("fault", "cuts from Redis", [each.name for each in victims], seconds)
         for each in victims:
             each.cut(seconds)
 
     def _vanish(self) -> None:
         if vm := self._some_vm():
-            self._stage.note("fault", "destroys", vm)
+            self._simulation.note("fault", "destroys", vm)
             self._schedule.provider.vanish(vm)
 
     def _meddle(self) -> None:
         if vm := self._some_vm(Queue.PENDING, Queue.READY):
-            self._stage.note("fault", "meddles with", vm)
-            if self._stage.chance.random() < 0.5:
+            self._simulation.note("fault", "meddles with", vm)
+            if self._simulation.chance.random() < 0.5:
                 self._schedule.provider.switch_off(vm)
             else:
                 self._schedule.provider.rename(vm, "another")
 
     def _plant(self) -> None:
         self._planted += 1
-        name, stamped = f"9{self._planted:014d}", self._stage.chance.random() < 0.5
-        pool = self._stage.chance.choice(self._stage.settings.pools).name
-        self._stage.note("fault", "plants", (name, pool, stamped))
+        name, stamped = f"9{self._planted:014d}", self._simulation.chance.random() < 0.5
+        pool = self._simulation.chance.choice(self._simulation.settings.pools).name
+        self._simulation.note("fault", "plants", (name, pool, stamped))
         if not stamped:
             self._schedule.judge.foreign.add(name)
         self._schedule.provider.plant(pool, name, stamped)
 
     def _outage(self) -> None:
-        self._stage.note("fault", "cuts from the provider")
-        if "another" in self._stage.settings.providers:
-            self._stage.counts["fault: one of two providers is away"] += 1
-            self._stage.away.add("another")
-            self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._stage.away.clear)
+        self._simulation.note("fault", "cuts from the provider")
+        if "another" in self._simulation.settings.providers:
+            self._simulation.counts["fault: one of two providers is away"] += 1
+            self._simulation.away.add("another")
+            self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._simulation.away.clear)
             return
         self._schedule.provider.outage(OUTAGE)
         self._schedule.hypervisor_clock.callLater(self._seconds(1, 40), self._schedule.provider.outage, None)
@@ -106,9 +106,9 @@ class Torment:
         self._schedule.advance(self._seconds(10, 200))
 
     def _backup(self) -> None:
-        chance, gives = self._stage.chance, self._gives()
+        chance, gives = self._simulation.chance, self._gives()
         kind = chance.choices(["short", "long", "stamped", "none"], [30, 20, 100, 0] if gives else [15, 10, 0, 75])[0]
-        self._stage.note("fault", "makes a backup", kind)
+        self._simulation.note("fault", "makes a backup", kind)
         if kind != "none":
             span = {"short": (0.2, 2), "long": (5, 60), "stamped": (30, 60)}[kind]
             self._schedule.back_up(self._seconds(*span), stamped=kind == "stamped")
@@ -123,38 +123,38 @@ class Torment:
 
     def _set_clock(self) -> None:
         """Set the clock of Redis's host or of another host, forward or back."""
-        by = self._seconds(-self._stage.world.set_by, self._stage.world.set_by)
-        if self._stage.chance.random() < 0.4:
-            self._stage.note("fault", "sets Redis's clock", by)
-            self._stage.ahead += by
-            self._stage.steps_of_redis.append((self._stage.time.now, by))
+        by = self._seconds(-self._simulation.world.set_by, self._simulation.world.set_by)
+        if self._simulation.chance.random() < 0.4:
+            self._simulation.note("fault", "sets Redis's clock", by)
+            self._simulation.ahead += by
+            self._simulation.steps_of_redis.append((self._simulation.time.now, by))
         else:
-            victim = self._stage.chance.choice(self._schedule.processes)
-            self._stage.note("fault", "sets a clock", (victim.name, by))
+            victim = self._simulation.chance.choice(self._schedule.processes)
+            self._simulation.note("fault", "sets a clock", (victim.name, by))
             victim.fast += by
 
     def _expire(self) -> None:
         """Let a key that has an expiry end: the record of a VM that is gone, or the history of any VM."""
         vms = sorted({event.vm for event in self._schedule.book.events if event.vm})
         gone = [vm for vm in vms if vm not in self._schedule.judge.expected]
-        if gone and self._stage.chance.random() < 0.6:
-            self._schedule.book.drop("record", self._stage.chance.choice(gone))
+        if gone and self._simulation.chance.random() < 0.6:
+            self._schedule.book.drop("record", self._simulation.chance.choice(gone))
         elif vms:
-            self._schedule.book.drop("history", self._stage.chance.choice(vms))
+            self._schedule.book.drop("history", self._simulation.chance.choice(vms))
 
     def _evict(self) -> None:
         """Remove a key that no process deleted: the running queue of a pool, or the record of a VM in use."""
         held = sorted(self._schedule.judge.held)
-        if held and self._stage.chance.random() < 0.5:
-            self._schedule.book.drop("record", self._stage.chance.choice(held))
+        if held and self._simulation.chance.random() < 0.5:
+            self._schedule.book.drop("record", self._simulation.chance.choice(held))
         else:
-            self._schedule.book.drop("running", self._stage.chance.choice(self._stage.settings.pools).name)
+            self._schedule.book.drop("running", self._simulation.chance.choice(self._simulation.settings.pools).name)
 
     def _some_vm(self, *queues: Queue) -> str | None:
         """Return a VM that the provider has. If queues are given, it stands in one of them."""
         there = list(self._schedule.provider.vms())
         wanted = [vm for vm in there if self._schedule.judge.expected.get(vm, ("", None))[1] in queues]
-        return self._stage.chance.choice(wanted if queues else there) if (wanted if queues else there) else None
+        return self._simulation.chance.choice(wanted if queues else there) if (wanted if queues else there) else None
 
     def _seconds(self, least: float, most: float) -> float:
-        return self._stage.chance.uniform(least, most)
+        return self._simulation.chance.uniform(least, most)

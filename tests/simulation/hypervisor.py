@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from tests.simulation.judge import Judge
 from tests.simulation.process import Process, Sent
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy import DummyProvider
@@ -32,8 +32,8 @@ ON_THE_WAY = 1.0
 class Hypervisor:
     """The one hypervisor, which outlives every process. With two providers, both use it."""
 
-    def __init__(self, stage: Stage, provider: DummyProvider, judge: Judge) -> None:
-        self.stage = stage
+    def __init__(self, simulation: Simulation, provider: DummyProvider, judge: Judge) -> None:
+        self.simulation = simulation
         self.provider = provider
         self.judge = judge
         self._listening: list[tuple[Process, Listener]] = []
@@ -46,16 +46,16 @@ class Hypervisor:
 
     def _changed(self, pool: str) -> None:
         for process, listener in self._listening:
-            if process.alive and not self.stage.strikes(self.stage.faults.lose, "news of the provider lost"):
-                self.stage.steps.append(News(process, partial(listener, pool)))
+            if process.alive and not self.simulation.strikes(self.simulation.faults.lose, "news of the provider lost"):
+                self.simulation.steps.append(News(process, partial(listener, pool)))
 
 
 class News:
     """A notification or a reply of the provider to a process."""
 
-    def __init__(self, process: Process, tell: Callable[[], None]) -> None:
+    def __init__(self, process: Process, deliver: Callable[[], None]) -> None:
         self.process = process
-        self._tell = tell
+        self._deliver = deliver
 
     @property
     def ready(self) -> bool:
@@ -64,7 +64,7 @@ class News:
 
     def take(self) -> None:
         """Deliver it."""
-        self._tell()
+        self._deliver()
 
 
 class Order(Sent):
@@ -73,7 +73,7 @@ class Order(Sent):
     def __init__(self, process: Process, hypervisor: Hypervisor, what: str, args: tuple[Any, ...]) -> None:
         self.process = process
         self.answer: Deferred[Any] = Deferred(lambda _: None)
-        self.since = process.stage.time.now
+        self.since = process.simulation.time.now
         self._hypervisor = hypervisor
         self._what = what
         self._args = args
@@ -86,15 +86,15 @@ class Order(Sent):
 
     def take(self) -> None:
         """Deliver the order, refuse it, or lose its reply."""
-        stage, faults = self.process.stage, self.process.stage.faults
-        if self._args[0].provider in stage.away:
+        simulation, faults = self.process.simulation, self.process.simulation.faults
+        if self._args[0].provider in simulation.away:
             self._end(Failure(ProviderError("no route to this provider")))
-        elif stage.strikes(faults.refuse, "provider refuses"):
+        elif simulation.strikes(faults.refuse, "provider refuses"):
             self._end(Failure(ProviderError("the provider cannot")))
-        elif self._what == "probe" and stage.strikes(faults.deaf, "guest does not answer"):
+        elif self._what == "probe" and simulation.strikes(faults.deaf, "guest does not answer"):
             self._end(Failure(NoAnswer("the guest is busy")))
         else:
-            lost = stage.strikes(faults.lose, "answer of the provider lost")
+            lost = simulation.strikes(faults.lose, "answer of the provider lost")
             done = self._arrive()
             if lost:
                 done.addErrback(lambda _: None)
@@ -104,13 +104,13 @@ class Order(Sent):
 
     def orphan(self) -> None:
         """Arrive although the process has ended, or never."""
-        if self.process.stage.chance.random() < 0.5:
+        if self.process.simulation.chance.random() < 0.5:
             self._arrive().addErrback(lambda _: None)
 
     def _arrive(self) -> Deferred[Any]:
-        stage, judge = self.process.stage, self._hypervisor.judge
-        stage.counts[f"provider: {self._what}"] += 1
-        stage.note(self.process.name, "orders", (self._what, *(getattr(arg, "name", arg) for arg in self._args)))
+        simulation, judge = self.process.simulation, self._hypervisor.judge
+        simulation.counts[f"provider: {self._what}"] += 1
+        simulation.note(self.process.name, "orders", (self._what, *(getattr(arg, "name", arg) for arg in self._args)))
         if self._what == "destroy":
             judge.destroying(self._args[1])
         done = Deferred.fromCoroutine(getattr(self._hypervisor.provider, self._what)(*self._args))
@@ -120,12 +120,12 @@ class Order(Sent):
 
     def _end(self, outcome: Any) -> None:
         if self.process.alive:
-            self.process.stage.steps.append(News(self.process, lambda: self._answered(outcome)))
+            self.process.simulation.steps.append(News(self.process, lambda: self._answered(outcome)))
 
     def _answered(self, outcome: Any) -> None:
         if not self.answer.called:
-            told = outcome.getErrorMessage() if isinstance(outcome, Failure) else outcome
-            self.process.stage.note(self.process.name, f"hears of {self._what}", told)
+            result = outcome.getErrorMessage() if isinstance(outcome, Failure) else outcome
+            self.process.simulation.note(self.process.name, f"receives the result of {self._what}", result)
             self.answer.callback(outcome)
 
 
@@ -195,5 +195,5 @@ class Front:
                 raise ProviderError("another process gives the orders")
             await deferLater(self._process.clock, GLANCE)
         order = Order(self._process, self._hypervisor, what, args)
-        self._process.stage.steps.append(order)
+        self._process.simulation.steps.append(order)
         return await order.answer

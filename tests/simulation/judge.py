@@ -12,7 +12,7 @@ from tests.proof.invariants import ACCOUNTED, NOT_REFUSED, ONE_CLIENT, ONE_EVENT
 from tests.simulation.book import Place, Sight
 from tests.simulation.redis import Command
 from tests.simulation.request import Asking
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.domain.checkout import Catalogue, Wanted
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.guest import Holder
@@ -93,7 +93,7 @@ class Loss:
 class Judge:
     """Follows every event and compares the result with the contents of Redis."""
 
-    def __init__(self, stage: Stage, hypervisor: DummyProvider) -> None:
+    def __init__(self, simulation: Simulation, hypervisor: DummyProvider) -> None:
         self.foreign: set[str] = set()
         self.held: dict[str, Holding] = {}
         self.expected: dict[str, Place] = {}
@@ -104,19 +104,19 @@ class Judge:
         self.has_come: Callable[[str, float], bool] = lambda name, since: True
         self.missing: set[str] = set()
         self.released: set[str] = set()
-        self._stage = stage
-        self._tally = stage.tally
+        self._simulation = simulation
+        self._tally = simulation.tally
         self._hypervisor = hypervisor
-        self._sizes = {pool.name: pool.size for pool in stage.settings.pools}
-        self._limit = stage.settings.general.task_limit
-        self._catalogue = Catalogue(stage.settings.pools)
+        self._sizes = {pool.name: pool.size for pool in simulation.settings.pools}
+        self._limit = simulation.settings.general.task_limit
+        self._catalogue = Catalogue(simulation.settings.pools)
 
     def changed(self, before: Sight, events: Sequence[Event], after: Sight, who: str, behalf: Asking | None) -> None:
         """Check the state after a command was executed."""
         if behalf is not None:
-            behalf.done, self._asked[behalf.number] = self._stage.time.now, behalf
+            behalf.done, self._asked[behalf.number] = self._simulation.time.now, behalf
         for event in events:
-            self._stage.counts[f"event: {event.what}"] += 1
+            self._simulation.counts[f"event: {event.what}"] += 1
             if behalf is not None:
                 behalf.events.append(event)
             self._follow(event, behalf, who)
@@ -125,12 +125,12 @@ class Judge:
         lost = self.expected.keys() - after.places.keys()
         self._tally.hold(ONE_QUEUE, not lost, lambda: f"in no queue: {sorted(lost)}")
         seen = {vm: places[0] for vm, places in after.places.items()}
-        self._tally.hold(ONE_EVENT, seen == self.expected, lambda: f"events tell {self.expected}, there is {seen}")
-        away = {pool.name for pool in self._stage.settings.pools if pool.provider in self._stage.away}
+        self._tally.hold(ONE_EVENT, seen == self.expected, lambda: f"the events say {self.expected}, there is {seen}")
+        away = {pool.name for pool in self._simulation.settings.pools if pool.provider in self._simulation.away}
         self.released |= {vm for vm in before.cloning - after.cloning if self.expected.get(vm, ("",))[0] in away}
         fits = after.counted == len(after.cloning) <= self._limit
-        told = f"{after.counted} clones are counted, {len(after.cloning)} under way, {self._limit} allowed"
-        self._tally.hold(WITHIN_LIMITS, fits, lambda: told)
+        finding = f"{after.counted} clones are counted, {len(after.cloning)} under way, {self._limit} allowed"
+        self._tally.hold(WITHIN_LIMITS, fits, lambda: finding)
 
     def _follow(self, event: Event, behalf: Asking | None, who: str) -> None:
         if event.what is What.MISSING:
@@ -141,7 +141,7 @@ class Judge:
             self._ordered(event)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
             held = self.held[event.vm]
-            held.changes.append(Change(behalf, event.id, self._stage.time.now, held.hours))
+            held.changes.append(Change(behalf, event.id, self._simulation.time.now, held.hours))
             held.hours = float(hours[1])
         if event.what in TO_SOMEBODY:
             self.expected[event.vm] = (event.pool, Queue.RUNNING)
@@ -149,16 +149,16 @@ class Judge:
             self._move(event, Queue(event.more["queue"]), Queue.COMPLETED)
         elif event.what in MOVES:
             self._move(event, *MOVES[event.what])
-        off = event.when - self._stage.sent
+        off = event.when - self._simulation.sent
         self._hold_to_clients(event, behalf, off <= self.unknown(who))
         if event.what is What.CHECKOUT:
-            told = f"{event} was {off:.1f} s off Redis's clock, which {who} could know to {self.unknown(who):.1f} s"
-            self._tally.hold(ONE_CLIENT, abs(off) <= self.unknown(who), lambda: told)
+            finding = f"{event} was {off:.1f} s off Redis's clock, which {who} could know to {self.unknown(who):.1f} s"
+            self._tally.hold(ONE_CLIENT, abs(off) <= self.unknown(who), lambda: finding)
 
     def _move(self, event: Event, source: Queue | None, target: Queue | None) -> None:
         place = self.expected.pop(event.vm, None)
         known = (event.pool, source) if source else None
-        self._tally.hold(ONE_EVENT, place == known, lambda: f"{event} tells of a VM that stands in {place}")
+        self._tally.hold(ONE_EVENT, place == known, lambda: f"{event} is about a VM that stands in {place}")
         if target is not None:
             self.expected[event.vm] = (event.pool, target)
 
@@ -166,8 +166,8 @@ class Judge:
         places = list(self.expected.values())
         there = sum(places.count((event.pool, queue)) for queue in (Queue.PENDING, Queue.READY))
         there -= sum(self.expected.get(vm) == (event.pool, Queue.READY) for vm in self.missing)
-        told = f"{event.vm} was ordered for {event.pool} with {there} pending and ready"
-        self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: told)
+        finding = f"{event.vm} was ordered for {event.pool} with {there} pending and ready"
+        self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: finding)
 
     def _hold_to_clients(self, event: Event, behalf: Asking | None, knew: bool) -> None:
         """Check an event against the clients that have VMs. ``knew``: the moment of the event is not further ahead than
@@ -177,35 +177,35 @@ class Judge:
             assert behalf is not None, "a checkout for nobody"
             free = held is None or self._excused(vm, held, "given again")
             self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} was given to {held}, now to {behalf}")
-            general = self._stage.settings.general
+            general = self._simulation.settings.general
             hours = (general.vm_lifetime_auth if behalf.token else 0) or general.vm_lifetime
-            self.held[vm] = Holding(behalf, event.when, hours, event.more["checkout_id"], self._stage.time.now)
+            self.held[vm] = Holding(behalf, event.when, hours, event.more["checkout_id"], self._simulation.time.now)
             behalf.taken.append(vm)
         elif event.what is What.RESTORED and held is not None and event.more["checkout_id"] == held.id:
             held.was_lost, held.loss = held.was_lost or held.loss is not None, None
         elif event.what in (What.UNCLAIMED, What.RETURNED) and held is not None:
-            told = f"{vm} was taken back from {held.asking}, which got it"
+            finding = f"{vm} was taken back from {held.asking}, which got it"
             allowed = not held.asking.succeeded or self._excused(vm, held, "taken back")
-            self._tally.hold(ONE_CLIENT, allowed, lambda: told)
+            self._tally.hold(ONE_CLIENT, allowed, lambda: finding)
             del self.held[vm]
         elif event.what is What.COMPLETED and held is not None:
             allowed = self._may_end(event, held, behalf, knew) or self._excused(vm, held, "completed")
-            told = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
-            self._tally.hold(ONE_CLIENT, allowed, lambda: f"{told} since {event.when - held.since:.3f} s")
+            finding = f"{vm} was completed ({event.why}) while {held.asking} has it, for {held.hours} hours"
+            self._tally.hold(ONE_CLIENT, allowed, lambda: f"{finding} since {event.when - held.since:.3f} s")
             held.asking.ended.append(vm)
             del self.held[vm]
 
     def _may_end(self, event: Event, held: Holding, behalf: Asking | None, knew: bool) -> bool:
         deleted = behalf is not None and behalf.kind == "delete" and behalf.vm == event.vm
         lives = self._lives(held) * 3600 - ROUNDING
-        if self._is_untold(event.vm):
-            lives = min(lives, self._stage.settings.general.vm_lifetime * 3600 - ROUNDING)
+        if self._is_unrecorded(event.vm):
+            lives = min(lives, self._simulation.settings.general.vm_lifetime * 3600 - ROUNDING)
         by_clock = knew and event.when >= held.since + lives
         # docs/operations.md: each step of Redis's clock forward takes its seconds from a lifetime
-        forward = sum(by for when, by in self._stage.steps_of_redis if when >= held.given and by > 0)
-        return deleted or by_clock or self._stage.time.now + forward >= held.given + lives
+        forward = sum(by for when, by in self._simulation.steps_of_redis if when >= held.given and by > 0)
+        return deleted or by_clock or self._simulation.time.now + forward >= held.given + lives
 
-    def _is_untold(self, vm: str) -> bool:
+    def _is_unrecorded(self, vm: str) -> bool:
         """Whether no record is left of who has a VM and for how long: its record vanished, and the VM is gone."""
         return vm in self.dropped_of and vm not in self._hypervisor.vms()
 
@@ -213,8 +213,8 @@ class Judge:
         """Return the minimum hours that a VM lives. Changes that Redis lost may be lost permanently."""
         hours = held.hours
         for change in reversed(held.changes):
-            heard_of = change.asking is not None and change.asking.heard_of
-            if change.loss is None or (heard_of and not self._is_gone(change.loss, change.asking, change.when)):
+            answer_sent = change.asking is not None and change.asking.answer_sent
+            if change.loss is None or (answer_sent and not self._is_gone(change.loss, change.asking, change.when)):
                 break
             hours = min(hours, change.before)
         return hours
@@ -232,7 +232,7 @@ class Judge:
             on_it = stamped is not None and stamped.checkout_id == held.id
             if any(event.more.get("checkout_id") == held.id for event in events if event.vm == vm):
                 held.loss = Loss(back, on_it)
-                self._stage.counts[f"lost: a checkout, {'stamped' if on_it else 'not stamped'}"] += 1
+                self._simulation.counts[f"lost: a checkout, {'stamped' if on_it else 'not stamped'}"] += 1
             until = stamped.until if on_it and stamped is not None else None
             known = until is not None and until >= held.since + held.hours * 3600 - ROUNDING
             for change in held.changes:
@@ -251,7 +251,7 @@ class Judge:
         if what == "record" and (held := self.held.get(of)):
             stamped = self._holder(of)
             if stamped is None or stamped.checkout_id != held.id:
-                held.hours = min(held.hours, self._stage.settings.general.vm_lifetime)
+                held.hours = min(held.hours, self._simulation.settings.general.vm_lifetime)
             elif stamped.until is not None:  # the VM's stamp follows a change of the lifetime a little later
                 held.hours = min(held.hours, (stamped.until + ROUNDING - held.since) / 3600)
 
@@ -281,11 +281,11 @@ class Judge:
         when the loss cannot be repaired."""
         if held.loss is None:
             return False
-        if not held.asking.heard_of or vm not in self._hypervisor.vms():
+        if not held.asking.answer_sent or vm not in self._hypervisor.vms():
             return True
         gone = self._is_gone(held.loss, held.asking, held.given)
         if what:
-            self._stage.counts[f"gap: {what}"] += gone
+            self._simulation.counts[f"gap: {what}"] += gone
         return gone
 
     def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:
@@ -295,7 +295,7 @@ class Judge:
             return False
         if asking is None or asking.crashed or loss.back - when > SAID_AGAIN:
             return True
-        late = self._stage.time.now >= loss.back + WAITED_FOR
+        late = self._simulation.time.now >= loss.back + WAITED_FOR
         return late and not self.has_come(asking.api, loss.back)
 
     def checked_out(self, before: Sight, command: Command, reply: Any, asking: Asking) -> None:
@@ -304,10 +304,10 @@ class Judge:
         there = self._hypervisor.vms().keys()  # ready VMs that are missing need not be given
         ready = {pool: len(there & {*before.standing(pool, Queue.READY)}) for pool in self._sizes}
         if reply[0] == "doubted":
-            told = f"{asking} was refused because pools were not verified, and Redis lost nothing"
+            finding = f"{asking} was refused because pools were not verified, and Redis lost nothing"
             # docs/operations.md: a long step forward lets heartbeats expire, and is taken for a loss.
-            stepped = any(by > FORGOTTEN_AFTER for _, by in self._stage.steps_of_redis)
-            self._tally.hold(NOT_REFUSED, self._losses > 0 or stepped, lambda: told)
+            stepped = any(by > FORGOTTEN_AFTER for _, by in self._simulation.steps_of_redis)
+            self._tally.hold(NOT_REFUSED, self._losses > 0 or stepped, lambda: finding)
             asking.too_few = True
         if reply[0] == "empty":
             self._tally.hold(NOT_REFUSED, not possible(wanted, ready), lambda: f"{asking} was refused with {ready}")
@@ -321,12 +321,12 @@ class Judge:
 
     def cloned(self) -> None:
         """Check the limit when the provider has started a clone."""
-        now = self._stage.time.now
+        now = self._simulation.time.now
         pending = {vm for vm, (_, queue) in self.expected.items() if queue is Queue.PENDING}
         cloning = [vm.name for vm in self._hypervisor.vms().values() if vm.cloning(now) and vm.name in pending]
         under_way = [vm for vm in cloning if vm not in self.released]
-        told = f"the provider clones {under_way}, {self._limit} are allowed"
-        self._tally.hold(WITHIN_LIMITS, len(under_way) <= self._limit, lambda: told)
+        finding = f"the provider clones {under_way}, {self._limit} are allowed"
+        self._tally.hold(WITHIN_LIMITS, len(under_way) <= self._limit, lambda: finding)
 
 
 def possible(wanted: Sequence[Wanted], ready: Mapping[str, int]) -> bool:

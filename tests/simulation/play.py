@@ -16,7 +16,7 @@ from tests.proof.invariants import INVARIANTS, Violation
 from tests.simulation.clock import MORNING
 from tests.simulation.redis import LockStep
 from tests.simulation.schedule import Schedule
-from tests.simulation.stage import Entry
+from tests.simulation.simulation import Entry
 
 GARBAGE = 20
 """Number of schedules between two garbage collections. A collection takes longer than a schedule."""
@@ -54,10 +54,12 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome
             failure = f"a defect, perhaps of the simulation: {traceback.format_exc()}"
         finally:
             schedule.close()
-    stage = schedule.stage
+    simulation = schedule.simulation
     if errors and not failure:
         failure = f"an error that nobody expects: {errors[0]}"
-    return Outcome(seed, stage.counts, stage.tally.checks, stage.trace, schedule.recovery, failure, invariant)
+    return Outcome(
+        seed, simulation.counts, simulation.tally.checks, simulation.trace, schedule.recovery, failure, invariant
+    )
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Sched
     try:
         for number, seed in enumerate(seeds):
             outcome = play(seed, redis, kind)
-            totals.add(outcome, told(outcome, redis, kind) if outcome.failure else "")
+            totals.add(outcome, describe_failure(outcome, redis, kind) if outcome.failure else "")
             if number % GARBAGE == 0:
                 gc.collect()
     finally:
@@ -143,7 +145,7 @@ def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Sched
     return totals
 
 
-def told(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
+def describe_failure(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
     """Describe a failure: what it is, the steps before it, whether it replays, and the command that replays it."""
     again = difference(outcome.trace, play(outcome.seed, redis, kind).trace)
     steps = words(outcome.trace[-SHOWN:], redis.scripts)

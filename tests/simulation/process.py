@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from tests.simulation.book import Book
 from tests.simulation.clock import ProcessClock
 from tests.simulation.redis import Command
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.failover.recovery import Failover
@@ -40,28 +40,32 @@ LATE = 4.0
 class Process:
     """One process. A dead process does nothing and receives nothing."""
 
-    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
-        self.stage = stage
+    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line]) -> None:
+        self.simulation = simulation
         self.book = book
         self.name = name
         self.alive = True
         self.frozen_until = 0.0
         self.cut_until = 0.0
-        self.clock = ProcessClock(stage.time)
-        self.fast = stage.chance.uniform(-stage.world.set_by, stage.world.set_by) if stage.world.timed else 0.0
-        self.measured = stage.time.now
+        self.clock = ProcessClock(simulation.time)
+        self.fast = (
+            simulation.chance.uniform(-simulation.world.set_by, simulation.world.set_by)
+            if simulation.world.timed
+            else 0.0
+        )
+        self.measured = simulation.time.now
         self.time = self.failover = None
-        if stage.world.timed:
+        if simulation.world.timed:
             self.time = RedisTime(self.clock, self.own)
-        if stage.world.guarded:
-            who = f"{''.join(filter(str.isdigit, name))}{len(stage.trace):08d}"  # digits only, see redis.py
-            self.failover = Failover(stage.settings, who, self.clock)
+        if simulation.world.guarded:
+            who = f"{''.join(filter(str.isdigit, name))}{len(simulation.trace):08d}"  # digits only, see redis.py
+            self.failover = Failover(simulation.settings, who, self.clock)
         self.connection = line(self)
         self.connection.open()
 
     def own(self) -> float:
         """Return the current moment by the clock of its host."""
-        return self.stage.time.now + self.fast
+        return self.simulation.time.now + self.fast
 
     @property
     def wall(self) -> Callable[[], float]:
@@ -78,19 +82,19 @@ class Process:
     @property
     def acts(self) -> bool:
         """Whether the process runs and is not frozen."""
-        return self.alive and self.stage.time.now >= self.frozen_until
+        return self.alive and self.simulation.time.now >= self.frozen_until
 
     @property
     def due(self) -> bool:
         """Whether a call of the process is due."""
         due = self.clock.due
-        return due is not None and due <= self.stage.time.now and self.acts
+        return due is not None and due <= self.simulation.time.now and self.acts
 
     def cut(self, seconds: float) -> None:
         """Cut the process off from Redis: commands in flight fail, and may have been executed."""
-        self.cut_until = self.stage.time.now + seconds
-        for step in list(self.stage.steps):
-            if isinstance(step, (Asked, Told)) and step.process is self:
+        self.cut_until = self.simulation.time.now + seconds
+        for step in list(self.simulation.steps):
+            if isinstance(step, (CommandInFlight, ReplyInFlight)) and step.process is self:
                 step.lose()
         self.connection.lost()
 
@@ -107,7 +111,7 @@ class Process:
         for call in self.clock.calls:
             call.cancelled = 1
         self.clock.calls.clear()
-        mine = self.stage.drop(lambda step: getattr(step, "process", None) is self)
+        mine = self.simulation.drop(lambda step: getattr(step, "process", None) is self)
         for step in mine:
             if isinstance(step, Sent):
                 step.orphan()
@@ -169,13 +173,13 @@ class Line(Connection):
             except StoreAway:
                 continue
             if number == self.number:
-                self.welcomed, self.came = True, self._process.stage.time.now
+                self.welcomed, self.came = True, self._process.simulation.time.now
                 return
 
     async def _send(self, *command: Value) -> Any:
         if not self._process.alive:
             return await Deferred()
-        if not self.welcomed or self._process.stage.time.now < self._process.cut_until:
+        if not self.welcomed or self._process.simulation.time.now < self._process.cut_until:
             raise StoreAway("Redis is away: it was cut off")
         return await self.ask(command)
 
@@ -183,14 +187,14 @@ class Line(Connection):
         """Return the reply, if the process can reach Redis."""
         if not self._process.alive:
             return await Deferred()
-        if self._process.stage.time.now < self._process.cut_until:
+        if self._process.simulation.time.now < self._process.cut_until:
             raise StoreAway("Redis is away: it was cut off")
         return await self.ask(command)
 
     async def ask(self, command: Command) -> Any:
         """Return the reply, also before the connection is ready for other commands."""
-        asked = Asked(self._process, command)
-        self._process.stage.steps.append(asked)
+        asked = CommandInFlight(self._process, command)
+        self._process.simulation.steps.append(asked)
         return await asked.answer
 
 
@@ -222,7 +226,7 @@ class OfNumber:
         return await self._line.ask(command)
 
 
-class Asked(Sent):
+class CommandInFlight(Sent):
     """A command on its way to Redis."""
 
     def __init__(self, process: Process, command: Command) -> None:
@@ -230,12 +234,12 @@ class Asked(Sent):
         self.command = command
         self.behalf = ON_BEHALF.get()
         self.answer: Deferred[Any] = Deferred()
-        self.since = process.stage.time.now
+        self.since = process.simulation.time.now
         self.waits = "BLOCK" in command[:4]
         self.arrived = 0.0
-        self.sent = process.stage.redis_now
+        self.sent = process.simulation.redis_now
         self._measured = process.measured
-        self._arrives = process.stage.held_back()
+        self._arrives = process.simulation.held_back()
 
     @property
     def ready(self) -> bool:
@@ -243,77 +247,77 @@ class Asked(Sent):
         frozen."""
         book = self.process.book
         if not self.waits:
-            return book.stage.calm or book.stage.counts["steps"] >= self._arrives
-        return order(book.newest) > order(str(self.command[-1])) or book.stage.time.now >= self.since + 10
+            return book.simulation.calm or book.simulation.counts["steps"] >= self._arrives
+        return order(book.newest) > order(str(self.command[-1])) or book.simulation.time.now >= self.since + 10
 
     def take(self) -> None:
         """Let it arrive. Its reply is delivered at once or later."""
-        stage = self.process.stage
-        if not self.waits and stage.time.now - self.since > PATIENCE:
-            stage.counts["fault: answer too late"] += 1
+        simulation = self.process.simulation
+        if not self.waits and simulation.time.now - self.since > PATIENCE:
+            simulation.counts["fault: answer too late"] += 1
             self.lose()
             return
         reply = self.arrive()
-        told = Told(self, reply)
-        if stage.chance.random() < 0.6 and self.process.acts:
-            told.take()
+        returning = ReplyInFlight(self, reply)
+        if simulation.chance.random() < 0.6 and self.process.acts:
+            returning.take()
         else:
-            stage.steps.append(told)
+            simulation.steps.append(returning)
 
     def lose(self) -> None:
         """Fail it with StoreAway for its sender. It has arrived, still arrives a little later, or never does."""
-        stage = self.process.stage
-        if self in stage.steps:
-            stage.steps.remove(self)
-        fate = stage.chance.random()
+        simulation = self.process.simulation
+        if self in simulation.steps:
+            simulation.steps.remove(self)
+        fate = simulation.chance.random()
         if not self.waits and fate < 0.4:
             self.arrive()
         elif not self.waits and fate < 0.6:
-            stage.steps.append(Straggler(self))
-        stage.steps.append(Told(self, NO_ANSWER))
+            simulation.steps.append(Straggler(self))
+        simulation.steps.append(ReplyInFlight(self, NO_ANSWER))
 
     def orphan(self) -> None:
         """Arrive although the process has ended, or never."""
-        if not self.waits and self.process.stage.chance.random() < 0.5:
+        if not self.waits and self.process.simulation.chance.random() < 0.5:
             self.arrive()
 
     def arrive(self) -> Any:
         """Execute the command and return the reply."""
-        self.arrived = self.process.stage.time.now
-        self.process.stage.sent, self.process.stage.measured = self.sent, self._measured
+        self.arrived = self.process.simulation.time.now
+        self.process.simulation.sent, self.process.simulation.measured = self.sent, self._measured
         return self.process.book.carry_out(self.process.name, self.command, self.behalf)
 
 
 class Straggler:
     """A command that arrives after its sender gave up."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: CommandInFlight) -> None:
         self._asked = asked
-        self._until = asked.process.stage.time.now + LATE
+        self._until = asked.process.simulation.time.now + LATE
         self.ready = True
 
     def take(self) -> None:
         """Let it arrive, if it is not too late."""
         process = self._asked.process
-        if process.stage.time.now <= self._until:
-            process.stage.counts["fault: command arrives late"] += 1
+        if process.simulation.time.now <= self._until:
+            process.simulation.counts["fault: command arrives late"] += 1
             self._asked.arrive()
 
 
-class Told:
+class ReplyInFlight:
     """A reply on its way back."""
 
-    def __init__(self, asked: Asked, reply: Any) -> None:
+    def __init__(self, asked: CommandInFlight, reply: Any) -> None:
         self.process = asked.process
         self._asked = asked
         self._reply = reply
-        self._arrives = asked.process.stage.held_back()
+        self._arrives = asked.process.simulation.held_back()
 
     @property
     def ready(self) -> bool:
         """Whether it has arrived and its process can receive it."""
-        stage = self.process.stage
-        return self.process.acts and (stage.calm or stage.counts["steps"] >= self._arrives)
+        simulation = self.process.simulation
+        return self.process.acts and (simulation.calm or simulation.counts["steps"] >= self._arrives)
 
     def lose(self) -> None:
         """Drop the reply."""
@@ -321,14 +325,14 @@ class Told:
 
     def take(self) -> None:
         """Deliver the reply to the process."""
-        stage, asked = self.process.stage, self._asked
-        if stage.time.now - asked.since > PATIENCE and not asked.waits and self._reply is not NO_ANSWER:
-            stage.counts["fault: answer too late"] += 1
+        simulation, asked = self.process.simulation, self._asked
+        if simulation.time.now - asked.since > PATIENCE and not asked.waits and self._reply is not NO_ANSWER:
+            simulation.counts["fault: answer too late"] += 1
             self.lose()
         if asked.answer.called:
             return
         if self._reply is NO_ANSWER:
-            stage.note(self.process.name, "hears no answer to", asked.command)
+            simulation.note(self.process.name, "gets no reply to", asked.command)
             asked.answer.errback(StoreAway("Redis is away: no answer", sent=True))
         elif isinstance(self._reply, ServerError):
             asked.answer.errback(self._reply)

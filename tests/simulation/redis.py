@@ -75,8 +75,8 @@ class LockStep:
 
     def ask(self, *commands: Command) -> list[Any]:
         """Send commands and return the replies. An error is returned as a ServerError among them."""
-        told = [[self._instead.get(part, part) for part in command] for command in commands]
-        self._socket.sendall(b"".join(hiredis.pack_command(tuple(map(_encoded, command))) for command in told))
+        replaced = [[self._instead.get(part, part) for part in command] for command in commands]
+        self._socket.sendall(b"".join(hiredis.pack_command(tuple(map(_encoded, command))) for command in replaced))
         replies: list[Any] = []
         while len(replies) < len(commands):
             if (reply := self._reader.gets()) is False:

@@ -55,7 +55,7 @@ class Asking:
         return 200 <= self.status < 300
 
     @property
-    def heard_of(self) -> bool:
+    def answer_sent(self) -> bool:
         """Whether a response was sent that may have arrived, other than a 503 because Redis did not answer."""
         return self.answered and not self.weather
 

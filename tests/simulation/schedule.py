@@ -11,14 +11,14 @@ from tests.proof.invariants import FULL_AGAIN
 from tests.simulation.book import Backup, Book
 from tests.simulation.clients import Clients
 from tests.simulation.clock import ProcessClock
-from tests.simulation.ending import Ending
-from tests.simulation.faults import Torment
+from tests.simulation.faults import StepFaults
+from tests.simulation.final_checks import FinalChecks
 from tests.simulation.hypervisor import Hypervisor, Order
 from tests.simulation.judge import Judge
 from tests.simulation.process import Line, Process, Straggler
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from tests.simulation.variety import faults_of, settings_of, with_another_provider
 from tests.simulation.world import World, world_of
 from vmpooler.domain.model import Queue
@@ -69,7 +69,7 @@ class Loss:
     stamped: bool
 
 
-UNHEARD = 60.0
+UNMEASURED = 60.0
 """Seconds before its last measurement in which a process may have measured nothing, because its replies were lost."""
 
 
@@ -83,17 +83,17 @@ class Schedule:
     def __init__(self, seed: int, redis: LockStep) -> None:
         chance = Random(seed)
         world = self.world(seed)
-        self.stage = stage = Stage(
+        self.simulation = simulation = Simulation(
             with_another_provider(self.settings(chance, world), seed), chance, faults_of(chance, world), world=world
         )
-        self.hypervisor_clock = ProcessClock(stage.time)
-        dummy = stage.settings.providers["dummy"]
+        self.hypervisor_clock = ProcessClock(simulation.time)
+        dummy = simulation.settings.providers["dummy"]
         assert isinstance(dummy, Dummy)
         self.provider = DummyProvider(dummy, self.hypervisor_clock, self.hypervisor_clock.seconds, Random(seed + 1))
-        self.judge = Judge(stage, self.provider)
-        self.hypervisor = Hypervisor(stage, self.provider, self.judge)
-        self.book = Book(stage, redis, self.judge)
-        self.clients = Clients(stage, self.judge)
+        self.judge = Judge(simulation, self.provider)
+        self.hypervisor = Hypervisor(simulation, self.provider, self.judge)
+        self.book = Book(simulation, redis, self.judge)
+        self.clients = Clients(simulation, self.judge)
         self.processes: list[Process] = []
         self.recovery = 0.0
         self.judge.has_come = self._has_come
@@ -101,7 +101,7 @@ class Schedule:
         self._losses: list[Loss] = []
         self._left = 0
         self._down: list[tuple[float, str]] = []
-        self._torment = Torment(self)
+        self._faults = StepFaults(self)
 
     def settings(self, chance: Random, world: World) -> Settings:
         """Return the pools and their settings."""
@@ -118,15 +118,15 @@ class Schedule:
             self._start(f"manager-{number + 1}")
         for number in range(APIS):
             self._start(f"api-{number + 1}")
-        if self.stage.chance.random() < FILLED or self.stage.world.backup:
+        if self.simulation.chance.random() < FILLED or self.simulation.world.backup:
             self._fill()
-        self._left = self.stage.chance.randint(*STEPS)
+        self._left = self.simulation.chance.randint(*STEPS)
         while self._left > 0:
             self._left -= 1
-            self._torment.strike()
+            self._faults.strike()
             self._next()
         self._recover()
-        Ending(self).check()
+        FinalChecks(self).check()
 
     def close(self) -> None:
         """Clean up all processes."""
@@ -141,7 +141,7 @@ class Schedule:
         process.die()
         if isinstance(process, ApiProcess):
             self.clients.died(process)
-        self._down.append((self.stage.time.now + seconds, process.name))
+        self._down.append((self.simulation.time.now + seconds, process.name))
 
     def back_up(self, seconds: float, *, stamped: bool = False) -> None:
         """Make a backup of Redis and put it back after this many seconds, unless a backup already exists.
@@ -150,31 +150,31 @@ class Schedule:
         then that could replay the checkout.
         """
         if not self._losses:
-            self._losses.append(Loss(self.stage.time.now + seconds, self.book.save(), stamped))
-            self.stage.busy_until = self.stage.time.now + AROUND
+            self._losses.append(Loss(self.simulation.time.now + seconds, self.book.save(), stamped))
+            self.simulation.busy_until = self.simulation.time.now + AROUND
             self._left = max(self._left, AFTERWARDS)
 
     def _lose(self, loss: Loss) -> None:
         """Restart Redis with a backup. Some processes end with it."""
-        chance = self.stage.chance
+        chance = self.simulation.chance
         away = chance.uniform(0.2, 3)
-        self.stage.note("fault", "puts a backup back", (loss.backup.when, away))
-        self.stage.counts["fault: a backup is put back"] += 1
+        self.simulation.note("fault", "puts a backup back", (loss.backup.when, away))
+        self.simulation.counts["fault: a backup is put back"] += 1
         for process in self.processes:
             process.cut(away)
-        self.stage.drop(lambda step: isinstance(step, Straggler))
+        self.simulation.drop(lambda step: isinstance(step, Straggler))
         for process in self._ending_with(loss):
             self.kill(process, chance.uniform(0, 15))
-        now = self.stage.time.now
+        now = self.simulation.time.now
         self.book.put_back(loss.backup, now + away)
-        self.stage.busy_until = max([now, *(when for when, _ in self._down)]) + AROUND
+        self.simulation.busy_until = max([now, *(when for when, _ in self._down)]) + AROUND
         self._left = max(self._left, AFTERWARDS)
         if not self.processes:
-            self.stage.counts["lost: no process lived on"] += 1
+            self.simulation.counts["lost: no process lived on"] += 1
 
     def _ending_with(self, loss: Loss) -> list[Process]:
         """Return the processes that end together with Redis."""
-        chance = self.stage.chance
+        chance = self.simulation.chance
         gave = {held.asking.api for held in self.judge.stamped_since(loss.backup.when)}
         if loss.stamped and gave and chance.random() < 0.5:
             return [each for each in self.processes if each.name in gave]
@@ -183,7 +183,7 @@ class Schedule:
 
     def _is_lost_now(self, loss: Loss) -> bool:
         """Whether it is time for a loss."""
-        if loss.when <= self.stage.time.now or self.stage.calm:
+        if loss.when <= self.simulation.time.now or self.simulation.calm:
             return True
         return loss.stamped and any(self.judge.stamped_since(loss.backup.when))
 
@@ -192,8 +192,8 @@ class Schedule:
         its measurement and its message, and the steps of Redis's clock since it measured, or while its replies may
         have been lost."""
         known = [each.measured for each in self.processes if each.name == name]
-        since = min([self.stage.measured, *known]) - UNHEARD
-        return KNOWN + sum(abs(by) for when, by in self.stage.steps_of_redis if when >= since)
+        since = min([self.simulation.measured, *known]) - UNMEASURED
+        return KNOWN + sum(abs(by) for when, by in self.simulation.steps_of_redis if when >= since)
 
     def _has_come(self, name: str, since: float) -> bool:
         """Whether a process has connected to Redis since a moment."""
@@ -201,35 +201,39 @@ class Schedule:
 
     def advance(self, seconds: float) -> None:
         """Advance the time after everything on its way to the provider has arrived."""
-        for step in [step for step in self.stage.steps if isinstance(step, Order)]:
-            self.stage.steps.remove(step)
+        for step in [step for step in self.simulation.steps if isinstance(step, Order)]:
+            self.simulation.steps.remove(step)
             step.take()
-        self.stage.time.now += seconds
+        self.simulation.time.now += seconds
 
     def _next(self) -> None:
         """Take one step."""
-        stage, chance = self.stage, self.stage.chance
+        simulation, chance = self.simulation, self.simulation.chance
         self._restart()
         apis = [each for each in self.processes if isinstance(each, ApiProcess) and each.acts]
-        if not stage.calm and apis and chance.random() < (BUSIER if stage.time.now < stage.busy_until else 0.06):
+        if (
+            not simulation.calm
+            and apis
+            and chance.random() < (BUSIER if simulation.time.now < simulation.busy_until else 0.06)
+        ):
             self.clients.act(apis)
         elif not self._work(BUSY):
             self._time_goes_on()
 
     def _work(self, share: float) -> bool:
         """Take a possible step with probability ``share``. Returns False when no step was taken."""
-        stage = self.stage
-        if self.hypervisor_clock.due is not None and self.hypervisor_clock.due <= stage.time.now:
+        simulation = self.simulation
+        if self.hypervisor_clock.due is not None and self.hypervisor_clock.due <= simulation.time.now:
             self.hypervisor_clock.fire()
             return True
-        ready = [step for step in stage.steps if step.ready]
+        ready = [step for step in simulation.steps if step.ready]
         due = [each for each in self.processes if each.due]
-        if (not ready and not due) or stage.chance.random() > share:
+        if (not ready and not due) or simulation.chance.random() > share:
             return False
-        stage.counts["steps"] += 1
-        number = int(stage.chance.random() * (len(ready) + len(due)))
+        simulation.counts["steps"] += 1
+        number = int(simulation.chance.random() * (len(ready) + len(due)))
         if number < len(ready):
-            stage.steps.remove(ready[number])
+            simulation.steps.remove(ready[number])
             ready[number].take()
         else:
             due[number - len(ready)].clock.fire()
@@ -241,66 +245,75 @@ class Schedule:
         moments = [clock.due for clock in clocks if clock.due is not None]
         moments += [loss.when for loss in self._losses]
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
-        now, orders = self.stage.time.now, [step.latest for step in self.stage.steps if isinstance(step, Order)]
+        now, orders = (
+            self.simulation.time.now,
+            [step.latest for step in self.simulation.steps if isinstance(step, Order)],
+        )
         soonest = min((moment for moment in moments if moment > now), default=now + 1)
-        self.stage.time.now = max(now, min([soonest, *orders]))
+        self.simulation.time.now = max(now, min([soonest, *orders]))
 
     def _restart(self) -> None:
         if self._losses and self._is_lost_now(self._losses[0]):
             self._lose(self._losses.pop())
         for each in self._down[:]:
             when, name = each
-            if when <= self.stage.time.now:
+            if when <= self.simulation.time.now:
                 self._down.remove(each)
                 self._start(name)
 
     def _start(self, name: str) -> None:
-        self.stage.note(name, "begins")
+        self.simulation.note(name, "begins")
         manager, api = self.kinds
         if name.startswith("manager"):
-            self.processes.append(manager(self.stage, self.book, name, self.line, self.hypervisor))
+            self.processes.append(manager(self.simulation, self.book, name, self.line, self.hypervisor))
         else:
-            self.processes.append(api(self.stage, self.book, name, self.line))
+            self.processes.append(api(self.simulation, self.book, name, self.line))
 
     def _fill(self) -> None:
         """Let the pools reach their size before any fault happens."""
-        self.stage.calm = True
-        until = self.stage.time.now + RECOVERY
-        while self.stage.time.now < until and not Ending(self).quiet():
+        self.simulation.calm = True
+        until = self.simulation.time.now + RECOVERY
+        while self.simulation.time.now < until and not FinalChecks(self).quiet():
             self._calm_step()
-        self.stage.calm = False
+        self.simulation.calm = False
 
     def _recover(self) -> None:
         """Stop the faults: all processes run, and the service recovers without help."""
-        stage = self.stage
-        stage.calm = True
+        simulation = self.simulation
+        simulation.calm = True
         self.provider.outage(None)
-        self._down = [(stage.time.now, name) for _, name in self._down]
+        self._down = [(simulation.time.now, name) for _, name in self._down]
         for process in self.processes:
             process.frozen_until = process.cut_until = 0.0
-        if "another" in stage.settings.providers:
+        if "another" in simulation.settings.providers:
             self._recover_beside_one_that_is_away()
-        began, waits = stage.time.now, Ending(self).waits()
-        while stage.time.now < began + RECOVERY + waits and not Ending(self).quiet():
+        began, waits = simulation.time.now, FinalChecks(self).waits()
+        while simulation.time.now < began + RECOVERY + waits and not FinalChecks(self).quiet():
             self._calm_step()
-        self.recovery = max(0.0, stage.time.now - began - waits)
+        self.recovery = max(0.0, simulation.time.now - began - waits)
 
     def _recover_beside_one_that_is_away(self) -> None:
         """Let one of two providers fail until the pools of the other are full again."""
-        stage = self.stage
-        stage.counts["fault: one of two providers is away"] += 1
+        simulation = self.simulation
+        simulation.counts["fault: one of two providers is away"] += 1
         calls = self.hypervisor_clock.calls
         calls[:] = [
-            call for call in calls if call.func != stage.away.clear
+            call for call in calls if call.func != simulation.away.clear
         ]  # in place: a call that ends removes itself
-        stage.away.add("another")
-        until = stage.time.now + RECOVERY + Ending(self).waits()
-        pools = {pool.name: pool.size for pool in stage.settings.pools if pool.provider != "another"}
-        while stage.time.now < until and (sizes := self.sizes()) and any(sizes[name] != pools[name] for name in pools):
+        simulation.away.add("another")
+        until = simulation.time.now + RECOVERY + FinalChecks(self).waits()
+        pools = {pool.name: pool.size for pool in simulation.settings.pools if pool.provider != "another"}
+        while (
+            simulation.time.now < until
+            and (sizes := self.sizes())
+            and any(sizes[name] != pools[name] for name in pools)
+        ):
             self._calm_step()
         short = {name: size for name, size in self.sizes().items() if name in pools and size != pools[name]}
-        stage.tally.hold(FULL_AGAIN, not short, lambda: f"beside a provider that is away there are {short} of {pools}")
-        stage.away.clear()
+        simulation.tally.hold(
+            FULL_AGAIN, not short, lambda: f"beside a provider that is away there are {short} of {pools}"
+        )
+        simulation.away.clear()
 
     def _calm_step(self) -> None:
         self._restart()
@@ -309,4 +322,6 @@ class Schedule:
 
     def sizes(self) -> dict[str, int]:
         """Return the number of ready VMs of each pool."""
-        return {pool.name: len(self.book.sight.standing(pool.name, Queue.READY)) for pool in self.stage.settings.pools}
+        return {
+            pool.name: len(self.book.sight.standing(pool.name, Queue.READY)) for pool in self.simulation.settings.pools
+        }

@@ -12,7 +12,7 @@ from twisted.internet.error import DNSLookupError
 from tests.simulation.book import Book
 from tests.simulation.hypervisor import Front, Hypervisor
 from tests.simulation.process import Line, Process
-from tests.simulation.stage import Stage
+from tests.simulation.simulation import Simulation
 from vmpooler.manager.manager import Manager
 from vmpooler.store.failover.lease import Lease
 from vmpooler.web.app import Api
@@ -21,7 +21,7 @@ from vmpooler.web.http.api import Handler, JsonApp
 HOLDS = 12.0
 """Seconds that a lease holds: longer than in production, because its renewals would be most of the steps."""
 
-LOOK = 4.0
+ATTEMPT_INTERVAL = 4.0
 """Seconds between two attempts of a standby manager to take the lease."""
 
 DRAIN = 10.0
@@ -31,20 +31,20 @@ DRAIN = 10.0
 class ManagerProcess(Process):
     """A process of role ``manager``."""
 
-    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
-        super().__init__(stage, book, name, line)
+    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
+        super().__init__(simulation, book, name, line)
         events = self.events()
-        unique = f"{name}-{len(stage.trace)}"
+        unique = f"{name}-{len(simulation.trace)}"
         lease = partial(Lease, self.connection, self.clock, unique, holds=HOLDS)
         self._manager = Manager(
-            stage.settings,
+            simulation.settings,
             events,
             lease,
-            lambda may_order: {name: Front(self, hypervisor, may_order) for name in stage.settings.providers},
+            lambda may_order: {name: Front(self, hypervisor, may_order) for name in simulation.settings.providers},
             self.clock,
             self.wall,
-            stage.choice,
-            look=LOOK,
+            simulation.choice,
+            look=ATTEMPT_INTERVAL,
         )
         if self.failover is not None:
             self.failover.when_lost(self._manager.look_again)
@@ -64,11 +64,11 @@ class ApiProcess(Process):
     """A process of role ``api``. Where losses are detected, it reads events for that; otherwise it does not read
     events."""
 
-    def __init__(self, stage: Stage, book: Book, name: str, line: type[Line]) -> None:
-        super().__init__(stage, book, name, line)
+    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line]) -> None:
+        super().__init__(simulation, book, name, line)
         clocks = self.clock, self.wall
         unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "app": routes(name)}
-        api = Api(stage.settings, self.connection, *clocks, stage.choice, **unlike)
+        api = Api(simulation.settings, self.connection, *clocks, simulation.choice, **unlike)
         self.site = api.site(1000)
         if self.failover is not None:
             self.events().start()

@@ -70,7 +70,7 @@ def test_a_seed_plays_the_same_schedule_again(redis: LockStep) -> None:
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: str) -> None:
-    told = subprocess.run(
+    there = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--seed", str(SOME), "--trace"],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
@@ -78,7 +78,7 @@ def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: 
         check=True,
     )
     here = play(SOME, redis)
-    assert told.stdout.splitlines()[:-1] == list(words(here.trace, redis.scripts))
+    assert there.stdout.splitlines()[:-1] == list(words(here.trace, redis.scripts))
 
 
 class Plain(Schedule):

@@ -4,7 +4,7 @@ from random import Random
 
 import attrs
 
-from tests.simulation.stage import Faults
+from tests.simulation.simulation import Faults
 from tests.simulation.world import PLAIN, World
 from vmpooler.settings import Auth, Dummy, General, Pool, Settings
 

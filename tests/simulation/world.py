@@ -7,7 +7,7 @@ import attrs
 
 @attrs.frozen
 class World:
-    """Probabilities of further faults, in addition to those of ``stage.py``, in percent per step.
+    """Probabilities of further faults, in addition to those of ``simulation.py``, in percent per step.
 
     ``backup`` (Redis goes back to its contents of some seconds or minutes ago, with another run id), ``step`` (the
     clock of Redis or of a host is set), ``expire`` (a key with an expiry ends), ``evict`` (a key vanishes). ``set_by``:

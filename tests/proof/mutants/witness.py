@@ -38,9 +38,9 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         error = call.excinfo.value if call.excinfo else None
-        told = str(error).strip().partition("\n")[0]
+        message = str(error).strip().partition("\n")[0]
         kind = "noticed" if call.when != "setup" and _has_noticed(error) else "accidents"
-        _found[kind].append([item.nodeid, f"{type(error).__name__}: {told}"])
+        _found[kind].append([item.nodeid, f"{type(error).__name__}: {message}"])
     elif report.skipped:
         _found["skipped"].append(item.nodeid)
     elif call.when == "call":

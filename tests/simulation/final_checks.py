@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from tests.simulation.schedule import Schedule
 
 
-class Ending:
+class FinalChecks:
     """Checks everything once, at the end of a schedule."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._stage = schedule.stage
-        self._tally = schedule.stage.tally
+        self._simulation = schedule.simulation
+        self._tally = schedule.simulation.tally
         self._redis = schedule.book.redis
         self._judge = schedule.judge
 
     def waits(self) -> float:
         """Return the seconds still to wait because of earlier failures: for the next retry, or for a grace."""
         until: list[float] = []
-        for pool in self._stage.settings.pools:
+        for pool in self._simulation.settings.pools:
             flat = self._ask("HGETALL", keys.trouble(pool.name))
             troubles = paired(flat).items()
             until += [json.loads(text)["until"] for subject, text in troubles if not self._is_lost(subject)]
             until += [task["retry_at"] for task in self._tasks(pool.name)]
-        now = self._stage.redis_now
+        now = self._simulation.redis_now
         return max((moment - now for moment in until if waits(moment, now)), default=0.0)
 
     def quiet(self) -> bool:
@@ -55,7 +55,7 @@ class Ending:
             return False
         if any(self._ask("EXISTS", keys.intake(kind)) for kind in Kind) or self._unknown():
             return False
-        return self._explained() and not self._unheard_of() and not self._judge.astray()
+        return self._explained() and not self._unanswered() and not self._judge.astray()
 
     def _is_lost(self, vm: str) -> bool:
         """Whether a VM in use has vanished. It stays in running until its lifetime ends, and tasks for it wait."""
@@ -67,22 +67,22 @@ class Ending:
         tasks = [json.loads(text) for text in self._ask("HGETALL", keys.tasks(pool))[1::2]]
         return [task for task in tasks if not self._is_lost(task["vm"])]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Describe what is not as it should be."""
         sizes = {pool.name: pool.size for pool in self._pools()}
         where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
-        unheard = self._unheard_of()
+        unanswered = self._unanswered()
         there = f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}"
-        return f"{there}; no client knows: {unheard}; nobody knows: {self._unknown()}"
+        return f"{there}; no client knows: {unanswered}; nobody knows: {self._unknown()}"
 
     def check(self) -> None:
         """Check everything. Raises Violation."""
         astray = self._judge.astray()
         self._tally.hold(ONE_CLIENT, not astray, lambda: f"somebody has them, and they do not run: {astray}")
-        self._tally.hold(FULL_AGAIN, self.quiet(), self.told)
+        self._tally.hold(FULL_AGAIN, self.quiet(), self.describe)
         for vm in self._schedule.provider.vms():
-            told = f"nobody knows {vm}, which is ours"
-            self._tally.hold(ACCOUNTED, vm not in self._unknown(), partial(str, told))
+            finding = f"nobody knows {vm}, which is ours"
+            self._tally.hold(ACCOUNTED, vm not in self._unknown(), partial(str, finding))
         for asking in self._schedule.clients.askings:
             if asking.succeeded:
                 self._kept(asking)
@@ -118,8 +118,8 @@ class Ending:
     def _done(self, asking: Asking) -> bool:
         """Whether a task was done, also at the provider, or was given up with an event that reports it."""
         task = next((event.more["task"] for event in asking.events if event.what is What.REQUESTED), None)
-        told = [each for each in self._schedule.book.events if task and each.more.get("task") == task]
-        end = next((each for each in told if each.what in (What.DONE, What.GAVE_UP)), None)
+        reported = [each for each in self._schedule.book.events if task and each.more.get("task") == task]
+        end = next((each for each in reported if each.what in (What.DONE, What.GAVE_UP)), None)
         vm = self._schedule.provider.vms().get(asking.vm)
         reverted = any(each.kind == "revert" and each.vm == asking.vm for each in self._schedule.clients.askings)
         if end is None or end.what is What.GAVE_UP or vm is None or reverted:
@@ -129,20 +129,20 @@ class Ending:
     def _unchanged(self, asking: Asking) -> None:
         """Check that a refusal changed nothing. When Redis did not answer, the outcome is unknown; a checkout then
         gives back."""
-        told = f"{asking} changed something: {asking.events}"
+        finding = f"{asking} changed something: {asking.events}"
         if asking.weather:
-            self._tally.hold(DURABLE, asking.crashed or not self._keeps(asking), lambda: told)
+            self._tally.hold(DURABLE, asking.crashed or not self._keeps(asking), lambda: finding)
         else:
-            self._tally.hold(DURABLE, not asking.events, lambda: told)
+            self._tally.hold(DURABLE, not asking.events, lambda: finding)
             known = asking.kind != "checkout" or asking.status != 503 or asking.too_few
             self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
 
-    def _unheard_of(self) -> list[str]:
+    def _unanswered(self) -> list[str]:
         """Return the VMs of checkouts that were refused, or whose client hung up. They go back, unless the process
         died."""
         held = self._judge.held.items()
-        unheard = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
-        return [vm for vm, asking in unheard.items() if not asking.crashed and not self._judge.held[vm].nobodys]
+        unanswered = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
+        return [vm for vm, asking in unanswered.items() if not asking.crashed and not self._judge.held[vm].nobodys]
 
     def _keeps(self, asking: Asking) -> bool:
         """Whether a VM is still assigned to a client that never received it, and could be given back."""
@@ -153,12 +153,12 @@ class Ending:
         entries = [json.loads(entry) for entry in self._ask("LRANGE", keys.history(vm), 0, -1)]
         found = [Event.of(event.id, entry) for event, entry in zip(events, entries, strict=False)]
         equal = len(entries) == len(events) and found == events
-        self._tally.hold(ONE_EVENT, equal, lambda: f"the history of {vm} is {entries}, told was {events}")
+        self._tally.hold(ONE_EVENT, equal, lambda: f"the history of {vm} is {entries}, its events are {events}")
         record, replayed = self._record(vm), replay(events)
         differs = {
-            name: (told, record.get(name))
-            for name, told in replayed.items()
-            if not same(record.get(name), told, bounded=bool(self._stage.steps_of_redis))
+            name: (value, record.get(name))
+            for name, value in replayed.items()
+            if not same(record.get(name), value, bounded=bool(self._simulation.steps_of_redis))
         }
         self._tally.hold(ONE_EVENT, not differs, lambda: f"the record of {vm} differs from its events: {differs}")
 
@@ -174,7 +174,7 @@ class Ending:
         return all(vm in unstamped or self._ask("HEXISTS", keys.FLAGGED, pool) for vm, pool in strange)
 
     def _pools(self) -> Any:
-        return self._stage.settings.pools
+        return self._simulation.settings.pools
 
     def _record(self, vm: str) -> dict[str, str]:
         flat = self._ask("HGETALL", keys.record(vm))
@@ -241,12 +241,12 @@ def _done(event: Event, record: Mapping[str, str | None]) -> dict[str, str | Non
     return {f"snapshot:{argument}": times.text(event.when)} if event.more["kind"] == Kind.SNAPSHOT else {}
 
 
-def same(stored: str | None, told: str | None, bounded: bool = False) -> bool:
+def same(stored: str | None, replayed: str | None, bounded: bool = False) -> bool:
     """Whether two values are the same. One of two moments may be rounded to whole seconds. ``bounded``: Redis's clock
     was set, and moments in the future were rewritten."""
-    if stored is None or told is None or stored == told:
-        return stored == told
-    moments = times.moment(stored), times.moment(told)
+    if stored is None or replayed is None or stored == replayed:
+        return stored == replayed
+    moments = times.moment(stored), times.moment(replayed)
     return None not in moments and (bounded or abs((moments[0] or 0) - (moments[1] or 0)) <= 1)
 
 

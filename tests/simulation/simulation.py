@@ -43,7 +43,7 @@ class Entry:
 
 
 @attrs.define
-class Stage:
+class Simulation:
     """One schedule.
 
     ``calm``: faults have stopped. ``ahead``: seconds by which Redis's clock is ahead of true time. ``steps_of_redis``:
