@@ -28,11 +28,11 @@ from benchmarks import (
     summary,
     workers,
 )
-from benchmarks.row import Row, absent
+from benchmarks.row import ResultRow, absent
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.table import table
 
-BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[Row]]] = {
+BENCHMARKS: Mapping[str, Callable[[Scale], Sequence[ResultRow]]] = {
     "checkout": checkout.measure,
     "status": reads.status,
     "vm": reads.vm,
@@ -71,9 +71,9 @@ def main() -> None:
         asked.json.write_text(json.dumps([attrs.asdict(row) for row in rows], indent=2) + "\n")
 
 
-def measured(names: Sequence[str], scale: Scale) -> dict[str, Sequence[Row]]:
+def measured(names: Sequence[str], scale: Scale) -> dict[str, Sequence[ResultRow]]:
     """Run these benchmarks, and return the rows of each. One that fails has a single row with the error."""
-    found: dict[str, Sequence[Row]] = {}
+    found: dict[str, Sequence[ResultRow]] = {}
     for name in names:
         began = time.monotonic()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from benchmarks import cores
-from benchmarks.redis import Redis
+from benchmarks.redis import RedisConnection
 from tests.redis_server import RedisServer
 from tests.service.process import TWISTD, Service
 
@@ -19,7 +19,7 @@ TWISTED_OWN = ("server", "date", "content-length")
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """A response."""
 
     status: int
@@ -27,19 +27,19 @@ class Answer:
     body: bytes
 
 
-def asked(port: int, method: str, path: str) -> Answer:
+def asked(port: int, method: str, path: str) -> Response:
     """Send a request, and return the response without the headers that twisted.web adds to every response."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path)
         reply = connection.getresponse()
         headers = {name: value for name, value in reply.getheaders() if name.lower() not in TWISTED_OWN}
-        return Answer(reply.status, headers, reply.read())
+        return Response(reply.status, headers, reply.read())
     finally:
         connection.close()
 
 
-class Staged(Service):
+class PinnedService(Service):
     """``twistd vmpooler``, bound to the measured core."""
 
     @property
@@ -59,7 +59,7 @@ class Staged(Service):
         super().start()
         cores.stage(self.pid)
 
-    def asked(self, method: str, path: str) -> Answer:
+    def asked(self, method: str, path: str) -> Response:
         """Send a request to it, and return the response."""
         return asked(self.port, method, path)
 
@@ -71,7 +71,7 @@ class Staged(Service):
         return json.loads(answer.body)
 
 
-class Api(Staged):
+class ApiService(PinnedService):
     """The API without a manager: clients cause all of its work."""
 
     def __init__(self, config: str, *options: str, twistd: Path = TWISTD) -> None:
@@ -79,13 +79,13 @@ class Api(Staged):
 
 
 @contextmanager
-def redis() -> Iterator[tuple[str, Redis]]:
+def redis() -> Iterator[tuple[str, RedisConnection]]:
     """Run a Redis that writes nothing to disk, off the measured core. Yield its socket's path, and a connection."""
     server = RedisServer()
     with cores.aside():
         try:
             server.start()
-            with Redis(server.socket) as connection:
+            with RedisConnection(server.socket) as connection:
                 yield server.socket, connection
         finally:
             server.remove()

@@ -1,6 +1,6 @@
 """Compares ``task_limit: auto`` with fixed limits, on a simulated vCenter that slows down under many clones."""
 
-from benchmarks.row import Row, absent
+from benchmarks.row import ResultRow, absent
 from benchmarks.scale import Scale
 from tests.load.bearing import rate
 from tests.parts import PARTS
@@ -16,7 +16,7 @@ WITHIN = 0.85
 """The target: the share of the best fixed limit's rate that ``auto`` must reach."""
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Compare ``auto`` with the best fixed limit. Each run begins with an empty pool."""
     what = "clones with `task_limit: auto`, best fixed limit"
     if not PARTS["vcsim"].is_there():
@@ -34,12 +34,12 @@ def made(limit: str, scale: Scale) -> float:
     return rate(limit, BEARS, ALONE, scale.filling / 2, scale.filling)
 
 
-def row(what: str, auto: float, fixed: dict[int, float]) -> Row:
+def row(what: str, auto: float, fixed: dict[int, float]) -> ResultRow:
     """Return the row that compares both."""
     best = max(fixed, key=lambda limit: fixed[limit])
     ratio = auto / fixed[best]
     told = ", ".join(f"{limit}: {speed:.2f}/s" for limit, speed in fixed.items())
-    return Row(
+    return ResultRow(
         what,
         f"{auto:.2f}/s",
         floor=told,

@@ -12,25 +12,25 @@ from pathlib import Path
 import attrs
 
 from benchmarks import api, stock
-from benchmarks.api import Api
+from benchmarks.api import ApiService
 from benchmarks.checkout import enough
-from benchmarks.rounds import Server, alternate, cpu, rate, ratio, refused, shown
+from benchmarks.rounds import MeasuredServer, alternate, cpu, rate, ratio, refused, shown
 from benchmarks.scale import FULL, QUICK, Scale
-from benchmarks.wrk import Load
+from benchmarks.wrk import RequestLoad
 from tests.service.process import TWISTD
 
 
 def measure(twistd: Path, scale: Scale, append_only: bool = False) -> str:
     """Return the cost of a checkout in both source trees, and the ratios, as a line of text."""
-    load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
-    servers: dict[str, Server] = {}
+    load = RequestLoad("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
+    servers: dict[str, MeasuredServer] = {}
     with ExitStack() as stack:
         books = {}
         for name, program in (("ours", TWISTD), ("theirs", twistd)):
             socket, books[name] = stack.enter_context(api.redis())
             if append_only:
                 books[name].call("CONFIG", "SET", "appendonly", "yes")
-            servers[name] = stack.enter_context(Api(stock.config(socket, scale.pools), twistd=program))
+            servers[name] = stack.enter_context(ApiService(stock.config(socket, scale.pools), twistd=program))
         refill = {name: partial(stock.refill, book, scale.pools, enough(scale)) for name, book in books.items()}
         rounds = alternate(servers, dict.fromkeys(servers, load), scale, lambda name: refill[name]())
     here = (

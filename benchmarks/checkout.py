@@ -14,13 +14,13 @@ from contextlib import contextmanager
 import attrs
 
 from benchmarks import api, floor, redis, stock
-from benchmarks.api import Api
+from benchmarks.api import ApiService
 from benchmarks.floor import Floor
-from benchmarks.redis import Redis
-from benchmarks.rounds import Rounds, Server, alternate, compared, middle, rate, ratio
-from benchmarks.row import Row, absent
+from benchmarks.redis import RedisConnection
+from benchmarks.rounds import MeasuredServer, Rounds, alternate, compared, middle, rate, ratio
+from benchmarks.row import ResultRow, absent
 from benchmarks.scale import Scale
-from benchmarks.wrk import Load
+from benchmarks.wrk import RequestLoad
 
 FASTEST = 16_000
 """The highest rate, in checkouts a second, for which a round has enough VMs."""
@@ -31,15 +31,15 @@ OF_BARE, OF_KLEIN, OF_LATENCY = 0.5, 2.5, 5.0
 
 
 @attrs.frozen
-class Stage:
+class CheckoutServers:
     """The three servers, and the command that the service sends to Redis for a checkout from the first pool."""
 
-    ours: Api
+    ours: ApiService
     bare: Floor
     klein: Floor
     command: Sequence[bytes]
     socket: str
-    redis: Redis
+    redis: RedisConnection
     pools: int
     ready: int
 
@@ -49,10 +49,10 @@ class Stage:
 
 
 @contextmanager
-def stage(scale: Scale) -> Iterator[Stage]:
+def stage(scale: Scale) -> Iterator[CheckoutServers]:
     """Run the service, the servers that it is compared with, and their Redis."""
     ready = enough(scale)
-    with api.redis() as (socket, connection), Api(stock.config(socket, scale.pools)) as ours:
+    with api.redis() as (socket, connection), ApiService(stock.config(socket, scale.pools)) as ours:
         stock.refill(connection, scale.pools, ready)
         answer = ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
         command = overheard(socket, ours)
@@ -60,7 +60,7 @@ def stage(scale: Scale) -> Iterator[Stage]:
         words = [each.decode() for each in command[3:]]
         script = {"path": socket, "sha": sha, "keys": words[:count], "args": words[count:], "pool": stock.pool(0)}
         with floor.bare(answer.body, answer.headers) as bare, Floor("klein", script) as klein:
-            yield Stage(ours, bare, klein, command, socket, connection, scale.pools, ready)
+            yield CheckoutServers(ours, bare, klein, command, socket, connection, scale.pools, ready)
 
 
 def enough(scale: Scale) -> int:
@@ -68,20 +68,20 @@ def enough(scale: Scale) -> int:
     return max(20, scale.seconds * FASTEST // scale.pools)
 
 
-def overheard(socket: str, ours: Api) -> list[bytes]:
+def overheard(socket: str, ours: ApiService) -> list[bytes]:
     """Return the one command that the service sends to Redis for a checkout."""
     pool = stock.pool(0).encode()
-    with Redis(socket) as listening:
+    with RedisConnection(socket) as listening:
         commands = map(redis.words, listening.watch())
         ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
         return next(each for each in commands if each[0].upper() == b"EVALSHA" and any(pool in word for word in each))
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Return the rows of the table."""
-    load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
+    load = RequestLoad("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
     with stage(scale) as there:
-        servers: dict[str, Server] = {"ours": there.ours, "bare": there.bare, "klein": there.klein}
+        servers: dict[str, MeasuredServer] = {"ours": there.ours, "bare": there.bare, "klein": there.klein}
         rounds = alternate(servers, dict.fromkeys(servers, load), scale, there.refill)
         calm = alternate(servers, at_half(rounds, load), scale, there.refill)
         return [
@@ -92,7 +92,7 @@ def measure(scale: Scale) -> list[Row]:
         ]
 
 
-def at_half(rounds: Rounds, load: Load) -> dict[str, Load]:
+def at_half(rounds: Rounds, load: RequestLoad) -> dict[str, RequestLoad]:
     """Return loads under which the service and the bare resource answer at half the highest rate of the service."""
     cycle = 2000 * load.connections / middle(rounds["ours"], rate)
     busy = middle(rounds["ours"], lambda run: run.p50) / 4
@@ -102,7 +102,7 @@ def at_half(rounds: Rounds, load: Load) -> dict[str, Load]:
     }
 
 
-def script(there: Stage, scale: Scale) -> Row:
+def script(there: CheckoutServers, scale: Scale) -> ResultRow:
     """Measure how many checkout scripts a second Redis can run."""
     what = f"{WHAT}: its script alone"
     if not redis.has_tool():
@@ -112,10 +112,10 @@ def script(there: Stage, scale: Scale) -> Row:
     random = first.replace(b"%012d" % 0, b"__rand_int__")
     command = [word.replace(first, random) for word in there.command]
     found = redis.rate(there.socket, command, there.pools * there.ready // 2, scale.connections, scale.pools)
-    return Row(what, "", f"{found:,.0f}/s", figures={"a second": found})
+    return ResultRow(what, "", f"{found:,.0f}/s", figures={"a second": found})
 
 
-def latency(calm: Rounds) -> Row:
+def latency(calm: Rounds) -> ResultRow:
     """Return the row for the latency of a checkout at half load."""
     of_p99 = ratio(calm, "ours", "bare", lambda run: run.p99)
 
@@ -124,4 +124,6 @@ def latency(calm: Rounds) -> Row:
         return f"{p99:.1f} ms (p50 {p50:.1f}) at {middle(calm[name], rate):,.0f}/s"
 
     asked = f"below x {OF_LATENCY:g}"
-    return Row(LATENCY, told("ours"), told("bare"), f"x {of_p99:.1f}", asked, of_p99 < OF_LATENCY, {"p99": of_p99})
+    return ResultRow(
+        LATENCY, told("ours"), told("bare"), f"x {of_p99:.1f}", asked, of_p99 < OF_LATENCY, {"p99": of_p99}
+    )

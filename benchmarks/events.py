@@ -1,11 +1,11 @@
 """Reads the event stream."""
 
-from benchmarks.redis import Redis
+from benchmarks.redis import RedisConnection
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
 
 
-def events(redis: Redis) -> list[Event]:
+def events(redis: RedisConnection) -> list[Event]:
     """Return all events, oldest first."""
     found = []
     for id, flat in redis.call("XRANGE", keys.EVENTS, "-", "+"):

@@ -4,10 +4,10 @@ import time
 from statistics import median
 
 from benchmarks import api, redis
-from benchmarks.api import Staged
+from benchmarks.api import PinnedService
 from benchmarks.events import events
-from benchmarks.redis import Redis
-from benchmarks.row import Row
+from benchmarks.redis import RedisConnection
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
 from tests.service.process import Service, until
 from vmpooler.domain.events import What
@@ -34,16 +34,16 @@ def config(where: str, pools: int, size: int) -> str:
     return CONFIG.format(redis=where) + entries
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Return a row for many small pools, and one for a large pool."""
     return [row(scale, scale.wide, 10), row(scale, 1, scale.deep)]
 
 
-def row(scale: Scale, pools: int, size: int) -> Row:
+def row(scale: Scale, pools: int, size: int) -> ResultRow:
     """Measure this number of pools of one size."""
     seconds = median(timed(pools, size) for _ in range(min(TRIES, scale.rounds)))
     commands = counted(pools, size) / (pools * size)
-    return Row(
+    return ResultRow(
         f"fill {pools} pool{'s' * (pools > 1)} of {size}",
         f"{seconds:.2f} s, {commands:.1f} commands a VM",
         target=f"below {SECONDS:g} s, at most {COMMANDS:g} commands",
@@ -54,7 +54,10 @@ def row(scale: Scale, pools: int, size: int) -> Row:
 
 def timed(pools: int, size: int) -> float:
     """Return the seconds from the first clone order until the last VM is ready, with an embedded Redis."""
-    with Service(config("server: embedded", pools, size)) as service, Redis(str(service.redis_socket)) as reading:
+    with (
+        Service(config("server: embedded", pools, size)) as service,
+        RedisConnection(str(service.redis_socket)) as reading,
+    ):
         filled(reading, pools, size)
         happened = events(reading)
         ordered = min(event.when for event in happened if event.what is What.CLONE)
@@ -66,13 +69,13 @@ def counted(pools: int, size: int) -> int:
     with api.redis() as (socket, reading):
 
         def run() -> None:
-            with Staged(config(f"socket: {socket}", pools, size)):
+            with PinnedService(config(f"socket: {socket}", pools, size)):
                 filled(reading, pools, size)
 
         return redis.sent_during(socket, run).total() - reading.asked
 
 
-def filled(reading: Redis, pools: int, size: int) -> None:
+def filled(reading: RedisConnection, pools: int, size: int) -> None:
     """Wait until all VMs are ready."""
     queues = [keys.queue(Queue.READY, f"pool-{number}") for number in range(pools)]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import attrs
 
 from benchmarks import api, redis, stock
-from benchmarks.api import Staged
+from benchmarks.api import PinnedService
 from benchmarks.cores import Usage
-from benchmarks.redis import Redis
-from benchmarks.row import Row
+from benchmarks.redis import RedisConnection
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
 from tests.service.process import until
 from vmpooler.domain.backoff import IDLE_INTERVAL
@@ -69,13 +69,13 @@ class Cost:
         return self.pools * (READY + RUNNING)
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Measure each size. The size IDLE has targets. The last size is compared with the one before."""
     costs = [cost(pools, scale.idle) for pools in scale.growth]
     return [*(row(each) for each in costs), *([curve(costs)] if len(costs) > 1 else [])]
 
 
-def row(cost: Cost) -> Row:
+def row(cost: Cost) -> ResultRow:
     """Return the row of one size."""
     shown = f"{cost.cpu:.1f} %, {cost.memory:.0f} MiB, {cost.connections} connections, {cost.commands:.1f}/s"
     if not cost.alive:
@@ -83,7 +83,7 @@ def row(cost: Cost) -> Row:
     figures = attrs.asdict(cost)
     what = f"idle: {cost.pools} pools, {cost.vms:,} VMs"
     if cost.pools != IDLE:
-        return Row(what, shown, figures=figures)
+        return ResultRow(what, shown, figures=figures)
     asked = f"below {CPU:g} %, {MEMORY:g} MiB, {CONNECTIONS}, {COMMANDS:g}/s"
     met = (
         cost.alive
@@ -92,15 +92,15 @@ def row(cost: Cost) -> Row:
         and cost.connections < CONNECTIONS
         and cost.commands < COMMANDS
     )
-    return Row(what, shown, target=asked, met=met, figures=figures)
+    return ResultRow(what, shown, target=asked, met=met, figures=figures)
 
 
-def curve(costs: Sequence[Cost]) -> Row:
+def curve(costs: Sequence[Cost]) -> ResultRow:
     """Return the row for the growth from the second-last size to the last, in percent of a core for 1,000 VMs."""
     before, last = costs[-2:]
     of_cpu = (last.cpu / last.vms) / (max(before.cpu, 0.01) / before.vms)
     of_memory = (last.memory / last.vms) / (before.memory / before.vms)
-    return Row(
+    return ResultRow(
         f"growth: {last.pools} pools beside {before.pools}, for each VM",
         f"{1000 * last.cpu / last.vms:.2f} % of a core for 1,000 VMs",
         f"{1000 * before.cpu / before.vms:.2f} %",
@@ -111,7 +111,7 @@ def curve(costs: Sequence[Cost]) -> Row:
     )
 
 
-def chart(rows: Sequence[Row]) -> str:
+def chart(rows: Sequence[ResultRow]) -> str:
     """Return the curve as text: percent of a core for 1,000 VMs."""
     sizes = [row.figures for row in rows if "pools" in row.figures]
     vms = [(READY + RUNNING) * each["pools"] / 1000 for each in sizes]
@@ -128,7 +128,7 @@ def cost(pools: int, seconds: int) -> Cost:
     """Measure a service with this number of pools for ``seconds``, while nothing happens."""
     now = time.time()
     with api.redis() as (socket, reading):
-        service = Staged(stock.config(socket, pools, READY, "providers: {dummy: {filename: dummy.yaml}}\n"))
+        service = PinnedService(stock.config(socket, pools, READY, "providers: {dummy: {filename: dummy.yaml}}\n"))
         populate(reading, pools, now)
         remember(service.directory / "dummy.yaml", pools, now)
         with service:
@@ -142,7 +142,7 @@ def cost(pools: int, seconds: int) -> Cost:
             return Cost(pools, used[0], ours.memory / 1024, connections, sent / seconds, used[1], alive)
 
 
-def populate(reading: Redis, pools: int, now: float) -> None:
+def populate(reading: RedisConnection, pools: int, now: float) -> None:
     """Write all VMs to their queues in Redis. The ready VMs were last checked at different times."""
     moments = pools * GROUPS
     each = READY // GROUPS
@@ -184,7 +184,7 @@ def settled(usage: Usage) -> None:
     until(quiet, "the start is over", 2 * SETTLES)
 
 
-def redis_pid(reading: Redis) -> int:
+def redis_pid(reading: RedisConnection) -> int:
     """Return the process id of this Redis."""
     info: bytes = reading.call("INFO", "server")
     return int(next(line for line in info.splitlines() if line.startswith(b"process_id:")).partition(b":")[2])

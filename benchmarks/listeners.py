@@ -8,12 +8,12 @@ from threading import Thread
 from typing import Any
 
 from benchmarks import api, stock
-from benchmarks.api import Api
+from benchmarks.api import ApiService
 from benchmarks.cores import Usage
-from benchmarks.redis import Redis
-from benchmarks.row import Row
+from benchmarks.redis import RedisConnection
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
-from benchmarks.wrk import Load, run
+from benchmarks.wrk import RequestLoad, run
 from tests.load.crowd import Crowd
 from vmpooler.store import keys
 
@@ -29,12 +29,12 @@ PAUSE = 20
 """Milliseconds between requests of the one client that sends other requests."""
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Return the one row."""
     seconds = min(SECONDS, scale.idle)
-    with api.redis() as (socket, redis), Api(stock.config(socket, 10)) as ours:
+    with api.redis() as (socket, redis), ApiService(stock.config(socket, 10)) as ours:
         usage = Usage(ours.pid)
-        beside = Load("GET", "/api/v1/vm", connections=1, pause=PAUSE)
+        beside = RequestLoad("GET", "/api/v1/vm", connections=1, pause=PAUSE)
         run(ours.url, ours.pids, beside, 1)
         before = usage.memory
         with Crowd(ours.port, scale.listeners) as crowd:
@@ -46,11 +46,11 @@ def measure(scale: Scale) -> list[Row]:
             happening.join()
             cost = 1e6 * (usage.cpu - cpu) / (scale.listeners * seconds)
             each = (usage.memory - before) / scale.listeners
-            heard = all_heard(crowd, scale.listeners, seconds)
-    late = heard["late"]["99"]
-    whole = is_whole(heard, scale.listeners, seconds) and not answered.refused + answered.lost
+            received = all_received(crowd, scale.listeners, seconds)
+    late = received["late"]["99"]
+    whole = is_whole(received, scale.listeners, seconds) and not answered.refused + answered.lost
     return [
-        Row(
+        ResultRow(
             f"{scale.listeners:,} listeners, an event a second",
             f"p99 {late:.0f} ms, {each:.1f} KiB each, API p99 {answered.p99:.0f} ms; {cost:.0f} µs of CPU to tell one",
             target=f"below {LATE:g} ms, {KIBIBYTES:g} KiB, {ANSWER:g} ms",
@@ -60,20 +60,20 @@ def measure(scale: Scale) -> list[Row]:
     ]
 
 
-def all_heard(crowd: Crowd, listeners: int, events: int) -> dict[str, Any]:
+def all_received(crowd: Crowd, listeners: int, events: int) -> dict[str, Any]:
     """Return what the subscribers received, when all have received every event or PATIENCE is over."""
     end = time.monotonic() + PATIENCE
-    while not is_whole(heard := crowd.on_event(), listeners, events) and time.monotonic() < end:
+    while not is_whole(received := crowd.received(), listeners, events) and time.monotonic() < end:
         time.sleep(0.5)
-    return heard
+    return received
 
 
-def is_whole(heard: dict[str, Any], listeners: int, events: int) -> bool:
+def is_whole(received: dict[str, Any], listeners: int, events: int) -> bool:
     """Return whether all subscribers have received every event."""
-    return bool(heard["same"] == listeners and len(heard["ids"]) == events)
+    return bool(received["same"] == listeners and len(received["ids"]) == events)
 
 
-def happen(redis: Redis, seconds: int) -> None:
+def happen(redis: RedisConnection, seconds: int) -> None:
     """Write one event a second, for this number of seconds."""
     for number in range(seconds):
         fields = {"what": "ready", "pool": stock.pool(0), "vm": stock.vm(0, number), "when": f"{time.time():.3f}"}

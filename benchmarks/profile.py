@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import attrs
 
 from benchmarks import api, checkout, reads, stock
-from benchmarks.api import Api
+from benchmarks.api import ApiService
 from benchmarks.scale import FULL, Scale
 from benchmarks.table import columns
-from benchmarks.wrk import Load, run
+from benchmarks.wrk import RequestLoad, run
 
 ROOMS = {
     "sockets and the reactor": ("/twisted/internet/", "/socket.py", "/twisted/python/util.py"),
@@ -58,25 +58,25 @@ def room(path: str) -> str:
 class Subject(Protocol):
     """Runs a service of class ``kind``, and provides the load for it."""
 
-    def __call__(self, scale: Scale, kind: type[Api]) -> AbstractContextManager[tuple[Api, Load]]:
+    def __call__(self, scale: Scale, kind: type[ApiService]) -> AbstractContextManager[tuple[ApiService, RequestLoad]]:
         """Return a context manager of both."""
 
 
 @contextmanager
-def of_checkout(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
+def of_checkout(scale: Scale, kind: type[ApiService]) -> Iterator[tuple[ApiService, RequestLoad]]:
     """Run a service with enough VMs for the whole profile."""
     with api.redis() as (socket, redis), kind(stock.config(socket, scale.pools)) as ours:
         stock.refill(redis, scale.pools, 2 * checkout.enough(scale))
-        yield ours, Load("POST", f"{reads.VM}/{stock.POOL}", scale.pools, scale.connections)
+        yield ours, RequestLoad("POST", f"{reads.VM}/{stock.POOL}", scale.pools, scale.connections)
 
 
 def of_path(path: str) -> Subject:
     """Return a subject that reads a path of a large installation."""
 
     @contextmanager
-    def asked(scale: Scale, kind: type[Api]) -> Iterator[tuple[Api, Load]]:
+    def asked(scale: Scale, kind: type[ApiService]) -> Iterator[tuple[ApiService, RequestLoad]]:
         with reads.installation(scale, kind) as (ours, _):
-            yield ours, Load("GET", path, connections=scale.connections)
+            yield ours, RequestLoad("GET", path, connections=scale.connections)
 
     return asked
 
@@ -90,7 +90,7 @@ SUBJECTS: Mapping[str, Subject] = {
 
 def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
     """Profile with py-spy. The unit is samples. Raises RuntimeError when py-spy fails."""
-    with subject(scale, Api) as (ours, load), tempfile.NamedTemporaryFile() as file:
+    with subject(scale, ApiService) as (ours, load), tempfile.NamedTemporaryFile() as file:
         run(ours.url, ours.pids, load, 1)
         how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
         command = [spy, "record", f"--pid={ours.pid}", f"--output={file.name}", *how]
@@ -112,7 +112,7 @@ def leaves(stacks: str) -> Seen:
     return seen
 
 
-class Profiled(Api):
+class Profiled(ApiService):
     """A service that profiles itself, and writes the profile to a file when it ends."""
 
     @property

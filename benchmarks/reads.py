@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from benchmarks import api, floor, stock
-from benchmarks.api import Api
-from benchmarks.redis import Redis
-from benchmarks.rounds import Rounds, Server, alternate, compared
-from benchmarks.row import Row
+from benchmarks.api import ApiService
+from benchmarks.redis import RedisConnection
+from benchmarks.rounds import MeasuredServer, Rounds, alternate, compared
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
-from benchmarks.wrk import Load
+from benchmarks.wrk import RequestLoad
 from vmpooler.domain import times
 from vmpooler.store import keys
 
@@ -31,7 +31,7 @@ EXACT = 1.0
 
 
 @contextmanager
-def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Redis]]:
+def installation(scale: Scale, kind: type[ApiService] = ApiService) -> Iterator[tuple[ApiService, RedisConnection]]:
     """Run a large installation: three of four VMs are ready, the others are running."""
     each = scale.vms // scale.pools
     now = time.time()
@@ -44,7 +44,7 @@ def installation(scale: Scale, kind: type[Api] = Api) -> Iterator[tuple[Api, Red
         yield ours, redis
 
 
-def status(scale: Scale) -> list[Row]:
+def status(scale: Scale) -> list[ResultRow]:
     """Measure ``GET /status`` while VMs are checked out, and how soon it shows a checkout."""
     with installation(scale) as (ours, _):
         late = lateness(ours)
@@ -52,7 +52,7 @@ def status(scale: Scale) -> list[Row]:
             rounds = beside_bare(ours, STATUS, scale)
     return [
         compared(rounds, "bare", f"`GET /status`, {scale.pools} pools, {scale.vms:,} VMs", OF_STATUS),
-        Row(
+        ResultRow(
             "a checkout shows in `/status`",
             f"{1000 * late:.0f} ms later",
             target=f"within {EXACT:g} s",
@@ -62,7 +62,7 @@ def status(scale: Scale) -> list[Row]:
     ]
 
 
-def vm(scale: Scale) -> list[Row]:
+def vm(scale: Scale) -> list[ResultRow]:
     """Measure ``GET /vm/<host>`` of a running VM, and ``GET /vm``, the list of all pools."""
     with installation(scale) as (ours, _):
         host = stock.vm(0, scale.vms // scale.pools - 1)
@@ -73,7 +73,7 @@ def vm(scale: Scale) -> list[Row]:
     ]
 
 
-def beside_bare(ours: Api, path: str, scale: Scale) -> Rounds:
+def beside_bare(ours: ApiService, path: str, scale: Scale) -> Rounds:
     """Return the rounds of the service, and of a resource that returns the same response.
 
     Raises RuntimeError when the status is not 200.
@@ -81,13 +81,13 @@ def beside_bare(ours: Api, path: str, scale: Scale) -> Rounds:
     answer = ours.asked("GET", path)
     if answer.status != 200:
         raise RuntimeError(f"GET {path}: {answer.status}")
-    load = Load("GET", path, connections=scale.connections)
+    load = RequestLoad("GET", path, connections=scale.connections)
     with floor.bare(answer.body, answer.headers) as bare:
-        servers: dict[str, Server] = {"ours": ours, "bare": bare}
+        servers: dict[str, MeasuredServer] = {"ours": ours, "bare": bare}
         return alternate(servers, dict.fromkeys(servers, load), scale)
 
 
-def lateness(ours: Api) -> float:
+def lateness(ours: ApiService) -> float:
     """Return the seconds until ``/status`` shows a checkout, at most a little over ten times EXACT."""
     before = ready(ours)
     ours.asked("POST", f"{VM}/{stock.pool(0)}")
@@ -97,13 +97,13 @@ def lateness(ours: Api) -> float:
     return time.monotonic() - began
 
 
-def ready(ours: Api) -> int:
+def ready(ours: ApiService) -> int:
     """Return the number of ready VMs in ``/status``."""
     return int(ours.json(STATUS)["capacity"]["current"])
 
 
 @contextmanager
-def checkouts(ours: Api, pools: int) -> Iterator[None]:
+def checkouts(ours: ApiService, pools: int) -> Iterator[None]:
     """Check out VMs in a thread while the context is open."""
     over = Event()
 

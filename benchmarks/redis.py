@@ -22,7 +22,7 @@ END = "this is the end of what is watched"
 QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 
 
-class Redis:
+class RedisConnection:
     """A connection over a unix socket, as a context manager. ``asked`` is the number of commands it sent."""
 
     def __init__(self, path: str) -> None:
@@ -72,7 +72,7 @@ def words(line: bytes) -> list[bytes]:
 def sent_during(path: str, act: Callable[[], object]) -> Counter[str]:
     """Return how often each command is sent to a Redis until ``act`` has returned. Commands of scripts do not count."""
     found: Counter[str] = Counter()
-    with Redis(path) as listening, Redis(path) as other:
+    with RedisConnection(path) as listening, RedisConnection(path) as other:
         watched = listening.watch()
         act()
         other.call("ECHO", END)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.events import events
-from benchmarks.redis import Redis
-from benchmarks.row import Row, absent
+from benchmarks.redis import RedisConnection
+from benchmarks.row import ResultRow, absent
 from benchmarks.scale import Scale
-from tests.load.replay import Replay, percentile
+from tests.load.replay import EventReplay, percentile
 from tests.parts import PARTS
 from tests.ports import free_port
 from tests.service.process import Service, until
@@ -55,13 +55,13 @@ bottleneck.
 """
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Return the three rows."""
     with Service(DUMMY) as service:
         happened = used(service, scale.samples, PAUSE)
         file = json.loads(Path(service.directory, "dummy.yaml").read_text())
         booted = {vm["name"]: float(vm["booted"]) for vm in file["vms"]}
-    ordered = Replay(happened).gaps(What.CHECKOUT, What.CLONE)
+    ordered = EventReplay(happened).gaps(What.CHECKOUT, What.CLONE)
     return [
         row("refill: checkout to replacement ordered", ordered, REFILL),
         row("ready: guest up to VM ready, dummy", lags(happened, booted), READY),
@@ -69,7 +69,7 @@ def measure(scale: Scale) -> list[Row]:
     ]
 
 
-def vcenter(scale: Scale) -> Row:
+def vcenter(scale: Scale) -> ResultRow:
     """Measure from a booted guest to its ready VM, with the guests of a simulated vCenter."""
     what = "ready: guest up to VM ready, simulated vCenter"
     if not PARTS["vcsim"].is_there():
@@ -93,7 +93,7 @@ def vcenter(scale: Scale) -> Row:
 def used(service: Service, checkouts: int, pause: float) -> Sequence[Event]:
     """Check out this number of VMs, one after the other, wait until they are replaced, and return the events."""
     until(lambda: service.ready(POOL) == SIZE, "the pool is full", 90)
-    with Redis(str(service.redis_socket)) as redis:
+    with RedisConnection(str(service.redis_socket)) as redis:
         before = len(events(redis))
         for _ in range(checkouts):
             service.request("POST", f"/vm/{POOL}")
@@ -107,8 +107,8 @@ def lags(happened: Sequence[Event], booted: Mapping[str, float]) -> list[float]:
     return [event.when - booted[event.vm] for event in happened if event.what is What.READY and event.vm in booted]
 
 
-def row(what: str, seconds: Sequence[float], most: float) -> Row:
+def row(what: str, seconds: Sequence[float], most: float) -> ResultRow:
     """Return the row of one delay."""
     p50, p99 = (1000 * percentile(seconds, share) for share in (0.5, 0.99))
     told = f"p99 {p99:.0f} ms (p50 {p50:.0f}) of {len(seconds)}"
-    return Row(what, told, target=f"p99 below {most:g} ms", met=p99 < most, figures={"p99": p99, "p50": p50})
+    return ResultRow(what, told, target=f"p99 below {most:g} ms", met=p99 < most, figures={"p99": p99, "p50": p50})

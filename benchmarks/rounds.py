@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
-from benchmarks.row import Row
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
-from benchmarks.wrk import Load, Run, run
+from benchmarks.wrk import LoadResult, RequestLoad, run
 
-Rounds = Mapping[str, Sequence[Run]]
+Rounds = Mapping[str, Sequence[LoadResult]]
 
-Figure = Callable[[Run], float]
+Figure = Callable[[LoadResult], float]
 
 
-class Server(Protocol):
+class MeasuredServer(Protocol):
     """A server to measure."""
 
     @property
@@ -26,8 +26,8 @@ class Server(Protocol):
 
 
 def alternate(
-    servers: Mapping[str, Server],
-    loads: Mapping[str, Load],
+    servers: Mapping[str, MeasuredServer],
+    loads: Mapping[str, RequestLoad],
     scale: Scale,
     before: Callable[[str], None] = lambda name: None,
 ) -> Rounds:
@@ -35,7 +35,7 @@ def alternate(
 
     Return the rounds of each server, without the warm-up round.
     """
-    found: dict[str, list[Run]] = {name: [] for name in loads}
+    found: dict[str, list[LoadResult]] = {name: [] for name in loads}
     for seconds in (scale.warm, *[scale.seconds] * scale.rounds):
         for name, load in loads.items() if seconds else ():
             before(name)
@@ -43,7 +43,7 @@ def alternate(
     return {name: runs[-scale.rounds :] for name, runs in found.items()}
 
 
-def middle(runs: Sequence[Run], figure: Figure) -> float:
+def middle(runs: Sequence[LoadResult], figure: Figure) -> float:
     """Return the median of a figure."""
     return median(figure(each) for each in runs)
 
@@ -55,12 +55,12 @@ def ratio(rounds: Rounds, ours: str, floor: str, figure: Figure) -> float:
     )
 
 
-def rate(run: Run) -> float:
+def rate(run: LoadResult) -> float:
     """Return the requests a second."""
     return run.rate
 
 
-def cpu(run: Run) -> float:
+def cpu(run: LoadResult) -> float:
     """Return the microseconds of CPU time for each request."""
     return run.cpu
 
@@ -70,10 +70,10 @@ def refused(rounds: Rounds) -> int:
     return sum(run.refused + run.lost for runs in rounds.values() for run in runs)
 
 
-def compared(rounds: Rounds, floor: str, what: str, least: float) -> Row:
+def compared(rounds: Rounds, floor: str, what: str, least: float) -> ResultRow:
     """Return the row that compares ours with a floor. The target: ``least`` times its rate, and no refused request."""
     of_rate, of_cpu, lost = ratio(rounds, "ours", floor, rate), ratio(rounds, "ours", floor, cpu), refused(rounds)
-    return Row(
+    return ResultRow(
         what,
         shown(rounds["ours"]) + (f", {lost} refused" if lost else ""),
         shown(rounds[floor]),
@@ -84,6 +84,6 @@ def compared(rounds: Rounds, floor: str, what: str, least: float) -> Row:
     )
 
 
-def shown(runs: Sequence[Run]) -> str:
+def shown(runs: Sequence[LoadResult]) -> str:
     """Return rate and CPU time as text."""
     return f"{middle(runs, rate):,.0f}/s, {middle(runs, cpu):.0f} µs"

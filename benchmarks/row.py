@@ -6,7 +6,7 @@ import attrs
 
 
 @attrs.frozen
-class Row:
+class ResultRow:
     """A result as text: what was measured, our value, the floor's value, their ratio, and the target.
 
     ``met`` is None without a target, or when nothing could be measured. ``figures`` holds the same values as numbers.
@@ -28,6 +28,6 @@ class Row:
         return "yes" if self.met else "**no**"
 
 
-def absent(what: str, target: str, why: str) -> Row:
+def absent(what: str, target: str, why: str) -> ResultRow:
     """Return the row of something that could not be measured."""
-    return Row(what, f"not measured: {why}", target=target)
+    return ResultRow(what, f"not measured: {why}", target=target)

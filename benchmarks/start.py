@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from statistics import median
 
 from benchmarks import floor
-from benchmarks.row import Row
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
 from tests.service.process import Service
 
@@ -21,14 +21,14 @@ pools: [{name: debian-12, size: 2}, {name: ubuntu-24, size: 2}]
 """
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Compare the service with a process that only loads twisted.web and klein, and listens."""
     with compiled():
         serving()
         pairs = [(serving(), listening()) for _ in range(scale.starts)]
     ours, bare = (median(each) for each in zip(*pairs, strict=True))
     shown = f"{ours:.2f} s", f"{bare:.2f} s", f"x {ours / bare:.1f}"
-    return [Row("start-up to serving", *shown, f"below {MOST:g} s", ours < MOST, {"seconds": ours, "bare": bare})]
+    return [ResultRow("start-up to serving", *shown, f"below {MOST:g} s", ours < MOST, {"seconds": ours, "bare": bare})]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from benchmarks.redis import Redis
+from benchmarks.redis import RedisConnection
 from vmpooler.domain import times
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -56,7 +56,7 @@ def config(socket: str, pools: int, size: int = 20, more: str = "") -> str:
     return f"config: {{prefix: b}}\nredis: {{socket: {socket}}}\n{more}pools:\n{entries}"
 
 
-def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: float) -> None:
+def fill(redis: RedisConnection, queue: Queue, pool_number: int, vms: Iterable[str], now: float) -> None:
     """Write these VMs to the ready or the running queue of a pool. ``now`` is the time of clone, check and checkout."""
     name = pool(pool_number)
     active = keys.active(name) if queue is Queue.RUNNING else ""
@@ -66,7 +66,7 @@ def fill(redis: Redis, queue: Queue, pool_number: int, vms: Iterable[str], now: 
         redis.call("EVAL", ADD, len(touched), *touched, keys.RECORD, times.text(now), *page)
 
 
-def refill(redis: Redis, pools: int, ready: int) -> None:
+def refill(redis: RedisConnection, pools: int, ready: int) -> None:
     """Write this number of ready VMs to each pool, mark the pools as verified, and remove all other keys except KNOWN.
 
     The keys of KNOWN stay because without them the processes would detect a loss of writes.
@@ -76,7 +76,7 @@ def refill(redis: Redis, pools: int, ready: int) -> None:
     spread(redis, pools, ready, 0, time.time())
 
 
-def spread(redis: Redis, pools: int, ready: int, running: int, now: float) -> None:
+def spread(redis: RedisConnection, pools: int, ready: int, running: int, now: float) -> None:
     """Fill this number of pools alike. The name of a VM contains its pool and its number."""
     for number in range(pools):
         names = [vm(number, each) for each in range(ready + running)]

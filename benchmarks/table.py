@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from benchmarks.row import Row
+from benchmarks.row import ResultRow
 
 HEAD = ("what", "ours", "floor", "ours / floor", "target", "met")
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[ResultRow]) -> str:
     """Return all rows as a table."""
     return columns(HEAD, [(row.what, row.ours, row.floor, row.ratio, row.target, row.verdict) for row in rows])
 

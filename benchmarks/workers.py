@@ -4,13 +4,13 @@ from contextlib import ExitStack
 from http.client import HTTPConnection
 
 from benchmarks import api, checkout, cores, stock
-from benchmarks.api import Api
+from benchmarks.api import ApiService
 from benchmarks.cores import Usage
-from benchmarks.redis import Redis
-from benchmarks.rounds import Rounds, Server, alternate, cpu, rate, ratio, refused, shown
-from benchmarks.row import Row
+from benchmarks.redis import RedisConnection
+from benchmarks.rounds import MeasuredServer, Rounds, alternate, cpu, rate, ratio, refused, shown
+from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
-from benchmarks.wrk import Load
+from benchmarks.wrk import RequestLoad
 from tests.service.process import Service, processes
 
 ONE = "one"
@@ -19,7 +19,7 @@ DEARER = 1.2
 """The target: CPU time of a request, at most this many times that with one process."""
 
 
-class Crew(Api):
+class Crew(ApiService):
     """A service with several API processes, or with one."""
 
     def __init__(self, config: str, count: int = 0) -> None:
@@ -42,21 +42,21 @@ class Crew(Api):
             cores.release(pid)
 
 
-def measure(scale: Scale) -> list[Row]:
+def measure(scale: Scale) -> list[ResultRow]:
     """Return a row for each number of processes.
 
     Each service has its own Redis, so that a service without requests has no work.
     """
     counts = {str(count): count for count in scale.workers}
-    load = Load("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
+    load = RequestLoad("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
     with ExitStack() as there:
-        books: dict[str, Redis] = {}
+        books: dict[str, RedisConnection] = {}
         crews: dict[str, Crew] = {}
         for name, count in {ONE: 0, **counts}.items():
             socket, books[name] = there.enter_context(api.redis())
             crews[name] = there.enter_context(Crew(stock.config(socket, scale.pools), count))
         spreads = {name: spread(crew, scale.connections) for name, crew in crews.items()}
-        servers: dict[str, Server] = {**crews}
+        servers: dict[str, MeasuredServer] = {**crews}
         loads = dict.fromkeys(crews, load)
         ready = checkout.enough(scale)
         rounds = alternate(servers, loads, scale, lambda name: stock.refill(books[name], scale.pools, ready))
@@ -76,11 +76,11 @@ def spread(crew: Crew, connections: int) -> list[int]:
         return [usage.files - had for usage, had in zip(workers, before, strict=True)]
 
 
-def row(name: str, rounds: Rounds, taken: list[int]) -> Row:
+def row(name: str, rounds: Rounds, taken: list[int]) -> ResultRow:
     """Return the row of one number of processes."""
     lost = refused({name: rounds[name]})
     of_rate, of_cpu = ratio(rounds, name, ONE, rate), ratio(rounds, name, ONE, cpu)
-    return Row(
+    return ResultRow(
         f"{name} API processes, beside one",
         f"{shown(rounds[name])}, {lost} refused, connections {' + '.join(map(str, taken))}",
         shown(rounds[ONE]),

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).with_name("requests.lua")
 
 
 @attrs.frozen
-class Load:
+class RequestLoad:
     """The requests to send, and the number of concurrent connections, which stay open.
 
     ``path`` may contain one ``%012d``, which stands for each number below ``numbers`` in turn. ``pause`` is the mean
@@ -28,7 +28,7 @@ class Load:
 
 
 @attrs.frozen
-class Run:
+class LoadResult:
     """The result of a run.
 
     In this order: requests a second, the server's microseconds of CPU time for each request, p50 and p99 of the
@@ -43,7 +43,7 @@ class Run:
     lost: int
 
 
-def run(url: str, pids: Sequence[int], load: Load, seconds: int) -> Run:
+def run(url: str, pids: Sequence[int], load: RequestLoad, seconds: int) -> LoadResult:
     """Send requests to a server, whose processes are ``pids``, for this number of seconds."""
     usages = [Usage(pid) for pid in pids]
     before = sum(usage.cpu for usage in usages)
@@ -54,7 +54,7 @@ def run(url: str, pids: Sequence[int], load: Load, seconds: int) -> Run:
     cpu = sum(usage.cpu for usage in usages) - before
     said = json.loads(told.splitlines()[-1])
     count = max(1, said["requests"])
-    return Run(
+    return LoadResult(
         rate=said["requests"] / said["micros"] * 1e6,
         cpu=cpu / count * 1e6,
         p50=said["p50"] / 1000,

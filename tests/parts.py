@@ -27,7 +27,7 @@ GOVMOMI = Path("/usr/share/gocode/src/github.com/vmware/govmomi")
 
 
 @attrs.frozen
-class Part:
+class MachinePart:
     """A program or library on a machine, and the Debian packages that provide it, separated by spaces."""
 
     is_there: Callable[[], bool]
@@ -50,15 +50,15 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 CHROMIUM = (Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver"))
 
 PARTS = {
-    "chromium": Part(lambda: all(path.exists() for path in CHROMIUM), "chromium chromium-driver"),
-    "curl": Part(lambda: shutil.which("curl") is not None, "curl"),
-    "faketime": Part(lambda: FAKETIME is not None, "libfaketime"),
-    "redis-7": Part(has_redis_7, "redis-tools"),
-    "slapd": Part(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),
-    "vcsim": Part(
+    "chromium": MachinePart(lambda: all(path.exists() for path in CHROMIUM), "chromium chromium-driver"),
+    "curl": MachinePart(lambda: shutil.which("curl") is not None, "curl"),
+    "faketime": MachinePart(lambda: FAKETIME is not None, "libfaketime"),
+    "redis-7": MachinePart(has_redis_7, "redis-tools"),
+    "slapd": MachinePart(lambda: Path("/usr/sbin/slapd").exists(), "slapd"),
+    "vcsim": MachinePart(
         lambda: shutil.which("go") is not None and GOVMOMI.exists(), "golang-go golang-github-vmware-govmomi-dev"
     ),
-    "wrk": Part(lambda: shutil.which("wrk") is not None, "wrk"),
+    "wrk": MachinePart(lambda: shutil.which("wrk") is not None, "wrk"),
 }
 
 

@@ -34,7 +34,7 @@ sentinel failover-timeout {NAME} 6000
 """
 
 
-class Server:
+class GroupServer:
     """One redis-server, as a primary, a replica or a sentinel. ``start`` assigns its port."""
 
     def __init__(self, home: Path, *options: str) -> None:
@@ -87,9 +87,9 @@ class RedisGroup:
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
-        self.primary = Server(self._home)
-        self.replica = Server(self._home)
-        self.sentinels = [Server(self._home, "--sentinel") for _ in range(3)]
+        self.primary = GroupServer(self._home)
+        self.replica = GroupServer(self._home)
+        self.sentinels = [GroupServer(self._home, "--sentinel") for _ in range(3)]
 
     @property
     def settings(self) -> Redis:
@@ -137,7 +137,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def _knows(sentinel: Server) -> bool:
+def _knows(sentinel: GroupServer) -> bool:
     told = sentinel.says("SENTINEL", "MASTER", NAME)
     known = paired(told)
     return (known["num-slaves"], known["num-other-sentinels"]) == ("1", "2")

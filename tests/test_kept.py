@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from vmpooler.embedded.supervisor import PAUSES, STEADY, Child, Kept
 
 
-class Program:
+class RestartedProgram:
     """A program whose runs end by themselves after ``lives`` seconds. The runs numbered in ``broken`` fail to start."""
 
     def __init__(self, lives: float = 0, broken: frozenset[int] = frozenset()) -> None:
@@ -40,7 +40,7 @@ class Program:
 
 @pytest.mark.parametrize("broken", [frozenset[int](), frozenset({2, 3})])
 async def test_it_is_started_again_ever_later(broken: frozenset[int]) -> None:
-    program = Program(broken=broken)
+    program = RestartedProgram(broken=broken)
     program.kept.start()
     program.clock.pump([0.01] * 3000)
     assert program.pauses()[: len(PAUSES)] == pytest.approx([*PAUSES], abs=0.05)
@@ -48,7 +48,7 @@ async def test_it_is_started_again_ever_later(broken: frozenset[int]) -> None:
 
 
 async def test_after_a_life_that_was_long_enough_it_is_the_first_end_in_a_row_again() -> None:
-    program = Program(lives=STEADY + 1)
+    program = RestartedProgram(lives=STEADY + 1)
     program.kept.start()
     program.clock.pump([0.05] * 6000)
     assert program.pauses()[:3] == pytest.approx([PAUSES[0]] * 3, abs=0.25)
@@ -56,7 +56,7 @@ async def test_after_a_life_that_was_long_enough_it_is_the_first_end_in_a_row_ag
 
 
 async def test_a_stop_during_a_pause_is_the_end() -> None:
-    program = Program()
+    program = RestartedProgram()
     program.kept.start()
     program.clock.pump([0.01] * 20)
     begun = len(program.begun)

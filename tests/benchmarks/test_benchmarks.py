@@ -10,7 +10,7 @@ from benchmarks.api import asked
 from benchmarks.growth import chart
 from benchmarks.rounds import compared
 from benchmarks.scale import TINY
-from benchmarks.wrk import Run
+from benchmarks.wrk import LoadResult
 
 BY_WRK = {"checkout", "status", "vm", "listeners", "workers"}
 
@@ -66,8 +66,8 @@ def test_the_samples_of_py_spy_count_for_the_innermost_function() -> None:
 
 
 def test_a_refusal_misses_the_target_however_quick_it_was() -> None:
-    quick, slow = (Run(rate=rate, cpu=100, p50=1, p99=2, refused=0, lost=0) for rate in (900, 1000))
-    refusing = Run(rate=9000, cpu=10, p50=1, p99=2, refused=1, lost=0)
+    quick, slow = (LoadResult(rate=rate, cpu=100, p50=1, p99=2, refused=0, lost=0) for rate in (900, 1000))
+    refusing = LoadResult(rate=9000, cpu=10, p50=1, p99=2, refused=1, lost=0)
     assert compared({"ours": [quick] * 3, "bare": [slow] * 3}, "bare", "a checkout", 0.5).met
     assert not compared({"ours": [quick] * 3, "bare": [slow] * 3}, "bare", "a checkout", 0.95).met
     row = compared({"ours": [refusing, quick, quick], "bare": [slow] * 3}, "bare", "a checkout", 0.5)

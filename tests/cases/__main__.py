@@ -14,8 +14,8 @@ from pathlib import Path
 import attrs
 
 from tests.cases import answers, clocks, decoding, evidence, forgetting, hang_ups, looks, pools
-from tests.cases.case import CASES, Case
-from tests.cases.world import World
+from tests.cases.case import CASES, FaultCase
+from tests.cases.world import CaseWorld
 from tests.parts import ALL_TESTS, missing
 from tests.service.process import TWISTD
 from tests.vcsim.simulator import binary
@@ -32,7 +32,7 @@ SHOWN = 300
 """Maximum characters shown of a failed case's message."""
 
 
-class Outcome(StrEnum):
+class CaseOutcome(StrEnum):
     """How a case ended."""
 
     OK = "OK"
@@ -41,29 +41,29 @@ class Outcome(StrEnum):
 
 
 @attrs.frozen
-class Row:
+class CaseResult:
     """The result of a case."""
 
-    case: Case
-    outcome: Outcome
+    case: FaultCase
+    outcome: CaseOutcome
     facts: str
     seconds: float
 
 
-def play(case: Case, twistd: Path) -> Row:
+def play(case: FaultCase, twistd: Path) -> CaseResult:
     """Play one case in its own world."""
     if lacking := missing(case.needs):
-        outcome = Outcome.FAILED if os.environ.get(ALL_TESTS) else Outcome.LEFT_OUT
-        return Row(case, outcome, f"needs {', '.join(lacking)}: make test-deps", 0)
+        outcome = CaseOutcome.FAILED if os.environ.get(ALL_TESTS) else CaseOutcome.LEFT_OUT
+        return CaseResult(case, outcome, f"needs {', '.join(lacking)}: make test-deps", 0)
     began = time.monotonic()
     try:
-        with World(twistd) as world:
-            outcome, facts = Outcome.OK, case.play(world)
+        with CaseWorld(twistd) as world:
+            outcome, facts = CaseOutcome.OK, case.play(world)
     except Exception as error:  # any exception is the result of the case
         # An assertion carries the case's own message; any other exception is shown with its type.
         facts = str(error) if isinstance(error, AssertionError) and str(error) else f"{type(error).__name__}: {error}"
-        outcome = Outcome.FAILED
-    return Row(case, outcome, facts, time.monotonic() - began)
+        outcome = CaseOutcome.FAILED
+    return CaseResult(case, outcome, facts, time.monotonic() - began)
 
 
 def lines(cells: Sequence[str]) -> str:
@@ -77,7 +77,7 @@ def lines(cells: Sequence[str]) -> str:
     )
 
 
-def row(done: Row) -> str:
+def row(done: CaseResult) -> str:
     """Format the result of a case as a row."""
     facts = " ".join(done.facts.split())[:SHOWN]
     return lines([done.case.name, done.case.title, done.case.before, f"{done.outcome}: {facts} ({done.seconds:.0f} s)"])
@@ -106,10 +106,10 @@ def main(arguments: Sequence[str]) -> int:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    counts = {outcome: sum(each.outcome is outcome for each in done) for outcome in Outcome}
+    counts = {outcome: sum(each.outcome is outcome for each in done) for outcome in CaseOutcome}
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     print(f"\n{summary} in {time.monotonic() - began:.0f} s")
-    return 1 if counts[Outcome.FAILED] else 0
+    return 1 if counts[CaseOutcome.FAILED] else 0
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -132,7 +132,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _named(case: Case, names: Sequence[str]) -> bool:
+def _named(case: FaultCase, names: Sequence[str]) -> bool:
     return any(name in (case.name, case.name.partition("-")[0], case.name[0]) for name in names)
 
 

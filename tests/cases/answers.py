@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 from tests.cases.case import case
-from tests.cases.world import POOL, World, books, comes, events_of, full, hold, on_vcenter, probe_port
+from tests.cases.world import POOL, CaseWorld, books, comes, events_of, full, hold, on_vcenter, probe_port
 from tests.vcsim.simulator import Simulator
 from tests.vcsim.vcenter import Vcenter
 from vmpooler.domain.events import What
@@ -98,7 +98,7 @@ def proxied(simulator: Simulator) -> Iterator[PageProxy]:
 
 
 @case("8", "a proxy's page instead of the first WaitForUpdatesEx of a login", "all ready VMs are destroyed", "vcsim")
-def a_page(world: World) -> str:
+def a_page(world: CaseWorld) -> str:
     port = probe_port()
     world.listener(port)
     vcenter = world.vcenter(f"pools/{POOL}")

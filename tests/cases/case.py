@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import attrs
 
-from tests.cases.world import World
+from tests.cases.world import CaseWorld
 
-Play = Callable[[World], str]
+Play = Callable[[CaseWorld], str]
 """Plays a case. Returns the facts when all is as it should be. Raises AssertionError with the facts otherwise."""
 
 
 @attrs.frozen
-class Case:
+class FaultCase:
     """``name`` is as in the list of faults: kind and letter. ``before`` is the result that was seen. ``needs`` are
     parts of the machine, by the names of tests/parts.py."""
 
@@ -22,7 +22,7 @@ class Case:
     needs: tuple[str, ...] = ()
 
 
-CASES: list[Case] = []
+CASES: list[FaultCase] = []
 """All cases, in order."""
 
 
@@ -30,7 +30,7 @@ def case(name: str, title: str, before: str, *needs: str) -> Callable[[Play], Pl
     """Register a function as a case."""
 
     def enter(play: Play) -> Play:
-        CASES.append(Case(name, title, before, play, needs))
+        CASES.append(FaultCase(name, title, before, play, needs))
         return play
 
     return enter

@@ -8,7 +8,7 @@ from threading import Thread
 from tests.cases.case import case
 from tests.cases.world import (
     POOL,
-    World,
+    CaseWorld,
     ask,
     comes,
     config,
@@ -20,8 +20,8 @@ from tests.cases.world import (
     take,
     there,
 )
-from tests.chaos.books import Books
-from tests.chaos.proxy import HOST, Proxy
+from tests.chaos.proxy import HOST, TcpProxy
+from tests.chaos.redis_reader import RedisReader
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -45,14 +45,14 @@ STALL = 12.0
 
 
 @case("4a", "the API's host is 100 s slow, VMs live 72 s", "the VM is destroyed 0.2 s after it was given", "faketime")
-def a_slow_api(world: World) -> str:
+def a_slow_api(world: CaseWorld) -> str:
     redis = world.redis()
     document = config(on(redis), ONE, vm_lifetime=72 / HOUR)
     api = world.service("api", document, "--role=api", clock=world.clock("api", -100))
     manager = world.service("manager", document, "--role=manager")
     api.start()
     manager.start()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     full(of, 1)
     vm = take(api)
     took = comes(lambda: vm not in there(manager), 15)
@@ -61,17 +61,17 @@ def a_slow_api(world: World) -> str:
 
 
 @case("4b", "a manager's clock is an hour ahead for 6 s while clones fail", "no clone for an hour", "faketime")
-def a_fast_manager(world: World) -> str:
+def a_fast_manager(world: CaseWorld) -> str:
     return _fast(world, world.redis(), world.clock("host"))
 
 
 @case("4b-host", "the same, and the Redis is on its host", "no clone for an hour", "faketime")
-def a_fast_host(world: World) -> str:
+def a_fast_host(world: CaseWorld) -> str:
     clock = world.clock("host")
     return _fast(world, world.redis(clock=clock), clock)
 
 
-def _fast(world: World, redis: RedisServer, clock: HostClock) -> str:
+def _fast(world: CaseWorld, redis: RedisServer, clock: HostClock) -> str:
     failing = config(on(redis), ONE, hypervisor={"createvm_fail_percent": 100})
     service = world.service("all", failing, clock=clock)
     clock.set(HOUR)
@@ -87,10 +87,10 @@ def _fast(world: World, redis: RedisServer, clock: HostClock) -> str:
 
 
 @case("4c", "Redis's host is set back 600 s, then the leader dies", "nobody leads for ten minutes", "faketime")
-def a_lease_of_the_future(world: World) -> str:
+def a_lease_of_the_future(world: CaseWorld) -> str:
     clock = world.clock("redis")
     redis = world.redis(clock=clock)
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     leader, _ = _two_managers(world, config(on(redis), ONE), of)
     before = of.leader()
     assert leader.process is not None
@@ -103,7 +103,7 @@ def a_lease_of_the_future(world: World) -> str:
 
 
 @case("4d", "the host is set back an hour while the service waits for Redis", "not there 90 s after Redis", "faketime")
-def a_step_while_waiting(world: World) -> str:
+def a_step_while_waiting(world: CaseWorld) -> str:
     redis = world.redis(started=False)
     clock = world.clock("host")
     service = world.service("all", config(on(redis), ONE), clock=clock)
@@ -119,9 +119,9 @@ def a_step_while_waiting(world: World) -> str:
 
 
 @case("4e", "the leader's clock steps back, another leads", "both say that they lead", "faketime")
-def two_leases(world: World) -> str:
+def two_leases(world: CaseWorld) -> str:
     redis = world.redis()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     clocks = [world.clock("one"), world.clock("two")]
     leader, number = _two_managers(world, config(on(redis), ONE), of, clocks)
     before = of.leader()
@@ -138,16 +138,16 @@ def two_leases(world: World) -> str:
 
 
 @case("4f", "an API an hour ahead of Redis, whose reply to a checkout is late", "the VM runs for nobody", "faketime")
-def a_fast_api(world: World) -> str:
+def a_fast_api(world: CaseWorld) -> str:
     port = free_port()
     redis = world.redis("--port", str(port))
-    proxy = Proxy({"redis": port}, world.home)
+    proxy = TcpProxy({"redis": port}, world.home)
     document = config({"server": HOST, "port": proxy.ports["redis"]}, ONE)
     api = world.service("api", document, "--role=api", clock=world.clock("api", HOUR))
     manager = world.service("manager", config(on(redis), ONE), "--role=manager")
     api.start()
     manager.start()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     full(of, 1)
     before = {take(api)}  # from then on Redis has the script loaded
     (vm,) = full(of, 1)
@@ -166,7 +166,9 @@ def a_fast_api(world: World) -> str:
     return f"given back after {took:.0f} s"
 
 
-def _two_managers(world: World, document: str, of: Books, clocks: list[HostClock] | None = None) -> tuple[Service, int]:
+def _two_managers(
+    world: CaseWorld, document: str, of: RedisReader, clocks: list[HostClock] | None = None
+) -> tuple[Service, int]:
     """Start two managers. Returns the leading one, and its number."""
     managers = []
     for number, name in enumerate(("one", "two")):
@@ -196,6 +198,6 @@ def _manager(service: Service) -> str:
     return "leading" if '"leading"' in body else "standing by" if '"standing by"' in body else body[:80]
 
 
-def _pttl(of: Books) -> int:
+def _pttl(of: RedisReader) -> int:
     """Return the milliseconds until the lease expires."""
     return int(of.ask(("PTTL", keys.LEASE))[0])

@@ -4,8 +4,22 @@ import json
 from collections.abc import Callable
 
 from tests.cases.case import case
-from tests.cases.world import EMBEDDED, FULL, POOL, World, ask, books, comes, config, full, hold, log_in, members, take
-from tests.chaos.books import Books
+from tests.cases.world import (
+    EMBEDDED,
+    FULL,
+    POOL,
+    CaseWorld,
+    ask,
+    books,
+    comes,
+    config,
+    full,
+    hold,
+    log_in,
+    members,
+    take,
+)
+from tests.chaos.redis_reader import RedisReader
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
@@ -14,14 +28,14 @@ BEFORE = "a TypeError a round, and the pool stops for ever"
 
 
 @case("6-trouble", "a trouble has a member that is unknown", BEFORE)
-def a_trouble(world: World) -> str:
+def a_trouble(world: CaseWorld) -> str:
     trouble = json.dumps({"tries": 1, "until": 0, "why": "no space", "kindled": "later"})
     return _goes_on(world, lambda of, vm: of.ask(("HSET", keys.trouble(POOL), "vm-other", trouble)))
 
 
 @case("6-task", "a task has a member that is unknown", BEFORE)
-def a_task(world: World) -> str:
-    def enter(of: Books, vm: str) -> None:
+def a_task(world: CaseWorld) -> str:
+    def enter(of: RedisReader, vm: str) -> None:
         task = {"id": "000000000900", "kind": Kind.DISK, "vm": vm, "argument": "5", "tries": 0, "retry_at": 0}
         of.ask(("HSET", keys.tasks(POOL), task["id"], json.dumps({**task, "tier": "gold"})))
 
@@ -29,11 +43,11 @@ def a_task(world: World) -> str:
 
 
 @case("6-record", "a record has a member that is unknown", "no fault was seen; it must stay so")
-def a_record(world: World) -> str:
+def a_record(world: CaseWorld) -> str:
     return _goes_on(world, lambda of, vm: of.ask(("HSET", keys.record(vm), "colour", "blue")))
 
 
-def _goes_on(world: World, enter: Callable[[Books, str], object]) -> str:
+def _goes_on(world: CaseWorld, enter: Callable[[RedisReader, str], object]) -> str:
     """Check that the pool still does its work after ``enter`` wrote data for a VM in use."""
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 2}]))
     service.start()

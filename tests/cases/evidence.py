@@ -12,7 +12,7 @@ from tests.cases.world import (
     FULL,
     GRACE,
     POOL,
-    World,
+    CaseWorld,
     ask,
     books,
     comes,
@@ -31,7 +31,7 @@ from tests.cases.world import (
     there,
     without,
 )
-from tests.chaos.books import Books
+from tests.chaos.redis_reader import RedisReader
 from tests.service.process import Service, until
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
@@ -71,7 +71,7 @@ def nobody_gets(service: Service, held: Collection[str], seconds: float, tries: 
     return len(given)
 
 
-def still_had(service: Service, of: Books, held: Collection[str]) -> None:
+def still_had(service: Service, of: RedisReader, held: Collection[str]) -> None:
     """Fail unless all of these VMs are at the simulated hypervisor and stand in running."""
     gone = set(held) - there(service)
     hold(not gone, f"{len(gone)} of {len(held)} in use were destroyed: {shown(gone)}")
@@ -83,7 +83,7 @@ def still_had(service: Service, of: Books, held: Collection[str]) -> None:
 
 
 @case("1a", "backup put back: 12 VMs were ready, all taken since", "a client gets 3 that another has")
-def an_old_backup(world: World) -> str:
+def an_old_backup(world: CaseWorld) -> str:
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 12}]))
     service.start()
     full(books(service), 12)
@@ -100,7 +100,7 @@ def an_old_backup(world: World) -> str:
 
 
 @case("1a-one", "backup put back: a pool of one, V0 and V1 taken since", "V1 is destroyed, V0 given to a second client")
-def an_old_backup_of_one(world: World) -> str:
+def an_old_backup_of_one(world: CaseWorld) -> str:
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 1}]))
     service.start()
     full(books(service), 1)
@@ -116,7 +116,7 @@ def an_old_backup_of_one(world: World) -> str:
 
 
 @case("1b", "the host of a VM in use leaves for longer than the grace", "completed, then destroyed", "vcsim")
-def a_host_that_leaves(world: World) -> str:
+def a_host_that_leaves(world: CaseWorld) -> str:
     service, vcenter, _ = served_by_vcenter(world, 2)
     of = books(service)
     full(of, 2)
@@ -141,7 +141,7 @@ def a_host_that_leaves(world: World) -> str:
 
 
 @case("1c", "vmpooler__running__ of a pool is lost", "its VMs in use are destroyed after the grace")
-def a_lost_queue(world: World) -> str:
+def a_lost_queue(world: CaseWorld) -> str:
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 6}]))
     service.start()
     of = books(service)
@@ -157,7 +157,7 @@ def a_lost_queue(world: World) -> str:
 
 
 @case("1d", "all ready VMs are missing for a moment, within the grace", "12 of 12 are completed at once", "vcsim")
-def many_missing(world: World) -> str:
+def many_missing(world: CaseWorld) -> str:
     service, vcenter, _ = served_by_vcenter(world, 12, discovered_grace=10)
     of = books(service)
     ready = full(of, 12)
@@ -174,13 +174,13 @@ def many_missing(world: World) -> str:
 
 
 @case("1e", "a VM stands in ready and in running", "it is given to a second client")
-def a_vm_in_two_queues(world: World) -> str:
+def a_vm_in_two_queues(world: CaseWorld) -> str:
     redis = world.redis()
     document = config(on(redis), [{"name": POOL, "size": 1}])
     api, manager = (world.service(role, document, f"--role={role}") for role in ("api", "manager"))
     api.start()
     manager.start()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     (vm,) = full(of, 1)
     assert manager.process is not None
     manager.process.send_signal(signal.SIGSTOP)

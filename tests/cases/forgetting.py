@@ -14,7 +14,7 @@ from tests.cases.world import (
     EMBEDDED,
     GRACE,
     POOL,
-    World,
+    CaseWorld,
     books,
     config,
     full,
@@ -24,7 +24,7 @@ from tests.cases.world import (
     take,
     taken,
 )
-from tests.chaos.books import Books
+from tests.chaos.redis_reader import RedisReader
 from tests.redis_server import RedisServer
 from tests.service.process import Service, processes, until
 
@@ -52,7 +52,7 @@ def fill(service: Service) -> None:
 
 
 @case("2a", "embedded Redis: the disk fills, the process is killed", "2 of 2 checkouts are given to a second client")
-def a_full_disk(world: World) -> str:
+def a_full_disk(world: CaseWorld) -> str:
     answered = 0
     for number in range(RUNS):
         service = world.service(f"all-{number}", config(EMBEDDED, [{"name": POOL, "size": 2}]))
@@ -89,20 +89,20 @@ def started_again(redis: RedisServer, *, empty: bool) -> None:
 
 
 @case("2b", "a Redis without append-only file is killed and starts again", "3 of 3 are given to a second client")
-def without_file(world: World) -> str:
+def without_file(world: CaseWorld) -> str:
     return _forgotten(world, empty=False)
 
 
 @case("2b-empty", "a Redis that kept nothing is killed and starts empty", "the VMs in use are destroyed, or flagged")
-def without_anything(world: World) -> str:
+def without_anything(world: CaseWorld) -> str:
     return _forgotten(world, empty=True)
 
 
-def _forgotten(world: World, *, empty: bool) -> str:
+def _forgotten(world: CaseWorld, *, empty: bool) -> str:
     redis = world.redis()
     service = world.service("all", config(on(redis), [{"name": POOL, "size": 3}]))
     service.start()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     full(of, 3)
     token = log_in(service)
     of.ask(("SAVE",))

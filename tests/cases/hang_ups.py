@@ -5,8 +5,8 @@ import socket
 import time
 
 from tests.cases.case import case
-from tests.cases.world import POOL, World, comes, config, events_of, full, hold, members, on, take
-from tests.chaos.books import Books
+from tests.cases.world import POOL, CaseWorld, comes, config, events_of, full, hold, members, on, take
+from tests.chaos.redis_reader import RedisReader
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 
@@ -19,13 +19,13 @@ STOPPED = 2.0
 
 
 @case("5", "the API hangs 2 s before it reads Redis's reply, its client gives up", "9 of 10 VMs run for nobody")
-def gave_up(world: World) -> str:
+def gave_up(world: CaseWorld) -> str:
     redis = world.redis()
     document = config(on(redis), [{"name": POOL, "size": 4}])
     api, manager = (world.service(role, document, f"--role={role}") for role in ("api", "manager"))
     api.start()
     manager.start()
-    of = Books(redis.socket)
+    of = RedisReader(redis.socket)
     full(of, 4)
     kept = {take(api)}  # from then on Redis has the script loaded
     assert api.process is not None

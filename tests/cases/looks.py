@@ -7,7 +7,7 @@ from tests.cases.case import case
 from tests.cases.world import (
     EMBEDDED,
     POOL,
-    World,
+    CaseWorld,
     books,
     comes,
     config,
@@ -36,7 +36,7 @@ SOON = 45.0
 
 
 @case("7a", "the service's own network is away when ready VMs are checked", "10 of 10 are destroyed within a second")
-def no_network(world: World) -> str:
+def no_network(world: CaseWorld) -> str:
     port = probe_port()
     pools = [{"name": name, "size": 6, "probe_port": port} for name in (POOL, "other")]
     document = config(EMBEDDED, pools, hypervisor={"tcp_probe": True}, vm_checktime=CHECKED / 60)
@@ -60,7 +60,7 @@ def no_network(world: World) -> str:
 
 
 @case("7b", "a pending VM is off after its clone", "the pool waits for the whole timeout", "vcsim")
-def off_after_its_clone(world: World) -> str:
+def off_after_its_clone(world: CaseWorld) -> str:
     service, vcenter, _ = served_by_vcenter(world, 1, boot="4000ms")
     of = books(service)
     comes(lambda: of_vcenter(vcenter), 20)

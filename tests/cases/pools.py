@@ -9,7 +9,7 @@ from tests.cases.world import (
     EMBEDDED,
     GRACE,
     POOL,
-    World,
+    CaseWorld,
     ask,
     books,
     comes,
@@ -46,7 +46,7 @@ def reconfigured(service: Service, document: str) -> None:
 
 
 @case("3-delete", "a pool is removed: DELETE of its VM", "answered 200, and the VM is never destroyed")
-def deleted(world: World) -> str:
+def deleted(world: CaseWorld) -> str:
     service = _removed(world, lifetime=1)
     token = log_in(service)
     vm = take(service, token)
@@ -59,7 +59,7 @@ def deleted(world: World) -> str:
 
 
 @case("3-end", "a pool is removed: the end of a lifetime, and its ready VMs", "all live for ever, without a word")
-def ended(world: World) -> str:
+def ended(world: CaseWorld) -> str:
     service = _removed(world, lifetime=SECONDS / 3600)
     ready = full(books(service), 2)
     vm = take(service)
@@ -77,7 +77,7 @@ def ended(world: World) -> str:
 
 
 @case("3-disk", "a pool is removed: a disk for its VM", "answered 202, and never made")
-def a_disk(world: World) -> str:
+def a_disk(world: CaseWorld) -> str:
     service = _removed(world, lifetime=1)
     token = log_in(service)
     vm = take(service, token)
@@ -90,7 +90,7 @@ def a_disk(world: World) -> str:
 
 
 @case("3-renamed", "a pool is renamed, its folder stays", "its VMs live for ever or are unknown VMs", "vcsim")
-def renamed(world: World) -> str:
+def renamed(world: CaseWorld) -> str:
     service, vcenter, port = served_by_vcenter(world, 2)
     of = books(service)
     ready = full(of, 2)
@@ -113,7 +113,7 @@ def renamed(world: World) -> str:
     return f"kept in use, destroyed {took:.0f} s after DELETE"
 
 
-def _removed(world: World, lifetime: float) -> Service:
+def _removed(world: CaseWorld, lifetime: float) -> Service:
     """Start a service with the pool that will be removed, and wait until that pool is full."""
     service = world.service("all", config(EMBEDDED, [{"name": POOL, "size": 2}, OTHER], vm_lifetime=lifetime))
     service.start()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.cases import __main__ as program
-from tests.cases.case import CASES, Case
-from tests.cases.world import World, hold
+from tests.cases.case import CASES, FaultCase
+from tests.cases.world import CaseWorld, hold
 from tests.parts import ALL_TESTS, PARTS
 from tests.service.process import TWISTD
 
@@ -29,16 +29,16 @@ def test_a_case_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert "no such case: 9z" in capsys.readouterr().err
 
 
-def well(world: World) -> str:
+def well(world: CaseWorld) -> str:
     return f"{world.home} was there"
 
 
-def wrong(world: World) -> str:
+def wrong(world: CaseWorld) -> str:
     hold(False, "it is destroyed")
     return ""
 
 
-def broken(world: World) -> str:
+def broken(world: CaseWorld) -> str:
     raise OSError("nobody answers")
 
 
@@ -47,7 +47,7 @@ def broken(world: World) -> str:
     [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: nobody answers")],
 )
 def test_a_row_says_what_a_case_came_to_and_its_folder_is_gone(play: object, outcome: str, facts: str) -> None:
-    done = program.play(Case("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these
+    done = program.play(FaultCase("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these
     assert (done.outcome, facts in done.facts) == (outcome, True)
     text = program.row(done)
     assert "a title" in text
@@ -58,7 +58,7 @@ def test_a_row_says_what_a_case_came_to_and_its_folder_is_gone(play: object, out
 
 def test_a_case_whose_parts_are_missing_is_left_out_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PARTS, "nothing", type(PARTS["curl"])(lambda: False, "none"))
-    case = Case("1x", "a title", "what was seen", well, ("nothing",))
+    case = FaultCase("1x", "a title", "what was seen", well, ("nothing",))
     monkeypatch.delenv(ALL_TESTS, raising=False)
     assert program.play(case, TWISTD).outcome == "LEFT OUT"
     monkeypatch.setenv(ALL_TESTS, "1")

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chaos.books import Books
 from tests.chaos.reaper import Reaper
+from tests.chaos.redis_reader import RedisReader
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -41,7 +41,7 @@ FULL = 40.0
 """Seconds that a pool may take to be full."""
 
 
-class World:
+class CaseWorld:
     """The processes of one case. ``twistd`` is the program of the service."""
 
     def __init__(self, twistd: Path = TWISTD) -> None:
@@ -134,7 +134,9 @@ def on_vcenter(url: str, pools: Sequence[Mapping[str, Any]], probe_port: int, **
     return json.dumps({**known, "providers": {"vcenter": server}})
 
 
-def served_by_vcenter(world: World, size: int, boot: str = "200ms", **general: Any) -> tuple[Service, Simulator, int]:
+def served_by_vcenter(
+    world: CaseWorld, size: int, boot: str = "200ms", **general: Any
+) -> tuple[Service, Simulator, int]:
     """Start a service with a pool of that size on a simulated vCenter. Returns the service, the vCenter and the probed
     port."""
     port = probe_port()
@@ -181,12 +183,12 @@ def taken(service: Service, token: str = "", pool: str = POOL) -> str:
     return str(answer.body[pool]["hostname"]) if answer.status == 200 else ""
 
 
-def books(service: Service) -> Books:
+def books(service: Service) -> RedisReader:
     """Return a reader of the service's embedded Redis."""
-    return Books(str(service.redis_socket))
+    return RedisReader(str(service.redis_socket))
 
 
-def members(of: Books, queue: Queue, pool: str = POOL) -> set[str]:
+def members(of: RedisReader, queue: Queue, pool: str = POOL) -> set[str]:
     """Return the VMs of a queue; none while Redis is away."""
     try:
         return set(of.ask(("SMEMBERS", keys.queue(queue, pool)))[0])
@@ -194,7 +196,7 @@ def members(of: Books, queue: Queue, pool: str = POOL) -> set[str]:
         return set()
 
 
-def full(of: Books, size: int, pool: str = POOL) -> set[str]:
+def full(of: RedisReader, size: int, pool: str = POOL) -> set[str]:
     """Wait until this many VMs are ready and none is pending. Returns the ready VMs."""
 
     def ready() -> set[str] | None:
@@ -210,7 +212,7 @@ def there(service: Service) -> set[str]:
     return {vm["name"] for vm in vms if vm["gone"] is None}
 
 
-def events_of(of: Books, vms: Iterable[str], *what: What) -> list[Event]:
+def events_of(of: RedisReader, vms: Iterable[str], *what: What) -> list[Event]:
     """Return the events of these kinds for some VMs."""
     names = set(vms)
     return [event for event in of.events() if event.vm in names and event.what in what]

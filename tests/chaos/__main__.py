@@ -15,13 +15,13 @@ from tests.chaos.cluster import EXTRA, EXTRA_SIZE, FOREIGN, LIFETIME, NAMES, SIZ
 from tests.chaos.judge import judged
 from tests.chaos.report import report, table, together
 from tests.chaos.run import SETTLES, run
-from tests.chaos.verdict import Rules
+from tests.chaos.verdict import RunRules
 from tests.chaos.worlds import ENABLED, WORLDS
 from tests.parts import missing
 
 EACH, ANY = "each", "any"
 
-RULES = Rules(SIZES, NAMES, TASK_LIMIT, LIFETIME, SETTLES, frozenset({FOREIGN}))
+RULES = RunRules(SIZES, NAMES, TASK_LIMIT, LIFETIME, SETTLES, frozenset({FOREIGN}))
 CHANGING = attrs.evolve(
     RULES,
     sizes={**SIZES, **dict.fromkeys(EXTRA, EXTRA_SIZE)},

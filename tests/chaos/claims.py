@@ -11,7 +11,7 @@ from vmpooler.domain.events import Event, What
 
 
 @attrs.frozen
-class Claim:
+class CheckoutClaim:
     """A client received a response that it has a VM. ``since`` is when Redis gave it; ``found``: whether an event
     reports it."""
 
@@ -23,7 +23,7 @@ class Claim:
     found: bool
 
 
-def claims_of(operations: Sequence[Operation], story: Story, spread: float) -> list[Claim]:
+def claims_of(operations: Sequence[Operation], story: Story, spread: float) -> list[CheckoutClaim]:
     """Return the claims of all operations."""
     found = []
     for number, operation in enumerate(operations):
@@ -32,13 +32,13 @@ def claims_of(operations: Sequence[Operation], story: Story, spread: float) -> l
             ours = [event for event in story.happened(vm, What.CHECKOUT) if begin <= moment(event) <= end]
             since = moment(ours[-1]) if ours else operation.began
             id = ours[-1].more["checkout_id"] if ours else ""
-            found.append(Claim(operation.client, number, vm, since, id, bool(ours)))
+            found.append(CheckoutClaim(operation.client, number, vm, since, id, bool(ours)))
     return found
 
 
 def unclaimed(
     events: Sequence[Event],
-    claims: Sequence[Claim],
+    claims: Sequence[CheckoutClaim],
     operations: Sequence[Operation],
     names: Mapping[str, tuple[str, ...]],
 ) -> Iterator[str]:

@@ -69,7 +69,7 @@ class Reply:
     body: Any = None
 
 
-class Client(Thread):
+class ChaosClient(Thread):
     """One client: it sends one request after the other, each to a random API. Set ``done`` to stop it."""
 
     def __init__(

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chaos.proxy import HOST, Proxy
+from tests.chaos.proxy import HOST, TcpProxy
 from tests.chaos.reaper import Reaper
 from tests.host_clock import HostClock
 from tests.ports import free_port
@@ -121,7 +121,7 @@ class ChaosCluster:
         routes = {f"redis-{name}": self.redis_port for name in everybody}
         # One route for all: managers treat a vCenter with two addresses as two places.
         routes |= {"vcenter-all": self.vcenter.port}
-        self.proxy = Proxy(routes, self.home)
+        self.proxy = TcpProxy(routes, self.home)
         for name in everybody:
             role = name.partition("-")[0]
             if self._clocks_differ:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import attrs
 
-from tests.chaos.books import Books
 from tests.chaos.history import Operation
-from tests.chaos.watcher import Sample, sample
+from tests.chaos.redis_reader import RedisReader
+from tests.chaos.watcher import RedisSample, sample
 from vmpooler.domain.events import Event
 
 
@@ -34,7 +34,7 @@ class Evidence:
 
     operations: Sequence[Operation]
     events: Sequence[Event]
-    samples: Sequence[Sample]
+    samples: Sequence[RedisSample]
     records: Mapping[str, Mapping[str, str]]
     histories: Mapping[str, Sequence[str]]
     open_tasks: frozenset[str]
@@ -46,13 +46,13 @@ class Evidence:
     lapses: Sequence[tuple[float, float]] = ()
 
     @property
-    def end(self) -> Sample:
+    def end(self) -> RedisSample:
         """The contents of Redis when nothing was in flight any more."""
         return self.samples[-1]
 
 
 def gathered(
-    books: Books, pools: list[str], samples: Sequence[Sample], known: Mapping[str, object], journal: Path
+    books: RedisReader, pools: list[str], samples: Sequence[RedisSample], known: Mapping[str, object], journal: Path
 ) -> Evidence:
     """Return the evidence of a run in which nothing is in flight any more. ``known`` is what only the run knows."""
     events = list(books.events())

@@ -14,7 +14,7 @@ from tests.chaos.of_answers import (
 from tests.chaos.of_books import clones, consistent, full_again, recorded
 from tests.chaos.of_lapses import answered_since, never_destroyed, never_twice, no_defect, nothing_unknown, one_place
 from tests.chaos.of_vms import accounted, given_once, kept, one_queue
-from tests.chaos.verdict import Case, Check, Rules, Verdict
+from tests.chaos.verdict import Analysis, Check, RunRules, Verdict
 from tests.proof.invariants import (
     ACCOUNTED,
     DURABLE,
@@ -51,10 +51,10 @@ AFTER_LAPSES: Mapping[Invariant, tuple[Check, ...]] = {
 
 
 def judged(
-    evidence: Evidence, rules: Rules, every: Mapping[Invariant, tuple[Check, ...]] = CHECKS
+    evidence: Evidence, rules: RunRules, every: Mapping[Invariant, tuple[Check, ...]] = CHECKS
 ) -> dict[Invariant, Verdict]:
     """Return the verdict on each invariant, by these checks."""
-    case = Case.of(evidence, rules)
+    case = Analysis.of(evidence, rules)
     verdicts = {invariant: Verdict() for invariant in every}
     for invariant, checks in every.items():
         for check in checks:

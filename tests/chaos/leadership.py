@@ -5,7 +5,7 @@ from threading import Thread
 
 import attrs
 
-from tests.chaos.books import Books
+from tests.chaos.redis_reader import RedisReader
 
 EVERY = 0.03
 """Seconds between two reads."""
@@ -23,7 +23,7 @@ class LeaderKill:
 class LeaseWatcher(Thread):
     """Watches the lease. Set ``done`` to stop it. ``marks`` has each lease, and when (epoch) it was first seen."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: RedisReader) -> None:
         super().__init__(name="lease watcher", daemon=True)
         self.marks: list[tuple[float, str]] = []
         self.kills: list[LeaderKill] = []

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.chaos.claims import unclaimed
 from tests.chaos.history import Operation, Verb
 from tests.chaos.story import GONE, moment
-from tests.chaos.verdict import SPREAD, Case, Verdict
-from tests.load.replay import Replay
+from tests.chaos.verdict import SPREAD, Analysis, Verdict
+from tests.load.replay import EventReplay
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
@@ -19,7 +19,7 @@ CATCHES_UP = 1.0
 """Seconds within which a delayed order is carried out."""
 
 
-def durable(case: Case, verdict: Verdict) -> None:
+def durable(case: Analysis, verdict: Verdict) -> None:
     """Check that everything answered with 2xx was done and stays done."""
     taken = Counter((claim.operation, claim.vm) for claim in case.claims if claim.found)
     for claim in case.claims:
@@ -32,18 +32,18 @@ def durable(case: Case, verdict: Verdict) -> None:
             verdict.hold(STORED[operation.verb](case, operation), _shown(operation))
 
 
-def _tag(case: Case, asked: Operation) -> bool:
+def _tag(case: Analysis, asked: Operation) -> bool:
     return case.record(asked.vm).get(f"tag:{asked.name}") == asked.value
 
 
-def _hours(case: Case, asked: Operation) -> bool:
+def _hours(case: Analysis, asked: Operation) -> bool:
     """Whether the record has this value, or one that was requested later or with unknown outcome."""
     ours = [each for each in case.asked_of(asked.vm) if each.verb is Verb.LIFETIME]
     may = {each.value for each in ours if each.began >= asked.began or each.unknown}
     return case.record(asked.vm).get("lifetime") in may
 
 
-def _task(case: Case, asked: Operation) -> bool:
+def _task(case: Analysis, asked: Operation) -> bool:
     """Whether the task was recorded when it was requested. Another check covers what became of it."""
     requested = case.story.happened(asked.vm, What.REQUESTED)
     return any(
@@ -53,7 +53,7 @@ def _task(case: Case, asked: Operation) -> bool:
     )
 
 
-def _deleted(case: Case, asked: Operation) -> bool:
+def _deleted(case: Analysis, asked: Operation) -> bool:
     ends = case.story.happened(asked.vm, What.COMPLETED)
     return any(moment(event) <= asked.ended + SPREAD for event in ends) and case.story.stands.get(asked.vm, GONE) in (
         Queue.COMPLETED,
@@ -63,7 +63,7 @@ def _deleted(case: Case, asked: Operation) -> bool:
 
 KINDS = {Verb.DISK: Kind.DISK, Verb.SNAPSHOT: Kind.SNAPSHOT, Verb.REVERT: Kind.REVERT}
 
-STORED: Mapping[Verb, Callable[[Case, Operation], bool]] = {
+STORED: Mapping[Verb, Callable[[Analysis, Operation], bool]] = {
     Verb.TAG: _tag,
     Verb.LIFETIME: _hours,
     Verb.DISK: _task,
@@ -76,7 +76,7 @@ STORED: Mapping[Verb, Callable[[Case, Operation], bool]] = {
 """Whether a request answered with 2xx still shows its effect at the end."""
 
 
-def disks(case: Case, verdict: Verdict) -> None:
+def disks(case: Analysis, verdict: Verdict) -> None:
     """Check that every accepted disk was made once or is still pending, unless its VM was completed before."""
     for vm, events in case.story.of.items():
         asked = {event.more["task"] for event in events if event.what is What.REQUESTED}
@@ -117,7 +117,7 @@ def _ever(events: Sequence[Event]) -> list[int]:
     return [int(more["argument"]) for more in asked if more["kind"] == Kind.DISK]
 
 
-def reverts(case: Case, verdict: Verdict) -> None:
+def reverts(case: Analysis, verdict: Verdict) -> None:
     """Check that a VM is only reverted while a revert of it is requested and not yet done. Later work of its client
     must not be undone by a second revert. An order that was delayed on its way to the vCenter is not caught (Note
     [Fencing])."""
@@ -133,7 +133,7 @@ def reverts(case: Case, verdict: Verdict) -> None:
         verdict.hold(bool(requested - done), f"{note.vm} was reverted at {note.when:.3f}, and no revert was open")
 
 
-def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
+def refused_changed_nothing(case: Analysis, verdict: Verdict) -> None:
     """Check that what had to be refused was refused, and left no trace in record, events and vCenter."""
     for asked in case.evidence.operations:
         if asked.verb not in (Verb.TRESPASS, Verb.NONSENSE):
@@ -148,7 +148,7 @@ def refused_changed_nothing(case: Case, verdict: Verdict) -> None:
             verdict.hold(asked.value not in [*requested, *made], f"{_shown(asked)}: its disk was asked for")
 
 
-def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
+def nothing_by_refusals(case: Analysis, verdict: Verdict) -> None:
     """Check that each checkout without a response belongs to a request of unknown outcome. Also check that the API does
     not deny a VM that exists, and answers no request with 500."""
     for what in unclaimed(case.evidence.events, case.claims, case.evidence.operations, case.rules.names):
@@ -165,7 +165,7 @@ def nothing_by_refusals(case: Case, verdict: Verdict) -> None:
             verdict.hold(good, _shown(operation))
 
 
-def _taken(case: Case, asked: Operation) -> bool:
+def _taken(case: Analysis, asked: Operation) -> bool:
     """Whether the snapshot was taken before the revert to it was requested."""
     done = case.story.happened(asked.vm, What.DONE)
     return any(event.more["argument"] == asked.value and moment(event) < asked.began - SPREAD for event in done)
@@ -177,9 +177,9 @@ def _shown(asked: Operation) -> str:
     return f"{request} was answered with {asked.status}, and that is not so"
 
 
-def refusals(case: Case, verdict: Verdict) -> None:
+def refusals(case: Analysis, verdict: Verdict) -> None:
     """Check that each refused checkout was made at a time when, at some moment, too few VMs were ready."""
-    replay = Replay(case.evidence.events)
+    replay = EventReplay(case.evidence.events)
     for asked in case.evidence.operations:
         if asked.verb is Verb.CHECKOUT and asked.refused:
             good = asked.status == 503 and not _enough(case, asked, replay)
@@ -188,7 +188,7 @@ def refusals(case: Case, verdict: Verdict) -> None:
             verdict.hold(good, f"{dict(asked.wanted)} refused with {asked.status} at {asked.began:.3f}")
 
 
-def _unverified(case: Case, asked: Operation) -> bool:
+def _unverified(case: Analysis, asked: Operation) -> bool:
     """Whether a requested pool may not yet have been compared with the vCenter after Redis was replaced. Until then no
     VM is given from it."""
     pools = {pool for name in asked.wanted for pool in case.rules.names[name]}
@@ -196,7 +196,7 @@ def _unverified(case: Case, asked: Operation) -> bool:
     return any(each.verified is not None and pools - each.verified for each in near)
 
 
-def _enough(case: Case, asked: Operation, replay: Replay) -> bool:
+def _enough(case: Analysis, asked: Operation, replay: EventReplay) -> bool:
     """Whether all requested VMs were ready all the time. Names with several pools are served after names with one."""
     begin, end = asked.began - SPREAD, asked.ended + SPREAD
     ready = {pool: replay.fewest_ready(pool, begin, end) for pool in case.rules.sizes}

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tests.chaos.evidence import Note, entry, parsed_entry
 from tests.chaos.story import RELEASES
-from tests.chaos.verdict import Case, Verdict
+from tests.chaos.verdict import Analysis, Verdict
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
@@ -14,7 +14,7 @@ ENDED = (Queue.PENDING, Queue.READY, Queue.COMPLETED)
 """The queues that must be empty for a pool that is not configured any more."""
 
 
-def clones(case: Case, verdict: Verdict) -> None:
+def clones(case: Analysis, verdict: Verdict) -> None:
     """Check that no clone exceeds a pool's size, and that clones in flight never exceed the limit. Clones in flight are
     counted in Redis and at the vCenter."""
     ordered = sum(event.what is What.CLONE for event in case.evidence.events)
@@ -44,7 +44,7 @@ def _under_way(journal: Iterable[Note], ours: Collection[str]) -> Iterator[tuple
                 yield note, len(cloning)
 
 
-def consistent(case: Case, verdict: Verdict) -> None:
+def consistent(case: Analysis, verdict: Verdict) -> None:
     """Check that each event is a transition from the queue in which the earlier events left the VM. The events must end
     at the state of Redis."""
     verdict.checks += case.story.moves
@@ -55,7 +55,7 @@ def consistent(case: Case, verdict: Verdict) -> None:
             verdict.hold(stands in queues, f"{vm} is {' and '.join(queues)}, by its events {stands or 'nowhere'}")
 
 
-def recorded(case: Case, verdict: Verdict) -> None:
+def recorded(case: Analysis, verdict: Verdict) -> None:
     """Check that the record and the history of each VM match its events."""
     for vm, events in case.story.of.items():
         texts = case.evidence.histories.get(vm, [])
@@ -81,7 +81,7 @@ def _is_disk(event: Event) -> bool:
     return event.what is What.DONE and event.more["kind"] == Kind.DISK
 
 
-def full_again(case: Case, verdict: Verdict) -> None:
+def full_again(case: Analysis, verdict: Verdict) -> None:
     """Check that every pool is at size again, in time."""
     settled = case.evidence.settled
     verdict.hold(settled is not None and settled <= case.rules.settles, f"full again after {settled} s")

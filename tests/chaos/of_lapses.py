@@ -12,28 +12,28 @@ from collections import Counter
 
 from tests.chaos.history import Operation, Verb
 from tests.chaos.of_answers import STORED
-from tests.chaos.verdict import SPREAD, Case, Verdict
+from tests.chaos.verdict import SPREAD, Analysis, Verdict
 from vmpooler.domain.model import Queue
 
 SINCE = 3.0
 """Seconds after a lapse from which answers must be durable."""
 
 
-def one_place(case: Case, verdict: Verdict) -> None:
+def one_place(case: Analysis, verdict: Verdict) -> None:
     """Check that no VM stands in two queues."""
     for sample in case.evidence.samples:
         for vm, queues in sample.places().items():
             verdict.hold(len(queues) == 1, f"{vm} stands in {' and '.join(queues)} at {sample.when:.3f}")
 
 
-def never_twice(case: Case, verdict: Verdict) -> None:
+def never_twice(case: Analysis, verdict: Verdict) -> None:
     """Check that no VM is ever given to two clients."""
     given = Counter(vm for operation in case.evidence.operations for vm in operation.given)
     for vm, count in given.items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
 
 
-def never_destroyed(case: Case, verdict: Verdict) -> None:
+def never_destroyed(case: Analysis, verdict: Verdict) -> None:
     """Check that a client's VM stays at the vCenter until the client deletes it or its lifetime ends."""
     given = {vm: operation for operation in case.evidence.operations for vm in operation.given}
     for note in case.evidence.journal:
@@ -42,7 +42,7 @@ def never_destroyed(case: Case, verdict: Verdict) -> None:
             verdict.hold(good, f"{note.vm} was destroyed at {note.when:.3f}, while a client had it")
 
 
-def _may_go(case: Case, checkout: Operation, vm: str, when: float) -> bool:
+def _may_go(case: Analysis, checkout: Operation, vm: str, when: float) -> bool:
     asked = [each for each in case.asked_of(vm) if not each.refused and each.began <= when + SPREAD]
     if any(each.verb is Verb.DELETE for each in asked):
         return True
@@ -50,7 +50,7 @@ def _may_go(case: Case, checkout: Operation, vm: str, when: float) -> bool:
     return when >= checkout.began + min(hours) * 3600 - 1.1  # records keep whole seconds
 
 
-def nothing_unknown(case: Case, verdict: Verdict) -> None:
+def nothing_unknown(case: Analysis, verdict: Verdict) -> None:
     """Check that each VM at the vCenter is in a queue at the end, and that no foreign VM was destroyed."""
     places = case.evidence.end.places()
     for vm in case.evidence.inventory:
@@ -61,7 +61,7 @@ def nothing_unknown(case: Case, verdict: Verdict) -> None:
         verdict.hold(note.what != "destroy" or note.vm not in case.rules.foreign, f"{note.vm} was destroyed")
 
 
-def answered_since(case: Case, verdict: Verdict) -> None:
+def answered_since(case: Analysis, verdict: Verdict) -> None:
     """Check that everything answered with 2xx after the last lapse is stored. A given VM must be in use, completed or
     gone."""
     last = max((until for _, until in case.evidence.lapses), default=0.0) + SINCE
@@ -76,7 +76,7 @@ def answered_since(case: Case, verdict: Verdict) -> None:
             verdict.hold(STORED[operation.verb](case, operation), f"{operation.verb} of {operation.vm} is lost")
 
 
-def no_defect(case: Case, verdict: Verdict) -> None:
+def no_defect(case: Analysis, verdict: Verdict) -> None:
     """Check that no request is answered with 500, and that what must be refused is refused."""
     for operation in case.evidence.operations:
         finding = f"client {operation.client}: {operation.verb} of {operation.vm} was answered with {operation.status}"

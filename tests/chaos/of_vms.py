@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from tests.chaos.claims import Claim
+from tests.chaos.claims import CheckoutClaim
 from tests.chaos.history import Verb
 from tests.chaos.story import RELEASES, moment
-from tests.chaos.verdict import SPREAD, Case, Verdict
+from tests.chaos.verdict import SPREAD, Analysis, Verdict
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 
@@ -15,7 +15,7 @@ NOWHERE = "is nowhere to be found"
 """The reasons for which a running VM may be completed."""
 
 
-def one_queue(case: Case, verdict: Verdict) -> None:
+def one_queue(case: Analysis, verdict: Verdict) -> None:
     """Check that each VM of each sample stands in one queue, and that the VMs known from events stand in some queue."""
     for sample in case.evidence.samples:
         places = sample.places()
@@ -25,7 +25,7 @@ def one_queue(case: Case, verdict: Verdict) -> None:
             verdict.hold(False, f"{vm} stands nowhere at {sample.when:.3f}")
 
 
-def given_once(case: Case, verdict: Verdict) -> None:
+def given_once(case: Analysis, verdict: Verdict) -> None:
     """Check that no VM is given to two clients."""
     for vm, count in Counter(claim.vm for claim in case.claims).items():
         verdict.hold(count == 1, f"{vm} was given {count} times")
@@ -34,7 +34,7 @@ def given_once(case: Case, verdict: Verdict) -> None:
         verdict.hold(not back, f"{claim.vm} was taken back while client {claim.client} had it")
 
 
-def kept(case: Case, verdict: Verdict) -> None:
+def kept(case: Analysis, verdict: Verdict) -> None:
     """Check that a client's VM is completed only for a valid reason, and is at the provider until then."""
     for claim in case.claims:
         ends = [event for event in case.after(claim) if event.what is What.COMPLETED]
@@ -50,7 +50,7 @@ def kept(case: Case, verdict: Verdict) -> None:
             verdict.hold(good, f"{note.vm} was destroyed at {note.when:.3f}, before it was completed")
 
 
-def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
+def _may_end(case: Analysis, claim: CheckoutClaim, why: str, when: float) -> bool:
     ours = case.asked_of(claim.vm)
     if why == BY_CLIENT:
         asked = [each for each in ours if each.verb is Verb.DELETE and not each.refused]
@@ -65,7 +65,7 @@ def _may_end(case: Case, claim: Claim, why: str, when: float) -> bool:
     return why.startswith(NOWHERE) and case.lost(claim.vm, when)
 
 
-def accounted(case: Case, verdict: Verdict) -> None:
+def accounted(case: Analysis, verdict: Verdict) -> None:
     """Check that each VM at the provider is in a queue at the end, and that the foreign VM is untouched."""
     places = case.evidence.end.places()
     for vm in case.evidence.inventory:

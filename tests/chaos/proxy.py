@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 
 
-class Route:
+class ProxyRoute:
     """One route to a port."""
 
     def __init__(self, target: int) -> None:
@@ -69,7 +69,7 @@ class Route:
 
 async def main(targets: Mapping[str, int]) -> None:
     """Forward until standard input ends."""
-    routes = {name: Route(port) for name, port in targets.items()}
+    routes = {name: ProxyRoute(port) for name, port in targets.items()}
     for name, route in routes.items():
         server = await asyncio.start_server(route.serve, HOST, 0)
         print(name, server.sockets[0].getsockname()[1], flush=True)
@@ -80,7 +80,7 @@ async def main(targets: Mapping[str, int]) -> None:
         routes[name].become(state)
 
 
-class Proxy:
+class TcpProxy:
     """The proxy process, run in a folder; ``ports`` are the ports of the routes."""
 
     def __init__(self, targets: Mapping[str, int], folder: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import attrs
 
-from tests.chaos.books import Books
-from tests.chaos.clients import ASKED, Client
+from tests.chaos.clients import ASKED, ChaosClient
 from tests.chaos.cluster import FOREIGN, VARIANTS, ChaosCluster
 from tests.chaos.evidence import Evidence, gathered
 from tests.chaos.faults import FaultInjector
 from tests.chaos.leadership import LeaseWatcher
-from tests.chaos.watcher import Sample, Watcher, sample
-from tests.chaos.worlds import World
+from tests.chaos.redis_reader import RedisReader
+from tests.chaos.watcher import RedisSample, Watcher, sample
+from tests.chaos.worlds import ChaosWorld
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 
@@ -43,15 +43,16 @@ class Run:
     tracebacks: tuple[str, ...]
 
 
-def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, log: Callable[[str], None]) -> Run:
+def run(cluster: ChaosCluster, world: ChaosWorld, seconds: float, seed: int, log: Callable[[str], None]) -> Run:
     """Run for this many seconds, then let the service settle, and collect the evidence."""
-    books, pools = Books(cluster.redis.socket), cluster.pools
+    books, pools = RedisReader(cluster.redis.socket), cluster.pools
     _wait(lambda: _full(sample(books, pools), cluster), SETTLES)
     cluster.add_foreign()
     chance = random.Random(seed)
     ports = [service.port for service in cluster.apis]
     clients = [
-        Client(number, ports, random.Random(f"{seed} {number}"), [*ASKED, *world.asked]) for number in range(CLIENTS)
+        ChaosClient(number, ports, random.Random(f"{seed} {number}"), [*ASKED, *world.asked])
+        for number in range(CLIENTS)
     ]
     watcher = Watcher(books, pools, EVERY)
     lease_watcher = LeaseWatcher(books)
@@ -91,7 +92,7 @@ def run(cluster: ChaosCluster, world: World, seconds: float, seed: int, log: Cal
 class Progress:
     """Reports the progress every few seconds."""
 
-    def __init__(self, clients: list[Client], injector: FaultInjector, log: Callable[[str], None]) -> None:
+    def __init__(self, clients: list[ChaosClient], injector: FaultInjector, log: Callable[[str], None]) -> None:
         self._clients, self._injector, self._log = clients, injector, log
         self._began = self._last = time.monotonic()
 
@@ -104,7 +105,7 @@ class Progress:
             self._log(f"{now - self._began:6.1f} s: {operations} operations, {faults} faults {more}".rstrip())
 
 
-def _confirmed(books: Books, cluster: ChaosCluster) -> Sample:
+def _confirmed(books: RedisReader, cluster: ChaosCluster) -> RedisSample:
     """Take a sample. Where Redis loses writes, also confirm as an operator, as the log message asks, that the VMs held
     back by the mass guard may go. No VM of a client is among them."""
     now = sample(books, cluster.pools)
@@ -117,7 +118,7 @@ def _confirmed(books: Books, cluster: ChaosCluster) -> Sample:
     return now
 
 
-def _full(now: Sample, cluster: ChaosCluster) -> bool:
+def _full(now: RedisSample, cluster: ChaosCluster) -> bool:
     """Whether every pool is at size, and no VM of the service is in flight or unknown."""
     ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in cluster.sizes.items())
     passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)

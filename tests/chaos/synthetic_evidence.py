@@ -9,8 +9,8 @@ import attrs
 from tests.chaos.evidence import Evidence, Note, entry
 from tests.chaos.history import Operation, Verb
 from tests.chaos.story import story_of
-from tests.chaos.verdict import Rules
-from tests.chaos.watcher import Sample
+from tests.chaos.verdict import RunRules
+from tests.chaos.watcher import RedisSample
 from vmpooler.domain import times
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
@@ -18,7 +18,7 @@ from vmpooler.domain.model import Queue
 POOL, FOREIGN = "debian-12", "foreign"
 START = 1_800_000_000.0
 
-RULES = Rules({POOL: 1}, {POOL: (POOL,)}, 2, 0.01, 60, frozenset({FOREIGN}))
+RULES = RunRules({POOL: 1}, {POOL: (POOL,)}, 2, 0.01, 60, frozenset({FOREIGN}))
 """A pool of one VM that lives for 36 seconds; at most two clones at a time."""
 
 
@@ -98,11 +98,11 @@ def synthetic(**other: Any) -> Evidence:
     return Evidence(**{"samples": samples, "histories": texts, **known})
 
 
-def last(evidence: Evidence, **changed: Any) -> list[Sample]:
+def last(evidence: Evidence, **changed: Any) -> list[RedisSample]:
     """Return the samples, with the last one changed."""
     return [*evidence.samples[:-1], attrs.evolve(evidence.end, **changed)]
 
 
-def _sample(event: Event, stands: Mapping[str, str]) -> Sample:
+def _sample(event: Event, stands: Mapping[str, str]) -> RedisSample:
     queues = {(POOL, queue): {vm for vm, at in stands.items() if at == queue} for queue in Queue}
-    return Sample(event.when, queues, set(), 0, event.id)
+    return RedisSample(event.when, queues, set(), 0, event.id)

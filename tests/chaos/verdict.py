@@ -5,7 +5,7 @@ from typing import Self
 
 import attrs
 
-from tests.chaos.claims import Claim, claims_of
+from tests.chaos.claims import CheckoutClaim, claims_of
 from tests.chaos.evidence import Evidence
 from tests.chaos.history import Operation
 from tests.chaos.story import Story, moment, story_of
@@ -16,7 +16,7 @@ SPREAD = 0.01
 
 
 @attrs.frozen
-class Rules:
+class RunRules:
     """The setup of a run.
 
     The sizes of pools, the pools that each name stands for, the maximum number of clones in flight, the hours that a VM
@@ -40,17 +40,17 @@ class Rules:
 
 
 @attrs.frozen
-class Case:
+class Analysis:
     """The evidence, and what is derived from it."""
 
     evidence: Evidence
-    rules: Rules
+    rules: RunRules
     story: Story
-    claims: list[Claim]
+    claims: list[CheckoutClaim]
     asked: Mapping[str, list[Operation]]
 
     @classmethod
-    def of(cls, evidence: Evidence, rules: Rules) -> Self:
+    def of(cls, evidence: Evidence, rules: RunRules) -> Self:
         """Derive the case from the evidence."""
         story = story_of(evidence.events, (sample.last for sample in evidence.samples), rules.sizes)
         asked: dict[str, list[Operation]] = {}
@@ -62,7 +62,7 @@ class Case:
         """Return the requests for a VM."""
         return self.asked.get(vm, ())
 
-    def after(self, claim: Claim) -> Sequence[Event]:
+    def after(self, claim: CheckoutClaim) -> Sequence[Event]:
         """Return the events of a VM after it was given to a client, in Redis's order: a moment may have many events."""
         events = self.story.of.get(claim.vm, [])
         for number, event in enumerate(events):
@@ -94,4 +94,4 @@ class Verdict:
             self.violations.append(finding)
 
 
-Check = Callable[[Case, Verdict], None]
+Check = Callable[[Analysis, Verdict], None]

@@ -5,12 +5,12 @@ from threading import Thread
 
 import attrs
 
-from tests.chaos.books import Books
+from tests.chaos.redis_reader import RedisReader
 from vmpooler.domain.model import Queue
 
 
 @attrs.frozen
-class Sample:
+class RedisSample:
     """The contents of Redis at one moment.
 
     They are the place of each VM, the clones in flight, the number of clones that Ruby vmpooler counts, and the last
@@ -34,18 +34,18 @@ class Sample:
         return found
 
 
-def sample(books: Books, pools: list[str]) -> Sample:
+def sample(books: RedisReader, pools: list[str]) -> RedisSample:
     """Take a sample now. Raises OSError when Redis is away."""
     queues, cloning, count, last, verified = books.moment(pools)
-    return Sample(time.time(), queues, cloning, count, last, verified)
+    return RedisSample(time.time(), queues, cloning, count, last, verified)
 
 
 class Watcher(Thread):
     """Takes samples at a fixed interval in seconds. Set ``done`` to stop it."""
 
-    def __init__(self, books: Books, pools: list[str], every: float) -> None:
+    def __init__(self, books: RedisReader, pools: list[str], every: float) -> None:
         super().__init__(name="watcher", daemon=True)
-        self.samples: list[Sample] = []
+        self.samples: list[RedisSample] = []
         self.done = False
         self._books, self._pools, self._every = books, pools, every
 

@@ -17,7 +17,7 @@ from tests.proof.invariants import Invariant
 
 
 @attrs.frozen
-class World:
+class ChaosWorld:
     """``cluster`` are options of :class:`tests.chaos.cluster.ChaosCluster`. ``asked`` are further requests of clients;
     ``needs`` are parts of tests/parts.py."""
 
@@ -28,11 +28,11 @@ class World:
     needs: Sequence[str] = ()
 
 
-WORLDS: Mapping[str, World] = {
-    "machines": World(FAULTS),
-    "lapses": World(LAPSES, AFTER_LAPSES, {"forgets": True}),
-    "clocks": World(CLOCKS, cluster={"clocks_differ": True}, needs=("faketime",)),
-    "configurations": World(CONFIGURATIONS, cluster={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
+WORLDS: Mapping[str, ChaosWorld] = {
+    "machines": ChaosWorld(FAULTS),
+    "lapses": ChaosWorld(LAPSES, AFTER_LAPSES, {"forgets": True}),
+    "clocks": ChaosWorld(CLOCKS, cluster={"clocks_differ": True}, needs=("faketime",)),
+    "configurations": ChaosWorld(CONFIGURATIONS, cluster={"changes": True}, asked=[{pool: 1} for pool in EXTRA * 2]),
 }
 
 ENABLED = ("machines", "lapses", "clocks", "configurations")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.events import events
-from benchmarks.redis import Redis
+from benchmarks.redis import RedisConnection
 from tests.service.process import Service
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from tests.vcsim.vcenter import Vcenter
@@ -36,7 +36,7 @@ def rate(limit: str, bears: str, alone: float, warm: float, seconds: float) -> f
 
 
 @contextmanager
-def filling(limit: str, bears: str, alone: float) -> Iterator[Redis]:
+def filling(limit: str, bears: str, alone: float) -> Iterator[RedisConnection]:
     """Run a service that fills a pool on the simulated vCenter; its guests never boot. Yields its Redis."""
     simulator = Simulator(boot="-1s")
     simulator.start()
@@ -47,7 +47,7 @@ def filling(limit: str, bears: str, alone: float) -> Iterator[Redis]:
         simulator.control(delay=f"CloneVM_Task:{1000 * alone:.0f}", bear=bears)
         with (
             Service(CONFIG.format(limit=limit, server=simulator.url)) as service,
-            Redis(str(service.redis_socket)) as redis,
+            RedisConnection(str(service.redis_socket)) as redis,
         ):
             yield redis
     finally:

@@ -36,7 +36,7 @@ PIECE = 1 << 16
 """Bytes per read. With four times as many, malloc requests memory from the system, which takes four times as long."""
 
 
-class Ear:
+class CrowdSubscriber:
     """One subscriber: the ids of the events that it received, in order of arrival."""
 
     def __init__(self, port: int, deaf: bool) -> None:
@@ -77,11 +77,11 @@ def main(port: int, count: int, deaf: bool) -> None:
     """Connect the subscribers, and serve them until standard input ends."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    ears = [Ear(port, deaf) for _ in range(count)]
+    subscribers = [CrowdSubscriber(port, deaf) for _ in range(count)]
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin, selectors.EVENT_READ, None)
-    for ear in ears if not deaf else ():
-        waiting.register(ear.socket, selectors.EVENT_READ, ear)
+    for subscriber in subscribers if not deaf else ():
+        waiting.register(subscriber.socket, selectors.EVENT_READ, subscriber)
     said = deaf
     if deaf:
         print("listening", flush=True)
@@ -91,24 +91,24 @@ def main(port: int, count: int, deaf: bool) -> None:
                 if not key.data.read():
                     waiting.unregister(key.data.socket)
             elif sys.stdin.readline():
-                print(json.dumps(heard(ears)), flush=True)
+                print(json.dumps(received(subscribers)), flush=True)
             else:
                 return
-        if not said and all(ear.state for ear in ears):
+        if not said and all(subscriber.state for subscriber in subscribers):
             said = True
             print("listening", flush=True)
 
 
-def heard(ears: list[Ear]) -> dict[str, Any]:
+def received(subscribers: list[CrowdSubscriber]) -> dict[str, Any]:
     """Return what the subscribers received, as JSON.
 
     ``ids``: the most common sequence of event ids. ``same``: how many subscribers received it. ``ordered``: whether it
     is in order. ``late``: delay of events in milliseconds, p50 and p99.
     """
-    same = Counter(tuple(ear.ids) for ear in ears).most_common(1)[0]
-    late = sorted(each for ear in ears for each in ear.late)
-    told = {share: round(late[int(len(late) * share / 100)], 1) for share in (50, 99)} if late else {}
-    return {"ids": same[0], "same": same[1], "ordered": list(same[0]) == sorted(set(same[0])), "late": told}
+    same = Counter(tuple(subscriber.ids) for subscriber in subscribers).most_common(1)[0]
+    late = sorted(each for subscriber in subscribers for each in subscriber.late)
+    delays = {share: round(late[int(len(late) * share / 100)], 1) for share in (50, 99)} if late else {}
+    return {"ids": same[0], "same": same[1], "ordered": list(same[0]) == sorted(set(same[0])), "late": delays}
 
 
 class Crowd:
@@ -136,7 +136,7 @@ class Crowd:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
-    def on_event(self) -> dict[str, Any]:
+    def received(self) -> dict[str, Any]:
         """Return what the subscribers received so far."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")

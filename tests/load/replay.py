@@ -10,7 +10,7 @@ LEAVES = frozenset({What.CHECKOUT, What.COMPLETED, What.RESTORED, What.QUARANTIN
 """The events after which a VM is ready (ENTERS), and after which it is not (LEAVES)."""
 
 
-class Replay:
+class EventReplay:
     """The state according to the events alone.
 
     A ready VM that is missing at the provider is not given to a client, so it is not counted.

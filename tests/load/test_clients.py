@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.web.client import HTTPConnectionPool
 
-from tests.load.replay import Replay
+from tests.load.replay import EventReplay
 from tests.service.process import Service
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
@@ -32,7 +32,7 @@ ASKED = ["debian-12", "linux+linux", "windows-11", "ubuntu-24+debian-12", "linux
 
 
 @attrs.frozen
-class Answer:
+class CheckoutAnswer:
     wanted: Counter[str]
     began: float
     ended: float
@@ -40,12 +40,12 @@ class Answer:
     vms: tuple[str, ...]
 
 
-class Client:
+class CheckoutClient:
     """Sends one checkout after the other, and deletes every second VM that it gets."""
 
     def __init__(self, url: str, pool: HTTPConnectionPool, number: int) -> None:
         self._url, self._pool, self._number = url, pool, number
-        self.answers: list[Answer] = []
+        self.answers: list[CheckoutAnswer] = []
         self.deleted: list[str] = []
 
     async def run(self, checkouts: int) -> None:
@@ -57,13 +57,13 @@ class Client:
                 assert (await reply.json()) == {"ok": True}
                 self.deleted.append(vm)
 
-    async def checkout(self, path: str) -> Answer:
+    async def checkout(self, path: str) -> CheckoutAnswer:
         began = time.time()
         reply = await treq.post(f"{self._url}/vm/{path}", pool=self._pool)
         body = await reply.json()
         hosts = [body[name]["hostname"] for name in dict.fromkeys(path.split("+"))] if body["ok"] else []
         vms = tuple(vm for host in hosts for vm in ([host] if isinstance(host, str) else host))
-        return Answer(Counter(path.split("+")), began, time.time(), reply.code, vms)
+        return CheckoutAnswer(Counter(path.split("+")), began, time.time(), reply.code, vms)
 
 
 @pytest.mark.limit(150)
@@ -72,7 +72,7 @@ async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready
         await service.full()
         pool = HTTPConnectionPool(reactor, persistent=True)
         pool.maxPersistentPerHost = CLIENTS
-        clients = [Client(f"{service.url}/api/v1", pool, number) for number in range(CLIENTS)]
+        clients = [CheckoutClient(f"{service.url}/api/v1", pool, number) for number in range(CLIENTS)]
         await gatherResults([Deferred.fromCoroutine(client.run(CHECKOUTS // CLIENTS)) for client in clients])
         await pool.closeCachedConnections()
         answers = [answer for client in clients for answer in client.answers]
@@ -80,7 +80,7 @@ async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready
         given = [vm for answer in answers for vm in answer.vms]
         assert len(given) == len(set(given)), "a VM was given twice"
         assert len(given) == sum(answer.wanted.total() for answer in answers if answer.status == 200)
-        replay = Replay(await service.events())
+        replay = EventReplay(await service.events())
         assert sorted(given) == sorted(event.vm for event in replay.events if event.what == "checkout")
         refused = [answer for answer in answers if answer.status == 503]
         assert [answer for answer in refused if enough(answer, replay)] == []
@@ -92,7 +92,7 @@ async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready
         print(f"\n{done} checkouts of {len(given)} VMs by {CLIENTS} clients, {len(refused)} refused")
 
 
-def enough(refused: Answer, replay: Replay) -> bool:
+def enough(refused: CheckoutAnswer, replay: EventReplay) -> bool:
     """Return whether enough VMs were ready during the whole refused request, according to the events."""
     spread = 0.002  # event ids have a resolution of a millisecond
     fewest = {name: replay.fewest_ready(name, refused.began - spread, refused.ended + spread) for name in POOLS}

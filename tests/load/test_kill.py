@@ -29,7 +29,7 @@ KILLS = 20
 CLIENTS = 4
 
 
-class Customer(Thread):
+class KillClient(Thread):
     """Checks out VMs and deletes some, on a new connection for each request, and records the responses."""
 
     def __init__(self, port: int, chance: random.Random) -> None:
@@ -75,7 +75,7 @@ class Customer(Thread):
 async def test_after_any_number_of_kills_every_vm_is_in_one_queue_and_none_was_given_twice(tmp_path: Path) -> None:
     chance = random.Random(20)
     with Service(CONFIG, directory=tmp_path) as service:
-        customers = [Customer(service.port, random.Random(number)) for number in range(CLIENTS)]
+        customers = [KillClient(service.port, random.Random(number)) for number in range(CLIENTS)]
         for customer in customers:
             customer.start()
         for _ in range(KILLS):

@@ -9,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.web.client import HTTPConnectionPool
 
-from tests.load.replay import Replay, percentile
+from tests.load.replay import EventReplay, percentile
 from tests.service.process import Service
 from vmpooler.domain.events import What
 
@@ -37,7 +37,7 @@ async def test_a_replacement_is_ordered_and_a_booted_vm_is_ready_without_waiting
             await deferLater(reactor, 0.02)
         await pool.closeCachedConnections()
         await service.full()
-        replay = Replay((await service.events())[before:])
+        replay = EventReplay((await service.events())[before:])
         ordered = replay.gaps(What.CHECKOUT, What.CLONE)
         booted = {vm["name"]: vm["booted"] for vm in json.loads((tmp_path / "dummy.yaml").read_text())["vms"]}
         ready = [event.when - booted[event.vm] for event in replay.events if event.what is What.READY]

@@ -29,7 +29,7 @@ DEAF = 100
 STORM = 40_000
 
 
-class Redis:
+class RawRedis:
     """A minimal client of a service's Redis."""
 
     def __init__(self, path: Path | str) -> None:
@@ -62,7 +62,7 @@ def latency(service: Service, seconds: float) -> list[float]:
     return found
 
 
-def pace(redis: Redis) -> None:
+def pace(redis: RawRedis) -> None:
     """Write events at a constant rate for SECONDS seconds."""
     began = time.monotonic()
     for number in range(int(SECONDS * A_SECOND)):
@@ -83,24 +83,24 @@ async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_me
             await deferToThread(crowd.listens)
             await deferLater(reactor, 1.0)
             each = (usage.memory - before) / CLIENTS
-            redis, cpu = Redis(service.redis_socket), usage.cpu
+            redis, cpu = RawRedis(service.redis_socket), usage.cpu
             happening = deferToThread(pace, redis)
             beside = await deferToThread(latency, service, SECONDS)
             await happening
             used = (usage.cpu - cpu) / SECONDS
             await deferLater(reactor, 2.0)
-            heard = await deferToThread(crowd.on_event)
+            received = await deferToThread(crowd.received)
             peak = (usage.memory - before) / CLIENTS
             redis.close()
         said = " / ".join(f"{percentile(beside, share):.1f}" for share in (0.5, 0.99))
         plain = " / ".join(f"{percentile(alone, share):.1f}" for share in (0.5, 0.99))
         print(f"\n{CLIENTS} clients, {A_SECOND} events a second: {100 * used:.0f} % of a core, ", end="")
         print(f"{1000 * used / CLIENTS:.2f} ms of it a second for each client, {each:.1f} KB each, {peak:.1f} KB after")
-        print(f"events late by {heard['late']} ms (p50, p99); the API p50 / p99 {said} ms, alone {plain} ms")
-        assert (heard["same"], len(heard["ids"]), heard["ordered"]) == (CLIENTS, int(SECONDS * A_SECOND), True)
+        print(f"events late by {received['late']} ms (p50, p99); the API p50 / p99 {said} ms, alone {plain} ms")
+        assert (received["same"], len(received["ids"]), received["ordered"]) == (CLIENTS, int(SECONDS * A_SECOND), True)
         assert max(each, peak) < 40
         assert percentile(beside, 0.99) < 400
-        assert heard["late"]["99"] < 3000
+        assert received["late"]["99"] < 3000
 
 
 @pytest.mark.limit(120)
@@ -108,7 +108,7 @@ async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_pa
     with Service(CONFIG, directory=tmp_path) as service:
         await service.full()
         assert service.process is not None
-        usage, redis = Usage(service.process.pid), Redis(service.redis_socket)
+        usage, redis = Usage(service.process.pid), RawRedis(service.redis_socket)
         with Crowd(service.port, 1) as listening:
             await deferToThread(listening.listens)
             redis.happen(0, 5000)  # fill the event log of the process first: it is not a cost of the deaf subscribers
@@ -127,7 +127,7 @@ async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_pa
                 await deferToThread(until, lambda: usage.files <= files, "they are hung up on", 60.0)
                 print(f"\n{DEAF} who never read, {STORM} events: {grown} KB more, all cut ", end="")
                 print(f"{time.monotonic() - began:.0f} s later; then {usage.memory - before} KB", end="")
-            heard = await deferToThread(listening.on_event)
+            received = await deferToThread(listening.received)
             redis.close()
-        assert heard["ordered"]
+        assert received["ordered"]
         assert grown < 20_000, "kilobytes: what was on its way to them when they stopped"

@@ -24,7 +24,7 @@ class PartFailed(Exception):
 
 
 @attrs.frozen
-class Part:
+class ProofPart:
     """A program of the proof. It has a ``command`` line without Python, and a function that reads what it writes with
     ``--json``."""
 
@@ -46,27 +46,27 @@ class Part:
         return self.figures(text) | {"seconds": round(time.monotonic() - began, 1), "ended": ended.returncode}
 
 
-def simulation(seconds: float, first: int, workers: int = 2) -> Part:
+def simulation(seconds: float, first: int, workers: int = 2) -> ProofPart:
     """Schedules from this seed on."""
     options = (f"--seconds={seconds:g}", f"--first={first}", f"--workers={workers}", "--json={json}")
-    return Part("simulation", ("-m", "tests.simulation", *options), _simulated)
+    return ProofPart("simulation", ("-m", "tests.simulation", *options), _simulated)
 
 
-def chaos(seconds: float, seed: int, world: str = "any") -> Part:
+def chaos(seconds: float, seed: int, world: str = "any") -> ProofPart:
     """Real processes with two managers, in one of the worlds or in ``each``."""
     options = (f"--world={world}", f"--seconds={seconds:g}", f"--seed={seed}", "--managers=2", "--json={json}")
-    return Part("chaos", ("-m", "tests.chaos", *options), _endured)
+    return ProofPart("chaos", ("-m", "tests.chaos", *options), _endured)
 
 
-def model() -> Part:
+def model() -> ProofPart:
     """Random walks through the store and a model of it, side by side."""
     options = ("-q", "-p", "no:cacheprovider", "--junit-xml={json}", "tests/store/test_model.py")
-    return Part("model", ("-m", "pytest", *options), _walked)
+    return ProofPart("model", ("-m", "pytest", *options), _walked)
 
 
-def mutants() -> Part:
+def mutants() -> ProofPart:
     """Deliberate faults."""
-    return Part("mutants", ("-m", "tests.proof.mutants", "--json={json}"), _noticed)
+    return ProofPart("mutants", ("-m", "tests.proof.mutants", "--json={json}"), _noticed)
 
 
 def _simulated(text: str) -> Figures:
@@ -106,10 +106,10 @@ def _by_number(pairs: Any) -> dict[str, int]:
     return {name.partition(".")[0]: count for name, count in pairs}
 
 
-def together(parts: Sequence[Part], at_once: int = 1) -> Figures:
+def together(parts: Sequence[ProofPart], at_once: int = 1) -> Figures:
     """Run some parts, at most ``at_once`` at a time. Returns their figures by name. Raises PartFailed."""
     with ThreadPoolExecutor(at_once) as threads:
-        return dict(zip((part.name for part in parts), threads.map(Part.run, parts), strict=True))
+        return dict(zip((part.name for part in parts), threads.map(ProofPart.run, parts), strict=True))
 
 
 def wrong(found: Figures) -> list[str]:

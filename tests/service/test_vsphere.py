@@ -11,7 +11,7 @@ from tests.auth.certificates import Authority
 from tests.ports import free_port
 from tests.service.process import VMPOOLER, Service, until
 from tests.vcsim.listener import Listener
-from tests.vcsim.proxy import Page, Proxy, response
+from tests.vcsim.proxy import Page, VcenterProxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
 from vmpooler.domain.model import Queue
@@ -132,7 +132,7 @@ async def test_a_page_at_a_login_costs_no_pool_a_vm(vcenters: dict[str, Vcenter]
         return [sorted(await service.redis("SMEMBERS", place)) for place in places]
 
     with (
-        Proxy(east.simulator) as proxy,
+        VcenterProxy(east.simulator) as proxy,
         Listener(port),
         Service(config(vcenters, port, east=proxy.url)) as service,
     ):

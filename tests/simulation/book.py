@@ -70,7 +70,7 @@ NOTHING = Sight({}, frozenset(), 0)
 
 
 @attrs.frozen
-class Backup:
+class RedisBackup:
     """State that the saved database does not contain: time of saving, id of the last event, end of the lease."""
 
     when: float
@@ -78,7 +78,7 @@ class Backup:
     leased_until: float
 
 
-class Watcher(Protocol):
+class ChangeObserver(Protocol):
     """Checks what the book reads from Redis."""
 
     def lost(self, since: float, events: Sequence[Event], after: Sight, back: float) -> None:
@@ -98,7 +98,7 @@ class Watcher(Protocol):
 class Book:
     """Executes commands and passes every change to the watcher."""
 
-    def __init__(self, simulation: Simulation, redis: LockStep, watcher: Watcher) -> None:
+    def __init__(self, simulation: Simulation, redis: LockStep, watcher: ChangeObserver) -> None:
         self.simulation = simulation
         self.redis = redis
         self.sight = NOTHING
@@ -144,12 +144,12 @@ class Book:
             self._watcher.checked_out(before, command, reply, behalf)
         return reply
 
-    def save(self) -> Backup:
+    def save(self) -> RedisBackup:
         """Make a backup."""
         self.redis.save()
-        return Backup(self.simulation.time.now, self.newest, self._leased_until)
+        return RedisBackup(self.simulation.time.now, self.newest, self._leased_until)
 
-    def put_back(self, backup: Backup, back: float) -> None:
+    def put_back(self, backup: RedisBackup, back: float) -> None:
         """Restart Redis with the contents of the backup. It answers again at ``back``."""
         self.redis.put_back()
         self._run_id += 1

@@ -22,7 +22,7 @@ from vmpooler.domain.model import Queue
 USERS = ("ann", "bob")
 
 
-class Clients:
+class SimulatedClients:
     """All clients together. They know which VMs they have, and with which tokens."""
 
     def __init__(self, simulation: Simulation, judge: Judge) -> None:
@@ -77,7 +77,7 @@ class Clients:
             if asking.api == api.name:
                 asking.crashed = True
 
-    def on_event(self, asking: Asking) -> None:
+    def on_response(self, asking: Asking) -> None:
         """A response arrived."""
         self.simulation.counts[f"answer: {asking.status}"] += 1
         if not asking.succeeded:
@@ -170,7 +170,7 @@ class Clients:
 class Conversation(StringTransport):
     """A connection of a client to an API, for one request."""
 
-    def __init__(self, clients: Clients, asking: Asking, api: ApiProcess) -> None:
+    def __init__(self, clients: SimulatedClients, asking: Asking, api: ApiProcess) -> None:
         super().__init__()
         self.asking = asking
         self.api = api
@@ -194,7 +194,7 @@ class Conversation(StringTransport):
         head, found, body = self.value().partition(b"\r\n\r\n")
         if found and not self.complete and len(body) >= _length(head):
             self.complete = self.asking.answered = True
-            self._clients.simulation.steps.append(Answer(self))
+            self._clients.simulation.steps.append(AnswerInFlight(self))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Receive several parts of the response."""
@@ -221,11 +221,11 @@ class Conversation(StringTransport):
         self.asking.status = int(head.split(b" ")[1])
         self.asking.answer = json.loads(body) if body else None
         self._clients.simulation.note("client", "receives", self.asking.number, (self.asking.status, body.decode()))
-        self._clients.on_event(self.asking)
+        self._clients.on_response(self.asking)
         self.hang_up(ConnectionDone())
 
 
-class Answer:
+class AnswerInFlight:
     """A response on its way to a client. It arrives even if its sender ends."""
 
     ready = True

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.simulation.judge import Judge
-from tests.simulation.process import Process, Sent
+from tests.simulation.process import Sent, SimulatedProcess
 from tests.simulation.simulation import Simulation
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
@@ -36,10 +36,10 @@ class Hypervisor:
         self.simulation = simulation
         self.provider = provider
         self.judge = judge
-        self._listening: list[tuple[Process, Listener]] = []
+        self._listening: list[tuple[SimulatedProcess, Listener]] = []
         provider.changes(self._changed)
 
-    def listen(self, process: Process, listener: Listener) -> None:
+    def listen(self, process: SimulatedProcess, listener: Listener) -> None:
         """Notify a process of changes while it lives."""
         self._listening = [each for each in self._listening if each[0].alive]
         self._listening.append((process, listener))
@@ -53,7 +53,7 @@ class Hypervisor:
 class News:
     """A notification or a reply of the provider to a process."""
 
-    def __init__(self, process: Process, deliver: Callable[[], None]) -> None:
+    def __init__(self, process: SimulatedProcess, deliver: Callable[[], None]) -> None:
         self.process = process
         self._deliver = deliver
 
@@ -67,10 +67,10 @@ class News:
         self._deliver()
 
 
-class Order(Sent):
+class ProviderCall(Sent):
     """A call on its way to the provider."""
 
-    def __init__(self, process: Process, hypervisor: Hypervisor, what: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, process: SimulatedProcess, hypervisor: Hypervisor, what: str, args: tuple[Any, ...]) -> None:
         self.process = process
         self.answer: Deferred[Any] = Deferred(lambda _: None)
         self.since = process.simulation.time.now
@@ -132,7 +132,7 @@ class Order(Sent):
 class Front:
     """The provider of one process."""
 
-    def __init__(self, process: Process, hypervisor: Hypervisor, may_order: Callable[[], bool]) -> None:
+    def __init__(self, process: SimulatedProcess, hypervisor: Hypervisor, may_order: Callable[[], bool]) -> None:
         self._process = process
         self._hypervisor = hypervisor
         self._may_order = may_order
@@ -194,6 +194,6 @@ class Front:
             if self._stopped:
                 raise ProviderError("another process gives the orders")
             await deferLater(self._process.clock, GLANCE)
-        order = Order(self._process, self._hypervisor, what, args)
+        order = ProviderCall(self._process, self._hypervisor, what, args)
         self._process.simulation.steps.append(order)
         return await order.answer

@@ -60,8 +60,8 @@ class Holding:
     hours: float
     id: str
     given: float
-    changes: list[Change] = attrs.field(factory=list)
-    loss: Loss | None = None
+    changes: list[LifetimeChange] = attrs.field(factory=list)
+    loss: LostWrite | None = None
     was_lost: bool = False
 
     @property
@@ -72,18 +72,18 @@ class Holding:
 
 
 @attrs.define
-class Change:
+class LifetimeChange:
     """A change of a lifetime: which request asked for it, when, the hours before it, and whether Redis lost it."""
 
     asking: Asking | None
     event: str
     when: float
     before: float
-    loss: Loss | None = None
+    loss: LostWrite | None = None
 
 
 @attrs.frozen
-class Loss:
+class LostWrite:
     """Redis lost a checkout or a change. ``back``: when it answered again. ``stamped``: the VM's stamp had it then."""
 
     back: float
@@ -141,7 +141,7 @@ class Judge:
             self._ordered(event)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
             held = self.held[event.vm]
-            held.changes.append(Change(behalf, event.id, self._simulation.time.now, held.hours))
+            held.changes.append(LifetimeChange(behalf, event.id, self._simulation.time.now, held.hours))
             held.hours = float(hours[1])
         if event.what in TO_SOMEBODY:
             self.expected[event.vm] = (event.pool, Queue.RUNNING)
@@ -231,13 +231,13 @@ class Judge:
             stamped = self._holder(vm)
             on_it = stamped is not None and stamped.checkout_id == held.id
             if any(event.more.get("checkout_id") == held.id for event in events if event.vm == vm):
-                held.loss = Loss(back, on_it)
+                held.loss = LostWrite(back, on_it)
                 self._simulation.counts[f"lost: a checkout, {'stamped' if on_it else 'not stamped'}"] += 1
             until = stamped.until if on_it and stamped is not None else None
             known = until is not None and until >= held.since + held.hours * 3600 - ROUNDING
             for change in held.changes:
                 if change.event in ids:
-                    change.loss = Loss(back, known)
+                    change.loss = LostWrite(back, known)
 
     def dropped(self, what: str, of: str, after: Sight) -> None:
         """Note that a key vanished. What it said about a VM is no longer checked, but the owner of the VM still is."""
@@ -288,7 +288,7 @@ class Judge:
             self._simulation.counts[f"gap: {what}"] += gone
         return gone
 
-    def _is_gone(self, loss: Loss, asking: Asking | None, when: float) -> bool:
+    def _is_gone(self, loss: LostWrite, asking: Asking | None, when: float) -> bool:
         """Whether a loss is permanent. Then the lost write was not yet on the VM's stamp, and the process that made it
         ended, made it too long ago, or did not reconnect before the wait for it was over."""
         if loss.stamped:

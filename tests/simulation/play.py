@@ -29,7 +29,7 @@ LONGEST = 400
 
 
 @attrs.frozen
-class Outcome:
+class ScheduleOutcome:
     """The result of a schedule. ``failure`` is empty on success. ``recovery``: seconds of virtual time until everything
     had recovered, beyond the waits that were due."""
 
@@ -42,7 +42,7 @@ class Outcome:
     invariant: int = 0
 
 
-def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome:
+def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> ScheduleOutcome:
     """Play the schedule of a seed."""
     schedule, failure, invariant = kind(seed, redis), "", 0
     with _errors() as errors:
@@ -57,7 +57,7 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Outcome
     simulation = schedule.simulation
     if errors and not failure:
         failure = f"an error that nobody expects: {errors[0]}"
-    return Outcome(
+    return ScheduleOutcome(
         seed, simulation.counts, simulation.tally.checks, simulation.trace, schedule.recovery, failure, invariant
     )
 
@@ -89,7 +89,7 @@ class Totals:
     failures: dict[int, str] = attrs.field(factory=dict)
     recoveries: list[float] = attrs.field(factory=list)
 
-    def add(self, outcome: Outcome, failure: str) -> None:
+    def add(self, outcome: ScheduleOutcome, failure: str) -> None:
         """Add the outcome of one schedule."""
         self.seeds.append(outcome.seed)
         self.counts.update(outcome.counts)
@@ -145,7 +145,7 @@ def play_all(seeds: Iterator[int], redis: LockStep, kind: type[Schedule] = Sched
     return totals
 
 
-def describe_failure(outcome: Outcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
+def describe_failure(outcome: ScheduleOutcome, redis: LockStep, kind: type[Schedule] = Schedule) -> str:
     """Describe a failure: what it is, the steps before it, whether it replays, and the command that replays it."""
     again = difference(outcome.trace, play(outcome.seed, redis, kind).trace)
     steps = words(outcome.trace[-SHOWN:], redis.scripts)

@@ -37,10 +37,10 @@ LATE = 4.0
 """Seconds after which a command that its sender gave up no longer arrives."""
 
 
-class Process:
+class SimulatedProcess:
     """One process. A dead process does nothing and receives nothing."""
 
-    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line]) -> None:
+    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[SimulatedConnection]) -> None:
         self.simulation = simulation
         self.book = book
         self.name = name
@@ -74,7 +74,7 @@ class Process:
 
     def events(self) -> EventStream:
         """Return the reader of the events for this process."""
-        events = EventStream(Reading(self.connection), self.clock)
+        events = EventStream(StreamConnection(self.connection), self.clock)
         if self.failover is not None:
             events.follow(self.failover.saw)
         return events
@@ -120,21 +120,21 @@ class Process:
 class Sent:
     """Something that a process has sent. It can arrive although the process ends."""
 
-    process: Process
+    process: SimulatedProcess
 
     def orphan(self) -> None:
         """Arrive, or do not arrive."""
         raise NotImplementedError
 
 
-class Line(Connection):
+class SimulatedConnection(Connection):
     """The connection of a process to Redis. What is sent waits for the scheduler.
 
     Where processes detect losses or measure Redis's clock, each connection first runs ``welcome``, as each wire does in
     production. Here one connection stands for all wires of a process.
     """
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: SimulatedProcess) -> None:
         super().__init__(Redis(socket="/nowhere"), process.clock, failover=process.failover, time=process.time)
         self._process = process
         self.number = 0
@@ -198,10 +198,10 @@ class Line(Connection):
         return await asked.answer
 
 
-class Reading:
+class StreamConnection:
     """The connection that an event stream reads from. It is separate, and does not run ``welcome``."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: SimulatedConnection) -> None:
         self._line = line
 
     async def call(self, *command: Value) -> Any:
@@ -212,7 +212,7 @@ class Reading:
 class OfNumber:
     """One connection of a process, as it is used before other commands may use it. It has the needed part of Wire."""
 
-    def __init__(self, line: Line, number: int) -> None:
+    def __init__(self, line: SimulatedConnection, number: int) -> None:
         self._line = line
         self._number = number
 
@@ -229,7 +229,7 @@ class OfNumber:
 class CommandInFlight(Sent):
     """A command on its way to Redis."""
 
-    def __init__(self, process: Process, command: Command) -> None:
+    def __init__(self, process: SimulatedProcess, command: Command) -> None:
         self.process = process
         self.command = command
         self.behalf = ON_BEHALF.get()

@@ -8,19 +8,19 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from tests.proof.invariants import FULL_AGAIN
-from tests.simulation.book import Backup, Book
-from tests.simulation.clients import Clients
+from tests.simulation.book import Book, RedisBackup
+from tests.simulation.clients import SimulatedClients
 from tests.simulation.clock import ProcessClock
 from tests.simulation.faults import StepFaults
 from tests.simulation.final_checks import FinalChecks
-from tests.simulation.hypervisor import Hypervisor, Order
+from tests.simulation.hypervisor import Hypervisor, ProviderCall
 from tests.simulation.judge import Judge
-from tests.simulation.process import Line, Process, Straggler
+from tests.simulation.process import SimulatedConnection, SimulatedProcess, Straggler
 from tests.simulation.redis import LockStep
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.simulation import Simulation
 from tests.simulation.variety import faults_of, settings_of, with_another_provider
-from tests.simulation.world import World, world_of
+from tests.simulation.world import SimulationWorld, world_of
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Settings
@@ -61,11 +61,11 @@ them, and an inventory that does not arrive (a minute)."""
 
 
 @attrs.frozen
-class Loss:
+class PlannedLoss:
     """A backup that is put back at a moment or earlier, see :meth:`Schedule.back_up`."""
 
     when: float
-    backup: Backup
+    backup: RedisBackup
     stamped: bool
 
 
@@ -77,7 +77,7 @@ class Schedule:
     """The schedule of a seed. ``line``, ``kinds`` and ``settings`` are for tests that check that a broken program is
     caught."""
 
-    line: type[Line] = Line
+    line: type[SimulatedConnection] = SimulatedConnection
     kinds: tuple[type[ManagerProcess], type[ApiProcess]] = (ManagerProcess, ApiProcess)
 
     def __init__(self, seed: int, redis: LockStep) -> None:
@@ -93,21 +93,21 @@ class Schedule:
         self.judge = Judge(simulation, self.provider)
         self.hypervisor = Hypervisor(simulation, self.provider, self.judge)
         self.book = Book(simulation, redis, self.judge)
-        self.clients = Clients(simulation, self.judge)
-        self.processes: list[Process] = []
+        self.clients = SimulatedClients(simulation, self.judge)
+        self.processes: list[SimulatedProcess] = []
         self.recovery = 0.0
         self.judge.has_come = self._has_come
         self.judge.unknown = self._unknown
-        self._losses: list[Loss] = []
+        self._losses: list[PlannedLoss] = []
         self._left = 0
         self._down: list[tuple[float, str]] = []
         self._faults = StepFaults(self)
 
-    def settings(self, chance: Random, world: World) -> Settings:
+    def settings(self, chance: Random, world: SimulationWorld) -> Settings:
         """Return the pools and their settings."""
         return settings_of(chance, world)
 
-    def world(self, seed: int) -> World:
+    def world(self, seed: int) -> SimulationWorld:
         """Return the world: which further faults can happen."""
         return world_of(seed)
 
@@ -133,7 +133,7 @@ class Schedule:
         for process in self.processes:
             process.forget()
 
-    def kill(self, process: Process, seconds: float) -> None:
+    def kill(self, process: SimulatedProcess, seconds: float) -> None:
         """End a process. Another one replaces it after this many seconds."""
         if not process.alive:
             return
@@ -150,11 +150,11 @@ class Schedule:
         then that could replay the checkout.
         """
         if not self._losses:
-            self._losses.append(Loss(self.simulation.time.now + seconds, self.book.save(), stamped))
+            self._losses.append(PlannedLoss(self.simulation.time.now + seconds, self.book.save(), stamped))
             self.simulation.busy_until = self.simulation.time.now + AROUND
             self._left = max(self._left, AFTERWARDS)
 
-    def _lose(self, loss: Loss) -> None:
+    def _lose(self, loss: PlannedLoss) -> None:
         """Restart Redis with a backup. Some processes end with it."""
         chance = self.simulation.chance
         away = chance.uniform(0.2, 3)
@@ -172,7 +172,7 @@ class Schedule:
         if not self.processes:
             self.simulation.counts["lost: no process lived on"] += 1
 
-    def _ending_with(self, loss: Loss) -> list[Process]:
+    def _ending_with(self, loss: PlannedLoss) -> list[SimulatedProcess]:
         """Return the processes that end together with Redis."""
         chance = self.simulation.chance
         gave = {held.asking.api for held in self.judge.stamped_since(loss.backup.when)}
@@ -181,7 +181,7 @@ class Schedule:
         ends = 1.0 if loss.stamped else chance.choice([0.0, 0.0, 0.3, 1.0])
         return [each for each in self.processes if chance.random() < ends]
 
-    def _is_lost_now(self, loss: Loss) -> bool:
+    def _is_lost_now(self, loss: PlannedLoss) -> bool:
         """Whether it is time for a loss."""
         if loss.when <= self.simulation.time.now or self.simulation.calm:
             return True
@@ -201,7 +201,7 @@ class Schedule:
 
     def advance(self, seconds: float) -> None:
         """Advance the time after everything on its way to the provider has arrived."""
-        for step in [step for step in self.simulation.steps if isinstance(step, Order)]:
+        for step in [step for step in self.simulation.steps if isinstance(step, ProviderCall)]:
             self.simulation.steps.remove(step)
             step.take()
         self.simulation.time.now += seconds
@@ -247,7 +247,7 @@ class Schedule:
         moments += [each.frozen_until for each in self.processes] + [when for when, _ in self._down]
         now, orders = (
             self.simulation.time.now,
-            [step.latest for step in self.simulation.steps if isinstance(step, Order)],
+            [step.latest for step in self.simulation.steps if isinstance(step, ProviderCall)],
         )
         soonest = min((moment for moment in moments if moment > now), default=now + 1)
         self.simulation.time.now = max(now, min([soonest, *orders]))

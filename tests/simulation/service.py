@@ -11,7 +11,7 @@ from twisted.internet.error import DNSLookupError
 
 from tests.simulation.book import Book
 from tests.simulation.hypervisor import Front, Hypervisor
-from tests.simulation.process import Line, Process
+from tests.simulation.process import SimulatedConnection, SimulatedProcess
 from tests.simulation.simulation import Simulation
 from vmpooler.manager.manager import Manager
 from vmpooler.store.failover.lease import Lease
@@ -28,10 +28,12 @@ DRAIN = 10.0
 """Seconds that operations in flight may take to end."""
 
 
-class ManagerProcess(Process):
+class ManagerProcess(SimulatedProcess):
     """A process of role ``manager``."""
 
-    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line], hypervisor: Hypervisor) -> None:
+    def __init__(
+        self, simulation: Simulation, book: Book, name: str, line: type[SimulatedConnection], hypervisor: Hypervisor
+    ) -> None:
         super().__init__(simulation, book, name, line)
         events = self.events()
         unique = f"{name}-{len(simulation.trace)}"
@@ -60,11 +62,11 @@ class ManagerProcess(Process):
         await self.connection.leave()
 
 
-class ApiProcess(Process):
+class ApiProcess(SimulatedProcess):
     """A process of role ``api``. Where losses are detected, it reads events for that; otherwise it does not read
     events."""
 
-    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[Line]) -> None:
+    def __init__(self, simulation: Simulation, book: Book, name: str, line: type[SimulatedConnection]) -> None:
         super().__init__(simulation, book, name, line)
         clocks = self.clock, self.wall
         unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "app": routes(name)}

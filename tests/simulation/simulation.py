@@ -11,7 +11,7 @@ import attrs
 
 from tests.proof.invariants import Tally
 from tests.simulation.clock import Time
-from tests.simulation.world import PLAIN, World
+from tests.simulation.world import PLAIN, SimulationWorld
 from vmpooler.settings import Settings
 
 DIGITS = "123456789"
@@ -61,7 +61,7 @@ class Simulation:
     trace: list[Entry] = attrs.field(factory=list)
     steps: list[Step] = attrs.field(factory=list)
     calm: bool = False
-    world: World = PLAIN
+    world: SimulationWorld = PLAIN
     ahead: float = 0.0
     busy_until: float = 0.0
     sent: float = 0.0

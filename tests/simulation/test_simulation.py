@@ -24,10 +24,10 @@ from tests.proof.invariants import (
 )
 from tests.redis_server import RedisServer
 from tests.simulation.play import difference, play, play_all, words
-from tests.simulation.process import Line
+from tests.simulation.process import SimulatedConnection
 from tests.simulation.redis import LockStep, virtual
 from tests.simulation.schedule import Schedule
-from tests.simulation.world import PLAIN, World
+from tests.simulation.world import PLAIN, SimulationWorld
 from vmpooler.settings import Settings
 from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script, fenced, load
@@ -84,7 +84,7 @@ def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: 
 class Plain(Schedule):
     """Schedules in which Redis loses nothing: most faults in the program show there soonest."""
 
-    def world(self, seed: int) -> World:
+    def world(self, seed: int) -> SimulationWorld:
         return PLAIN
 
 
@@ -123,26 +123,26 @@ def test_a_broken_script_is_caught(redis: LockStep, script: str, old: str, new: 
 
 
 def test_a_checkout_of_two_commands_is_caught(redis: LockStep) -> None:
-    class TwoCommands(Line):
+    class TwoCommands(SimulatedConnection):
         async def _send(self, *command: Value) -> Any:
             if command[1] != load("checkout").sha or not (vm := await super()._send("SPOP", command[6])):
                 return await super()._send(*command)
             await super()._send("SADD", command[6], vm)
             return await super()._send(*command)
 
-    class Broken(Plain):
+    class GivesInTwoCommands(Plain):
         line = TwoCommands
 
-    assert caught(redis, ONE_QUEUE, Broken)
+    assert caught(redis, ONE_QUEUE, GivesInTwoCommands)
 
 
 def test_a_service_that_destroys_what_is_foreign_is_caught(redis: LockStep) -> None:
-    class Broken(Plain):
-        def settings(self, chance: Random, world: World) -> Settings:
+    class DestroysForeign(Plain):
+        def settings(self, chance: Random, world: SimulationWorld) -> Settings:
             right = super().settings(chance, world)
             return attrs.evolve(right, general=attrs.evolve(right.general, destroy_foreign=True))
 
-    assert caught(redis, ACCOUNTED, Broken)
+    assert caught(redis, ACCOUNTED, DestroysForeign)
 
 
 def caught(redis: LockStep, invariant: Invariant, kind: type[Schedule] = Plain) -> bool:

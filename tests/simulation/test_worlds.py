@@ -8,12 +8,12 @@ import pytest
 from tests.proof.invariants import ONE_CLIENT, Invariant
 from tests.redis_server import RedisServer
 from tests.simulation.play import play, play_all
-from tests.simulation.process import Process
+from tests.simulation.process import SimulatedProcess
 from tests.simulation.redis import LockStep
 from tests.simulation.schedule import Schedule
 from tests.simulation.service import ApiProcess, ManagerProcess
 from tests.simulation.test_simulation import Mutated
-from tests.simulation.world import CLOCKS, EVERYTHING, KEYS, LOSSES, World
+from tests.simulation.world import CLOCKS, EVERYTHING, KEYS, LOSSES, SimulationWorld
 
 SCHEDULES = 20
 """Number of schedules that CI plays of each world, in addition to those of ``test_simulation.py``."""
@@ -31,11 +31,11 @@ def redis() -> Iterator[LockStep]:
     server.remove()
 
 
-def in_a(world: World) -> type[Schedule]:
+def in_a(world: SimulationWorld) -> type[Schedule]:
     """Return schedules that all play in one world."""
 
     class Played(Schedule):
-        def world(self, seed: int) -> World:
+        def world(self, seed: int) -> SimulationWorld:
             return world
 
     return Played
@@ -55,7 +55,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("world", [LOSSES, CLOCKS, KEYS, EVERYTHING], ids=lambda world: world.name)
-def test_no_schedule_of_a_world_violates_an_invariant(redis: LockStep, world: World) -> None:
+def test_no_schedule_of_a_world_violates_an_invariant(redis: LockStep, world: SimulationWorld) -> None:
     totals = play_all(iter(range(SCHEDULES)), redis, in_a(world))
     assert not totals.failures, "\n\n".join(totals.failures.values())
     for name, percent in (
@@ -69,14 +69,14 @@ def test_no_schedule_of_a_world_violates_an_invariant(redis: LockStep, world: Wo
 
 @pytest.mark.parametrize(("world", "script", "old", "new", "invariant", "known"), BROKEN)
 def test_a_broken_script_is_caught(
-    redis: LockStep, world: World, script: str, old: str, new: str, invariant: Invariant, known: int
+    redis: LockStep, world: SimulationWorld, script: str, old: str, new: str, invariant: Invariant, known: int
 ) -> None:
     with closing(Mutated(redis.server, script, old, new)) as broken:
         assert caught(broken, invariant, in_a(world), known)
 
 
 def test_moments_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> None:
-    class Own(Process):
+    class Own(SimulatedProcess):
         @property
         def wall(self) -> Callable[[], float]:
             return self.own
@@ -87,7 +87,7 @@ def test_moments_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> Non
     class OwnApi(Own, ApiProcess):
         pass
 
-    class Broken(in_a(CLOCKS)):  # type: ignore[misc]  # a class that is made here
+    class OwnClocks(in_a(CLOCKS)):  # type: ignore[misc]  # a class that is made here
         kinds = OwnManager, OwnApi
 
-    assert caught(redis, ONE_CLIENT, Broken, 0)
+    assert caught(redis, ONE_CLIENT, OwnClocks, 0)

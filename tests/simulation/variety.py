@@ -5,7 +5,7 @@ from random import Random
 import attrs
 
 from tests.simulation.simulation import Faults
-from tests.simulation.world import PLAIN, World
+from tests.simulation.world import PLAIN, SimulationWorld
 from vmpooler.settings import Auth, Dummy, General, Pool, Settings
 
 HYPERVISOR = Dummy(
@@ -33,7 +33,7 @@ LARGER = [(2, 2), (4, 2), (3, 3), (3, 2, 2)]
 """Sizes of the pools where VMs are given and then lost."""
 
 
-def settings_of(chance: Random, world: World = PLAIN) -> Settings:
+def settings_of(chance: Random, world: SimulationWorld = PLAIN) -> Settings:
     """Return a few small pools, two of which share an alias, with timers that run out within minutes."""
     sizes = chance.choice(LARGER if world.backup else SIZES)
     fresh = chance.choice([0, 2])
@@ -62,7 +62,7 @@ def with_another_provider(settings: Settings, seed: int) -> Settings:
     return attrs.evolve(settings, pools=pools, providers={**settings.providers, "another": HYPERVISOR})
 
 
-def faults_of(chance: Random, world: World = PLAIN) -> Faults:
+def faults_of(chance: Random, world: SimulationWorld = PLAIN) -> Faults:
     """Return one kind of fault, or some of every kind. Where Redis loses writes, mostly few other faults happen."""
     if world.backup and chance.random() < 0.7:
         return chance.choice(

@@ -6,7 +6,7 @@ import attrs
 
 
 @attrs.frozen
-class World:
+class SimulationWorld:
     """Probabilities of further faults, in addition to those of ``simulation.py``, in percent per step.
 
     ``backup`` (Redis goes back to its contents of some seconds or minutes ago, with another run id), ``step`` (the
@@ -25,18 +25,18 @@ class World:
     evict: float = 0
 
 
-PLAIN = World()
+PLAIN = SimulationWorld()
 
-LOSSES = World("losses", guarded=True, backup=1)
+LOSSES = SimulationWorld("losses", guarded=True, backup=1)
 
-CLOCKS = World("clocks", timed=True, step=1, set_by=900)
+CLOCKS = SimulationWorld("clocks", timed=True, step=1, set_by=900)
 
-KEYS = World("keys", expire=1, evict=0.5)
+KEYS = SimulationWorld("keys", expire=1, evict=0.5)
 
-EVERYTHING = World("everything", guarded=True, timed=True, backup=0.3, step=0.5, set_by=900, expire=0.3)
+EVERYTHING = SimulationWorld("everything", guarded=True, timed=True, backup=0.3, step=0.5, set_by=900, expire=0.3)
 
 
-def world_of(seed: int) -> World:
+def world_of(seed: int) -> SimulationWorld:
     """Return the world of a seed. The choice uses its own random numbers, so that another world does not change all
     schedules."""
     return Random(f"world {seed}").choices([PLAIN, LOSSES, CLOCKS, KEYS, EVERYTHING], [40, 25, 15, 10, 10])[0]

@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from tests.redis_group import NAME, RedisGroup, Server
+from tests.redis_group import NAME, GroupServer, RedisGroup
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.redis.client import Connection
@@ -22,11 +22,11 @@ clock: Any = reactor
 
 
 @pytest.fixture(scope="module")
-def disunited() -> Iterator[list[Server]]:
+def disunited() -> Iterator[list[GroupServer]]:
     """Two primaries, each with a sentinel that names it. The second sentinel has the newer configuration."""
     home = Path(tempfile.mkdtemp(prefix="vmpooler-test-"))
-    primaries = [Server(home), Server(home)]
-    sentinels = [Server(home, "--sentinel"), Server(home, "--sentinel")]
+    primaries = [GroupServer(home), GroupServer(home)]
+    sentinels = [GroupServer(home, "--sentinel"), GroupServer(home, "--sentinel")]
     try:
         for epoch, (primary, sentinel) in enumerate(zip(primaries, sentinels, strict=True), start=3):
             primary.start()
@@ -39,12 +39,12 @@ def disunited() -> Iterator[list[Server]]:
         shutil.rmtree(home)
 
 
-def watched_by(*sentinels: Server, **settings: Any) -> Redis:
+def watched_by(*sentinels: GroupServer, **settings: Any) -> Redis:
     places = tuple(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
     return Redis(**{"sentinels": places, "sentinel_master": NAME, **settings})
 
 
-def clients_of(server: Server) -> int:
+def clients_of(server: GroupServer) -> int:
     """Return the number of connections that the server has."""
     return len(str(server.says("CLIENT", "LIST")).splitlines())
 
@@ -54,7 +54,7 @@ async def port(connection: Connection) -> int:
     return int(port)
 
 
-async def leads_to(server: Server, settings: Redis) -> None:
+async def leads_to(server: GroupServer, settings: Redis) -> None:
     """Return when the sentinels have led a connection to this server."""
     connection = Connection(settings, reactor, size=1, quiet=True)
     connection.start()
@@ -66,14 +66,14 @@ async def leads_to(server: Server, settings: Redis) -> None:
     await connection.close()
 
 
-async def test_the_newest_of_several_answers_is_believed(disunited: list[Server]) -> None:
+async def test_the_newest_of_several_answers_is_believed(disunited: list[GroupServer]) -> None:
     old, new, one, other = disunited
     await leads_to(old, watched_by(one))
     await leads_to(new, watched_by(one, other))
     await leads_to(new, watched_by(other, one))
 
 
-async def test_a_sentinel_that_is_away_is_done_without(disunited: list[Server]) -> None:
+async def test_a_sentinel_that_is_away_is_done_without(disunited: list[GroupServer]) -> None:
     old, _, one, _ = disunited
     nowhere = ("127.0.0.1:1", *watched_by(one).sentinels)
     await leads_to(old, attrs.evolve(watched_by(one), sentinels=nowhere))
@@ -87,7 +87,7 @@ async def test_a_sentinel_that_is_away_is_done_without(disunited: list[Server]) 
         ({"sentinel_password": "wrong"}, "password|AUTH"),
     ],
 )
-async def test_why_no_sentinel_tells_is_told(disunited: list[Server], settings: dict[str, Any], why: str) -> None:
+async def test_why_no_sentinel_tells_is_told(disunited: list[GroupServer], settings: dict[str, Any], why: str) -> None:
     connection = Connection(watched_by(disunited[2], **settings), reactor, quiet=True)
     connection.start()
     with pytest.raises(StoreAway, match=f"no sentinel tells {why}|{why}"):
@@ -95,7 +95,7 @@ async def test_why_no_sentinel_tells_is_told(disunited: list[Server], settings: 
     await connection.close()
 
 
-async def test_a_connection_that_is_closed_while_sentinels_are_asked_stays_closed(disunited: list[Server]) -> None:
+async def test_a_connection_that_is_closed_while_sentinels_are_asked_stays_closed(disunited: list[GroupServer]) -> None:
     """One sentinel has answered and the other has not: the attempt ends though it knows a primary."""
     old, _, one, other = disunited
     before = clients_of(old)
@@ -112,7 +112,7 @@ async def test_a_connection_that_is_closed_while_sentinels_are_asked_stays_close
     assert clients_of(old) == before
 
 
-async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[Server]) -> None:
+async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[GroupServer]) -> None:
     old, _, one, _ = disunited
     old.says("REPLICAOF", "127.0.0.1", "1")
     connection = Connection(watched_by(one), reactor, quiet=True)
@@ -124,7 +124,7 @@ async def test_a_server_that_is_no_primary_is_not_spoken_to(disunited: list[Serv
     await connection.close()
 
 
-async def test_wires_leave_a_primary_that_lives_when_a_newer_one_is_told_of(disunited: list[Server]) -> None:
+async def test_wires_leave_a_primary_that_lives_when_a_newer_one_is_told_of(disunited: list[GroupServer]) -> None:
     old, new, one, other = disunited
     other.freeze()
     connection = Connection(watched_by(one, other), reactor, quiet=True)

@@ -48,7 +48,7 @@ class Page:
     forward: bool = False
 
 
-class Proxy:
+class VcenterProxy:
     """A proxy on its own port.
 
     ``cut``: the objects that RetrievePropertiesEx finds are sent only in the answer to ContinueRetrievePropertiesEx.

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from tests.proof.mutants.catalogue import Mutant, mutants
-from tests.proof.mutants.trial import PATIENCE_UNCHANGED, Copy, Outcome
+from tests.proof.mutants.trial import PATIENCE_UNCHANGED, Copy, MutantOutcome
 
 AT_ONCE = 2
 """Number of mutants that are tried at the same time."""
@@ -51,19 +51,19 @@ def _wrong_without(chosen: Sequence[Mutant], threads: Executor, copies: Sequence
     return [f"{test}: {message}" for found in runs for test, message in (*found["noticed"], *found["accidents"])]
 
 
-def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[Outcome]:
+def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) -> list[MutantOutcome]:
     free: Queue[Copy] = Queue()
     for copy in copies:
         free.put(copy)
 
-    def tried(mutant: Mutant) -> Outcome:
+    def tried(mutant: Mutant) -> MutantOutcome:
         copy = free.get()
         try:
             return copy.tried(mutant)
         finally:
             free.put(copy)
 
-    outcomes: list[Outcome] = []
+    outcomes: list[MutantOutcome] = []
     for outcome in threads.map(tried, chosen):
         if not outcomes or outcomes[-1].mutant.breaks != outcome.mutant.breaks:
             print(outcome.mutant.invariant)
@@ -72,13 +72,13 @@ def _tried(chosen: Sequence[Mutant], threads: Executor, copies: Sequence[Copy]) 
     return outcomes
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: MutantOutcome) -> None:
     caught = outcome.how == "caught"
     by = outcome.by.rpartition("::")[2].partition("[")[0] if caught else outcome.how.upper()
     print(f"   {outcome.mutant.name:<70} {outcome.seconds:4.1f} s  {by}", flush=True)
 
 
-def _sum_up(outcomes: Sequence[Outcome], report: Mapping[str, Any]) -> None:
+def _sum_up(outcomes: Sequence[MutantOutcome], report: Mapping[str, Any]) -> None:
     left_out = f", {report['left_out']} left out for want of a part of the machine" if report["left_out"] else ""
     print(f"\ncaught {report['caught']} of {report['tried']} mutants in {report['seconds']:.0f} s{left_out}")
     for each in outcomes:
@@ -86,7 +86,7 @@ def _sum_up(outcomes: Sequence[Outcome], report: Mapping[str, Any]) -> None:
             print(f"{each.how}: {each.mutant.name}", *each.message.splitlines(), sep="\n    ")
 
 
-def _totals(outcomes: Sequence[Outcome]) -> Mapping[str, Any]:
+def _totals(outcomes: Sequence[MutantOutcome]) -> Mapping[str, Any]:
     left_out = sum(outcome.how == "left out" for outcome in outcomes)
     return {
         "tried": len(outcomes) - left_out,

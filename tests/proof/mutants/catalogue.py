@@ -21,7 +21,7 @@ class Stale(Exception):
 
 
 @attrs.frozen
-class Change:
+class TextChange:
     """A piece of a file, and the text that replaces it."""
 
     find: str
@@ -36,7 +36,7 @@ class Mutant:
     breaks: int
     file: str
     tests: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[TextChange, ...]
 
     @property
     def invariant(self) -> Invariant:
@@ -60,4 +60,4 @@ def mutants() -> list[Mutant]:
 
 def _mutant(entry: Mapping[str, Any]) -> Mutant:
     known = {field: value for field, value in entry.items() if field not in ("change", "tests")}
-    return Mutant(**known, tests=tuple(entry["tests"]), changes=tuple(Change(**each) for each in entry["change"]))
+    return Mutant(**known, tests=tuple(entry["tests"]), changes=tuple(TextChange(**each) for each in entry["change"]))

@@ -27,7 +27,7 @@ PATIENCE_UNCHANGED = 300.0
 
 
 @attrs.frozen
-class Outcome:
+class MutantOutcome:
     """The result of one mutant. ``how``: caught, survived, left out, stale, or went wrong; ``by``: the test that caught
     it; ``message``: the message of that test, or what went wrong."""
 
@@ -59,13 +59,13 @@ class Copy:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._home)
 
-    def tried(self, mutant: Mutant) -> Outcome:
+    def tried(self, mutant: Mutant) -> MutantOutcome:
         """Run the tests of a mutant on the copy. Returns the outcome."""
         began = time.monotonic()
         try:
             wrong = mutant.applied(self.root)
         except Stale as stale:
-            return Outcome(mutant, "stale", message=str(stale))
+            return MutantOutcome(mutant, "stale", message=str(stale))
         with _spoilt(self.root / mutant.file, wrong):
             return _outcome(mutant, self.run(mutant.tests, PATIENCE), time.monotonic() - began)
 
@@ -139,11 +139,11 @@ def _run(command: list[str], where: Path, environment: Mapping[str, str], second
             process.communicate()
 
 
-def _outcome(mutant: Mutant, found: Mapping[str, Any], seconds: float) -> Outcome:
+def _outcome(mutant: Mutant, found: Mapping[str, Any], seconds: float) -> MutantOutcome:
     if found["noticed"]:
         by, message = found["noticed"][0]
-        return Outcome(mutant, "caught", by, message, seconds)
+        return MutantOutcome(mutant, "caught", by, message, seconds)
     if found["accidents"]:
         by, message = found["accidents"][0]
-        return Outcome(mutant, "went wrong", by, message, seconds)
-    return Outcome(mutant, "survived" if found["passed"] else "left out", seconds=seconds)
+        return MutantOutcome(mutant, "went wrong", by, message, seconds)
+    return MutantOutcome(mutant, "survived" if found["passed"] else "left out", seconds=seconds)

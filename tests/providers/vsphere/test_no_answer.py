@@ -14,7 +14,7 @@ from twisted.logger import LogEvent, formatEvent
 
 from tests.providers.vsphere.case import TEMPLATE, VsphereCase, clock
 from tests.providers.vsphere.test_failures import error_of, heals
-from tests.vcsim.proxy import ENVELOPE, XHTML, Page, Proxy, response
+from tests.vcsim.proxy import ENVELOPE, XHTML, Page, VcenterProxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
@@ -37,14 +37,14 @@ METHOD = "FindByInventoryPath"
 
 
 @pytest.fixture
-def proxy(simulator: Simulator) -> Iterator[Proxy]:
+def proxy(simulator: Simulator) -> Iterator[VcenterProxy]:
     """A proxy in front of a running vCenter."""
-    with Proxy(simulator) as proxy:
+    with VcenterProxy(simulator) as proxy:
         yield proxy
 
 
 @pytest_twisted.async_yield_fixture
-async def case(simulator: Simulator, proxy: Proxy) -> AsyncIterator[VsphereCase]:
+async def case(simulator: Simulator, proxy: VcenterProxy) -> AsyncIterator[VsphereCase]:
     """A provider that reaches its vCenter through the proxy."""
     case = VsphereCase(simulator, server=proxy.url, timeout=6)
     await case.start()
@@ -53,7 +53,7 @@ async def case(simulator: Simulator, proxy: Proxy) -> AsyncIterator[VsphereCase]
 
 
 @pytest.fixture
-def session(proxy: Proxy) -> Iterator[Session]:
+def session(proxy: VcenterProxy) -> Iterator[Session]:
     """A login through the proxy."""
     session = log_in(Vsphere(server=proxy.url, username=USER, password=PASSWORD, timeout=6))
     yield session
@@ -84,7 +84,7 @@ PAGES = {
 
 @pytest.mark.parametrize("kind", PAGES)
 def test_what_is_no_response_is_a_lost_connection_and_the_login_goes_on(
-    session: Session, proxy: Proxy, kind: str
+    session: Session, proxy: VcenterProxy, kind: str
 ) -> None:
     page, hint = PAGES[kind]
     proxy.show(**{METHOD: page})
@@ -101,7 +101,7 @@ def test_what_is_no_response_is_a_lost_connection_and_the_login_goes_on(
 
 
 def test_a_response_without_a_result_is_an_answer_where_the_method_may_have_none(
-    session: Session, proxy: Proxy
+    session: Session, proxy: VcenterProxy
 ) -> None:
     may = {METHOD: Page(response(METHOD)), "Logout": Page(response("Logout"))}
     must = {name: Page(response(name)) for name in ("CreateListView", "RetrieveServiceContent")}
@@ -115,13 +115,13 @@ def test_a_response_without_a_result_is_an_answer_where_the_method_may_have_none
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_fault_is_raised_under_any_status(session: Session, proxy: Proxy, status: int) -> None:
+def test_a_fault_is_raised_under_any_status(session: Session, proxy: VcenterProxy, status: int) -> None:
     proxy.show(**{METHOD: Page(ENVELOPE % FAULT, status)})
     with pytest.raises(vim.fault.NotAuthenticated):
         session.find("DC0/vm")
 
 
-def test_the_cookie_of_a_page_does_not_end_the_session(session: Session, proxy: Proxy) -> None:
+def test_the_cookie_of_a_page_does_not_end_the_session(session: Session, proxy: VcenterProxy) -> None:
     proxy.show(**{METHOD: Page(headers={"Set-Cookie": "portal=1; Path=/"})})
     with pytest.raises(NoResponse):
         session.find("DC0/vm")
@@ -129,7 +129,9 @@ def test_the_cookie_of_a_page_does_not_end_the_session(session: Session, proxy: 
     assert session.find("DC0/vm") is not None
 
 
-def test_a_reading_goes_on_through_its_pages_and_none_of_them_may_be_missing(session: Session, proxy: Proxy) -> None:
+def test_a_reading_goes_on_through_its_pages_and_none_of_them_may_be_missing(
+    session: Session, proxy: VcenterProxy
+) -> None:
     proxy.cut = True
     folder = session.find("DC0/vm")
     wanted = {vim.Folder: ["name"]}
@@ -141,7 +143,7 @@ def test_a_reading_goes_on_through_its_pages_and_none_of_them_may_be_missing(ses
             session.read([folder], wanted)
 
 
-def test_an_object_that_was_asked_for_and_is_left_out_is_not_gone(session: Session, proxy: Proxy) -> None:
+def test_an_object_that_was_asked_for_and_is_left_out_is_not_gone(session: Session, proxy: VcenterProxy) -> None:
     vm = vim.VirtualMachine("vm-1", session.stub)
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         operations.look(session, vm)
@@ -158,7 +160,7 @@ async def is_away(case: VsphereCase) -> bool:
     return False
 
 
-async def log_in_again(case: VsphereCase, proxy: Proxy, other: Page | None = None, **pages: Page) -> None:
+async def log_in_again(case: VsphereCase, proxy: VcenterProxy, other: Page | None = None, **pages: Page) -> None:
     """End the login of the provider, wait until its inventory fails, then answer its next logins with these pages."""
     proxy.show(RetrieveServiceContent=Page())
     case.vcenter.end_sessions()
@@ -186,7 +188,7 @@ def lists(case: VsphereCase, *names: str) -> Callable[[], Awaitable[bool]]:
 
 @pytest.mark.parametrize("method", ["WaitForUpdatesEx", "Login", "RetrieveServiceContent", "CreateFilter", ""])
 async def test_a_login_that_gets_pages_knows_nothing_until_they_are_gone(
-    case: VsphereCase, proxy: Proxy, logged: list[LogEvent], method: str
+    case: VsphereCase, proxy: VcenterProxy, logged: list[LogEvent], method: str
 ) -> None:
     for name in ("one", "two"):
         await case.provider.clone(case.pool, name)
@@ -207,7 +209,7 @@ async def test_a_login_that_gets_pages_knows_nothing_until_they_are_gone(
 
 
 async def test_a_login_whose_first_answer_is_empty_knows_nothing_until_folders_are_reported(
-    case: VsphereCase, proxy: Proxy
+    case: VsphereCase, proxy: VcenterProxy
 ) -> None:
     await case.provider.clone(case.pool, "one")
     await log_in_again(case, proxy, WaitForUpdatesEx=Page(response("WaitForUpdatesEx")))
@@ -219,7 +221,9 @@ async def test_a_login_whose_first_answer_is_empty_knows_nothing_until_folders_a
     await case.until(lists(case, "one"))
 
 
-async def test_updates_of_which_a_part_came_are_not_whole_when_no_more_come(case: VsphereCase, proxy: Proxy) -> None:
+async def test_updates_of_which_a_part_came_are_not_whole_when_no_more_come(
+    case: VsphereCase, proxy: VcenterProxy
+) -> None:
     await case.provider.clone(case.pool, "one")
     proxy.truncate = True
     await log_in_again(case, proxy, WaitForUpdatesEx=Page(response("WaitForUpdatesEx"), after=1))
@@ -230,7 +234,9 @@ async def test_updates_of_which_a_part_came_are_not_whole_when_no_more_come(case
 
 
 @pytest.mark.parametrize("page", [Page(), Page(response("WaitForUpdatesEx"))])
-async def test_pages_instead_of_later_updates_are_no_busy_loop(case: VsphereCase, proxy: Proxy, page: Page) -> None:
+async def test_pages_instead_of_later_updates_are_no_busy_loop(
+    case: VsphereCase, proxy: VcenterProxy, page: Page
+) -> None:
     await case.provider.clone(case.pool, "one")
     since = time.monotonic()
     proxy.show(WaitForUpdatesEx=page)
@@ -242,7 +248,7 @@ async def test_pages_instead_of_later_updates_are_no_busy_loop(case: VsphereCase
     await case.until(lists(case, "one", "other"))
 
 
-async def test_a_page_instead_of_the_template_is_not_its_absence(case: VsphereCase, proxy: Proxy) -> None:
+async def test_a_page_instead_of_the_template_is_not_its_absence(case: VsphereCase, proxy: VcenterProxy) -> None:
     proxy.show(FindByInventoryPath=Page())
     began = time.monotonic()
     clone = case.provider.clone(case.pool, "one")
@@ -257,7 +263,7 @@ async def test_a_page_instead_of_the_template_is_not_its_absence(case: VsphereCa
 
 @pytest.mark.parametrize("page", [Page(), Page(response("ContinueRetrievePropertiesEx"))])
 async def test_a_page_in_the_middle_of_a_search_is_not_the_end_of_a_vm(
-    case: VsphereCase, proxy: Proxy, page: Page
+    case: VsphereCase, proxy: VcenterProxy, page: Page
 ) -> None:
     await case.provider.clone(case.pool, "moved")
     vm = case.vcenter.find(f"{case.pool.folder}/moved")
@@ -276,7 +282,7 @@ async def test_a_page_in_the_middle_of_a_search_is_not_the_end_of_a_vm(
 
 @pytest.mark.parametrize("forward", [True, False])
 async def test_a_clone_that_got_a_page_may_have_been_made_and_is_not_sent_again(
-    case: VsphereCase, proxy: Proxy, logged: list[LogEvent], forward: bool
+    case: VsphereCase, proxy: VcenterProxy, logged: list[LogEvent], forward: bool
 ) -> None:
     proxy.show(CloneVM_Task=Page(forward=forward))
     clone = ensureDeferred(case.provider.clone(case.pool, "one"))
@@ -296,7 +302,7 @@ async def test_a_clone_that_got_a_page_may_have_been_made_and_is_not_sent_again(
 @pytest.mark.parametrize("method", ["PowerOffVM_Task", "Destroy_Task"])
 @pytest.mark.parametrize("forward", [True, False])
 async def test_a_destruction_that_got_a_page_is_not_taken_for_done(
-    case: VsphereCase, proxy: Proxy, method: str, forward: bool
+    case: VsphereCase, proxy: VcenterProxy, method: str, forward: bool
 ) -> None:
     await case.provider.clone(case.pool, "one")
     proxy.show(**{method: Page(forward=forward)})
@@ -309,7 +315,7 @@ async def test_a_destruction_that_got_a_page_is_not_taken_for_done(
 
 @pytest.mark.parametrize("forward", [True, False])
 async def test_changes_that_got_a_page_are_not_taken_for_done_and_are_made_once(
-    case: VsphereCase, proxy: Proxy, forward: bool
+    case: VsphereCase, proxy: VcenterProxy, forward: bool
 ) -> None:
     await case.provider.clone(case.pool, "one")
     proxy.show(ReconfigVM_Task=Page(forward=forward), CreateSnapshot_Task=Page(forward=forward))
@@ -332,7 +338,7 @@ async def test_changes_that_got_a_page_are_not_taken_for_done_and_are_made_once(
 
 @pytest.mark.parametrize("forward", [True, False])
 async def test_a_template_that_may_have_become_a_vm_is_a_template_again(
-    simulator: Simulator, proxy: Proxy, forward: bool
+    simulator: Simulator, proxy: VcenterProxy, forward: bool
 ) -> None:
     case = VsphereCase(simulator, General(create_template_delta_disks=True), server=proxy.url, timeout=6)
     case.pool = case.other_pool = attrs.evolve(case.pool, create_linked_clone=True)
@@ -350,7 +356,9 @@ async def test_a_template_that_may_have_become_a_vm_is_a_template_again(
     await case.stop()
 
 
-async def test_a_task_that_pages_keep_from_being_watched_was_ordered_once(case: VsphereCase, proxy: Proxy) -> None:
+async def test_a_task_that_pages_keep_from_being_watched_was_ordered_once(
+    case: VsphereCase, proxy: VcenterProxy
+) -> None:
     proxy.show(ModifyListView=Page(times=3))
     await case.provider.clone(case.pool, "one")
     assert proxy.count("CloneVM_Task") == 1

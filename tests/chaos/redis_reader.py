@@ -25,7 +25,7 @@ number, the last event, and the pools whose VMs were compared with the vCenter s
 PAGE = 5000
 
 
-class Books:
+class RedisReader:
     """Opens one connection for each read. Raises OSError when Redis is away."""
 
     def __init__(self, path: str, seconds: float = 5.0) -> None:
