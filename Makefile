@@ -35,7 +35,7 @@ check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, typ
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/docs
 
-prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep tells docs/proof.md
+prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep writes docs/proof.md
 	@$(BIN)/python -m tests.proof $(ARGS)
 
 cases: $(VENV)/.has-embedded $(VENV)/.has-test  ## play each fault that took a VM from its client, against real processes (needs make test-deps); ARGS="--only 1a"
@@ -43,7 +43,7 @@ cases: $(VENV)/.has-embedded $(VENV)/.has-test  ## play each fault that took a V
 
 ci-long: cases prove  ## what is too long for every change: all cases, and the whole proof
 
-soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, told in docs/proof.md; MINUTES=600 for longer
+soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, and write docs/proof.md; MINUTES=600 for longer
 	@$(BIN)/python -m tests.proof --soak $(MINUTES) $(ARGS)
 
 test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests need

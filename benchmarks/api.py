@@ -57,7 +57,7 @@ class PinnedService(Service):
     def start(self) -> None:
         """Start it, and bind it to the measured core."""
         super().start()
-        cores.stage(self.pid)
+        cores.pin(self.pid)
 
     def asked(self, method: str, path: str) -> Response:
         """Send a request to it, and return the response."""

@@ -38,11 +38,11 @@ def row(what: str, auto: float, fixed: dict[int, float]) -> ResultRow:
     """Return the row that compares both."""
     best = max(fixed, key=lambda limit: fixed[limit])
     ratio = auto / fixed[best]
-    told = ", ".join(f"{limit}: {speed:.2f}/s" for limit, speed in fixed.items())
+    rates = ", ".join(f"{limit}: {speed:.2f}/s" for limit, speed in fixed.items())
     return ResultRow(
         what,
         f"{auto:.2f}/s",
-        floor=told,
+        floor=rates,
         ratio=f"{ratio:.2f}",
         target=f"at least {WITHIN:g}",
         met=ratio >= WITHIN,

@@ -49,13 +49,13 @@ class CheckoutServers:
 
 
 @contextmanager
-def stage(scale: Scale) -> Iterator[CheckoutServers]:
+def running(scale: Scale) -> Iterator[CheckoutServers]:
     """Run the service, the servers that it is compared with, and their Redis."""
     ready = enough(scale)
     with api.redis() as (socket, connection), ApiService(stock.config(socket, scale.pools)) as ours:
         stock.refill(connection, scale.pools, ready)
         answer = ours.asked("POST", f"/api/v1/vm/{stock.pool(0)}")
-        command = overheard(socket, ours)
+        command = captured(socket, ours)
         sha, count = command[1].decode(), int(command[2])
         words = [each.decode() for each in command[3:]]
         script = {"path": socket, "sha": sha, "keys": words[:count], "args": words[count:], "pool": stock.pool(0)}
@@ -68,7 +68,7 @@ def enough(scale: Scale) -> int:
     return max(20, scale.seconds * FASTEST // scale.pools)
 
 
-def overheard(socket: str, ours: ApiService) -> list[bytes]:
+def captured(socket: str, ours: ApiService) -> list[bytes]:
     """Return the one command that the service sends to Redis for a checkout."""
     pool = stock.pool(0).encode()
     with RedisConnection(socket) as listening:
@@ -80,7 +80,7 @@ def overheard(socket: str, ours: ApiService) -> list[bytes]:
 def measure(scale: Scale) -> list[ResultRow]:
     """Return the rows of the table."""
     load = RequestLoad("POST", f"/api/v1/vm/{stock.POOL}", scale.pools, scale.connections)
-    with stage(scale) as there:
+    with running(scale) as there:
         servers: dict[str, MeasuredServer] = {"ours": there.ours, "bare": there.bare, "klein": there.klein}
         rounds = alternate(servers, dict.fromkeys(servers, load), scale, there.refill)
         calm = alternate(servers, at_half(rounds, load), scale, there.refill)
@@ -119,11 +119,11 @@ def latency(calm: Rounds) -> ResultRow:
     """Return the row for the latency of a checkout at half load."""
     of_p99 = ratio(calm, "ours", "bare", lambda run: run.p99)
 
-    def told(name: str) -> str:
+    def latencies(name: str) -> str:
         p50, p99 = middle(calm[name], lambda run: run.p50), middle(calm[name], lambda run: run.p99)
         return f"{p99:.1f} ms (p50 {p50:.1f}) at {middle(calm[name], rate):,.0f}/s"
 
     asked = f"below x {OF_LATENCY:g}"
     return ResultRow(
-        LATENCY, told("ours"), told("bare"), f"x {of_p99:.1f}", asked, of_p99 < OF_LATENCY, {"p99": of_p99}
+        LATENCY, latencies("ours"), latencies("bare"), f"x {of_p99:.1f}", asked, of_p99 < OF_LATENCY, {"p99": of_p99}
     )

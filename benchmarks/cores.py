@@ -24,7 +24,7 @@ def aside() -> Iterator[None]:
         os.sched_setaffinity(0, ALL)
 
 
-def stage(pid: int) -> None:
+def pin(pid: int) -> None:
     """Bind a process, with all its threads, to the first core."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), ALL[:1])

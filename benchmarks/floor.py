@@ -89,7 +89,7 @@ class Floor:
     """A floor as a process on the measured core. As a context manager it starts the process, and later kills it."""
 
     kind: str
-    told: Mapping[str, Any]
+    options: Mapping[str, Any]
     url: str = ""
     pid: int = 0
     _process: "subprocess.Popen[str] | None" = None
@@ -100,11 +100,11 @@ class Floor:
         self._process = process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe)
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("a process without pipes")
-        process.stdin.write(json.dumps({"kind": self.kind, **self.told}))
+        process.stdin.write(json.dumps({"kind": self.kind, **self.options}))
         process.stdin.close()
         self.url = f"http://127.0.0.1:{int(process.stdout.readline())}"
         self.pid = process.pid
-        cores.stage(self.pid)
+        cores.pin(self.pid)
         return self
 
     @property
@@ -127,9 +127,9 @@ def bare(body: bytes, headers: Mapping[str, str]) -> Floor:
 
 def main() -> None:
     """Run the floor that standard input describes."""
-    told = json.load(sys.stdin)
-    kind = told.pop("kind")
-    serve(klein(**told) if kind == "klein" else Bare(told["body"].encode(), told["headers"]))
+    options = json.load(sys.stdin)
+    kind = options.pop("kind")
+    serve(klein(**options) if kind == "klein" else Bare(options["body"].encode(), options["headers"]))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def measure(scale: Scale) -> list[ResultRow]:
     return [
         ResultRow(
             f"{scale.listeners:,} listeners, an event a second",
-            f"p99 {late:.0f} ms, {each:.1f} KiB each, API p99 {answered.p99:.0f} ms; {cost:.0f} µs of CPU to tell one",
+            f"p99 {late:.0f} ms, {each:.1f} KiB each, API p99 {answered.p99:.0f} ms; {cost:.0f} µs of CPU per event",
             target=f"below {LATE:g} ms, {KIBIBYTES:g} KiB, {ANSWER:g} ms",
             met=whole and late < LATE and each < KIBIBYTES and answered.p99 < ANSWER,
             figures={"late": late, "each": each, "cost": cost, "answered": answered.p99, "whole": whole},

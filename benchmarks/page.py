@@ -35,5 +35,5 @@ def machine() -> str:
 
 def tools() -> str:
     """Return the version of wrk."""
-    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
-    return " ".join((told.stdout + told.stderr).split()[:2])
+    output = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False)
+    return " ".join((output.stdout + output.stderr).split()[:2])

@@ -94,8 +94,8 @@ def rate(path: str, command: Sequence[bytes], count: int, clients: int, spread: 
     In the command, ``__rand_int__`` stands for a number of twelve digits below ``spread``.
     """
     tool = [TOOL, "-s", path, "-c", str(clients), "-n", str(count), "-r", str(spread), "--csv"]
-    told = subprocess.run([*tool, *command], capture_output=True, text=True, check=True)
-    return float(next(csv.DictReader(told.stdout.splitlines()))["rps"])
+    output = subprocess.run([*tool, *command], capture_output=True, text=True, check=True)
+    return float(next(csv.DictReader(output.stdout.splitlines()))["rps"])
 
 
 def _packed(command: Sequence[Word]) -> bytes:

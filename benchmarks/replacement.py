@@ -110,5 +110,5 @@ def lags(happened: Sequence[Event], booted: Mapping[str, float]) -> list[float]:
 def row(what: str, seconds: Sequence[float], most: float) -> ResultRow:
     """Return the row of one delay."""
     p50, p99 = (1000 * percentile(seconds, share) for share in (0.5, 0.99))
-    told = f"p99 {p99:.0f} ms (p50 {p50:.0f}) of {len(seconds)}"
-    return ResultRow(what, told, target=f"p99 below {most:g} ms", met=p99 < most, figures={"p99": p99, "p50": p50})
+    latency = f"p99 {p99:.0f} ms (p50 {p50:.0f}) of {len(seconds)}"
+    return ResultRow(what, latency, target=f"p99 below {most:g} ms", met=p99 < most, figures={"p99": p99, "p50": p50})

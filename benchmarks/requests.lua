@@ -20,6 +20,6 @@ end
 function done(summary, latency)
   local errors = summary.errors
   local lost = errors.connect + errors.read + errors.write + errors.timeout
-  local told = '{"requests": %d, "micros": %d, "refused": %d, "lost": %d, "p50": %d, "p99": %d}'
-  print("\n" .. told:format(summary.requests, summary.duration, errors.status, lost, latency:percentile(50), latency:percentile(99)))
+  local report = '{"requests": %d, "micros": %d, "refused": %d, "lost": %d, "p50": %d, "p99": %d}'
+  print("\n" .. report:format(summary.requests, summary.duration, errors.status, lost, latency:percentile(50), latency:percentile(99)))
 end

@@ -34,12 +34,12 @@ def measure(scale: Scale) -> list[ResultRow]:
 @contextmanager
 def compiled() -> Iterator[None]:
     """Let Python write its compiled modules to disk, as in an installation. The first start then compiles."""
-    told = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         yield
     finally:
-        if told is not None:
-            os.environ["PYTHONDONTWRITEBYTECODE"] = told
+        if before is not None:
+            os.environ["PYTHONDONTWRITEBYTECODE"] = before
 
 
 def serving() -> float:

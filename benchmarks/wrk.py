@@ -50,15 +50,15 @@ def run(url: str, pids: Sequence[int], load: RequestLoad, seconds: int) -> LoadR
     shape = ("-t1", f"-c{load.connections}", f"-d{seconds}s", "--timeout=10s")
     words = (load.method, load.path, str(load.numbers), str(load.pause))
     command = ["wrk", *shape, "-s", str(SCRIPT), url, "--", *words]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     cpu = sum(usage.cpu for usage in usages) - before
-    said = json.loads(told.splitlines()[-1])
-    count = max(1, said["requests"])
+    report = json.loads(output.splitlines()[-1])
+    count = max(1, report["requests"])
     return LoadResult(
-        rate=said["requests"] / said["micros"] * 1e6,
+        rate=report["requests"] / report["micros"] * 1e6,
         cpu=cpu / count * 1e6,
-        p50=said["p50"] / 1000,
-        p99=said["p99"] / 1000,
-        refused=said["refused"],
-        lost=said["lost"],
+        p50=report["p50"] / 1000,
+        p99=report["p99"] / 1000,
+        refused=report["refused"],
+        lost=report["lost"],
     )

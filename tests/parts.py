@@ -37,10 +37,10 @@ class MachinePart:
 def has_redis_7() -> bool:
     """Return whether redis-tools is installed, version 7 or newer."""
     try:
-        told = subprocess.run(["/usr/bin/redis-cli", "--version"], capture_output=True, text=True, check=True)
+        output = subprocess.run(["/usr/bin/redis-cli", "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return False
-    found = re.search(r"(\d+)\.\d+\.\d+", told.stdout)
+    found = re.search(r"(\d+)\.\d+\.\d+", output.stdout)
     return REDIS_7.exists() and found is not None and int(found[1]) >= 7
 
 

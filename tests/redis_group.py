@@ -138,8 +138,8 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def _knows(sentinel: GroupServer) -> bool:
-    told = sentinel.says("SENTINEL", "MASTER", NAME)
-    known = paired(told)
+    reply = sentinel.says("SENTINEL", "MASTER", NAME)
+    known = paired(reply)
     return (known["num-slaves"], known["num-other-sentinels"]) == ("1", "2")
 
 

@@ -117,7 +117,7 @@ async def test_it_answers_when_it_has_started_and_only_its_user_can_reach_it(mak
     assert stat.S_IMODE(Path(redis.settings.socket).stat().st_mode) == 0o700
 
 
-async def test_it_refuses_writes_rather_than_forget_anything_when_it_is_full(make: Make) -> None:
+async def test_a_full_redis_refuses_writes_and_keeps_its_data(make: Make) -> None:
     redis = make()
     redis.prepare()
     await redis.start()
@@ -128,7 +128,7 @@ async def test_it_refuses_writes_rather_than_forget_anything_when_it_is_full(mak
     assert await ask(redis, "GET", "k") == "kept"
 
 
-async def test_several_start_at_once_each_on_its_own(make: Make) -> None:
+async def test_several_can_start_at_once(make: Make) -> None:
     several = [make(f"state{number}") for number in range(4)]
     for redis in several:
         redis.prepare()
@@ -138,7 +138,7 @@ async def test_several_start_at_once_each_on_its_own(make: Make) -> None:
     assert [await ask(redis, "GET", "who") for redis in several] == ["0", "1", "2", "3"]
 
 
-async def test_the_data_is_there_after_a_stop_and_a_start(make: Make) -> None:
+async def test_data_survives_a_stop_and_a_start(make: Make) -> None:
     first, second = make(), make()
     first.prepare()
     await first.start()
@@ -149,7 +149,7 @@ async def test_the_data_is_there_after_a_stop_and_a_start(make: Make) -> None:
     assert await ask(second, "GET", "k") == "kept"
 
 
-async def test_it_ends_with_a_service_that_is_killed_and_the_next_finds_the_data(
+async def test_it_ends_with_a_killed_service_and_the_next_service_finds_the_data(
     make: Make, service: "subprocess.Popen[str]"
 ) -> None:
     pid = redis_of(service)
@@ -169,7 +169,7 @@ async def test_a_second_service_on_the_same_directory_is_refused(make: Make, ser
     assert not is_gone(pid)
 
 
-async def test_it_is_started_again_with_its_data_when_it_ends_by_itself(make: Make) -> None:
+async def test_it_is_restarted_with_its_data_when_it_ends_by_itself(make: Make) -> None:
     redis = make()
     redis.prepare()
     await redis.start()
@@ -181,7 +181,7 @@ async def test_it_is_started_again_with_its_data_when_it_ends_by_itself(make: Ma
     assert await process_id(redis) != first
 
 
-async def test_it_stays_stopped_when_it_is_stopped_between_two_lives(make: Make) -> None:
+async def test_it_stays_stopped_when_it_is_stopped_before_a_restart(make: Make) -> None:
     redis = make()
     redis.prepare()
     await redis.start()
@@ -205,7 +205,7 @@ async def wait_briefly(redis: EmbeddedRedis) -> None:
         await connection.close()
 
 
-async def test_one_that_hangs_is_killed_in_the_end(make: Make) -> None:
+async def test_a_redis_that_hangs_is_killed(make: Make) -> None:
     redis = make(stop_time=0.3)
     redis.prepare()
     await redis.start()
@@ -215,7 +215,7 @@ async def test_one_that_hangs_is_killed_in_the_end(make: Make) -> None:
     assert is_gone(pid)
 
 
-async def test_data_that_cannot_be_read_is_told_in_the_words_of_redis(make: Make, tmp_path: Path) -> None:
+async def test_unreadable_data_is_reported_with_the_message_of_redis(make: Make, tmp_path: Path) -> None:
     program = next(iter(installed()))
     redis = make()
     redis.prepare()
@@ -227,7 +227,7 @@ async def test_data_that_cannot_be_read_is_told_in_the_words_of_redis(make: Make
         await redis.start()
 
 
-async def test_a_program_that_never_answers_is_not_waited_for_without_end(make: Make, tmp_path: Path) -> None:
+async def test_waiting_for_a_program_that_never_answers_times_out(make: Make, tmp_path: Path) -> None:
     program = tmp_path / "redis-server"
     program.write_text("#!/bin/sh\necho I am tired\nexec sleep 100\n")
     program.chmod(0o700)
@@ -270,7 +270,7 @@ def test_a_directory_that_cannot_be_written_is_refused(folder: str) -> None:
         EmbeddedRedis(Path(folder), reactor).prepare()
 
 
-async def test_a_service_that_was_refused_leaves_the_socket_of_the_other_alone(make: Make) -> None:
+async def test_a_refused_service_does_not_touch_the_socket_of_the_other(make: Make) -> None:
     redis, other = (make("a-long-name/" * 9) for _ in range(2))
     redis.prepare()
     await redis.start()
@@ -281,7 +281,7 @@ async def test_a_service_that_was_refused_leaves_the_socket_of_the_other_alone(m
     await redis.stop()
 
 
-async def test_a_long_path_does_not_matter(make: Make) -> None:
+async def test_a_long_path_works(make: Make) -> None:
     redis = make("a-long-name/" * 9)
     redis.prepare()
     await redis.start()
@@ -291,7 +291,7 @@ async def test_a_long_path_does_not_matter(make: Make) -> None:
     assert not socket.parent.exists()
 
 
-async def test_stopping_while_it_starts_leaves_nothing(make: Make) -> None:
+async def test_a_stop_during_the_start_leaves_no_process(make: Make) -> None:
     redis = make()
     redis.prepare()
     starting = Deferred.fromCoroutine(redis.start())

@@ -13,13 +13,13 @@ class RestartedProgram:
     def __init__(self, lives: float = 0, broken: frozenset[int] = frozenset()) -> None:
         self.clock = Clock()
         self.lives = lives
-        self.begun: list[float] = []
+        self.starts: list[float] = []
         self._broken = broken
         self.kept = Kept("the program", self._spawn, self.clock, steady=True)
 
     def _spawn(self) -> Child:
-        self.begun.append(self.clock.seconds())
-        if len(self.begun) in self._broken:
+        self.starts.append(self.clock.seconds())
+        if len(self.starts) in self._broken:
             raise OSError("no such file")
         child = Child()
         self.clock.callLater(self.lives, child.ended.callback, "exit code 1")
@@ -28,7 +28,7 @@ class RestartedProgram:
     def pauses(self) -> list[float]:
         """Return the seconds between the end of each run and the start of the next."""
         return [
-            round(after - before - self.lives, 3) for before, after in zip(self.begun, self.begun[1:], strict=False)
+            round(after - before - self.lives, 3) for before, after in zip(self.starts, self.starts[1:], strict=False)
         ]
 
     async def stop(self) -> None:
@@ -39,7 +39,7 @@ class RestartedProgram:
 
 
 @pytest.mark.parametrize("broken", [frozenset[int](), frozenset({2, 3})])
-async def test_it_is_started_again_ever_later(broken: frozenset[int]) -> None:
+async def test_it_is_restarted_after_longer_and_longer_pauses(broken: frozenset[int]) -> None:
     program = RestartedProgram(broken=broken)
     program.kept.start()
     program.clock.pump([0.01] * 3000)
@@ -47,7 +47,7 @@ async def test_it_is_started_again_ever_later(broken: frozenset[int]) -> None:
     await program.stop()
 
 
-async def test_after_a_life_that_was_long_enough_it_is_the_first_end_in_a_row_again() -> None:
+async def test_a_long_run_resets_the_pause_before_a_restart() -> None:
     program = RestartedProgram(lives=STEADY + 1)
     program.kept.start()
     program.clock.pump([0.05] * 6000)
@@ -55,13 +55,13 @@ async def test_after_a_life_that_was_long_enough_it_is_the_first_end_in_a_row_ag
     await program.stop()
 
 
-async def test_a_stop_during_a_pause_is_the_end() -> None:
+async def test_a_stop_during_a_pause_prevents_the_restart() -> None:
     program = RestartedProgram()
     program.kept.start()
     program.clock.pump([0.01] * 20)
-    begun = len(program.begun)
+    starts = len(program.starts)
     ended = Deferred.fromCoroutine(program.kept.stop(1))
     assert ended.called
     program.clock.pump([1.0] * 30)
-    assert len(program.begun) == begun
+    assert len(program.starts) == starts
     await ended

@@ -36,13 +36,13 @@ def failed() -> Failure:
 
 
 @pytest.mark.parametrize("what", What)
-def test_every_kind_of_event_has_a_line_also_without_what_it_could_tell(what: What) -> None:
+def test_every_kind_of_event_has_a_line_also_without_optional_fields(what: What) -> None:
     assert re.fullmatch(r"\[[ *+<>!?-]\] \[debian\] .*", line(event(what)))
     assert "{" not in line(event(what, vm="", why="{x}", seconds="", subject=":clone")).replace("{x}", "")
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("happened", "text"),
     [
         (event(What.CLONED, seconds="2.50"), "[+] [debian] 'vm-1' cloned in 2.50 seconds"),
         (event(What.CHECKOUT, by="alice"), "[>] [debian] 'vm-1' moved from 'ready' to 'running' queue, for alice"),
@@ -56,12 +56,12 @@ def test_every_kind_of_event_has_a_line_also_without_what_it_could_tell(what: Wh
         ),
     ],
 )
-def test_a_line_says_what_happened_as_the_original_does(told: Event, said: str) -> None:
-    assert line(told) == said
+def test_an_event_is_logged_as_by_ruby_vmpooler(happened: Event, text: str) -> None:
+    assert line(happened) == text
 
 
-def test_what_others_say_makes_no_lines_of_its_own() -> None:
-    assert not line(event(What.COMPLETED, by="eve\n[+] forged", why="a\r\nb\x1b[2J\x9b2J\u2028")).splitlines()[1:]
+def test_text_from_clients_cannot_add_log_lines() -> None:
+    assert not line(event(What.COMPLETED, by="eve\n[+] injected", why="a\r\nb\x1b[2J\x9b2J\u2028")).splitlines()[1:]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_plain_line_has_a_time_and_a_mark(level: Any, text: str, marked: str) 
     assert re.fullmatch(rf"{TIME} {re.escape(marked)}\n", written("plain", log_format=text, level=level))
 
 
-def test_a_json_line_tells_the_level_and_what_the_event_holds() -> None:
-    text, told = "x\n\u2028\udcff", event(What.CHECKOUT, by='J. "Doe"', why="{}", status="ok")
-    found = json.loads(written("json", log_format="{text}", text=text, event=told, level=LogLevel.warn))
+def test_a_json_line_has_the_level_and_the_event() -> None:
+    text, happened = "x\n\u2028\udcff", event(What.CHECKOUT, by='J. "Doe"', why="{}", status="ok")
+    found = json.loads(written("json", log_format="{text}", text=text, event=happened, level=LogLevel.warn))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.500[+-]\d\d:\d\d", found.pop("time"))
     assert found.pop("event") == {
         "id": "1-0",
@@ -95,7 +95,7 @@ def test_a_json_line_tells_the_level_and_what_the_event_holds() -> None:
     assert found == {"level": "warn", "text": text}
 
 
-def test_a_traceback_stands_below_its_line_or_within_it_as_json() -> None:
+def test_a_traceback_is_below_its_line_or_within_its_json() -> None:
     fields: dict[str, Any] = {"log_format": "[!] it failed", "log_failure": failed(), "level": LogLevel.critical}
     first, *rest = written("plain", **fields).splitlines()
     assert first.endswith("] [!] it failed")
@@ -105,7 +105,7 @@ def test_a_traceback_stands_below_its_line_or_within_it_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("namespace", "level", "told"),
+    ("namespace", "level", "is_logged"),
     [
         ("twisted.web.server", LogLevel.info, False),
         ("log_legacy", LogLevel.info, False),
@@ -114,11 +114,11 @@ def test_a_traceback_stands_below_its_line_or_within_it_as_json() -> None:
         ("stderr", LogLevel.error, True),
     ],
 )
-def test_of_what_twisted_says_itself_only_warnings_are_told(namespace: str, level: Any, told: bool) -> None:
-    assert bool(written("plain", log_format="x", namespace=namespace, level=level)) is told
+def test_only_warnings_of_twisted_are_logged(namespace: str, level: Any, is_logged: bool) -> None:
+    assert bool(written("plain", log_format="x", namespace=namespace, level=level)) is is_logged
 
 
-def test_a_log_file_that_was_moved_is_begun_anew_though_its_folder_was_away_meanwhile(tmp_path: Path) -> None:
+def test_a_moved_log_file_is_reopened_also_after_its_folder_was_missing(tmp_path: Path) -> None:
     path, folder = tmp_path / "logs/vmpooler.log", tmp_path / "logs"
     log = LogFile(str(path))
     log.write("one\n")
@@ -136,7 +136,7 @@ def test_a_log_file_that_was_moved_is_begun_anew_though_its_folder_was_away_mean
     log.close()
 
 
-def test_a_log_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_written_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"cannot write to the log file .*/file/log \(.*\): change its owner"):
         LogFile(str(tmp_path / "file/log"))

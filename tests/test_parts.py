@@ -39,14 +39,14 @@ def run(folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_test_whose_part_is_missing_is_left_out_and_a_line_says_what_brings_it(tmp_path: Path) -> None:
+def test_a_test_whose_part_is_missing_is_skipped_and_the_output_names_the_part(tmp_path: Path) -> None:
     outcome = run(tmp_path)
     assert outcome.returncode == 0
     assert "Left out: 1 that need curl. To run them: make test-deps\n" in outcome.stdout
     assert "1 passed, 1 skipped" in outcome.stdout.splitlines()[-1]
 
 
-def test_where_none_may_be_left_out_it_fails(tmp_path: Path) -> None:
+def test_a_missing_part_is_an_error_where_all_tests_must_run(tmp_path: Path) -> None:
     outcome = run(tmp_path, **{ALL_TESTS: "1"})
     assert outcome.returncode == 1
     assert "1 passed, 1 error in" in outcome.stdout.splitlines()[-1]

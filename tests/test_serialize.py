@@ -56,7 +56,7 @@ def closed(gate: Path) -> bool:
     return False
 
 
-def test_who_wants_to_be_alone_waits_for_all_and_is_then_by_himself(rooms: tuple[Path, Path]) -> None:
+def test_a_test_marked_alone_waits_for_all_others_and_runs_alone(rooms: tuple[Path, Path]) -> None:
     first, second = enters(rooms, "with others"), enters(rooms, "with others")
     assert first.is_in(20)
     assert second.is_in(20)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import attrs
 
-from tests.cases import answers, clocks, decoding, evidence, forgetting, hang_ups, looks, pools
+from tests.cases import answers, checks, clocks, decoding, evidence, forgetting, hang_ups, pools
 from tests.cases.case import CASES, FaultCase
 from tests.cases.world import CaseWorld
 from tests.parts import ALL_TESTS, missing
 from tests.service.process import TWISTD
 from tests.vcsim.simulator import binary
 
-KINDS = (evidence, forgetting, pools, clocks, hang_ups, decoding, looks, answers)
+KINDS = (evidence, forgetting, pools, clocks, hang_ups, decoding, checks, answers)
 """Imported because these modules register their cases."""
 
 CASES.sort(key=lambda case: case.name)

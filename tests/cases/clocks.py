@@ -132,7 +132,7 @@ def two_leases(world: CaseWorld) -> str:
         other = of.leader() not in ("", before)
         both += other and _manager(leader) == "leading"
         time.sleep(0.005)
-    hold(not both, f"in {both} looks the old leader says that it leads, while the lease is another's")
+    hold(not both, f"in {both} reads the old leader says that it leads, while another holds the lease")
     hold(of.leader() == before, "a step of its clock cost the leader its lease, while it says that it leads")
     return "the leader leads on, and nobody else says so"
 

@@ -11,7 +11,7 @@ from tests.parts import ALL_TESTS, PARTS
 from tests.service.process import TWISTD
 
 
-def test_every_kind_has_a_case_and_every_name_is_its_own() -> None:
+def test_every_kind_has_a_case_and_names_are_unique() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert {name[0] for name in names} == set("12345678")
@@ -23,7 +23,7 @@ def test_the_list_names_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [case.name for case in CASES]
 
 
-def test_a_case_that_is_unknown_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["--only", "9z"])
     assert "no such case: 9z" in capsys.readouterr().err
@@ -46,7 +46,7 @@ def broken(world: CaseWorld) -> str:
     ("play", "outcome", "facts"),
     [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: nobody answers")],
 )
-def test_a_row_says_what_a_case_came_to_and_its_folder_is_gone(play: object, outcome: str, facts: str) -> None:
+def test_a_row_shows_the_result_of_a_case_and_its_folder_is_removed(play: object, outcome: str, facts: str) -> None:
     done = program.play(FaultCase("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these
     assert (done.outcome, facts in done.facts) == (outcome, True)
     text = program.row(done)
@@ -56,7 +56,7 @@ def test_a_row_says_what_a_case_came_to_and_its_folder_is_gone(play: object, out
         assert not Path(done.facts.split()[0]).exists()
 
 
-def test_a_case_whose_parts_are_missing_is_left_out_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_whose_parts_are_missing_is_skipped_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PARTS, "nothing", type(PARTS["curl"])(lambda: False, "none"))
     case = FaultCase("1x", "a title", "what was seen", well, ("nothing",))
     monkeypatch.delenv(ALL_TESTS, raising=False)

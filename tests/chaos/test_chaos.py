@@ -28,7 +28,7 @@ def started(*options: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("world", TESTED)
-def test_whatever_happens_in_a_world_the_invariants_hold(tmp_path: Path, world: str) -> None:
+def test_the_invariants_hold_in_every_world(tmp_path: Path, world: str) -> None:
     chaos = started(f"--seconds={SECONDS}", f"--json={tmp_path}/report.json", "--seed=6", f"--world={world}")
     try:
         output, _ = chaos.communicate(timeout=LONGEST)

@@ -210,7 +210,7 @@ def test_allowed_evidence_is_not_reported() -> None:
     assert violations(unclaimed) == {}, "it waits in running until its stamp is clear"
 
 
-def test_a_vm_that_came_back_may_be_given_on_in_the_same_moment_and_not_the_other_way_round() -> None:
+def test_a_returned_vm_may_be_given_again_in_the_same_moment_but_not_before_its_return() -> None:
     given = next(each for each in EVENTS if each.more.get("checkout_id") == "two")
     moment = given.id.partition("-")[0]
     unanswered = attrs.evolve(given, more={"checkout_id": "unanswered"})
@@ -238,14 +238,14 @@ def test_the_reports_of_worlds_are_added_up() -> None:
     assert together([one, {**other, "full again after": None}])["full again after"] is None
 
 
-def test_a_revert_in_its_time_is_allowed_and_so_is_one_that_was_held_up() -> None:
+def test_a_revert_while_it_is_requested_or_delayed_is_allowed() -> None:
     known: dict[str, Any] = {"events": [*EVENTS, *REVERTED], "journal": [*JOURNAL, Note(START + 32.2, "revert", "b")]}
     assert violations(synthetic(**known)) == {}
     known["journal"] = [*known["journal"], Note(START + 36, "revert", "b")]
     assert violations(synthetic(**known, held_up=[(START + 30, START + 35.5)])) == {}
 
 
-def test_a_revert_takes_back_the_disks_that_came_after_its_snapshot() -> None:
+def test_a_revert_removes_the_disks_added_after_its_snapshot() -> None:
     done = [
         event(at, What.DONE, "b", task=str(at), kind=kind, argument=argument)
         for at, kind, argument in ((31, "disk", "5"), (32, "snapshot", "s"), (33, "disk", "6"))
@@ -279,7 +279,7 @@ def test_false_evidence_is_reported_after_redis_lost_writes(wrong: str) -> None:
     assert verdicts[invariant].violations
 
 
-def test_what_redis_forgot_may_be_lost_and_the_rest_passes() -> None:
+def test_evidence_that_redis_lost_may_be_missing() -> None:
     known: dict[str, Any] = {"samples": synthetic().samples, "lapses": [(START + 5, START + 31)]}
     evidence = synthetic(records={**RECORDS, "a": {}}, events=EVENTS[-2:], **known)
     verdicts = judged(evidence, RULES, AFTER_LAPSES)

@@ -136,11 +136,11 @@ class Browser:
 
     def focused(self) -> str:
         """Return the text of the element that has the focus, or else its label or name."""
-        told: str = self.script(
+        name: str = self.script(
             "const it = document.activeElement;"
             "return it === document.body ? '' : it.innerText || it.getAttribute('aria-label') || it.name || ''"
         )
-        return told
+        return name
 
     def tab_to(self, text: str, most: int = 60) -> None:
         """Press Tab until the text of the focused element contains this."""

@@ -72,7 +72,7 @@ def test_a_vm_is_checked_out_changed_and_deleted_by_the_keyboard_alone(service: 
     browser.sees(".timeline", "Destroyed")
 
 
-def test_a_snapshot_is_asked_for_and_shows_when_it_is_taken(service: Service, browser: Browser) -> None:
+def test_a_requested_snapshot_is_shown_when_it_is_taken(service: Service, browser: Browser) -> None:
     vm = check_out(service, POOL)
     browser.open(service.url, f"#/vm/{vm}")
     next(each for each in until(lambda: browser.all(".acts button"), "buttons") if each.text == "Snapshot").click()
@@ -81,13 +81,13 @@ def test_a_snapshot_is_asked_for_and_shows_when_it_is_taken(service: Service, br
     browser.sees(".facts", name)
 
 
-def test_nothing_can_be_done_without_the_token_that_is_needed(guarded: Service, browser: Browser) -> None:
+def test_no_action_works_without_the_required_token(guarded: Service, browser: Browser) -> None:
     browser.open(guarded.url, f"#/pool/{POOL}")
     browser.sees(".acts", "With a token")
     assert browser.all(".acts button") == []
 
 
-def test_a_token_is_used_shown_to_nobody_and_kept_in_this_tab_only(guarded: Service, browser: Browser) -> None:
+def test_a_token_is_not_displayed_and_is_stored_in_this_tab_only(guarded: Service, browser: Browser) -> None:
     browser.open(guarded.url, f"#/pool/{POOL}")
     given = token(guarded, browser)
     browser.sees("#token").click()
@@ -103,7 +103,7 @@ def test_a_token_is_used_shown_to_nobody_and_kept_in_this_tab_only(guarded: Serv
     assert browser.script("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 1, ""]
 
 
-def test_a_token_that_is_not_known_is_told_to_be(guarded: Service, browser: Browser) -> None:
+def test_an_unknown_token_is_reported(guarded: Service, browser: Browser) -> None:
     browser.forgiven = ("status of 401",)
     browser.open(guarded.url, f"#/pool/{POOL}")
     browser.sees("#token").click()

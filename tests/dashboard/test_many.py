@@ -61,12 +61,12 @@ def shown_after(service: Service, browser: Browser) -> float:
     browser.fresh()
     browser.open(service.url)
     all_show(browser)
-    told = "return performance.getEntriesByName('usable')[0]?.startTime"
-    usable: float = until(lambda: browser.script(told), "all is shown")
+    usable_at = "return performance.getEntriesByName('usable')[0]?.startTime"
+    usable: float = until(lambda: browser.script(usable_at), "all is shown")
     return usable - float(browser.script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
 
 
-def test_they_are_usable_at_once_and_small(crowd: Service, browser: Browser) -> None:
+def test_a_page_of_many_pools_is_small_and_usable_at_once(crowd: Service, browser: Browser) -> None:
     usable = min(shown_after(crowd, browser) for _ in range(5))
     sent = "return performance.getEntriesByType('resource').filter((it) => /[.](js|css|svg)$/.test(it.name))"
     files = browser.script(f"{sent}.reduce((sum, it) => sum + it.transferSize, 0)")
@@ -77,7 +77,7 @@ def test_they_are_usable_at_once_and_small(crowd: Service, browser: Browser) -> 
     assert usable < 4 * SOON
 
 
-def test_no_script_runs_for_long_while_all_of_them_change(crowd: Service, browser: Browser) -> None:
+def test_no_script_runs_long_while_all_pools_change(crowd: Service, browser: Browser) -> None:
     browser.looks(1920, 1080)
     browser.open(crowd.url)
     all_show(browser)
@@ -93,7 +93,7 @@ def test_no_script_runs_for_long_while_all_of_them_change(crowd: Service, browse
     assert longest < 4 * LONGEST
 
 
-def test_a_filter_leaves_those_that_fit(crowd: Service, browser: Browser) -> None:
+def test_a_filter_shows_only_matching_pools(crowd: Service, browser: Browser) -> None:
     browser.open(crowd.url)
     all_show(browser)
     browser.press("/", "sles 1")

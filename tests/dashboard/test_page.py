@@ -48,7 +48,7 @@ def has_more(browser: Browser, running: int) -> bool:
     return int(browser.sums()["running"]) > running
 
 
-def test_it_shows_what_the_status_tells(service: Service, browser: Browser) -> None:
+def test_the_overview_shows_the_values_of_the_status(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     browser.sees(".tile", "windows-11-x86_64")
     status = service.request("GET", "/status").body
@@ -63,7 +63,7 @@ def test_it_shows_what_the_status_tells(service: Service, browser: Browser) -> N
     assert browser.text("#verdict") == "All 3 pools served"
 
 
-def test_a_checkout_by_curl_shows_within_a_second(service: Service, browser: Browser) -> None:
+def test_a_checkout_by_curl_is_shown_within_a_second(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     browser.sees(".tile", "debian-12-x86_64")
     taken = []
@@ -90,14 +90,14 @@ def test_a_pool_shows_its_vms_its_events_and_its_settings(service: Service, brow
     until(lambda: vm not in browser.text("section[aria-label='running VMs']"), "it is running no more")
 
 
-def test_a_vm_shows_its_whole_life_as_it_goes_on(service: Service, browser: Browser) -> None:
+def test_a_vm_shows_its_events_and_lifeline_live(service: Service, browser: Browser) -> None:
     vm = check_out(service, "ubuntu-24-x86_64")
     browser.open(service.url, f"#/vm/{vm}")
     browser.sees(".timeline", "Checked out")
     service.request("DELETE", f"/vm/{vm}.example.com")
     browser.sees(".timeline", "Destroyed")
-    told = [line.split(",")[0].split(":")[0] for line in browser.text(".timeline .what").split("\n")]
-    assert [word.split(" in ")[0] for word in told] == [
+    events = [line.split(",")[0].split(":")[0] for line in browser.text(".timeline .what").split("\n")]
+    assert [word.split(" in ")[0] for word in events] == [
         "Clone ordered",
         "Cloned",
         "Ready",
@@ -109,20 +109,20 @@ def test_a_vm_shows_its_whole_life_as_it_goes_on(service: Service, browser: Brow
     assert all(queue in browser.text(".lifeline") for queue in ("pending", "ready", "running", "completed"))
 
 
-def test_a_chart_tells_its_values_to_the_keyboard(service: Service, browser: Browser) -> None:
+def test_the_values_of_a_chart_can_be_read_with_the_keyboard(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     chart = browser.sees(".chart svg[tabindex='0']")
     assert chart.get_attribute("aria-label") == "Running VMs"
     browser.tab_to("Running VMs")
     browser.press(Keys.END)
-    told = browser.sees(".tip", "together").text
-    assert [line.split()[0] for line in told.split("\n")[1:]] == ["windows", "ubuntu", "debian", "together"]
+    tip = browser.sees(".tip", "together").text
+    assert [line.split()[0] for line in tip.split("\n")[1:]] == ["windows", "ubuntu", "debian", "together"]
     assert f"debian {browser.text('.legend .s0 b')}" in str(chart.get_attribute("aria-valuetext"))
     browser.press(Keys.ESCAPE)
     browser.gone(".tip")
 
 
-def test_each_number_says_what_it_means(service: Service, browser: Browser) -> None:
+def test_each_total_has_a_description(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     cells = browser.script("return [...document.querySelectorAll('.sums > div')].map((it) => it.ariaDescription)")
     assert len(cells) == 9
@@ -131,7 +131,7 @@ def test_each_number_says_what_it_means(service: Service, browser: Browser) -> N
     browser.sees(".tip", "cloned and do not answer yet")
 
 
-def test_a_range_is_looked_back_on_and_kept_in_the_address(service: Service, browser: Browser) -> None:
+def test_a_selected_time_range_is_shown_and_stored_in_the_address(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     browser.sees(".ranges span", "24h").click()
     until(lambda: "range=24h" in browser.driver.current_url, "the address has it")
@@ -141,8 +141,8 @@ def test_a_range_is_looked_back_on_and_kept_in_the_address(service: Service, bro
 
     def first() -> datetime:
         browser.press(Keys.HOME)
-        told = str(chart.get_attribute("aria-valuetext")).split(", ")
-        return datetime.strptime(" ".join(told[1:3]), "%d %b %Y %H:%M:%S UTC")
+        values = str(chart.get_attribute("aria-valuetext")).split(", ")
+        return datetime.strptime(" ".join(values[1:3]), "%d %b %Y %H:%M:%S UTC")
 
     def is_a_day_ago() -> bool:
         return timedelta(hours=23) < datetime.now(UTC).replace(tzinfo=None) - first() < timedelta(hours=25)
@@ -150,7 +150,7 @@ def test_a_range_is_looked_back_on_and_kept_in_the_address(service: Service, bro
     until(is_a_day_ago, "it begins a day ago")
 
 
-def test_times_are_of_the_zone_of_the_one_who_looks(service: Service, browser: Browser) -> None:
+def test_times_are_in_the_time_zone_of_the_browser(service: Service, browser: Browser) -> None:
     browser.lives_in("Asia/Tokyo")
     browser.open(service.url)
     shown = browser.sees(".event time")
@@ -159,7 +159,7 @@ def test_times_are_of_the_zone_of_the_one_who_looks(service: Service, browser: B
     assert str(shown.get_attribute("aria-description")).endswith(f"{there:%H:%M:%S} GMT+9")
 
 
-def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> None:
+def test_unknown_pools_and_vms_are_reported(service: Service, browser: Browser) -> None:
     browser.forgiven = ("status of 404",)
     browser.open(service.url, "#/pool/no-such-pool")
     browser.sees(".blank", "Nothing is known of it")
@@ -168,7 +168,7 @@ def test_what_is_not_known_is_said_to_be(service: Service, browser: Browser) -> 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read_in_the_light_and_in_the_dark(service: Service, browser: Browser, scheme: Any) -> None:
+def test_every_text_has_enough_contrast_in_light_and_dark(service: Service, browser: Browser, scheme: Any) -> None:
     browser.looks(1280, 800, scheme)
     browser.open(service.url)
     browser.sees(".event time")
@@ -183,7 +183,7 @@ def test_every_text_can_be_read_in_the_light_and_in_the_dark(service: Service, b
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
-def test_nothing_sticks_out_of_the_window(service: Service, browser: Browser, width: int) -> None:
+def test_the_page_fits_the_width_of_the_window(service: Service, browser: Browser, width: int) -> None:
     vm = check_out(service, "debian-12-x86_64")
     service.request("POST", f"/vm/{vm}/snapshot")
     for path in ("", "#/pool/debian-12-x86_64", f"#/vm/{vm}", "#/events"):

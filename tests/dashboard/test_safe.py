@@ -35,6 +35,6 @@ def test_an_address_that_is_a_script_is_shown_and_never_run(service: Service, br
     assert browser.script("return [window.hurt ?? null, document.querySelectorAll('img').length]") == [None, 0]
 
 
-def test_nothing_is_kept_in_cookies_or_beyond_the_session(service: Service, browser: Browser) -> None:
+def test_no_cookies_and_no_storage_beyond_the_session_are_used(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     assert browser.script("return [document.cookie, localStorage.length]") == ["", 0]

@@ -19,7 +19,7 @@ pools:
 """
 
 
-def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser) -> None:
+def test_a_failing_pool_is_listed_first_with_the_reason(browser: Browser) -> None:
     browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(TROUBLED) as service:
         browser.open(service.url)
@@ -28,7 +28,7 @@ def test_a_pool_in_trouble_comes_first_with_the_reason_in_words(browser: Browser
         assert "Empty: no VM is ready" in tile.text
         assert "in a row" in tile.text
         assert "1 pool of 3 needs attention" in browser.text("#verdict")
-        until(lambda: browser.script("return document.title").startswith("(1) "), "the title tells it")
+        until(lambda: browser.script("return document.title").startswith("(1) "), "the title counts it")
         assert len(browser.all(".urgent .tile")) == 1
         assert browser.tile("nothing-1").startswith("nothing-1 size 0")
         tile.click()
@@ -47,7 +47,7 @@ pools:
 """
 
 
-def test_a_pool_that_the_mass_guard_holds_comes_first_with_the_reason_in_words(browser: Browser) -> None:
+def test_a_pool_flagged_by_the_mass_guard_is_listed_first_with_the_reason(browser: Browser) -> None:
     browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(GUARDED) as service:
         until(lambda: service.ready("guarded-1") == 3, "the pool is full")
@@ -57,7 +57,7 @@ def test_a_pool_that_the_mass_guard_holds_comes_first_with_the_reason_in_words(b
         browser.open(service.url)
         tile = browser.sees(".urgent .tile", "Mass guard: ")
         assert tile.text.startswith("guarded-1")
-        assert "3" in tile.text.partition("Mass guard: ")[2], "it tells how many are unknown"
+        assert "3" in tile.text.partition("Mass guard: ")[2], "it says how many are unknown"
         until(lambda: "calm-1" not in browser.text(".urgent"), "the other is calm")
         assert "1 pool of 2 needs attention" in browser.text("#verdict")
         tile.click()
@@ -71,7 +71,7 @@ pools: [{name: calm-1, size: 1}, {name: gone-1, size: 1}]
 """
 
 
-def test_a_pool_that_is_not_configured_any_more_comes_first_until_it_is_empty(browser: Browser) -> None:
+def test_a_drained_pool_is_listed_first_until_it_is_empty(browser: Browser) -> None:
     browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
     with Service(DRAINED) as service:
         until(lambda: service.ready("gone-1") == 1, "the pool is full")

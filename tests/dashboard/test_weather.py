@@ -17,7 +17,7 @@ pools: [{{name: debian-12, size: 2}}]
 pytestmark = pytest.mark.needs("chromium")
 
 
-def test_the_service_restarts_and_the_page_is_right_again_by_itself(browser: Browser) -> None:
+def test_the_page_recovers_by_itself_after_a_restart_of_the_service(browser: Browser) -> None:
     browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503")
     with Service(POOLS) as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "all pools are full")
@@ -35,9 +35,7 @@ def test_the_service_restarts_and_the_page_is_right_again_by_itself(browser: Bro
         until(lambda: browser.sums()["running"] == "1", "what it shows is right")
 
 
-def test_the_page_says_that_redis_is_away_and_is_live_again_by_itself(
-    browser: Browser, spare_redis: RedisServer
-) -> None:
+def test_the_page_reports_that_redis_is_away_and_recovers_by_itself(browser: Browser, spare_redis: RedisServer) -> None:
     browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503")
     with Service(CONFIG.format(socket=spare_redis.socket)) as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "the pool is full")
@@ -53,7 +51,7 @@ def test_the_page_says_that_redis_is_away_and_is_live_again_by_itself(
 
 
 @pytest.mark.limit(90)
-def test_a_tab_that_nobody_sees_lets_go_and_is_right_when_it_is_seen_again(service: Service, browser: Browser) -> None:
+def test_a_hidden_tab_disconnects_and_is_up_to_date_when_it_is_shown_again(service: Service, browser: Browser) -> None:
     browser.open(service.url)
     browser.sees("#link", "live")
     running = int(browser.sums()["running"])
@@ -69,7 +67,7 @@ def test_a_tab_that_nobody_sees_lets_go_and_is_right_when_it_is_seen_again(servi
     until(lambda: any("history?range=1h" in url for url in browser.requests()), "the charts are filled up, too")
 
 
-def test_a_page_without_a_manager_says_so_until_there_is_one(browser: Browser, spare_redis: RedisServer) -> None:
+def test_a_page_reports_a_missing_manager_until_one_leads(browser: Browser, spare_redis: RedisServer) -> None:
     browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")  # when the service stops
     config = POOLS.replace("server: embedded", f"socket: {spare_redis.socket}")
     with Service(config, "--role=api") as api:

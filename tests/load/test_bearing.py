@@ -14,7 +14,7 @@ limit is slower still.
 
 @pytest.mark.alone
 @pytest.mark.needs("vcsim")
-def test_auto_finds_what_the_vcenter_bears() -> None:
+def test_auto_finds_the_clone_limit_of_the_vcenter() -> None:
     best = rate("12", "12:2", 2, warm=3, seconds=8)
     auto = rate("auto", "12:2", 2, warm=9, seconds=12)
     print(f"best fixed limit {best:.2f} VMs/s, auto {auto:.2f}: {best / auto:.2f} times")

@@ -67,7 +67,7 @@ class CheckoutClient:
 
 
 @pytest.mark.limit(150)
-async def test_no_vm_is_given_twice_and_nobody_is_refused_while_enough_are_ready() -> None:
+async def test_no_vm_is_given_twice_and_no_client_is_refused_while_enough_are_ready() -> None:
     with Service(CONFIG.format()) as service:
         await service.full()
         pool = HTTPConnectionPool(reactor, persistent=True)

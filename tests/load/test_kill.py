@@ -75,26 +75,26 @@ class KillClient(Thread):
 async def test_after_any_number_of_kills_every_vm_is_in_one_queue_and_none_was_given_twice(tmp_path: Path) -> None:
     chance = random.Random(20)
     with Service(CONFIG, directory=tmp_path) as service:
-        customers = [KillClient(service.port, random.Random(number)) for number in range(CLIENTS)]
-        for customer in customers:
-            customer.start()
+        clients = [KillClient(service.port, random.Random(number)) for number in range(CLIENTS)]
+        for client in clients:
+            client.start()
         for _ in range(KILLS):
             await deferToThread(time.sleep, chance.uniform(0.3, 1.6))
             service.kill()
             service.start()
         await deferToThread(time.sleep, 1)
-        for customer in customers:
-            customer.done = True
-        for customer in customers:
-            await deferToThread(customer.join)
+        for client in clients:
+            client.done = True
+        for client in clients:
+            await deferToThread(client.join)
         await service.full()
-        given = [vm for customer in customers for vm in customer.given]
-        gone = {vm for customer in customers for vm in customer.gone}
+        given = [vm for client in clients for vm in client.given]
+        gone = {vm for client in clients for vm in client.gone}
         assert len(given) == len(set(given)), "a VM was given twice"
         running = {vm for pool in POOLS for vm in await service.queue(Queue.RUNNING, pool)}
         assert set(given) - gone <= running, "a VM that a client has is running no more"
         unclaimed = running - set(given)
-        assert len(unclaimed) <= sum(customer.unanswered for customer in customers)
+        assert len(unclaimed) <= sum(client.unanswered for client in clients)
         queued = await service.everywhere(POOLS)
         assert {vm: places for vm, places in queued.items() if len(places) != 1} == {}
         assert int(await service.redis("GET", keys.TASKS_CLONE)) == 0

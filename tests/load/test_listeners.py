@@ -72,7 +72,7 @@ def pace(redis: RawRedis) -> None:
 
 @pytest.mark.alone
 @pytest.mark.limit(120)
-async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -> None:
+async def test_two_thousand_subscribers_get_every_event_in_order_and_the_api_answers_meanwhile(tmp_path: Path) -> None:
     with Service(CONFIG, directory=tmp_path) as service:
         await service.full()
         assert service.process is not None
@@ -104,7 +104,7 @@ async def test_two_thousand_are_told_every_event_in_order_and_the_api_answers_me
 
 
 @pytest.mark.limit(120)
-async def test_a_hundred_who_never_read_cost_no_memory_and_are_hung_up_on(tmp_path: Path) -> None:
+async def test_a_hundred_subscribers_that_never_read_cost_no_memory_and_are_disconnected(tmp_path: Path) -> None:
     with Service(CONFIG, directory=tmp_path) as service:
         await service.full()
         assert service.process is not None

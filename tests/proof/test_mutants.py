@@ -11,12 +11,12 @@ ALL = mutants()
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
-def test_what_a_mutant_replaces_is_there_once(mutant: Mutant) -> None:
+def test_the_text_that_a_mutant_replaces_occurs_once(mutant: Mutant) -> None:
     assert mutant.applied(ROOT) != (ROOT / mutant.file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
-def test_the_tests_of_a_mutant_are_there(mutant: Mutant) -> None:
+def test_the_tests_of_a_mutant_exist(mutant: Mutant) -> None:
     for test in mutant.tests:
         file, *_, name = test.split("::")
         assert (ROOT / file).exists()
@@ -24,6 +24,6 @@ def test_the_tests_of_a_mutant_are_there(mutant: Mutant) -> None:
         assert any(re.search(rf"def {name}\b", each.read_text(encoding="utf-8")) for each in beside)
 
 
-def test_every_invariant_has_mutants_and_each_its_own_name() -> None:
+def test_every_invariant_has_mutants_and_names_are_unique() -> None:
     assert {mutant.invariant for mutant in ALL} == {*INVARIANTS}
     assert len({mutant.name for mutant in ALL}) == len(ALL)

@@ -69,7 +69,7 @@ def test_a_seed_plays_the_same_schedule_again(redis: LockStep) -> None:
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_also_in_another_process_with_another_redis(redis: LockStep, hash_seed: str) -> None:
+def test_another_process_with_another_redis_plays_the_same_schedule(redis: LockStep, hash_seed: str) -> None:
     there = subprocess.run(
         [sys.executable, "-m", "tests.simulation", "--seed", str(SOME), "--trace"],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -136,7 +136,7 @@ def test_a_checkout_of_two_commands_is_caught(redis: LockStep) -> None:
     assert caught(redis, ONE_QUEUE, GivesInTwoCommands)
 
 
-def test_a_service_that_destroys_what_is_foreign_is_caught(redis: LockStep) -> None:
+def test_a_service_that_destroys_foreign_vms_is_caught(redis: LockStep) -> None:
     class DestroysForeign(Plain):
         def settings(self, chance: Random, world: SimulationWorld) -> Settings:
             right = super().settings(chance, world)

@@ -75,7 +75,7 @@ def test_a_broken_script_is_caught(
         assert caught(broken, invariant, in_a(world), known)
 
 
-def test_moments_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> None:
+def test_times_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> None:
     class Own(SimulatedProcess):
         @property
         def wall(self) -> Callable[[], float]:
