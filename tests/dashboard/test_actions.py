@@ -111,4 +111,4 @@ def test_an_unknown_token_is_reported(guarded: Service, browser: Browser) -> Non
     browser.press(Keys.CONTROL + "a", "nonsense", Keys.ENTER)
     browser.sees(".acts button", "Check out a VM").click()
     browser.sees("dialog button.main", "Check out").click()
-    browser.sees("dialog .result", "The token is not known")
+    browser.sees("dialog .result", "The token is unknown")

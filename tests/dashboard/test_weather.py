@@ -26,7 +26,7 @@ def test_the_page_recovers_by_itself_after_a_restart_of_the_service(browser: Bro
         browser.gone("#banner")
         assert service.stop() != 0
         banner = browser.sees("#banner", "Disconnected")
-        until(lambda: " 2 s old" in banner.text, "the age of what is shown grows")
+        until(lambda: " 2 s ago" in banner.text, "the age of the displayed state grows")
         assert browser.text("#link") == "disconnected"
         service.start()
         browser.gone("#banner")
@@ -72,7 +72,7 @@ def test_a_page_reports_a_missing_manager_until_one_leads(browser: Browser, spar
     config = POOLS.replace("server: embedded", f"socket: {spare_redis.socket}")
     with Service(config, "--role=api") as api:
         browser.open(api.url)
-        browser.sees("#banner", "No manager seems to run")
+        browser.sees("#banner", "No manager seems to be running")
         assert "pools are not being filled" in browser.text("#banner")
         with Service(config, "--role=manager"):
             browser.gone("#banner")

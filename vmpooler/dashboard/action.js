@@ -1,18 +1,18 @@
-// What can be done to VMs: asked once more in a dialog, with the command that does the same.
+// Actions on VMs. Each is confirmed in a dialog, which also shows the equivalent curl command.
 
 import { el, say } from "./dom.js";
 
 const API = new URL("../api/v1/", document.baseURI);
-const KEPT = "vmpooler token"; // in the session's storage, and nowhere else
+const KEPT = "vmpooler token"; // the key in the session storage; the token is stored nowhere else
 
 export const token = () => sessionStorage.getItem(KEPT) ?? "";
 
-/** Whether anything may be done: a token is there, or none is needed. */
+/** Whether actions are allowed: there is a token, or none is required. */
 export const may = (model) => !model.auth || token() !== "";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The command that does what a request does. The token itself is not in it. */
+/** The curl command of a request. It names the token's variable, not the token. */
 function command({ method, path, body }) {
   const words = ["curl", "-X", method];
   if (token()) words.push("-H", '"X-AUTH-TOKEN: $TOKEN"');
@@ -22,18 +22,18 @@ function command({ method, path, body }) {
 
 async function send({ method, path, body }) {
   const headers = token() ? { "X-AUTH-TOKEN": token() } : {};
-  // Without credentials a browser does not ask for a password of its own when the answer is 401.
+  // With credentials the browser would open its own password dialog after a 401.
   const reply = await fetch(new URL(path, API), { method, headers, credentials: "omit", body: body && JSON.stringify(body) })
     .catch(() => { throw new Error("The service cannot be reached."); });
-  const told = await reply.json().catch(() => ({}));
-  if (reply.ok) return told;
-  throw new Error(told.message ?? told.failure?.join("; ") ?? REFUSALS[reply.status] ?? `The service answers ${reply.status}.`);
+  const answer = await reply.json().catch(() => ({}));
+  if (reply.ok) return answer;
+  throw new Error(answer.message ?? answer.failure?.join("; ") ?? REFUSALS[reply.status] ?? `The service answers ${reply.status}.`);
 }
 
 const REFUSALS = {
-  401: "The token is not known, or one is needed.",
-  403: "The VM is another user's.",
-  404: "It is not known, or not checked out (any more).",
+  401: "The token is unknown, or a token is required.",
+  403: "The VM belongs to another user.",
+  404: "This VM is unknown, or it is not checked out.",
   503: "No VM is ready in this pool. Try again in a moment.",
 };
 
@@ -41,7 +41,7 @@ async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Browsers give the clipboard to pages of localhost and HTTPS only: the old way.
+    // Browsers offer the clipboard only to pages of localhost and HTTPS. Other pages use the old command.
     const area = button.parentNode.appendChild(el("textarea", { class: "unseen" }, text));
     area.select();
     document.execCommand("copy");
@@ -56,7 +56,7 @@ function field({ name, label, ...props }) {
   return { input, node: el("label", {}, el("span", {}, label), input) };
 }
 
-/** A dialog: `request(values)` is what it will send, `done(reply)` what it then shows. */
+/** Opens a dialog. `request(values)` returns the request to send, `done(reply)` the result to show. */
 function ask({ title, about, verb, fields = [], danger = false, request, done }) {
   const made = fields.map(field);
   const values = () => Object.fromEntries(made.map(({ input }) => [input.name, input.value]));
@@ -92,7 +92,7 @@ function ask({ title, about, verb, fields = [], danger = false, request, done })
   const dialog = form.parentNode;
 }
 
-/** Show a form above the page. Its links lead away from it. */
+/** Shows a form in a modal dialog. A click on a link closes the dialog. */
 function open(form) {
   const dialog = el("dialog", { "aria-label": form.querySelector("h2").textContent, onclose: () => dialog.remove(),
     onclick: (event) => event.target.closest("a") && dialog.close() }, form);
@@ -159,7 +159,7 @@ export function remove(vm) {
   });
 }
 
-/** Take a token for this session, or forget it; `changed` is called then. */
+/** Asks for a token and stores or removes it for this session, then calls `changed`. */
 export function askToken(changed) {
   const given = field({ name: "token", label: "Token", type: "password", value: token() });
   const end = (value) => {
@@ -170,7 +170,7 @@ export function askToken(changed) {
   };
   const form = el("form", { onsubmit: (event) => { event.preventDefault(); end(given.input.value.trim()); } },
     el("h2", {}, "Token"),
-    el("p", {}, "It lets you check out and change VMs from here. It stays in this tab until you close it, and goes nowhere but to this service. You get one by ",
+    el("p", {}, "With a token you can check out and change VMs here. It is stored in this tab until you close it, and is sent only to this service. To get one: ",
       el("code", {}, `curl -u NAME -X POST ${new URL("token", API).href}`)),
     given.node,
     el("menu", {}, token() ? el("button", { type: "button", onclick: () => end("") }, "Forget it") : null,

@@ -1,5 +1,5 @@
-// Charts with axes, in SVG: areas on each other, lines, and bars for days. Point at one, or focus it and use the arrow
-// keys, and it tells its values.
+// Charts with axes, in SVG: stacked areas, lines, and bars for days. A chart shows its values under the pointer, or for
+// the arrow keys while it has the focus.
 
 import { el, set, svg } from "./dom.js";
 import { date, hourMinute, moment, number, weekday } from "./format.js";
@@ -10,7 +10,7 @@ const STEPS = [300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 1728
 const EDGE = { top: 8, right: 10, bottom: 20 };
 
 export class Chart {
-  /** `kind` is stack, lines or bars; `unit` follows a value where it is told; `days`: each time stands for its day. */
+  /** `kind` is stack, lines or bars; `unit` follows each value; `days`: each time stands for its day. */
   constructor({ title, about, kind, unit = "", digits = 0, days = false, blank = "Nothing to draw yet" }) {
     Object.assign(this, { title, kind, unit, digits, days, banded: days || kind === "bars", at: null, data: null, size: { width: 0, height: 0 } });
     this.legend = el("ul.legend");
@@ -22,11 +22,11 @@ export class Chart {
     this.plot.addEventListener("pointerleave", () => this.point(null));
     this.plot.addEventListener("blur", () => this.point(null));
     this.plot.addEventListener("keydown", (event) => this.key(event));
-    // Its size is told, not asked for: a question would have the page laid out at once.
+    // The observer reports the size. Reading it from the node would force a layout of the page.
     new ResizeObserver(([{ contentRect }]) => { this.size = contentRect; this.draw(); }).observe(this.box);
   }
 
-  /** Show `series` ({name, values, now}) over `times`, in seconds; null is a gap. `ceiling` is a line that is named. */
+  /** Shows `series` ({name, values, now}) over `times`, in seconds; null is a gap. `ceiling` is a labelled line. */
   show(data) {
     this.data = data;
     const empty = !data.series.some(({ values }) => values.some((value) => value !== null));
@@ -52,7 +52,7 @@ export class Chart {
     if (this.at !== null) this.point(this.at);
   }
 
-  /** From a time, from an index of `times`, and from a value, to the plot. */
+  /** Plot coordinates of a time, of an index of `times` (x), and of a value (y). */
   place(time) {
     const { left, inner } = this.space;
     const { times } = this.data;
@@ -122,7 +122,7 @@ export class Chart {
     return path;
   }
 
-  /** Points that no line leads to, or few enough to be shown each. */
+  /** Circles for points without a neighbour, and for all points when there are at most 8. */
   dots(layer) {
     const lone = ([, value], at) => value !== null && (layer.length <= 8 || (!known(layer[at - 1]) && !known(layer[at + 1])));
     return layer.map((point, at) => lone(point, at) && svg("circle", { cx: this.x(at), cy: this.y(point[1]), r: 2.5 }));
@@ -142,7 +142,7 @@ export class Chart {
     return path;
   }
 
-  /** The name in its area, where there is room: colour is not all that tells which is which. */
+  /** The name of a series in its area, if it fits: colour must not be the only distinction. */
   name(layer, name) {
     const at = Math.max(0, layer.length - 1);
     const [bottom, top] = layer[Math.max(0, at - 1)] ?? [];
@@ -168,7 +168,7 @@ export class Chart {
     set(this.plot, "aria-valuemin", 0);
     set(this.plot, "aria-valuemax", this.data.times.length - 1);
     set(this.plot, "aria-valuenow", this.at ?? this.data.times.length - 1);
-    set(this.plot, "aria-valuetext", this.told(this.at ?? this.data.times.length - 1).join(", "));
+    set(this.plot, "aria-valuetext", this.valuesAt(this.at ?? this.data.times.length - 1).join(", "));
   }
 
   nearest(x) {
@@ -196,12 +196,12 @@ export class Chart {
     return this.days ? date(time) : moment(time);
   }
 
-  told(at) {
+  valuesAt(at) {
     const value = (each) => `${each.name} ${number(each.values[at], this.digits)}${each.values[at] === null ? "" : this.unit}`;
     return [this.moment(at), ...this.data.series.map(value)];
   }
 
-  /** Mark one point, and tell its values; null for none. */
+  /** Marks one point and shows its values; null for none. */
   point(at) {
     this.at = at;
     this.cursor?.replaceChildren();

@@ -1,4 +1,4 @@
-// Elements. What comes from outside only ever becomes a text node or an attribute, never markup.
+// Creates elements. Data becomes a text node or an attribute, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -8,7 +8,7 @@ export function el(spec, props = {}, ...children) {
   return filled(document.createElement(tag || "div"), classes, props, children);
 }
 
-/** The same for an SVG element. */
+/** Creates an SVG element in the same way. */
 export function svg(spec, props = {}, ...children) {
   const [tag, ...classes] = spec.split(".");
   return filled(document.createElementNS(SVG, tag), classes, props, children);
@@ -26,25 +26,25 @@ function filled(node, classes, props, children) {
   return node;
 }
 
-/** What an element means, for those who point at it, and for those who hear the page. */
+/** Describes an element: as a tooltip, and for screen readers. */
 export function hint(node, text) {
   if (node.dataset.hint === text) return;
   node.dataset.hint = text;
   node.setAttribute("aria-description", text);
 }
 
-/** Set a text, if it is another: a node that is left alone costs no layout. */
+/** Sets a text only if it differs: an unchanged node needs no layout. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** The same for an attribute; null removes it. */
+/** Sets an attribute only if it differs; null removes it. */
 export function set(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
-/** Make the children of a node these, in this order, moving as few as can be. */
+/** Sets the children of a node, in this order, and moves as few as possible. */
 export function arrange(parent, wanted) {
   const keep = new Set(wanted);
   for (const child of [...parent.children]) if (!keep.has(child)) child.remove();

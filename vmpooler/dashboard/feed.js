@@ -1,16 +1,16 @@
-// Server-sent events, read by fetch: unlike EventSource it hears the comments that say "still there", so that a line
-// that went dead without a word is noticed, and it can come again after a refusal. A tab that nobody sees lets go of its
-// line, for a browser has six for each host, and all its tabs share them; what happened meanwhile is told on its return.
+// Server-sent events, read by fetch. Unlike EventSource, fetch also returns the keep-alive comments, so that a dead
+// connection is noticed, and it can retry after a refusal. A hidden tab disconnects: a browser has six connections for
+// each host, shared by all tabs. When the tab is shown again, the service replays the events that it missed.
 
-const SILENCE = 25; // seconds without a byte, when a comment comes every 15
-const HIDDEN = 15; // seconds until a hidden tab lets go
-const FULL = 10; // seconds until it asks again where there was no room
+const SILENCE = 25; // seconds without data until the connection counts as dead; a comment arrives every 15
+const HIDDEN = 15; // seconds until a hidden tab disconnects
+const FULL = 10; // seconds until a retry after a refusal
 
 export class Feed {
-  /** `tell(kind, data)` is called for each event; `link(up, why, away)` when the line comes up or goes down;
-   *  `away`: it is up, but the service knows nothing. */
-  constructor(url, tell, link) {
-    Object.assign(this, { url, tell, link, last: "", retry: 2, heard: 0 });
+  /** `onEvent(kind, data)` is called for each event, `onLink(up, why, away)` when the connection opens or closes;
+   *  `away`: it is open, but the service cannot reach Redis. */
+  constructor(url, onEvent, onLink) {
+    Object.assign(this, { url, onEvent, onLink, last: "", retry: 2, received: 0 });
     addEventListener("online", () => this.hurry?.());
     addEventListener("pagehide", () => this.cut?.abort(new Resting()));
     document.addEventListener("visibilitychange", () => {
@@ -26,10 +26,10 @@ export class Feed {
       while (document.hidden) await this.wait(60);
       try {
         await this.listen();
-        this.link(false, "the service has hung up");
+        this.onLink(false, "the service closed the connection");
       } catch (error) {
         if (error instanceof Refused) pause = FULL;
-        this.link(error instanceof Resting ? null : false, error.message);
+        this.onLink(error instanceof Resting ? null : false, error.message);
       }
       await this.wait(pause * (0.5 + Math.random() / 2));
     }
@@ -44,9 +44,9 @@ export class Feed {
 
   async listen() {
     const cut = this.cut = new AbortController();
-    this.heard = Date.now();
+    this.received = Date.now();
     const watch = setInterval(() => {
-      if (Date.now() - this.heard > SILENCE * 1000) cut.abort(new Error("the service says nothing"));
+      if (Date.now() - this.received > SILENCE * 1000) cut.abort(new Error("the service sends nothing"));
     }, 1000);
     try {
       const headers = this.last ? { "Last-Event-ID": this.last } : {};
@@ -64,9 +64,9 @@ export class Feed {
     let kept = "";
     for (;;) {
       const { value, done } = await reader.read()
-        .catch(() => { throw signal.aborted ? signal.reason : new Error("the line to the service broke"); });
+        .catch(() => { throw signal.aborted ? signal.reason : new Error("the connection to the service was lost"); });
       if (done) return;
-      this.heard = Date.now();
+      this.received = Date.now();
       const frames = (kept + value).split("\n\n");
       kept = frames.pop();
       for (const frame of frames) this.take(frame);
@@ -80,12 +80,12 @@ export class Feed {
       if (at > 0) field[line.slice(0, at)] = line.slice(at + 2);
     }
     if (field.retry) this.retry = Number(field.retry) / 1000;
-    if (field.event === "away") this.link(false, JSON.parse(field.data).message, true);
+    if (field.event === "away") this.onLink(false, JSON.parse(field.data).message, true);
     else if (field.data) {
-      this.tell(field.event, JSON.parse(field.data));
+      this.onEvent(field.event, JSON.parse(field.data));
       if (field.id) this.last = field.id;
     }
-    if (field.event === "state") this.link(true);
+    if (field.event === "state") this.onLink(true);
   }
 }
 

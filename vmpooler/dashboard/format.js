@@ -1,6 +1,6 @@
-// Numbers and times as people read them, in the viewer's own zone.
+// Formats numbers and times, in the time zone of the browser.
 
-/** A way to write moments, which costs some milliseconds to make: not before it is used. */
+/** A formatter of times. Creating one takes milliseconds, so it is created at its first use. */
 function shape(options) {
   let made = null;
   return (seconds) => (made ??= new Intl.DateTimeFormat("en-GB", options)).format(seconds * 1000);
@@ -14,14 +14,14 @@ export const weekday = shape({ weekday: "short", day: "numeric" });
 export const date = shape(DAY);
 export const moment = shape({ ...DAY, year: "numeric", ...TIME, timeZoneName: "short" });
 
-/** The time of day; with the date before it when that is not today's. */
+/** The time of day, with the date before it unless it is today. */
 export function when(seconds, now) {
   return date(seconds) === date(now) ? clock(seconds) : `${date(seconds)} ${clock(seconds)}`;
 }
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
-/** How long, in its two largest units: "3 h 12 min". */
+/** A duration in its two largest units: "3 h 12 min". */
 export function span(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const at = UNITS.findIndex(([, size]) => whole >= size);
@@ -31,7 +31,7 @@ export function span(seconds) {
   return `${Math.floor(whole / size)} ${unit}${rest ? ` ${rest} ${UNITS[at + 1][0]}` : ""}`;
 }
 
-/** Seconds that matter to the tenth: "3.2 s". */
+/** A short duration, to a tenth of a second below 10 s: "3.2 s". */
 export function took(seconds) {
   return seconds >= 100 ? span(seconds) : `${number(seconds, seconds < 10 ? 1 : 0)} s`;
 }

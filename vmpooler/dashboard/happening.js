@@ -1,4 +1,4 @@
-// Events in words, and lists of them.
+// Events as sentences, and lists of them.
 
 import { el } from "./dom.js";
 import { moment, span, took, when } from "./format.js";
@@ -9,7 +9,7 @@ const SUBJECTS = { clone: "cloning", inventory: "the inventory", missing: "the i
 const subject = ({ more }) => SUBJECTS[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
 const again = ({ more }) => `try ${more.tries ?? "?"}${more.seconds ? `, next in ${span(Number(more.seconds))}` : ""}`;
 
-// For each kind of event its mark, as in the log, how it is painted, and what it says.
+// For each kind of event: its mark, as in the log, its style, and its sentence.
 const KINDS = {
   clone: ["·", "", () => "Clone ordered"],
   cloned: ["+", "", (event) => `Cloned in ${seconds(event)}`],
@@ -48,7 +48,7 @@ export const sentence = (event) => kind(event)[2](event);
 export const poolLink = (name) => el("a.pool", { href: `#/pool/${encodeURIComponent(name)}`, hint: `pool ${name}` }, name);
 export const vmLink = (name) => el("a.vm", { href: `#/vm/${encodeURIComponent(name)}`, hint: name }, name);
 
-/** One event as an item of a list; `within` is what the list is of: its links lead elsewhere only. */
+/** One event as a list item. `within`: the pool or VM that the page shows already; it gets no link. */
 export function item(event, now, within = {}) {
   const [mark, paint] = kind(event);
   const links = [
@@ -61,7 +61,7 @@ export function item(event, now, within = {}) {
     el("p", {}, el("span.what", {}, sentence(event)), links.length ? el("small", {}, links) : null));
 }
 
-/** A list of events, the newest first, of at most so many. */
+/** A list of at most `most` events, the newest first. */
 export class Stream {
   constructor(most, within = {}) {
     Object.assign(this, { most, within });
@@ -70,7 +70,7 @@ export class Stream {
     this.node = el("div.stream", {}, this.blank, this.list);
   }
 
-  /** Put these, the oldest first, on top. */
+  /** Adds events, given oldest first, at the top. */
   add(events, now) {
     const items = events.slice(-this.most).map((event) => item(event, now, this.within)).reverse();
     this.list.prepend(...items);
@@ -78,25 +78,25 @@ export class Stream {
     this.blank.hidden = this.list.childElementCount > 0;
   }
 
-  /** Show these, and no others. */
+  /** Shows only these events. */
   replace(events, now) {
     this.list.replaceChildren();
     this.add(events, now);
   }
 }
 
-/** A VM's life as a bar: how long it was where, with the moments at its ends. */
+/** The life of a VM as a bar: one part for each time in a queue, as wide as that time was long. */
 export function lifeline(timeline, now) {
-  const turns = [];
-  const TURN = { clone: "pending", ready: "ready", checkout: "running", returned: "ready", completed: "completed", destroyed: null };
-  for (const { what, when: at } of timeline) if (what in TURN) turns.push({ queue: TURN[what], at });
-  if (!turns.length) return null;
-  const end = turns.at(-1).queue === null ? turns.at(-1).at : now;
-  const parts = turns.slice(0, turns.at(-1).queue === null ? -1 : undefined)
-    .map((turn, at) => ({ ...turn, lasted: (turns[at + 1]?.at ?? end) - turn.at }));
+  const moves = [];
+  const QUEUE = { clone: "pending", ready: "ready", checkout: "running", returned: "ready", completed: "completed", destroyed: null };
+  for (const { what, when: at } of timeline) if (what in QUEUE) moves.push({ queue: QUEUE[what], at });
+  if (!moves.length) return null;
+  const end = moves.at(-1).queue === null ? moves.at(-1).at : now;
+  const parts = moves.slice(0, moves.at(-1).queue === null ? -1 : undefined)
+    .map((move, at) => ({ ...move, lasted: (moves[at + 1]?.at ?? end) - move.at }));
   const bars = parts.map(({ queue: name, lasted }) => {
-    const told = `${name} for ${span(lasted)}`;
-    const part = el(`span.part.${name}`, { hint: told }, el("b", {}, name), " ", span(lasted));
+    const text = `${name} for ${span(lasted)}`;
+    const part = el(`span.part.${name}`, { hint: text }, el("b", {}, name), " ", span(lasted));
     part.style.flex = `${lasted} 1 0`;
     return part;
   });

@@ -1,10 +1,10 @@
-// The view of events alone.
+// The page of all events.
 
 import { el } from "./dom.js";
 import { split } from "./format.js";
 import { sentence, Stream } from "./happening.js";
 
-/** All events that are kept, filtered by the words given. */
+/** All stored events, filtered by words. */
 export class EventsView {
   constructor(model, text) {
     Object.assign(this, { model, words: [] });

@@ -1,9 +1,9 @@
-// Reads a document again and again: at once when asked, then at most once a second, and never twice at a time.
+// Loads a document on request: at most once a second, and never twice at the same time.
 
 const PAUSE = 1000; // milliseconds
 
 export class Loader {
-  /** `url()` is asked anew each time; `failed` hears why there is nothing to be had. */
+  /** `url()` is called for each request; `loaded` gets the document, `failed` the error. */
   constructor(url, loaded, failed = () => {}) {
     Object.assign(this, { url, loaded, failed, busy: false, again: false, stopped: false });
   }
@@ -34,10 +34,10 @@ export class Loader {
   }
 }
 
-/** A document of the service. Raises NotThere, or an error that says why. */
+/** Reads a document of the service. Throws NotThere, or an error with the reason. */
 async function read(url) {
   const reply = await fetch(url).catch(() => { throw new Error("The service cannot be reached"); });
-  if (reply.status === 404) throw new NotThere("Nothing is known of it");
+  if (reply.status === 404) throw new NotThere("It is unknown");
   if (!reply.ok) throw new Error(`The service answers ${reply.status}`);
   return reply.json();
 }

@@ -1,4 +1,4 @@
-// Puts the page together: the feed's messages go into the model, and once a frame what changed goes to the view shown.
+// The page: messages of the feed update the model, and once a frame the current view gets the changes.
 
 import { askToken, token } from "./action.js";
 import { el, say, set } from "./dom.js";
@@ -13,8 +13,8 @@ import * as tip from "./tip.js";
 import { VmView } from "./vm.js";
 
 const RANGES = { "1h": "the last hour", "24h": "the last day", "7d": "the last week" };
-const REFRESH = 600; // seconds until the history is read again
-const LATE = 180; // seconds without a sample until no manager seems to run: one is taken each minute
+const REFRESH = 600; // seconds between two reads of the history
+const LATE = 180; // seconds without a sample until a warning that no manager runs; a sample is taken each minute
 
 const $ = (id) => document.getElementById(id);
 const nothing = () => ({ all: false, reset: false, history: false, week: false, pools: new Set(), events: [] });
@@ -27,9 +27,9 @@ class Page {
     this.view = null;
     this.range = "1h";
     this.up = null;
-    this.past = new Loader(() => `history?range=${this.range}`, (data) => this.remember(data));
+    this.past = new Loader(() => `history?range=${this.range}`, (data) => this.onHistory(data));
     this.week = new Loader(() => "history?range=7d", ({ week }) => { this.model.week = week; this.mark({ week: true }); });
-    this.feed = new Feed("events", (kind, data) => this.heard(kind, data), (up, why, away) => this.linked(up, why, away));
+    this.feed = new Feed("events", (kind, data) => this.onEvent(kind, data), (up, why, away) => this.onLink(up, why, away));
   }
 
   start() {
@@ -47,13 +47,13 @@ class Page {
 
   controls() {
     for (const [range, words] of Object.entries(RANGES)) {
-      const input = el("input", { type: "radio", name: "range", value: range, onchange: () => this.ranged(range) });
+      const input = el("input", { type: "radio", name: "range", value: range, onchange: () => this.onRange(range) });
       input.checked = range === this.range;
       $("ranges").append(el("label", { hint: `Charts show ${words}` }, input, el("span", {}, range)));
     }
-    $("filter").addEventListener("input", () => this.filtered());
-    $("filter").addEventListener("keydown", (event) => this.entered(event));
-    $("token").addEventListener("click", () => askToken(() => this.permitted()));
+    $("filter").addEventListener("input", () => this.onFilter());
+    $("filter").addEventListener("keydown", (event) => this.onKey(event));
+    $("token").addEventListener("click", () => askToken(() => this.onToken()));
     document.addEventListener("keydown", (event) => {
       const typing = event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey;
       if (event.key !== "/" || typing || document.querySelector("dialog")) return;
@@ -62,9 +62,9 @@ class Page {
     });
   }
 
-  // What comes in.
+  // Messages of the feed.
 
-  heard(kind, data) {
+  onEvent(kind, data) {
     const changed = this.model.take(kind, data);
     if (changed.all && !this.view) this.go();
     this.mark(changed);
@@ -77,7 +77,7 @@ class Page {
     this.ask();
   }
 
-  /** Have the view updated with the next frame; in a hidden tab, where there are none, by and by. */
+  /** Updates the view in the next frame, or within a second in a hidden tab, which has no frames. */
   ask() {
     if (this.asked) return;
     this.asked = true;
@@ -95,18 +95,18 @@ class Page {
     else if (!performance.getEntriesByName("usable").length) performance.mark("usable");
   }
 
-  remember(data) {
+  onHistory(data) {
     this.model.history = data;
     this.read = Date.now();
     this.mark({ history: true });
   }
 
-  linked(up, why, away = false) {
-    if (up && !this.up && this.been) { // it was away, or nobody saw it
+  onLink(up, why, away = false) {
+    if (up && !this.up && this.wasLinked) { // after an interruption, or after the tab was hidden
       this.past.ask();
       this.week.ask();
     }
-    this.been = true;
+    this.wasLinked = true;
     this.up = up;
     this.why = away ? `The service waits: ${why}.` : `Disconnected: ${why}.`;
     this.away = away;
@@ -124,7 +124,7 @@ class Page {
     this.status();
   }
 
-  // The head of the page.
+  // The header of the page.
 
   verdict() {
     const { model } = this;
@@ -134,10 +134,10 @@ class Page {
     say($("verdict"), bad ? `${count(bad, "pool")} of ${rows.length} need${bad === 1 ? "s" : ""} attention` : `All ${count(rows.length, "pool")} served`);
     set($("verdict"), "data-level", bad ? "empty" : "good");
     document.title = `${bad ? `(${bad}) ` : ""}${model.site}`;
-    this.permitted(false);
+    this.onToken(false);
   }
 
-  permitted(changed = true) {
+  onToken(changed = true) {
     $("token").hidden = !this.model.auth;
     say($("token"), token() ? "Token given" : "Token");
     if (changed) this.mark({ all: true });
@@ -151,18 +151,18 @@ class Page {
     const quiet = this.up && model.known && (model.managed === null || model.now() - model.managed > LATE);
     $("banner").hidden = this.up !== false && !quiet;
     if (this.up === false) this.warn(this.why, this.age());
-    else if (quiet) this.warn("No manager seems to run.", `${model.managed === null ? "None has ever reported" : `None has reported for ${span(model.now() - model.managed)}`}: pools are not being filled.`);
+    else if (quiet) this.warn("No manager seems to be running.", `${model.managed === null ? "None has ever reported" : `None has reported for ${span(model.now() - model.managed)}`}: pools are not being filled.`);
   }
 
   age() {
     if (!this.model.known) return "Trying again.";
     const at = this.feed.last && this.shown();
-    return `What you see is of ${clock(at)}, ${span(this.model.now() - at)} old. Trying again.`;
+    return `This page shows the state of ${clock(at)}, ${span(this.model.now() - at)} ago. Trying again.`;
   }
 
-  /** When what is shown was known to be so. */
+  /** The time of the displayed state. */
   shown() {
-    if (this.up) this.sure = this.feed.heard / 1000 + this.model.offset;
+    if (this.up) this.sure = this.feed.received / 1000 + this.model.offset;
     return this.sure ?? this.model.asOf;
   }
 
@@ -171,7 +171,7 @@ class Page {
     say($("banner").lastElementChild, more);
   }
 
-  // Where one is: #/, #/events, #/pool/NAME, #/vm/NAME.
+  // The routes: #/, #/events, #/pool/NAME, #/vm/NAME.
 
   route() {
     const [path, query = ""] = location.hash.slice(1).split("?");
@@ -204,22 +204,22 @@ class Page {
     return this.overview;
   }
 
-  ranged(range) {
+  onRange(range) {
     this.range = range;
     if (this.view) this.view.range = range;
     this.past.ask();
-    this.remain();
+    this.updateAddress();
     this.mark({ history: true });
   }
 
-  filtered() {
+  onFilter() {
     if (!this.view?.filter) location.hash = "#/";
     this.view?.filter?.($("filter").value);
-    this.remain();
+    this.updateAddress();
   }
 
-  /** Enter opens the only pool that fits; when none does, what was typed is the name of a VM. */
-  entered(event) {
+  /** Enter opens the only matching pool. Without a match, the text is the name of a VM. */
+  onKey(event) {
     if (event.key !== "Enter" || !this.overview || !event.target.value.trim()) return;
     const fitting = this.overview.fitting(event.target.value);
     if (fitting.length > 1) return;
@@ -229,8 +229,8 @@ class Page {
     location.hash = fitting.length ? `#/pool/${encodeURIComponent(fitting[0])}` : `#/vm/${encodeURIComponent(text)}`;
   }
 
-  /** Keep range and filter in the address, so that it can be opened again just so. */
-  remain() {
+  /** Stores range and filter in the address, so that a bookmark restores them. */
+  updateAddress() {
     const { view, name } = this.route();
     const query = new URLSearchParams({ ...($("filter").value && { q: $("filter").value }), ...(this.range !== "1h" && { range: this.range }) });
     const path = [view, name].filter(Boolean).map(encodeURIComponent).join("/");

@@ -1,8 +1,8 @@
-// What is known of the pools, and how it is judged. Nothing here touches the page.
+// The state of the pools, and its rating. This module does not touch the page.
 
 import { clock, count, number } from "./format.js";
 
-const EVENTS = 300; // that are kept
+const EVENTS = 300; // maximum number that is stored
 
 export class Model {
   constructor() {
@@ -17,7 +17,7 @@ export class Model {
     return Date.now() / 1000 + this.offset;
   }
 
-  /** Take a message; returns what changed by it. */
+  /** Applies a message. Returns what changed. */
   take(kind, data) {
     if (kind === "event") return { events: this.add([data]) };
     this.offset = data.now - Date.now() / 1000;
@@ -36,7 +36,7 @@ export class Model {
     return { all: true, reset: data.gap, events: this.add(data.recent) };
   }
 
-  /** Add events that are newer than the newest; returns those. */
+  /** Adds the events that are newer than the newest stored one. Returns them. */
   add(events) {
     const newest = this.events.at(-1)?.id ?? "";
     const fresh = newest ? events.filter((event) => later(event.id, newest)) : events;
@@ -44,7 +44,7 @@ export class Model {
     return fresh;
   }
 
-  /** All pools together. */
+  /** The totals of all pools. */
   sums() {
     const sums = { size: 0, ready: 0, pending: 0, cloning: 0, running: 0, completed: 0 };
     for (const row of this.rows.values()) for (const name in sums) sums[name] += row[name];
@@ -53,7 +53,7 @@ export class Model {
     return { ...sums, booting: sums.pending - sums.cloning, total, capacity };
   }
 
-  /** The platforms, the largest first, at most `most`; those beyond are one, "other". */
+  /** At most `most` platforms, the largest first. The smallest are combined as "other". */
   platforms(most = 8) {
     const sizes = new Map();
     for (const { platform, size } of this.rows.values()) sizes.set(platform, (sizes.get(platform) ?? 0) + size);
@@ -61,7 +61,7 @@ export class Model {
     return names.length <= most ? names : [...names.slice(0, most - 1), "other"];
   }
 
-  /** Bring the history up to now by what is known now, so that it need not be asked for each minute. */
+  /** Extends the history to now with the current counts, so that it need not be loaded each minute. */
   extend() {
     const { history } = this;
     if (!history) return false;
@@ -86,13 +86,13 @@ function later(id, other) {
   return a[0] - b[0] || a[1] - b[1] ? a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]) : false;
 }
 
-/** The ends of a history's steps, in seconds since the epoch. */
+/** The end times of a history's steps, in seconds since the epoch. */
 export const ends = ({ from, step, count }) => Array.from({ length: count }, (_, at) => from + step * (at + 1));
 
-/** How full a pool is, in percent; null for one of size 0. */
+/** Ready VMs in percent of a pool's size; null for size 0. */
 export const fullness = ({ ready, size }) => (size ? (100 * ready) / size : null);
 
-/** How that is judged: what Ruby vmpooler paints green, amber and red. */
+/** The level of a pool, with the limits at which Ruby vmpooler shows green, amber and red. */
 export function level(row) {
   if (row.draining) return "draining";
   const full = fullness(row);
@@ -110,7 +110,7 @@ const SUBJECTS = {
   power: "VMs cannot be switched on",
 };
 
-/** What is wrong with a pool, each in words; empty when nothing is. */
+/** The problems of a pool, as sentences. */
 export function troubles(row) {
   const found = [];
   if (row.empty) found.push(`Empty: no VM is ready, ${row.pending ? `${count(row.pending, "VM")} being made` : "none is being made"}`);
@@ -124,5 +124,5 @@ export function troubles(row) {
   return found;
 }
 
-/** How bad it is, to sort by. */
+/** The weight of a pool's problems, for sorting; 0 without problems. */
 export const gravity = (row) => (row.empty ? 4 : 0) + (row.failing.length ? 2 : 0) + (row.flagged || row.draining || row.moved ? 1 : 0);

@@ -1,4 +1,4 @@
-// The first view: the sums, what needs attention, how it was, every pool, and what happens.
+// The overview: totals, pools that need attention, charts, all pools, and events.
 
 import { Chart } from "./chart.js";
 import { arrange, el, say } from "./dom.js";
@@ -7,10 +7,10 @@ import { Stream } from "./happening.js";
 import { ends, gravity } from "./model.js";
 import { Tile } from "./tile.js";
 
-const BUDGET = 8; // milliseconds that one frame may spend on tiles; the rest come in the next
-const FIRST = 25; // the same, while there are none yet: to be there soon counts for more
+const BUDGET = 8; // milliseconds of a frame for tiles; the rest follow in the next frames
+const FIRST = 25; // the same for the first display, which should be complete soon
 const SHOWN = 60; // events
-const FEW = 12; // pools that leave room for larger charts
+const FEW = 12; // up to this number of pools, charts are larger
 
 const SUMS = [
   ["cloned today", "VMs cloned since midnight, by the server's clock", ({ today }) => number(today.cloned)],
@@ -50,10 +50,10 @@ export class Overview {
     this.node.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Show what changed; true when there was too much for one frame. */
+  /** Shows what changed. Returns true when more frames are needed. */
   update(changes) {
     const { model } = this;
-    if (changes.all) this.people();
+    if (changes.all) this.syncTiles();
     const redraw = changes.all || changes.history;
     for (const name of redraw ? this.tiles.keys() : changes.pools) this.dirty.add(name);
     if (changes.reset) this.stream.replace(model.events, model.now());
@@ -64,8 +64,8 @@ export class Overview {
     return this.work();
   }
 
-  /** Make tiles for pools that have none, and forget those of pools that are gone. */
-  people() {
+  /** Adds entries for new pools, and removes the tiles of pools that no longer exist. */
+  syncTiles() {
     for (const name of this.tiles.keys()) if (!this.model.rows.has(name)) this.tiles.delete(name);
     for (const name of this.model.rows.keys()) if (!this.tiles.has(name)) this.tiles.set(name, null);
   }
@@ -85,7 +85,7 @@ export class Overview {
     return this.dirty.size > 0;
   }
 
-  /** Put each tile where it belongs: the troubled first, the gravest of them before. */
+  /** Sorts the tiles: pools with problems first, by weight. */
   group() {
     const rows = [...this.model.rows.values()].filter((row) => this.tiles.get(row.name)?.fits(this.words));
     const urgent = rows.filter((row) => gravity(row)).sort((a, b) => gravity(b) - gravity(a));
@@ -101,9 +101,9 @@ export class Overview {
     }
     const all = this.model.rows.size;
     this.node.classList.toggle("few", all <= FEW);
-    say(this.many, this.words.length ? `${rows.length} of ${all} fit` : String(all));
+    say(this.many, this.words.length ? `${rows.length} of ${all} match` : String(all));
     this.blank.hidden = rows.length > 0 || this.dirty.size > 0;
-    if (!this.blank.hidden) say(this.blank, all ? "No pool fits this filter. If it is the name of a VM, press Enter." : "No pools are configured");
+    if (!this.blank.hidden) say(this.blank, all ? "No pool matches this filter. If it is the name of a VM, press Enter." : "No pools are configured");
   }
 
   filter(text) {
@@ -111,13 +111,13 @@ export class Overview {
     this.group();
   }
 
-  /** The names of the pools that fit a filter. */
+  /** The names of the pools that match a filter. */
   fitting(text) {
     const words = split(text);
     return [...this.tiles.values()].filter((tile) => tile?.fits(words)).map(({ name }) => name);
   }
 
-  /** Where one was before: the tile of a pool. */
+  /** The tile of a pool, which gets the focus after a return to the overview. */
   back(name) {
     return this.tiles.get(name)?.node;
   }
@@ -152,7 +152,7 @@ export class Overview {
     this.took.show({ times: days, series: [means("clone", "clone_average", "s0"), means("until ready", "boot_average", "s1")] });
   }
 
-  /** Arrow keys go from tile to tile. */
+  /** Arrow keys move the focus between tiles. */
   key(event) {
     const tile = event.target.closest(".tile");
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 0, ArrowUp: 0 }[event.key];

@@ -1,4 +1,4 @@
-// A pool's own view: how it did, its VMs by queue, its events and its settings.
+// The page of a pool: its charts, its VMs by queue, its events and its settings.
 
 import { checkOut, may } from "./action.js";
 import { Chart } from "./chart.js";
@@ -14,9 +14,9 @@ const QUEUES = {
   ready: "They run, answer, and wait to be checked out",
   pending: "Being cloned or booting",
   completed: "Finished with, and about to be destroyed",
-  discovered: "In the inventory, in no queue: nobody has explained them yet",
+  discovered: "In the inventory, in no queue: not explained yet",
 };
-const MOST = 100; // VMs of a queue that are shown before one asks for all
+const MOST = 100; // VMs of a queue that are shown until the user asks for all
 const COLUMNS = ["VM", "Age", "In this queue", "Owner", "Time left", "Tags"]; // the last three: of running VMs only
 
 const SETTINGS = {
@@ -63,7 +63,7 @@ class Queue {
     return { vm, cells, node: el("tr", {}, el("th", { scope: "row" }, vmLink(vm.name)), cells) };
   }
 
-  /** Bring the times up to `now`. */
+  /** Updates the times to `now`. */
   tick(now) {
     const passed = Math.max(0, now - this.asOf);
     for (const { vm, cells, node } of this.rows.values()) {
@@ -81,7 +81,7 @@ class Queue {
   }
 }
 
-/** Time left, in words. */
+/** Time left, as text. */
 export const remaining = (seconds) => (seconds > 0 ? span(seconds) : `${span(-seconds)} overdue`);
 
 export class PoolView {
@@ -158,8 +158,8 @@ export class PoolView {
     say(this.blank, "There are no VMs");
     this.stream.replace(detail.events, this.model.now());
     if (fresh) {
-      const told = Object.entries(SETTINGS).filter(([name]) => detail.settings[name] !== null && detail.settings[name] !== "");
-      this.settings.replaceChildren(...told.flatMap(([name, [label, words]]) =>
+      const shown = Object.entries(SETTINGS).filter(([name]) => detail.settings[name] !== null && detail.settings[name] !== "");
+      this.settings.replaceChildren(...shown.flatMap(([name, [label, words]]) =>
         [el("dt", {}, label), el("dd", {}, words ? words(detail.settings[name]) : String(detail.settings[name]))]));
     }
     this.row();

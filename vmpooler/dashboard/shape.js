@@ -1,9 +1,9 @@
-// What charts are computed from: numbers in, numbers and paths out.
+// Computes the shapes of charts: numbers in, numbers and paths out.
 
-/** Whether there is a value at a place of a layer. */
+/** Whether a point of a layer has a value. */
 export const known = (point) => point !== undefined && point[1] !== null;
 
-/** Series upon each other: for each its lower and upper edge, null where it is not known. */
+/** Stacks series. Returns for each its lower and upper edges; null where the value is unknown. */
 export function stacked(series) {
   const ground = (series[0]?.values ?? []).map(() => 0);
   return series.map(({ values }) => values.map((value, at) => {
@@ -13,7 +13,7 @@ export function stacked(series) {
   }));
 }
 
-/** Round numbers from 0 to at least `most`, not closer than people can read. */
+/** Round numbers from 0 to at least `most`, far enough apart to be read. */
 export function scale(most, height, digits) {
   const about = most / Math.max(2, Math.min(5, Math.floor(height / 36)));
   const power = 10 ** Math.floor(Math.log10(about));
@@ -22,10 +22,10 @@ export function scale(most, height, digits) {
   return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, at) => at * step);
 }
 
-/** Digits after the point that a scale needs. */
+/** The number of decimals that a scale needs. */
 export const decimals = (ticks) => (ticks.every((tick) => Number.isInteger(tick)) ? 0 : 1);
 
-/** A small line of how full a pool was, from 0 to 100 %, over a box of 100 by 30: two paths, its area and its edge. */
+/** A sparkline of a pool's fill level, 0 to 100 %, in a box of 100 by 30: the paths of its area and of its edge. */
 export function sparkline(values, size) {
   const step = 100 / Math.max(1, values.length - 1);
   let edge = "";

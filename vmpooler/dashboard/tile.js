@@ -1,4 +1,4 @@
-// One pool in the overview: how full it is, now and over the range, and what is wrong with it.
+// A pool in the overview: its fill level now and over the time range, and its problems.
 
 import { el, say, set, svg } from "./dom.js";
 import { count, number, span, when } from "./format.js";
@@ -6,9 +6,9 @@ import { fullness, level, troubles, WORDS } from "./model.js";
 import { sparkline } from "./shape.js";
 import { explain } from "./tip.js";
 
-const AROUND = 2 * Math.PI * 5; // of the gauge
+const AROUND = 2 * Math.PI * 5; // circumference of the gauge
 
-/** A circle that fills as its pool does. */
+/** A circle filled to the fill level of a pool. */
 export class Gauge {
   constructor() {
     this.arc = svg("circle.arc", { cx: 10, cy: 10, r: 5 });
@@ -36,7 +36,7 @@ export class Tile {
     this.node = el("a.tile", { href: `#/pool/${encodeURIComponent(name)}` }, this.gauge.node,
       el("span.row", {}, el("span.name", {}, name), el("b", {}, this.word, this.percent)),
       el("span.row", {}, this.spark, this.about), this.reasons);
-    explain(this.node, (event) => this.told(event));
+    explain(this.node, (event) => this.description(event));
   }
 
   get row() {
@@ -58,7 +58,7 @@ export class Tile {
     this.draw();
   }
 
-  /** The line of the range's history, up to this moment. */
+  /** Draws the fill level over the time range, up to now. */
   draw() {
     const kept = this.model.history?.pools[this.name]?.ready ?? [];
     const { edge, area } = sparkline([...kept, this.row.ready], this.row.size);
@@ -66,7 +66,7 @@ export class Tile {
     set(this.area, "d", area);
   }
 
-  /** Whether a filter's words all fit. */
+  /** Whether all words of a filter match. */
   fits(words) {
     if (!words.length) return true;
     const { row } = this;
@@ -74,7 +74,7 @@ export class Tile {
     return words.every((word) => text.includes(word));
   }
 
-  told(event) {
+  description(event) {
     const { row, model } = this;
     const { history } = model;
     const aliases = row.alias.length ? `also called ${row.alias.join(", ")}` : null;

@@ -1,18 +1,18 @@
-// The one bubble that explains: what has a hint, and points of charts.
+// The tooltip: one for all elements with a hint, and for points of charts.
 
 import { el } from "./dom.js";
 
 const bubble = el("div.tip", { "aria-hidden": "true", hidden: true });
-const tellers = new WeakMap();
+const descriptions = new WeakMap();
 let shownFor = null;
 
-/** Have an element explained by what a function returns: a text or nodes, asked when someone points at it. */
-export function explain(node, teller) {
-  tellers.set(node, teller);
+/** Gives an element a tooltip. `describe(event)` returns its text or nodes when it is shown. */
+export function explain(node, describe) {
+  descriptions.set(node, describe);
   node.dataset.hint = "";
 }
 
-/** Show the bubble near a point of the window. */
+/** Shows the tooltip near a point of the window. */
 export function show(x, y, content, owner) {
   shownFor = owner;
   bubble.replaceChildren(...[content].flat());
@@ -23,32 +23,32 @@ export function show(x, y, content, owner) {
   bubble.style.transform = `translate(${Math.round(left)}px, ${Math.round(above < 4 ? y + 18 : above)}px)`;
 }
 
-/** Take it away; if an owner is given, only when it is the owner's. */
+/** Hides the tooltip; with an owner, only if it belongs to this owner. */
 export function hide(owner) {
   if (owner && owner !== shownFor) return;
   shownFor = null;
   bubble.hidden = true;
 }
 
-function told(event) {
+function hinted(event) {
   const node = event.target.closest?.("[data-hint]");
-  const content = node && (tellers.get(node)?.(event) ?? node.dataset.hint);
+  const content = node && (descriptions.get(node)?.(event) ?? node.dataset.hint);
   if (content) return { node, content };
   hide();
   return null;
 }
 
-/** Begin to listen. */
+/** Adds the tooltip to the page, and its listeners. */
 export function start() {
   document.body.append(bubble);
   document.addEventListener("pointermove", (event) => {
     if (event.target.closest?.(".chart")) return;
-    const found = told(event);
+    const found = hinted(event);
     if (found) show(event.clientX, event.clientY, found.content, found.node);
   }, { passive: true });
   document.addEventListener("focusin", (event) => {
     if (!event.target.matches(":focus-visible") || event.target.closest(".chart")) return;
-    const found = told(event);
+    const found = hinted(event);
     const box = found?.node.getBoundingClientRect();
     if (box) show(box.left + box.width / 2, box.top, found.content, found.node);
   });

@@ -1,4 +1,4 @@
-// A VM's own view: what it is, what can be done to it, and its whole life.
+// The page of a VM: its facts, its actions, and its events.
 
 import { extend, may, remove, snapshot, tag } from "./action.js";
 import { el, say, set } from "./dom.js";
@@ -40,7 +40,7 @@ export class VmView {
 
   fail(error) {
     if (this.detail) return;
-    say(this.blank, error instanceof NotThere ? `Nothing is known of a VM ${this.name}. VMs are forgotten some time after they are destroyed.` : error.message);
+    say(this.blank, error instanceof NotThere ? `The VM ${this.name} is unknown. The records of destroyed VMs are deleted after some time.` : error.message);
   }
 
   load(detail) {
@@ -52,7 +52,7 @@ export class VmView {
     say(this.state, detail.state);
     this.facts.replaceChildren(...this.known(detail));
     this.life.replaceChildren(...[lifeline(detail.timeline, detail.now)].filter(Boolean));
-    this.timeline.replaceChildren(...this.turns(detail.timeline, now));
+    this.timeline.replaceChildren(...this.items(detail.timeline, now));
     this.record.replaceChildren(...Object.entries(detail.record).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
     this.permit();
     this.tick(now);
@@ -72,8 +72,8 @@ export class VmView {
     return facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
   }
 
-  /** Its events, the oldest first, each with the time since the one before. */
-  turns(timeline, now) {
+  /** Its events, the oldest first, each with the time since the previous one. */
+  items(timeline, now) {
     const { name, pool } = this.detail;
     return timeline.map((event, at) => {
       const entry = item(event, now, { vm: name, pool });
