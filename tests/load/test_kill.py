@@ -90,6 +90,7 @@ async def test_after_any_number_of_kills_every_vm_is_in_one_queue_and_none_was_g
         await service.full()
         given = [vm for client in clients for vm in client.given]
         gone = {vm for client in clients for vm in client.gone}
+        assert len(given) > KILLS, "hardly a VM was given"
         assert len(given) == len(set(given)), "a VM was given twice"
         running = {vm for pool in POOLS for vm in await service.queue(Queue.RUNNING, pool)}
         assert set(given) - gone <= running, "a VM that a client has is running no more"

@@ -98,9 +98,10 @@ async def test_two_thousand_subscribers_get_every_event_in_order_and_the_api_ans
         print(f"{1000 * used / CLIENTS:.2f} ms of it a second for each client, {each:.1f} KB each, {peak:.1f} KB after")
         print(f"events late by {received['late']} ms (p50, p99); the API p50 / p99 {said} ms, alone {plain} ms")
         assert (received["same"], len(received["ids"]), received["ordered"]) == (CLIENTS, int(SECONDS * A_SECOND), True)
-        assert max(each, peak) < 40
+        assert 0 < each < 40
+        assert 0 < peak < 40
         assert percentile(beside, 0.99) < 400
-        assert received["late"]["99"] < 3000
+        assert 0 < received["late"]["50"] <= received["late"]["99"] < 3000
 
 
 @pytest.mark.limit(120)
@@ -129,5 +130,5 @@ async def test_a_hundred_subscribers_that_never_read_cost_no_memory_and_are_disc
                 print(f"{time.monotonic() - began:.0f} s later; then {usage.memory - before} KB", end="")
             received = await deferToThread(listening.received)
             redis.close()
-        assert received["ordered"]
+        assert (received["same"], len(received["ids"]), received["ordered"]) == (1, 5000 + STORM, True)
         assert grown < 20_000, "kilobytes: what was on its way to them when they stopped"
