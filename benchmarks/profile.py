@@ -1,7 +1,7 @@
 """``python -m benchmarks.profile checkout|status|vm``: show where a serving process spends its time.
 
 The command uses py-spy, which samples the process from outside, 200 times a second. If py-spy is not installed, it
-uses Python's own profiler, which makes each call of a Python function look more expensive than it is.
+uses Python's own profiler, which makes each call of a Python function appear more expensive than it is.
 """
 
 import argparse
@@ -94,10 +94,10 @@ def spied(spy: str, scale: Scale, subject: Subject) -> Seen:
         run(ours.url, ours.pids, load, 1)
         how = ("--format=raw", "--rate=200", "--function", "--full-filenames", f"--duration={scale.seconds}")
         command = [spy, "record", f"--pid={ours.pid}", f"--output={file.name}", *how]
-        looking = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        sampler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         run(ours.url, ours.pids, load, scale.seconds + 1)
-        _, said = looking.communicate(timeout=30)
-        if looking.returncode:
+        _, said = sampler.communicate(timeout=30)
+        if sampler.returncode:
             raise RuntimeError(f"py-spy: {said}")
         return leaves(Path(file.name).read_text())
 
@@ -160,7 +160,7 @@ def main() -> None:
     """Print where the process spends its time."""
     parser = argparse.ArgumentParser(prog="benchmarks.profile")
     parser.add_argument("subject", choices=SUBJECTS)
-    parser.add_argument("--seconds", type=int, default=8, help="how long to look [8]")
+    parser.add_argument("--seconds", type=int, default=8, help="how long to sample [8]")
     asked = parser.parse_args()
     scale, subject = attrs.evolve(FULL, seconds=asked.seconds), SUBJECTS[asked.subject]
     spy = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")

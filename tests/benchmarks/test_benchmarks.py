@@ -1,4 +1,4 @@
-"""Every benchmark still runs, in its smallest form. What it measures then is worth nothing, and is hardly looked at."""
+"""Every benchmark still runs, in its smallest form. The measured values are only checked for plausibility."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def run(name: str) -> None:
 
 
 @pytest.mark.needs("wrk")
-def test_a_profile_tells_which_part_of_the_time_is_whose() -> None:
+def test_a_profile_shows_the_share_of_each_layer() -> None:
     report = profile.report(profile.counted(TINY, profile.SUBJECTS["vm"]))
     assert "| twisted.web" in report
     assert "| the wire to Redis" in report
@@ -65,7 +65,7 @@ def test_the_samples_of_py_spy_count_for_the_innermost_function() -> None:
     assert [profile.room(path) for path, _ in seen] == ["twisted.web", profile.ELSEWHERE]
 
 
-def test_a_refusal_misses_the_target_however_quick_it_was() -> None:
+def test_a_run_with_refusals_misses_the_target() -> None:
     quick, slow = (LoadResult(rate=rate, cpu=100, p50=1, p99=2, refused=0, lost=0) for rate in (900, 1000))
     refusing = LoadResult(rate=9000, cpu=10, p50=1, p99=2, refused=1, lost=0)
     assert compared({"ours": [quick] * 3, "bare": [slow] * 3}, "bare", "a checkout", 0.5).met
@@ -82,7 +82,7 @@ def test_the_bare_resource_returns_what_our_service_returned() -> None:
             assert [asked(port, method, "/anything") for method in ("GET", "POST")] == [answer] * 2
 
 
-def test_a_run_replaces_its_part_of_the_page_and_nothing_else(tmp_path: Path) -> None:
+def test_a_run_replaces_only_its_part_of_the_page(tmp_path: Path) -> None:
     there = tmp_path / "page.md"
     there.write_text(f"before\n{page.BEGIN}old\n{page.END}after\n")
     for table in ("| one |\n", "| two |\n"):

@@ -12,7 +12,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 
-LOOKED = 0.6
+SAMPLED_WITHIN = 0.6
 """Seconds within which a sample exists while Redis answers."""
 
 CATCHES_UP = 1.0
@@ -192,7 +192,11 @@ def _unverified(case: Analysis, asked: Operation) -> bool:
     """Whether a requested pool may not yet have been compared with the vCenter after Redis was replaced. Until then no
     VM is given from it."""
     pools = {pool for name in asked.wanted for pool in case.rules.names[name]}
-    near = [each for each in case.evidence.samples if asked.began - LOOKED <= each.when <= asked.ended + LOOKED]
+    near = [
+        each
+        for each in case.evidence.samples
+        if asked.began - SAMPLED_WITHIN <= each.when <= asked.ended + SAMPLED_WITHIN
+    ]
     return any(each.verified is not None and pools - each.verified for each in near)
 
 

@@ -54,18 +54,18 @@ class Browser:
     def fresh(self) -> None:
         """Reset the tab: empty, the size of a laptop, light scheme, time zone UTC, with an empty cache and console."""
         self.driver.get("about:blank")
-        self.looks(1280, 800)
-        self.lives_in("UTC")
+        self.emulate(1280, 800)
+        self.set_time_zone("UTC")
         self.forgiven = ()
         self.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
         self.console()
         self.requests()
 
-    def lives_in(self, zone: str) -> None:
+    def set_time_zone(self, zone: str) -> None:
         """Set the user's time zone, such as Asia/Tokyo."""
         self.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": zone})
 
-    def looks(self, width: int, height: int, scheme: Scheme = "light") -> None:
+    def emulate(self, width: int, height: int, scheme: Scheme = "light") -> None:
         """Set the size of the window in pixels, and the system's colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -127,10 +127,10 @@ class Scene:
         samples, status = Samples(connection), self.ask("GET", "status")
         pools = status["pools"]
         for grain, count in ((MINUTES, MINUTES.chunk), (QUARTERS, 7 * 96)):
-            walks = {name: self._walk(each, count, grain) for name, each in pools.items()}
+            histories = {name: self._history(each, count, grain) for name, each in pools.items()}
             last = int(time.time() // grain.seconds) - 1
             for back in range(count):
-                await samples.write(grain, last - back, {name: walk[back] for name, walk in walks.items()})
+                await samples.write(grain, last - back, {name: history[back] for name, history in histories.items()})
         for days in range(1, 7):
             day = (date.today() - timedelta(days=days)).isoformat()
             weekend = date.fromisoformat(day).weekday() > 4
@@ -139,7 +139,7 @@ class Scene:
                 await connection.call("HSET", key, *self._times(mean, weekend))
         await connection.close()
 
-    def _walk(self, now: Mapping[str, int], count: int, grain: Grain) -> list[bytes]:
+    def _history(self, now: Mapping[str, int], count: int, grain: Grain) -> list[bytes]:
         """Return samples from now backwards: running VMs vary with the hour of the day, and ready VMs dip in bursts."""
         rows, size, running = [], now["max"], float(now["running"])
         home = running
@@ -174,7 +174,7 @@ def shoot(browser: Browser, scene: Scene, story: str) -> None:
 
 def take(browser: Browser, scene: Scene, path: str, name: str, size: tuple[int, int], scheme: Any) -> None:
     """Take one picture."""
-    browser.looks(*size, scheme)
+    browser.emulate(*size, scheme)
     browser.open(scene.service.url, path)
     until(lambda: browser.script("return performance.getEntriesByName('usable').length"), "all is shown")
     time.sleep(1)  # for the animation of the gauges and the history to load

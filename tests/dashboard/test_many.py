@@ -81,7 +81,7 @@ def test_a_page_of_many_pools_is_small_and_usable_at_once(crowd: Service, browse
 
 
 def test_no_script_runs_long_while_all_pools_change(crowd: Service, browser: Browser) -> None:
-    browser.looks(1920, 1080)
+    browser.emulate(1920, 1080)
     browser.open(crowd.url)
     all_show(browser)
     browser.script(BUSY)

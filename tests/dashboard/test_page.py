@@ -179,7 +179,7 @@ def test_a_selected_time_range_is_shown_and_stored_in_the_address(service: Servi
 
 
 def test_times_are_in_the_time_zone_of_the_browser(service: Service, browser: Browser) -> None:
-    browser.lives_in("Asia/Tokyo")
+    browser.set_time_zone("Asia/Tokyo")
     browser.open(service.url)
     shown = browser.sees(".event time")
     there = datetime.fromisoformat(str(shown.get_attribute("datetime"))) + timedelta(hours=9)
@@ -197,7 +197,7 @@ def test_unknown_pools_and_vms_are_reported(service: Service, browser: Browser) 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_has_enough_contrast_in_light_and_dark(service: Service, browser: Browser, scheme: Any) -> None:
-    browser.looks(1280, 800, scheme)
+    browser.emulate(1280, 800, scheme)
     browser.open(service.url)
     browser.sees(".event time")
     browser.sees(".tile", "windows-11-x86_64")
@@ -215,7 +215,7 @@ def test_the_page_fits_the_width_of_the_window(service: Service, browser: Browse
     vm = check_out(service, "debian-12-x86_64")
     service.request("POST", f"/vm/{vm}/snapshot")
     for path in ("", "#/pool/debian-12-x86_64", f"#/vm/{vm}", "#/events"):
-        browser.looks(width, 800)
+        browser.emulate(width, 800)
         browser.open(service.url, path)
         browser.sees(".event")
         assert (path, browser.wide()) == (path, 0)

@@ -54,7 +54,7 @@ def sentences(found: Figures) -> Iterator[str]:
             f"events; {_counts(part['faults'])}. {_takeovers(part['takeovers'])} {full}"
         )
     if part := found.get("model"):
-        yield f"**Model**: {part['tests']} tests that walk at random through the store and a model of it."
+        yield f"**Model**: {part['tests']} tests of random operations on the store and on a model of it."
     if part := found.get("mutants"):
         left_out = f", {part['left out']} left out" if part["left out"] else ""
         yield f"**Mutants**: {part['caught']} of {part['tried']} deliberate faults were caught{left_out}."

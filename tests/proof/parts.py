@@ -59,9 +59,9 @@ def chaos(seconds: float, seed: int, world: str = "any") -> ProofPart:
 
 
 def model() -> ProofPart:
-    """Random walks through the store and a model of it, side by side."""
+    """Random operations on the store and on a model of it, compared."""
     options = ("-q", "-p", "no:cacheprovider", "--junit-xml={json}", "tests/store/test_model.py")
-    return ProofPart("model", ("-m", "pytest", *options), _walked)
+    return ProofPart("model", ("-m", "pytest", *options), _compared)
 
 
 def mutants() -> ProofPart:
@@ -91,7 +91,7 @@ def _endured(text: str) -> Figures:
     }
 
 
-def _walked(text: str) -> Figures:
+def _compared(text: str) -> Figures:
     return {"tests": int(re.findall(r'tests="(\d+)"', text)[0])}
 
 
