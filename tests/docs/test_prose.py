@@ -1,4 +1,7 @@
-"""Docstrings, comments and pages use plain technical English: the words that CONTRIBUTING.md lists are not in them."""
+"""Docstrings, comments and pages use plain technical English: the words that CONTRIBUTING.md lists are not in them.
+
+The same holds for the names and strings in folders whose names are done.
+"""
 
 import ast
 import io
@@ -7,9 +10,35 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from .book import PAGES, ROOT
 
 BANNED = ("told", "tells", "whoever", "borne", "of so many", "it were", "by and by")
+NAMES = {
+    *("told", "tell", "tells", "teller", "heard", "hears", "unheard", "begun", "whoever", "borne", "doom"),
+    *("torment", "torments", "tormentor", "undertaker", "reign", "forgery"),
+}
+"""Words that are refused in the rooms below, also as parts of names and in strings."""
+
+ROOMS = (
+    "benchmarks/*",
+    "tests/*",
+    "tests/benchmarks/*",
+    "tests/cases/*",
+    "tests/chaos/*",
+    "tests/dashboard/*",
+    "tests/load/*",
+    "tests/proof/**/*",
+    "tests/simulation/*",
+    "tests/vcsim/*",
+    "vmpooler/dashboard/*",
+)
+"""The folders whose names are done. A folder whose names are done is added here."""
+
+PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""The words of a name, such as ``all_heard`` or ``allHeard``."""
+
 WORDS = re.compile(rf"\b(?:{'|'.join(map(re.escape, BANNED))})\b", re.IGNORECASE)
 QUOTED = re.compile(r"```.*?```|``.*?``|`[^`]*`|\"[^\"\n]*\"", re.DOTALL)
 
@@ -49,3 +78,17 @@ def test_no_page_uses_a_banned_word() -> None:
 
 def test_the_guide_lists_every_banned_word() -> None:
     assert [word for word in BANNED if word not in PAGES["CONTRIBUTING.md"]] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_name_and_no_string_of_a_room_uses_a_banned_word(room: str) -> None:
+    sources = [path for path in sorted(ROOT.glob(room)) if path.suffix in (".py", ".js", ".lua", ".html")]
+    assert sources
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {word}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word in PARTS.findall(line)
+        if word.lower() in NAMES
+    ]
+    assert found == []
