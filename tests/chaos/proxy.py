@@ -1,8 +1,8 @@
 """A TCP proxy whose connections can be cut or stalled, in a separate process.
 
-``python -m tests.chaos.proxy NAME=PORT ...`` prints for each name the port that forwards to that port of this machine.
-Each line on its standard input sets the state of one of them: ``NAME flow``, ``NAME stall`` (all data waits), ``NAME
-deaf`` (requests pass, responses wait) or ``NAME cut`` (connections are cut, new ones too).
+``python -m tests.chaos.proxy NAME=PORT ...`` prints for each name the port that forwards
+to PORT. Each line on its standard input sets the state of one of them: ``NAME flow``, ``NAME stall`` (all data waits),
+``NAME deaf`` (requests pass, responses wait) or ``NAME cut`` (connections are cut, new ones too).
 """
 
 import asyncio

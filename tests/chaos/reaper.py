@@ -1,7 +1,7 @@
 """Removes what a run leaves behind, however the run ended.
 
-``python -m tests.chaos.reaper FOLDER`` waits until its standard input ends, which happens when the run ends. Then
-it kills every process that works in the folder, stopped ones too, and removes the folder.
+``python -m tests.chaos.reaper FOLDER`` waits until its standard input ends, which happens when the run
+ends. Then it kills every process that works in the folder, stopped ones too, and removes the folder.
 """
 
 import os

@@ -18,8 +18,8 @@ from tests.proof.invariants import Invariant
 
 @attrs.frozen
 class ChaosWorld:
-    """``cluster`` are options of :class:`tests.chaos.cluster.ChaosCluster`. ``asked`` are further requests of clients;
-    ``needs`` are parts of tests/parts.py."""
+    """``cluster`` are options of :class:`tests.chaos.cluster.ChaosCluster`. ``asked`` are further requests
+    of clients; ``needs`` are parts of tests/parts.py."""
 
     faults: Sequence[Fault]
     checks: Mapping[Invariant, tuple[Check, ...]] = CHECKS

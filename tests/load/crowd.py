@@ -1,8 +1,8 @@
 """Many subscribers to events, in a separate process.
 
-``python -m tests.load.crowd PORT COUNT [deaf]`` connects them, and prints ``listening`` when all have received the
-state. For each line on standard input it prints what they received, as JSON. Deaf subscribers read nothing, and
-``listening`` is printed as soon as they are connected.
+``python -m tests.load.crowd PORT COUNT [deaf]`` connects them, and prints ``listening`` when all have
+received the state. For each line on standard input it prints what they received, as JSON. Deaf subscribers read
+nothing, and ``listening`` is printed as soon as they are connected.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The list of deliberate faults fits the source. ``python -m tests.proof.mutants`` checks whether each is noticed."""
+"""The list of deliberate faults fits the source. ``python -m tests.proof.mutants`` tests each of them."""
 
 import re
 

@@ -1,4 +1,7 @@
-"""``python -m tests.proof.mutants [--only NAME] [--json FILE]``: is every fault noticed? Exits with 1 if one is not."""
+"""``python -m tests.proof.mutants [--only NAME] [--json FILE]``: is every fault noticed?
+
+It exits with 1 if one is not.
+"""
 
 import argparse
 import json
