@@ -19,7 +19,7 @@ def write(table: str, chart: str, others: float, page: Path = PAGE) -> None:
     """Write the table, the curve, and the percentage of the machine that other programs used, to the page."""
     head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, tail = rest.partition(END)
-    curve = f"Percent of a core for 1,000 VMs that nobody touches, ours and of Redis:\n\n```text\n{chart}```\n"
+    curve = f"Percent of a core for 1,000 idle VMs, ours and of Redis:\n\n```text\n{chart}```\n"
     when = f"{machine()} Other programs took {others:.0f} % of the machine meanwhile."
     page.write_text(f"{head}{BEGIN}\n{when}\n\n{table}\n{curve}\n{END}{tail}", encoding="utf-8")
 

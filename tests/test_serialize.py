@@ -19,7 +19,7 @@ with in_turn(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), alone=sys.arg
 
 
 @attrs.frozen
-class Someone:
+class Entrant:
     """A process that enters the room, and stays until ``leave`` is called."""
 
     process: "subprocess.Popen[str]"
@@ -41,9 +41,9 @@ def rooms(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
-def enters(rooms: tuple[Path, Path], how: str) -> Someone:
+def enters(rooms: tuple[Path, Path], how: str) -> Entrant:
     command = [sys.executable, "-c", ENTER, *map(str, rooms), how]
-    return Someone(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    return Entrant(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
 
 def closed(gate: Path) -> bool:
@@ -68,7 +68,7 @@ def test_a_test_marked_alone_waits_for_all_others_and_runs_alone(rooms: tuple[Pa
     assert not alone.is_in(0.1)
     second.leave()
     assert alone.is_in(20)
-    assert not late.is_in(0.1), "one who came later waits as well"
+    assert not late.is_in(0.1), "a process that came later waits as well"
     alone.leave()
     assert late.is_in(20)
     late.leave()

@@ -86,7 +86,7 @@ def _fast(world: CaseWorld, redis: RedisServer, clock: HostClock) -> str:
     return f"full after {took:.0f} s"
 
 
-@case("4c", "Redis's host is set back 600 s, then the leader dies", "nobody leads for ten minutes", "faketime")
+@case("4c", "Redis's host is set back 600 s, then the leader dies", "no manager leads for ten minutes", "faketime")
 def a_lease_of_the_future(world: CaseWorld) -> str:
     clock = world.clock("redis")
     redis = world.redis(clock=clock)
@@ -98,7 +98,7 @@ def a_lease_of_the_future(world: CaseWorld) -> str:
     clock.set(-600)
     leader.kill()
     took = comes(lambda: of.leader() not in ("", before), SOON)
-    hold(took is not None, f"nobody leads after {SOON:g} s; the lease runs for {_pttl(of)} ms more")
+    hold(took is not None, f"no manager leads after {SOON:g} s; the lease runs for {_pttl(of)} ms more")
     return f"the other leads after {took:.1f} s"
 
 
@@ -134,10 +134,15 @@ def two_leases(world: CaseWorld) -> str:
         time.sleep(0.005)
     hold(not both, f"in {both} reads the old leader says that it leads, while another holds the lease")
     hold(of.leader() == before, "a step of its clock cost the leader its lease, while it says that it leads")
-    return "the leader leads on, and nobody else says so"
+    return "the leader leads on, and no other manager claims to lead"
 
 
-@case("4f", "an API an hour ahead of Redis, whose reply to a checkout is late", "the VM runs for nobody", "faketime")
+@case(
+    "4f",
+    "an API an hour ahead of Redis, whose reply to a checkout is late",
+    "the VM stays running without a client",
+    "faketime",
+)
 def a_fast_api(world: CaseWorld) -> str:
     port = free_port()
     redis = world.redis("--port", str(port))
@@ -162,7 +167,7 @@ def a_fast_api(world: CaseWorld) -> str:
         return "the client was given it after the stall"
     hold(events_of(of, [vm], What.CHECKOUT), f"{vm} was not checked out: this run shows nothing")
     took = comes(lambda: members(of, Queue.RUNNING) == before, SOON)
-    hold(took is not None, f"the client was answered {given}, and {vm} runs for nobody after {SOON:g} s")
+    hold(took is not None, f"the client was answered {given}, and {vm} runs without a client after {SOON:g} s")
     return f"given back after {took:.0f} s"
 
 
@@ -183,7 +188,7 @@ def _two_managers(
     for number, service in enumerate(managers):
         if service.process and f"-{service.process.pid}-" in of.leader():
             return service, number
-    raise AssertionError(f"nobody of them leads: {of.leader()}")
+    raise AssertionError(f"none of them leads: {of.leader()}")
 
 
 def _manager(service: Service) -> str:

@@ -56,7 +56,7 @@ def put_back(service: Service) -> None:
     service.start()
 
 
-def nobody_gets(service: Service, held: Collection[str], seconds: float, tries: int) -> int:
+def no_client_gets(service: Service, held: Collection[str], seconds: float, tries: int) -> int:
     """Request VMs until ``tries`` were given or the time is over. Returns how many were given. Fails when one of them
     belongs to another client."""
     given: list[str] = []
@@ -93,7 +93,7 @@ def an_old_backup(world: CaseWorld) -> str:
     full(books(service), 12)
     time.sleep(NOTED)
     put_back(service)
-    given = nobody_gets(service, held, 12, tries=6)
+    given = no_client_gets(service, held, 12, tries=6)
     time.sleep(GRACE * 60)
     still_had(service, books(service), held)
     return f"12 of 12 kept, {given} others were given"
@@ -109,7 +109,7 @@ def an_old_backup_of_one(world: CaseWorld) -> str:
     full(books(service), 1)
     time.sleep(NOTED)
     put_back(service)
-    given = nobody_gets(service, held, GRACE * 60 + AFTER_GRACE, tries=1)
+    given = no_client_gets(service, held, GRACE * 60 + AFTER_GRACE, tries=1)
     time.sleep(GRACE * 60 + AFTER_GRACE)
     still_had(service, books(service), held)
     return f"V0 and V1 kept, {given} other was given"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cases.case import case
-from tests.cases.evidence import nobody_gets, still_had
+from tests.cases.evidence import no_client_gets, still_had
 from tests.cases.world import (
     AFTER_GRACE,
     EMBEDDED,
@@ -66,7 +66,7 @@ def a_full_disk(world: CaseWorld) -> str:
         with suppress(ValueError):  # Redis may have ended by itself, because it could not write
             os.kill(redis_of(service), signal.SIGKILL)
         until(lambda service=service: books_answer(service), "Redis is started again", 30)  # type: ignore[misc]  # bound at once
-        nobody_gets(service, held, 12, tries=2)
+        no_client_gets(service, held, 12, tries=2)
         still_had(service, books(service), held)
         service.kill()
     return f"{answered} of {RUNS} were answered 200, and none was given twice"
@@ -108,7 +108,7 @@ def _forgotten(world: CaseWorld, *, empty: bool) -> str:
     of.ask(("SAVE",))
     held = [take(service, token) for _ in range(3)]
     started_again(redis, empty=empty)
-    given = nobody_gets(service, held, 10, tries=4)
+    given = no_client_gets(service, held, 10, tries=4)
     time.sleep(GRACE * 60 + AFTER_GRACE)
     still_had(service, of, held)
     hold(given or empty, "nothing was given for ten seconds")

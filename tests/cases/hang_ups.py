@@ -18,7 +18,11 @@ STOPPED = 2.0
 """Seconds that the API hangs. The client gives up a moment after the hang starts."""
 
 
-@case("5", "the API hangs 2 s before it reads Redis's reply, its client gives up", "9 of 10 VMs run for nobody")
+@case(
+    "5",
+    "the API hangs 2 s before it reads Redis's reply, its client gives up",
+    "9 of 10 VMs stay running without a client",
+)
 def gave_up(world: CaseWorld) -> str:
     redis = world.redis()
     document = config(on(redis), [{"name": POOL, "size": 4}])
@@ -46,5 +50,5 @@ def gave_up(world: CaseWorld) -> str:
     given, back = (len(events_of(of, vms, what)) for what in (What.CHECKOUT, What.RETURNED))
     hold(given, "no VM was checked out: this run shows nothing")
     left = len(members(of, Queue.RUNNING) - kept)
-    hold(took is not None, f"{left} of {given} run for nobody")
+    hold(took is not None, f"{left} of {given} run without a client")
     return f"{back} of {given} went back"

@@ -39,12 +39,12 @@ def wrong(world: CaseWorld) -> str:
 
 
 def broken(world: CaseWorld) -> str:
-    raise OSError("nobody answers")
+    raise OSError("no reply")
 
 
 @pytest.mark.parametrize(
     ("play", "outcome", "facts"),
-    [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: nobody answers")],
+    [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: no reply")],
 )
 def test_a_row_shows_the_result_of_a_case_and_its_folder_is_removed(play: object, outcome: str, facts: str) -> None:
     done = program.play(FaultCase("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these

@@ -56,7 +56,7 @@ def unclaimed(
             # Take the one that ended first: a request may be carried out long after its client gave up.
             open_.remove(min(fitting, key=lambda each: each.ended))
         else:
-            yield f"{', '.join(event.vm for event in of)}: taken at {moment(of[0]):.3f} by a request that nobody made"
+            yield f"{', '.join(event.vm for event in of)}: taken at {moment(of[0]):.3f} by no request"
 
 
 def _fits(asked: Operation, taken: Sequence[Event], names: Mapping[str, tuple[str, ...]]) -> bool:

@@ -55,7 +55,7 @@ USES = (
 )
 """Actions on a VM. An action is as frequent as it is listed here."""
 
-NOBODY = "nobody-has-this-token"
+UNKNOWN_TOKEN = "this-token-is-unknown"
 
 FORBIDDEN = "77"
 """A value for hours and GB that appears only in requests that must be refused."""
@@ -160,12 +160,12 @@ class ChaosClient(Thread):
         name = f"x{self.number}-{len(self.history)}"
         match self._chance.choice(("delete", "change", "disk")):
             case "delete":
-                self._record(Verb.TRESPASS, "DELETE", f"/vm/{vm}", NOBODY, vm=vm)
+                self._record(Verb.TRESPASS, "DELETE", f"/vm/{vm}", UNKNOWN_TOKEN, vm=vm)
             case "change":  # every client may set tags alone
                 body = json.dumps({"tags": {name: "v"}, "lifetime": FORBIDDEN}).encode()
-                self._record(Verb.TRESPASS, "PUT", f"/vm/{vm}", NOBODY, body, vm=vm, name=name, value=FORBIDDEN)
+                self._record(Verb.TRESPASS, "PUT", f"/vm/{vm}", UNKNOWN_TOKEN, body, vm=vm, name=name, value=FORBIDDEN)
             case "disk":
-                self._record(Verb.TRESPASS, "POST", f"/vm/{vm}/disk/{FORBIDDEN}", NOBODY, vm=vm, value=FORBIDDEN)
+                self._record(Verb.TRESPASS, "POST", f"/vm/{vm}/disk/{FORBIDDEN}", UNKNOWN_TOKEN, vm=vm, value=FORBIDDEN)
 
     def _give_up(self, vm: str) -> None:
         operation = self._record(Verb.DELETE, "DELETE", f"/vm/{vm}", self._held[vm], vm=vm)

@@ -117,12 +117,12 @@ class ChaosCluster:
         self.redis.start()
         self.start_vcenter()
         self.furnish()
-        everybody = [*self.api_names, *self.manager_names]
-        routes = {f"redis-{name}": self.redis_port for name in everybody}
+        names = [*self.api_names, *self.manager_names]
+        routes = {f"redis-{name}": self.redis_port for name in names}
         # One route for all: managers treat a vCenter with two addresses as two places.
         routes |= {"vcenter-all": self.vcenter.port}
         self.proxy = TcpProxy(routes, self.home)
-        for name in everybody:
+        for name in names:
             role = name.partition("-")[0]
             if self._clocks_differ:
                 self.clocks[name] = HostClock(self._folder(f"clock-of-{name}"))
@@ -130,7 +130,7 @@ class ChaosCluster:
             service = Service(self._config(name), f"--role={role}", directory=self.home / name, environ=environ)
             self.services[name] = service
             service.launch()
-        for name in everybody:
+        for name in names:
             self._up(name, 0)
 
     def _up(self, name: str, said: int) -> None:

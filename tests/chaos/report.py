@@ -22,7 +22,7 @@ def report(run: Run, verdicts: Mapping[Invariant, Verdict], seed: int) -> dict[s
         "operations": len(operations),
         "by verb": dict(Counter(str(each.verb) for each in operations)),
         "answers": dict(sorted(answers.items())),
-        "found nobody": run.unreached,
+        "not connected": run.unreached,
         "VMs given": sum(len(each.given) for each in operations),
         "events": len(run.evidence.events),
         "faults": dict(sorted(run.faults.items())),
@@ -70,7 +70,7 @@ def _added(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]])
 
 def table(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report as lines of a table."""
-    for key in ("seed", "operations", "by verb", "answers", "found nobody", "VMs given", "events", "faults"):
+    for key in ("seed", "operations", "by verb", "answers", "not connected", "VMs given", "events", "faults"):
         value = found[key]
         text = ", ".join(f"{name} {count}" for name, count in value.items()) if isinstance(value, dict) else value
         yield f"{key:>16}  {text}"

@@ -158,7 +158,7 @@ FALSE = {
             records={**RECORDS, "b": {**RECORDS["b"], "tag:n": "v"}},
         ),
     ),
-    "a VM is reverted, and nobody asked": (DURABLE, synthetic(journal=[*JOURNAL, Note(START + 32, "revert", "b")])),
+    "a VM is reverted without a request": (DURABLE, synthetic(journal=[*JOURNAL, Note(START + 32, "revert", "b")])),
     "a VM is reverted again, after it was done": (
         DURABLE,
         synthetic(
@@ -201,7 +201,7 @@ def test_allowed_evidence_is_not_reported() -> None:
     assert violations(synthetic(events=[*EVENTS, over], operations=OPERATIONS[:-1])) == {}
     gone = {"forgot": [START + 33], "inventory": {"c": [], FOREIGN: []}}
     assert violations(synthetic(events=[*EVENTS, LOST], **gone)) == {}
-    assert violations(synthetic(operations=changed(5, status=None))) == {}, "deleted, though nobody said so"
+    assert violations(synthetic(operations=changed(5, status=None))) == {}, "deleted without a response"
     unanswered = [*OPERATIONS[:6], attrs.evolve(OPERATIONS[6], status=None, given=())]
     assert violations(
         synthetic(operations=unanswered, events=[*EVENTS, BACK], records={**RECORDS, "b": {}})

@@ -117,7 +117,7 @@ async def test_a_hundred_subscribers_that_never_read_cost_no_memory_and_are_disc
             files, before = usage.files, usage.memory
             with Crowd(service.port, DEAF, "deaf") as deaf:
                 await deferToThread(deaf.listens)
-                await deferToThread(until, lambda: usage.files >= files + DEAF, "they are there")
+                await deferToThread(until, lambda: usage.files >= files + DEAF, "they are connected")
                 most = 0
                 for first in range(0, STORM, 500):
                     redis.happen(5000 + first, 500)
@@ -125,8 +125,8 @@ async def test_a_hundred_subscribers_that_never_read_cost_no_memory_and_are_disc
                     most = max(most, usage.memory)
                 grown = most - before
                 began = time.monotonic()
-                await deferToThread(until, lambda: usage.files <= files, "they are hung up on", 60.0)
-                print(f"\n{DEAF} who never read, {STORM} events: {grown} KB more, all cut ", end="")
+                await deferToThread(until, lambda: usage.files <= files, "they are disconnected", 60.0)
+                print(f"\n{DEAF} subscribers that never read, {STORM} events: {grown} KB more, all cut ", end="")
                 print(f"{time.monotonic() - began:.0f} s later; then {usage.memory - before} KB", end="")
             received = await deferToThread(listening.received)
             redis.close()

@@ -30,7 +30,7 @@ class StepFaults:
             (faults.cut, "Redis is away", self._cut),
             (faults.vanish, "VM vanishes", self._vanish),
             (faults.meddle, "VM is meddled with", self._meddle),
-            (faults.plant, "VM of somebody else", self._plant),
+            (faults.plant, "foreign VM appears", self._plant),
             (faults.outage, "provider is away", self._outage),
             (faults.leap, "time leaps", self._leap),
             (schedule.simulation.world.backup, "a backup is made", self._backup),
@@ -63,8 +63,8 @@ class StepFaults:
         self._simulation.note("fault", "freezes", victim.name, victim.frozen_until)
 
     def _cut(self) -> None:
-        everybody = self._schedule.processes
-        victims = everybody if self._simulation.chance.random() < 0.5 else [self._simulation.chance.choice(everybody)]
+        processes = self._schedule.processes
+        victims = processes if self._simulation.chance.random() < 0.5 else [self._simulation.chance.choice(processes)]
         seconds = self._seconds(0.1, 10)
         self._simulation.note("fault", "cuts from Redis", [each.name for each in victims], seconds)
         for each in victims:

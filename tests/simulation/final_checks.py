@@ -73,15 +73,15 @@ class FinalChecks:
         where = {vm: f"{pool} {queue}" for vm, (pool, queue) in self._judge.expected.items()}
         unanswered = self._unanswered()
         there = f"{sizes} wanted, there are {self._schedule.sizes()}; all: {where}"
-        return f"{there}; no client knows: {unanswered}; nobody knows: {self._unknown()}"
+        return f"{there}; no client knows: {unanswered}; not in Redis: {self._unknown()}"
 
     def check(self) -> None:
         """Check everything. Raises Violation."""
         astray = self._judge.astray()
-        self._tally.hold(ONE_CLIENT, not astray, lambda: f"somebody has them, and they do not run: {astray}")
+        self._tally.hold(ONE_CLIENT, not astray, lambda: f"VMs of clients that do not run: {astray}")
         self._tally.hold(FULL_AGAIN, self.quiet(), self.describe)
         for vm in self._schedule.provider.vms():
-            finding = f"nobody knows {vm}, which is ours"
+            finding = f"Redis does not know {vm}, which is ours"
             self._tally.hold(ACCOUNTED, vm not in self._unknown(), partial(str, finding))
         for asking in self._schedule.clients.askings:
             if asking.succeeded:
@@ -135,18 +135,18 @@ class FinalChecks:
         else:
             self._tally.hold(DURABLE, not asking.events, lambda: finding)
             known = asking.kind != "checkout" or asking.status != 503 or asking.too_few
-            self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused, and nobody asked Redis")
+            self._tally.hold(NOT_REFUSED, known, lambda: f"{asking} was refused without a request to Redis")
 
     def _unanswered(self) -> list[str]:
         """Return the VMs of checkouts that were refused, or whose client hung up. They go back, unless the process
         died."""
         held = self._judge.held.items()
         unanswered = {vm: holding.asking for vm, holding in held if holding.asking.hung_up or holding.asking.weather}
-        return [vm for vm, asking in unanswered.items() if not asking.crashed and not self._judge.held[vm].nobodys]
+        return [vm for vm, asking in unanswered.items() if not asking.crashed and not self._judge.held[vm].is_unowned]
 
     def _keeps(self, asking: Asking) -> bool:
         """Whether a VM is still assigned to a client that never received it, and could be given back."""
-        return any(holding.asking is asking and not holding.nobodys for holding in self._judge.held.values())
+        return any(holding.asking is asking and not holding.is_unowned for holding in self._judge.held.values())
 
     def _replayed(self, vm: str, events: list[Event]) -> None:
         """Check that the history of a VM equals its events in the stream, and that the events give its record."""

@@ -31,7 +31,7 @@ MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {
 }
 """From which queue to which an event moves its VM. A ``completed`` event names the source queue itself."""
 
-TO_SOMEBODY = (What.RESTORED, What.QUARANTINED)
+TO_A_CLIENT = (What.RESTORED, What.QUARANTINED)
 """Events that move a VM from any place to running, because a client has it or may have it."""
 
 SAID_AGAIN = 60.0
@@ -65,7 +65,7 @@ class Holding:
     was_lost: bool = False
 
     @property
-    def nobodys(self) -> bool:
+    def is_unowned(self) -> bool:
         """Whether the VM need not go back although no client got it. After Redis lost a checkout, the process that made
         it cannot find it any more. The VM is ready, or runs until its lifetime ends if its stamp names the checkout."""
         return self.was_lost or self.loss is not None
@@ -143,7 +143,7 @@ class Judge:
             held = self.held[event.vm]
             held.changes.append(LifetimeChange(behalf, event.id, self._simulation.time.now, held.hours))
             held.hours = float(hours[1])
-        if event.what in TO_SOMEBODY:
+        if event.what in TO_A_CLIENT:
             self.expected[event.vm] = (event.pool, Queue.RUNNING)
         elif event.what is What.COMPLETED:
             self._move(event, Queue(event.more["queue"]), Queue.COMPLETED)
@@ -174,7 +174,7 @@ class Judge:
         the process's knowledge of Redis's clock allows."""
         vm, held = event.vm, self.held.get(event.vm)
         if event.what is What.CHECKOUT:
-            assert behalf is not None, "a checkout for nobody"
+            assert behalf is not None, "a checkout without a request"
             free = held is None or self._excused(vm, held, "given again")
             self._tally.hold(ONE_CLIENT, free, lambda: f"{vm} was given to {held}, now to {behalf}")
             general = self._simulation.settings.general

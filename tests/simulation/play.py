@@ -56,7 +56,7 @@ def play(seed: int, redis: LockStep, kind: type[Schedule] = Schedule) -> Schedul
             schedule.close()
     simulation = schedule.simulation
     if errors and not failure:
-        failure = f"an error that nobody expects: {errors[0]}"
+        failure = f"an unexpected error: {errors[0]}"
     return ScheduleOutcome(
         seed, simulation.counts, simulation.tally.checks, simulation.trace, schedule.recovery, failure, invariant
     )

@@ -20,7 +20,7 @@ const SUMS = [
   ["ready", "VMs that run, answer, and wait to be checked out", ({ sums }) => number(sums.ready)],
   ["cloning", "VMs whose clone is under way", ({ sums }) => number(sums.cloning)],
   ["booting", "VMs that are cloned and do not answer yet", ({ sums }) => number(sums.booting)],
-  ["running", "VMs that are checked out: someone uses them", ({ sums }) => number(sums.running)],
+  ["running", "VMs that are checked out", ({ sums }) => number(sums.running)],
   ["completed", "VMs that are finished with, and about to be destroyed", ({ sums }) => number(sums.completed)],
 ];
 

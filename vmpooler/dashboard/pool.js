@@ -10,7 +10,7 @@ import { Gauge } from "./tile.js";
 import { Loader } from "./loader.js";
 
 const QUEUES = {
-  running: "Checked out: someone uses them",
+  running: "Checked out by a client",
   ready: "They run, answer, and wait to be checked out",
   pending: "Being cloned or booting",
   completed: "Finished with, and about to be destroyed",
