@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from vmpooler.deferreds import Signal
+
 Resolve = Callable[[str], Deferred[str]]
 """Looks up the address of a host: the reactor's ``resolve``, which runs in a thread."""
 
@@ -41,7 +43,7 @@ class Lookup:
         self._resolve = resolve
         self._clock = clock
         self._known: dict[str, Known] = {}
-        self._asked: dict[str, list[Deferred[str]]] = {}
+        self._asked: dict[str, Signal[str]] = {}
 
     async def address(self, host: str) -> str:
         """Return the address of a host, given by its short name; empty when it is not found in time."""
@@ -50,10 +52,10 @@ class Lookup:
             return known.address
         if not HOST.fullmatch(host) or (host not in self._asked and len(self._asked) >= ASKED_MOST):
             return ""
-        answer: Deferred[str] = Deferred()
-        waiting = self._asked.setdefault(host, [])
-        waiting.append(answer)
-        if len(waiting) == 1:
+        if is_new := host not in self._asked:
+            self._asked[host] = Signal()
+        answer = self._asked[host].wait()
+        if is_new:
             self._resolve(host).addBoth(self._answered, host)
         return await answer.addTimeout(LOOKUP_TIMEOUT, self._clock, onTimeoutCancel=lambda *_: "")
 
@@ -62,5 +64,4 @@ class Lookup:
         while len(self._known) >= KNOWN_MOST:
             del self._known[next(iter(self._known))]
         self._known[host] = Known(address, self._clock.seconds() + FRESH)
-        for answer in self._asked.pop(host):
-            answer.callback(address)
+        self._asked.pop(host).send(address)

@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 from pyVmomi import vim
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
+from vmpooler.deferreds import Signal
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup, operations, specs
@@ -38,19 +39,16 @@ LATE_ARRIVAL = 5.0
 
 @attrs.define(eq=False)
 class Order:
-    """A clone that was ordered. ``doomed``: its VM must be destroyed as soon as it exists."""
+    """A clone that was ordered.
+
+    ``doomed``: its VM must be destroyed as soon as it exists. ``ended`` is sent when it has succeeded or failed.
+    """
 
     pool: Pool
     name: str
     place: Place
     doomed: bool = False
-    waiting: list[Deferred[None]] = attrs.field(factory=list)
-
-    def over(self) -> Deferred[None]:
-        """Return a Deferred that fires when the clone has ended, whether it succeeded or failed."""
-        wait: Deferred[None] = Deferred()
-        self.waiting.append(wait)
-        return wait
+    ended: Signal[None] = attrs.field(factory=Signal)
 
 
 class Clones:
@@ -99,8 +97,7 @@ class Clones:
                     await self._make(order)
         finally:
             del self._orders[name]
-            for wait in order.waiting:
-                wait.callback(None)
+            order.ended.send(None)
         if order.doomed:
             raise ProviderError(f"{name} was destroyed while it was being cloned")
 

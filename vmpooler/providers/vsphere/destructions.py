@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pyVmomi import vim, vmodl
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from vmpooler.deferreds import Signal
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
 from vmpooler.providers.vsphere.clones import Clones
@@ -32,7 +34,7 @@ class Destructions:
         self._vms = vms
         self._slots = DeferredSemaphore(slots)
         self._foreign_too = foreign_too
-        self._waiting: dict[str, list[Deferred[None]]] = {}
+        self._ends: dict[str, Signal[None]] = {}
 
     async def destroy(self, place: Place, name: str, pool: str) -> None:
         """Destroy a VM of this service, once for all concurrent callers.
@@ -40,24 +42,20 @@ class Destructions:
         A VM that is already gone counts as destroyed. The stamp of a VM outside the watched folders must contain the
         name of its pool too. Raises ProviderError.
         """
-        if (waiting := self._waiting.get(name)) is not None:
-            wait: Deferred[None] = Deferred()
-            waiting.append(wait)
-            await wait
+        if (ended := self._ends.get(name)) is not None:
+            await ended.wait()
             return
-        self._waiting[name] = []
+        self._ends[name] = Signal()
         try:
             if (order := self._clones.order(name)) is not None:
                 order.doomed = True
-                await order.over()
+                await order.ended.wait()
             async with self._slots:
                 await self._calls.steadily(lambda: self._destroy(place, name, pool))
         except BaseException as error:
-            for wait in self._waiting.pop(name):
-                wait.errback(ProviderError(str(error)))
+            self._ends.pop(name).send(Failure(ProviderError(str(error))))
             raise
-        for wait in self._waiting.pop(name):
-            wait.callback(None)
+        self._ends.pop(name).send(None)
 
     async def _destroy(self, place: Place, name: str, pool: str) -> None:
         vm = await self._vms.seek(place, name)

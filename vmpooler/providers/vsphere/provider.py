@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from vmpooler.deferreds import shield
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
@@ -26,8 +26,6 @@ from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.template_layers import Deltas
 from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
 from vmpooler.settings import General, Pool, Vsphere
-
-T = TypeVar("T")
 
 log = Logger()
 
@@ -127,7 +125,7 @@ class VsphereProvider:
 
     async def clone(self, pool: Pool, name: str) -> None:
         """Clone a VM. The clone continues when the caller cancels."""
-        await self._shielded(self._clone(pool, name))
+        await shield(self._clone(pool, name))
 
     async def destroy(self, pool: Pool, name: str) -> None:
         """Destroy a VM of this service.
@@ -135,12 +133,12 @@ class VsphereProvider:
         If the VM of that name is foreign, the call leaves it alone and succeeds, because the VM of this service is
         gone; with ``destroy_foreign`` it destroys the foreign VM. The destruction continues when the caller cancels.
         """
-        await self._shielded(self._destructions.destroy(self._place(pool), name, pool.name))
+        await shield(self._destructions.destroy(self._place(pool), name, pool.name))
 
     async def power_on(self, pool: Pool, name: str) -> None:
         """Power on a VM of this service. The operation continues when the caller cancels."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.power_on(place, name)))
+        await shield(self._calls.steadily(lambda: self._vms.power_on(place, name)))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Probe the address that the guest reported, or its host name (setting ``probe``). Raises NoAnswer."""
@@ -152,29 +150,29 @@ class VsphereProvider:
     async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
         """Write the holder into the annotation."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
+        await shield(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a thin disk in a separate file whose name contains ``id``."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.add_disk(place, name, size, id)))
+        await shield(self._calls.steadily(lambda: self._vms.add_disk(place, name, size, id)))
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
         """Take a quiesced snapshot that includes the memory."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
+        await shield(self._calls.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
         """Revert a VM to the snapshot of that name, from anywhere in the snapshot tree."""
         place = self._place(pool)
-        await self._shielded(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
+        await shield(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
 
     async def migrate(self, pool: Pool, name: str) -> None:
         """Migrate a running VM to the least used healthy host of the pool's ``clone_target``.
 
         The migration continues when the caller cancels.
         """
-        await self._shielded(self._calls.steadily(lambda: self._migrate(pool, name)))
+        await shield(self._calls.steadily(lambda: self._migrate(pool, name)))
 
     async def _migrate(self, pool: Pool, name: str) -> None:
         place = self._place(pool)
@@ -207,19 +205,6 @@ class VsphereProvider:
                     listener(pool)
                 except Exception:
                     log.failure("a listener failed on a change of pool {pool}", pool=pool)
-
-    def _shielded(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """Return a Deferred with the result of ``work``. Cancelling it ends only the wait; the work continues."""
-        outcome: Deferred[T] = Deferred()
-
-        def over(result: T | Failure) -> None:
-            if not outcome.called:
-                outcome.callback(result)
-            elif isinstance(result, Failure) and not result.check(ProviderError):
-                log.failure("what nobody waits for any more failed", result)
-
-        Deferred.fromCoroutine(work).addBoth(over)
-        return outcome
 
     async def _look_again(self, place: Place) -> None:
         """Look up the folders again, because this one is not known: it may exist by now, or may be created."""

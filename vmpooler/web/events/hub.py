@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from vmpooler.deferreds import Signal
 from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
 from vmpooler.store.queries.event_log import EventHistory
@@ -68,7 +69,7 @@ class Hub:
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False
-        self._waiting: list[Deferred[None]] = []
+        self._on_fill = Signal[None]()
         self._telling: Deferred[None] | None = None
         self._resting: Deferred[None] = succeed(None)
         self._again = False
@@ -172,9 +173,7 @@ class Hub:
     async def _begin(self, listener: Subscriber, last: str | None) -> None:
         """Find the position of a new subscriber. Send it the missed events that the log does not contain."""
         if not self._filled:
-            waiter: Deferred[None] = Deferred(self._waiting.remove)
-            self._waiting.append(waiter)
-            await waiter
+            await self._on_fill.wait()
         listener.place = await self._missed.told(listener, last) if last else self.end
         if listener.place is None:
             listener.place, listener.gap = self.end, True
@@ -186,9 +185,7 @@ class Hub:
             return
         self._journal.precede(await self._past.latest(MAX_EVENTS_BEHIND))
         self._filled = True
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+        self._on_fill.send(None)
 
     def _tell_all(self) -> None:
         """Send to all subscribers soon. If a round is in progress, another one follows."""

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from vmpooler.deferreds import Signal
 from vmpooler.domain import overview
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
@@ -55,7 +56,7 @@ class Model:
         self._touched: set[str] = set()
         self._whole_at = 0.0
         self._running: Deferred[None] | None = None
-        self._waiting: Deferred[None] | None = None
+        self._on_touch = Signal[None]()
 
     def start(self) -> None:
         """Start reading, unless reading has started already."""
@@ -73,15 +74,13 @@ class Model:
         """Record an event of a pool: the next reading includes that pool."""
         if self._running is not None and pool in self._pools:
             self._touched.add(pool)
-            if self._waiting is not None and not self._waiting.called:
-                self._waiting.callback(None)
+            self._on_touch.send(None)
 
     async def _watch(self) -> None:
         while True:
             await deferLater(self._clock, self._pace.spacing if await self._read() else RETRY_DELAY)
             if self.ready and not self._touched:
-                self._waiting = Deferred()
-                await self._waiting.addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
+                await self._on_touch.wait().addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
 
     async def _read(self) -> bool:
         """Read all pools, or those with new events. Returns False when they could not be read."""

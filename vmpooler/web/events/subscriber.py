@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
+from vmpooler.deferreds import Signal
 from vmpooler.web.events.log import Filter
 from vmpooler.web.events.sse import COMMENT, RETRY
 from vmpooler.web.http.request import Request
@@ -85,7 +85,7 @@ class Subscriber:
         self._paused = False
         self._ended = False
         self._stalled: IDelayedCall | None = None
-        self._resumed: list[Deferred[None]] = []
+        self._resumed = Signal[None]()
 
     def start(self, lost: Callable[["Subscriber"], None]) -> None:
         """Take over the connection; ``lost`` is called when the client has disconnected."""
@@ -133,9 +133,7 @@ class Subscriber:
     async def ready(self) -> bool:
         """Wait until the client reads again. Returns False when it has disconnected."""
         if self._paused and not self._ended:
-            waiter: Deferred[None] = Deferred()
-            self._resumed.append(waiter)
-            await waiter
+            await self._resumed.wait()
         return not self._ended
 
     def end(self) -> None:
@@ -159,7 +157,7 @@ class Subscriber:
         """Continue sending: the client reads again."""
         self._paused = False
         self._unstall()
-        self._wake()
+        self._resumed.send(None)
         self.tell()
 
     def stopProducing(self) -> None:
@@ -174,15 +172,10 @@ class Subscriber:
             self._stalled.cancel()
             self._stalled = None
 
-    def _wake(self) -> None:
-        waiting, self._resumed = self._resumed, []
-        for each in waiting:
-            each.callback(None)
-
     def _left(self, lost: Callable[["Subscriber"], None]) -> None:
         self._ended = True
         self._unstall()
-        self._wake()
+        self._resumed.send(None)
         lost(self)
 
 

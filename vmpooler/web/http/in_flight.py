@@ -5,10 +5,8 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from vmpooler.domain.errors import VmpoolerError
+from vmpooler.deferreds import Signal, shield
 
 T = TypeVar("T")
 
@@ -16,11 +14,9 @@ T = TypeVar("T")
 class RequestsInFlight:
     """Counts requests in progress, and work that outlives its request."""
 
-    log = Logger()
-
     def __init__(self) -> None:
         self._count = 0
-        self._waiting: list[Deferred[bool]] = []
+        self._idle = Signal[bool]()
 
     def begin(self) -> None:
         """Count the start of a piece of work."""
@@ -30,32 +26,24 @@ class RequestsInFlight:
         """Count the end of a piece of work."""
         self._count -= 1
         if self._count == 0:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(True)
+            self._idle.send(True)
 
     def idle(self, seconds: float, clock: IReactorTime) -> Deferred[bool]:
         """Return a Deferred that fires with True when no work is in progress, or with False after ``seconds``."""
         if self._count == 0:
             return succeed(True)
-        idle: Deferred[bool] = Deferred(lambda waiter: self._waiting.remove(waiter))
-        self._waiting.append(idle)
-        return idle.addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
+        return self._idle.wait().addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
 
     def shielded(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Return a Deferred with the result of ``work``.
 
         The work continues when this Deferred is cancelled; klein cancels it when a client disconnects.
         """
-        result: Deferred[T] = Deferred()
+        return shield(self._counted(work))
+
+    async def _counted(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
         self.begin()
-
-        def done(outcome: T | Failure) -> None:
+        try:
+            return await work
+        finally:
             self.end()
-            if not result.called:
-                result.callback(outcome)
-            elif isinstance(outcome, Failure) and not outcome.check(VmpoolerError):
-                self.log.failure("[!] work failed after its client had gone", outcome)
-
-        Deferred.fromCoroutine(work).addBoth(done)
-        return result

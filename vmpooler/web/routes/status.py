@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.deferreds import SingleFlight
 from vmpooler.domain import reports
 from vmpooler.domain.graphite import Points
 from vmpooler.domain.history import RANGES
@@ -26,7 +27,6 @@ from vmpooler.web.http import json
 from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
-from vmpooler.web.http.single_flight import SingleFlight
 from vmpooler.web.views.leftovers import left_of
 
 FRESH = 0.25

@@ -1,12 +1,14 @@
-"""Concurrent callers share one read, and no result is returned after its maximum age."""
+"""A signal wakes those who wait, callers share one read, and shielded work outlives its caller."""
 
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent
 
-from vmpooler.web.http.single_flight import SingleFlight
+from vmpooler.deferreds import Signal, SingleFlight, shield
+from vmpooler.domain.errors import PoolEmpty
 
 
 class Source:
@@ -28,24 +30,63 @@ class Source:
         self.readings[-1].callback(what)
 
 
+def test_a_signal_wakes_only_those_who_wait_when_it_is_sent() -> None:
+    signal = Signal[str]()
+    signal.send("a")
+    first, second = signal.wait(), signal.wait()
+    signal.send("b")
+    third = signal.wait()
+    assert [result_of(first), result_of(second), third.called] == ["b", "b", False]
+    signal.send("c")
+    assert result_of(third) == "c"
+
+
+def test_a_wait_that_is_cancelled_leaves_the_others_as_they_are() -> None:
+    signal = Signal[str]()
+    first, second, third = signal.wait(), signal.wait(), signal.wait()
+    found: list[str] = []
+    first.addCallback(found.append).addCallback(lambda _: second.cancel())
+    second.addErrback(lambda failure: failure.trap(CancelledError))
+    signal.send("a")
+    assert [*found, result_of(third)] == ["a", "a"]
+
+
+@pytest.mark.parametrize(("error", "count"), [(PoolEmpty("none"), 0), (RuntimeError("odd"), 1)])
+def test_shielded_work_goes_on_without_its_caller_and_its_odd_failures_are_logged(
+    error: Exception, count: int, logged_errors: list[LogEvent]
+) -> None:
+    work: Deferred[None] = Deferred()
+
+    async def waits() -> None:
+        await work
+
+    caller = shield(waits())
+    caller.addErrback(lambda failure: failure.trap(CancelledError))
+    caller.cancel()
+    assert not work.called
+    work.errback(error)
+    assert len(logged_errors) == count
+    logged_errors.clear()
+
+
 @pytest.fixture
 def source() -> Source:
     return Source()
 
 
-def told(asked: Deferred[str]) -> str:
+def result_of(asked: Deferred[str]) -> str:
     found: list[str] = []
     asked.addCallback(found.append)
-    assert found, "not told yet"
+    assert found, "no result yet"
     return found[0]
 
 
-def test_all_who_ask_meanwhile_are_told_what_one_reading_finds(source: Source) -> None:
+def test_all_who_ask_meanwhile_get_what_one_reading_finds(source: Source) -> None:
     first, second = source.ask(), source.ask()
     source.clock.advance(0.2)
     third = source.ask()
     source.finds("a")
-    assert [told(each) for each in (first, second, third, source.ask())] == ["a"] * 4
+    assert [result_of(each) for each in (first, second, third, source.ask())] == ["a"] * 4
     assert len(source.readings) == 1
 
 
@@ -53,11 +94,11 @@ def test_the_time_counts_from_when_the_reading_began(source: Source) -> None:
     source.ask()
     source.clock.advance(0.24)
     source.finds("old")
-    assert told(source.ask()) == "old"
+    assert result_of(source.ask()) == "old"
     source.clock.advance(0.01)
     asked = source.ask()
     source.finds("new")
-    assert told(asked) == "new"
+    assert result_of(asked) == "new"
 
 
 def test_who_asks_late_does_not_wait_for_a_reading_that_began_long_ago(source: Source) -> None:
@@ -65,10 +106,10 @@ def test_who_asks_late_does_not_wait_for_a_reading_that_began_long_ago(source: S
     source.clock.advance(0.25)
     asked = source.ask()
     source.finds("new")
-    assert told(asked) == "new"
+    assert result_of(asked) == "new"
     source.readings[0].callback("old")
-    assert told(slow) == "old"
-    assert told(source.ask()) == "new"
+    assert result_of(slow) == "old"
+    assert result_of(source.ask()) == "new"
 
 
 def test_a_clock_that_is_set_back_keeps_nothing_for_longer(source: Source) -> None:
@@ -86,10 +127,10 @@ def test_what_is_forgotten_is_read_again_by_the_next(source: Source) -> None:
     after = source.ask()
     source.readings[1].callback("after")
     source.readings[0].callback("before")
-    assert (told(before), told(after), told(source.ask())) == ("before", "after", "after")
+    assert (result_of(before), result_of(after), result_of(source.ask())) == ("before", "after", "after")
 
 
-def test_a_failure_is_told_to_those_who_wait_and_the_next_begins_anew(source: Source) -> None:
+def test_a_failure_is_raised_for_those_who_wait_and_the_next_begins_anew(source: Source) -> None:
     asked = [source.ask(), source.ask()]
     source.readings[0].errback(RuntimeError("away"))
     for each in asked:
@@ -98,10 +139,10 @@ def test_a_failure_is_told_to_those_who_wait_and_the_next_begins_anew(source: So
         assert failures[0].getErrorMessage() == "away"
     again = source.ask()
     source.finds("back")
-    assert told(again) == "back"
+    assert result_of(again) == "back"
 
 
-def test_a_reading_that_fails_at_once_is_told(source: Source) -> None:
+def test_a_reading_that_fails_at_once_is_raised(source: Source) -> None:
     async def fails() -> str:
         raise RuntimeError("away")
 
@@ -115,4 +156,4 @@ def test_who_gives_up_spoils_it_for_nobody(source: Source) -> None:
     first.addErrback(lambda failure: failure.trap(CancelledError))
     first.cancel()
     source.finds("a")
-    assert told(second) == "a"
+    assert result_of(second) == "a"
