@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vmpooler.web.http.api import STATUS
+from vmpooler.web.http.errors import STATUS
 from vmpooler.web.routes.openapi import document
 from vmpooler.web.views.openapi_page import operations
 

@@ -30,9 +30,12 @@ def taken(service: Service, path: str) -> Answer | None:
 IMPORTED = """
 import sys
 import vmpooler.process.service
-from vmpooler.web.http.api import JsonApp
-from vmpooler.web.routes.openapi import OpenApiRoutes, document
-OpenApiRoutes().mount(JsonApp())
+from twisted.internet import reactor
+from vmpooler.settings import Redis, Settings
+from vmpooler.store.redis.client import Connection
+from vmpooler.web.app import Api
+from vmpooler.web.routes.openapi import document
+Api(Settings(), Connection(Redis(), reactor), reactor, reactor.seconds)
 print("pyVmomi" in sys.modules, document.cache_info().currsize)
 """
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import DNSLookupError
+from twisted.web.resource import IResource
 
 from tests.simulation.book import Book
 from tests.simulation.hypervisor import Front, Hypervisor
@@ -16,7 +18,10 @@ from tests.simulation.simulation import Simulation
 from vmpooler.manager.manager import Manager
 from vmpooler.store.failover.lease import Lease
 from vmpooler.web.app import Api
-from vmpooler.web.http.api import Handler, JsonApp
+from vmpooler.web.http.json import Json
+from vmpooler.web.http.klein_routes import klein_routes
+from vmpooler.web.http.request import Request
+from vmpooler.web.http.router import Handler, Route, Router, Row
 
 HOLDS = 12.0
 """Seconds that a lease holds: longer than in production, because its renewals would be most of the steps."""
@@ -69,30 +74,34 @@ class ApiProcess(SimulatedProcess):
     def __init__(self, simulation: Simulation, book: Book, name: str, line: type[SimulatedConnection]) -> None:
         super().__init__(simulation, book, name, line)
         clocks = self.clock, self.wall
-        unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "app": routes(name)}
+        unlike: dict[str, Any] = {"resolve": _unknown, "role": "api", "router": routes(name).router}
         api = Api(simulation.settings, self.connection, *clocks, simulation.choice, **unlike)
         self.site = api.site(1000)
         if self.failover is not None:
             self.events().start()
 
 
-class LateRoutes(JsonApp):
-    """An application whose handlers can be replaced. Registering a route costs more than all requests that a schedule
-    makes."""
+class LateRoutes:
+    """Makes the resource of klein for processes with the same routes, and registers the routes once: that costs more
+    than all requests that a schedule makes. The handlers are those of the last process."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._handlers: dict[str, Handler] = {}
+        self._resource: IResource | None = None
 
-    def route(self, method: str, path: str, handler: Handler, status: int = 200, *, hot: bool = False) -> None:
-        """Register a route. If it exists already, the new handler replaces the old one."""
-        name = f"{method} {path}"
-        if name not in self._handlers:
-            super().route(method, path, lambda *args, **parts: self._handlers[name](*args, **parts), status, hot=hot)
-        self._handlers[name] = handler
+    def router(self, table: Sequence[Row], _: object, *rest: Any) -> Router:
+        """Return the router of a new process."""
+        return Router(table, self._by_klein, *rest)
 
-    def document(self, *_: Any) -> None:
-        """Do nothing: the API's description is not used here."""
+    def _by_klein(self, routes: Sequence[Route]) -> IResource:
+        self._handlers |= {route.name: route.handler for route in routes}
+        if self._resource is None:
+            late = [attrs.evolve(route, handler=partial(self._handle, route.name)) for route in routes]
+            self._resource = klein_routes(late)
+        return self._resource
+
+    async def _handle(self, name: str, request: Request, **parts: str) -> Json | bytes:
+        return await self._handlers[name](request, **parts)
 
 
 @cache

@@ -1,7 +1,7 @@
 """An API on a real port, over a real Redis.
 
 The tests of a module that sets ``BOTH_WAYS = True`` run twice: once with hot routes on the short way, once with all
-routes through klein. See Note [The short way] in vmpooler/web/http/api.py.
+routes through klein. See Note [The short way] in vmpooler/web/http/router.py.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from vmpooler.settings import Auth, General, Pool, Settings
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stored import paired
 from vmpooler.web.app import Api
-from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.router import Route, Router, Row
 
 POOLS = (
     Pool(name="debian-12-x86_64", alias=("debian", "linux"), size=2),
@@ -84,6 +84,11 @@ def nowhere(host: str) -> Deferred[str]:
     return succeed("192.0.2.7") if host == "known-host" else Deferred()
 
 
+def slow(table: Sequence[Row], *rest: Any) -> Router:
+    """Return a router without the short way."""
+    return Router([attrs.evolve(row, fast=False) if isinstance(row, Route) else row for row in table], *rest)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of modules with ``BOTH_WAYS`` twice."""
     if "hot" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_WAYS", False):
@@ -109,9 +114,10 @@ async def serve(store: Connection, hot: bool) -> AsyncIterator[Serve]:
         connection: Connection = store,
         authenticator: Authenticator | None = None,
         hot: bool = hot,
+        router: Callable[..., Router] | None = None,
     ) -> Served:
-        wall, app = reactor.seconds, JsonApp(hot)
-        api = Api(settings, connection, reactor, wall, resolve=nowhere, authenticator=authenticator, app=app)
+        wall, made = reactor.seconds, router or (Router if hot else slow)
+        api = Api(settings, connection, reactor, wall, resolve=nowhere, authenticator=authenticator, router=made)
         port = listener.listenTCP(0, api.site(), interface="127.0.0.1")
         ports.append(port)
         return Served(api, port.getHost().port, connection)

@@ -310,7 +310,7 @@ async def test_a_client_that_reads_slowly_is_told_the_state_and_that_it_missed_s
     client = await house.ear()
     await client.until(lambda it: it.frames)
     client.pause()
-    feed = house.api._feed
+    feed = house.api.hub
     behind = feed.end
     for first in range(0, 30_000, 1000):
         await house.happen(first, 1000)
@@ -329,7 +329,7 @@ async def test_what_the_system_takes_in_parts_comes_whole_and_in_order(build: Bu
     house = await build()
     client = await house.ear(version=version)
     await client.until(lambda it: it.frames)
-    (listener,) = house.api._feed.listeners
+    (listener,) = house.api.hub.listeners
     handle = client.transport.getHandle()
     for number in range(200):  # in one reactor turn: the socket has room again before the listener is resumed
         listener.write(frame("1-1", "event", {"vm": str(number), "more": "x" * 20_000}))
@@ -348,7 +348,7 @@ async def test_a_client_that_reads_nothing_is_hung_up_on_and_comments_come_to_th
     for first in range(0, 30_000, 1000):
         await house.happen(first, 1000)
         await deferLater(reactor, 0.02)
-    await quiet.until(lambda it: len(house.api._feed.listeners) == 1)
+    await quiet.until(lambda it: len(house.api.hub.listeners) == 1)
     await quiet.until(lambda it: it.comments > 2)
     deaf.resume()
     await deaf.ended

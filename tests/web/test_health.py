@@ -11,7 +11,7 @@ from tests.web.client import Answer, said
 from tests.web.conftest import Serve
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.routes.health import health_site
+from vmpooler.web.app import health_site
 
 STATE = {"manager": "standing by", "providers": {"dummy": "ok"}}
 

@@ -1,15 +1,18 @@
 """Hot routes bypass klein, and return the same responses as through klein.
 
-See Note [The short way] in vmpooler/web/http/api.py.
+See Note [The short way] in vmpooler/web/http/router.py.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from twisted.web.resource import Resource
 
 from tests.web.client import Answer, connected
 from tests.web.conftest import POOLS, WITH_AUTH, WITH_DOMAIN, Serve, Served
+from vmpooler.web.http.router import Router, Row
 
 POOL = POOLS[0].name
 
@@ -21,6 +24,10 @@ class Marked(Resource):
 
     def render(self, request: object) -> bytes:
         return b"klein's"
+
+
+def marked(table: Sequence[Row], _: object, *rest: Any) -> Router:
+    return Router(table, lambda routes: Marked(), *rest)
 
 
 HOT = [
@@ -37,16 +44,14 @@ HOT = [
 async def test_what_is_asked_most_never_comes_to_klein(
     serve: Serve, method: str, path: str, body: bytes, status: int
 ) -> None:
-    served = await serve()
-    served.api.site().resource._routes._klein = Marked()
+    served = await serve(router=marked)
     await served.have(POOL, "vm1")
     answer = await served.ask(method, path, body)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
 
 
 async def test_all_else_does(serve: Serve) -> None:
-    served = await serve()
-    served.api.site().resource._routes._klein = Marked()
+    served = await serve(router=marked)
     for method, path in [("GET", "/healthz"), ("PUT", "/vm/a"), ("GET", "/vm/a/b"), ("POST", "/status"), ("GET", "/x")]:
         assert (await served.ask(method, path)).text == "klein's"
 

@@ -40,8 +40,7 @@ from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import BLOCK_SECONDS, EventStream
-from vmpooler.web.app import Api
-from vmpooler.web.routes.health import health_site
+from vmpooler.web.app import Api, health_site
 
 __all__ = ["Options", "makeService"]
 

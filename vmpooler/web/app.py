@@ -1,9 +1,10 @@
-"""Assembles the HTTP API: its routes and their paths."""
+"""Assembles the HTTP API: the one table of its routes, and what answers them."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 from twisted.web.resource import Resource
 
 from vmpooler import __version__
@@ -12,7 +13,7 @@ from vmpooler.domain.change import ChangeRules
 from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.metrics.charts import Charts
-from vmpooler.settings import Settings
+from vmpooler.settings import Limits, Settings
 from vmpooler.store.commands.rate_limit import Rates
 from vmpooler.store.commands.samples import Samples
 from vmpooler.store.commands.summaries import Summaries
@@ -23,26 +24,33 @@ from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.commands import Commands
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.events.hub import Hub
 from vmpooler.web.events.intervals import USUAL, Pace
 from vmpooler.web.events.resource import Events
 from vmpooler.web.host_lookup import Lookup, Resolve
-from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.http.klein_routes import klein_routes
 from vmpooler.web.http.rate_limit import RateLimit
-from vmpooler.web.http.router import Router
+from vmpooler.web.http.router import Mount, Route, Router, Row
 from vmpooler.web.http.site import Site, room
 from vmpooler.web.http.static_files import Files
+from vmpooler.web.routes import openapi
 from vmpooler.web.routes.details import CloserRoutes
 from vmpooler.web.routes.health import HealthRoutes, State
 from vmpooler.web.routes.history import HistoryRoutes
-from vmpooler.web.routes.openapi import OpenApiRoutes
 from vmpooler.web.routes.status import StatusRoutes
 from vmpooler.web.routes.summary import SummaryRoutes
 from vmpooler.web.routes.tasks import TaskRoutes
 from vmpooler.web.routes.token import TokenRoutes
 from vmpooler.web.routes.vm import VmRoutes
 from vmpooler.web.routes.vm_update import ChangeRoutes
+
+ACCEPTED = 202
+
+MAX_HEALTH_CONNECTIONS = 100
+"""Maximum number of connections to a process that serves only health checks."""
 
 
 class Api:
@@ -51,8 +59,8 @@ class Api:
     ``wall`` returns the time (epoch) by Redis's clock. ``choice`` picks a random character, for ids and tokens.
     ``resolve`` looks up the address of a host. ``authenticator`` checks users, instead of the one from the settings.
     StartError is raised when the one from the settings cannot be created. ``role`` is shown to people, and ``state``
-    returns what /readyz reports of this process. ``heard`` must be called with every event. ``app`` takes the routes; a
-    new one if None.
+    returns what /readyz reports of this process. ``on_event`` must be called with every event. ``router`` makes the
+    router of the routes.
     """
 
     def __init__(
@@ -66,49 +74,81 @@ class Api:
         authenticator: Authenticator | None = None,
         role: str = "all",
         pace: Pace = USUAL,
-        app: JsonApp | None = None,
+        router: Callable[..., Router] = Router,
         state: State = dict,
     ) -> None:
         self._reactor = reactor
         self._wall = wall
         self._settings = settings
-        app = app or JsonApp()
-        self._under_way = app.under_way
-        self._desk = CheckoutService(settings, connection, self._under_way, reactor, wall, choice)
-        lookup = Lookup(resolve or reactor.resolve, reactor)
-        VmRoutes(settings, self._desk, Vms(connection), lookup, wall).mount(app)
-        tasks = Tasks(connection, settings, choice, "api")
-        TaskRoutes(self._desk, tasks, wall, choice).mount(app)
-        ChangeRoutes(ChangeRules.of(settings), self._desk, Changes(connection, settings), wall).mount(app)
-        known = Tokens(connection, [pool.name for pool in settings.pools])
-        own = settings.auth is not None and settings.auth.owner_only
-        TokenRoutes(authenticator or authenticator_of(settings.auth, reactor), known, own, wall, choice).mount(app)
+        self._in_flight = RequestsInFlight()
+        self._checkouts = CheckoutService(settings, connection, self._in_flight, reactor, wall, choice)
         names = [pool.name for pool in settings.pools]
         charts = Charts(settings.graphs, names, reactor)
-        StatusRoutes(settings.pools, connection, charts, reactor, wall).mount(app)
-        HealthRoutes(connection, state).mount(app)
-        summaries = Summaries(connection, settings, reactor)
-        SummaryRoutes(summaries, reactor, wall).mount(app)
-        OpenApiRoutes().mount(app)
         past, overviews = EventHistory(connection, settings.general.events_max), Overviews(connection)
-        HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor, wall).mount(app)
-        CloserRoutes(settings, connection, overviews, past, wall).mount(app)
-        said = about(settings, role, wall())
-        self._feed = Hub(settings.pools, overviews, past, reactor, wall, pace, said)
-        events = Events(self._feed, settings.pools, settings.general.event_clients, reactor, pace)
-        self._root = Router(app.resource(), events, Files(), self._under_way, settings.limits.requests)
-        self._entrance: Resource = self._root
-        if settings.limits.rate:
-            rates, tokens = Rates(connection, settings.limits), settings.auth is not None
-            self._entrance = RateLimit(self._root, rates, settings.limits, tokens, self._under_way, wall)
+        summaries = Summaries(connection, settings, reactor)
+        checker = authenticator or authenticator_of(settings.auth, reactor)
+        own = settings.auth is not None and settings.auth.owner_only
+        self.hub = Hub(settings.pools, overviews, past, reactor, wall, pace, about(settings, role, wall()))
+
+        lookup = Lookup(resolve or reactor.resolve, reactor)
+        vm = VmRoutes(settings, self._checkouts, Vms(connection), lookup, wall)
+        update = ChangeRoutes(ChangeRules.of(settings), self._checkouts, Changes(connection, settings), wall)
+        tasks = TaskRoutes(self._checkouts, Tasks(connection, settings, choice, "api"), wall, choice)
+        token = TokenRoutes(checker, Tokens(connection, names), own, wall, choice)
+        status = StatusRoutes(settings.pools, connection, charts, reactor, wall)
+        summary = SummaryRoutes(summaries, reactor, wall)
+        history = HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor, wall)
+        details = CloserRoutes(settings, connection, overviews, past, wall)
+        events = Events(self.hub, settings.pools, settings.general.event_clients, reactor, pace)
+        page = Files()
+        self.routes: Sequence[Row] = (
+            *health_routes(connection, state),
+            Route("GET", "/vm", vm.names, fast=True),
+            Route("POST", "/vm", vm.checkout_of_body, fast=True),
+            Route("POST", "/vm/<wanted>", vm.checkout_of_path, fast=True),
+            Route("GET", "/vm/<host>", vm.show, fast=True),
+            Route("DELETE", "/vm/<host>", vm.complete, fast=True),
+            Route("PUT", "/vm/<host>", update.change),
+            Route("POST", "/vm/<host>/disk/<size>", tasks.disk, ACCEPTED),
+            Route("POST", "/vm/<host>/snapshot", tasks.snapshot, ACCEPTED),
+            Route("POST", "/vm/<host>/snapshot/<snapshot>", tasks.revert, ACCEPTED),
+            Route("GET", "/token", token.names),
+            Route("POST", "/token", token.create),
+            Route("GET", "/token/<token>", token.show),
+            Route("DELETE", "/token/<token>", token.delete),
+            Route("GET", "/status", status.status, fast=True),
+            Route("GET", "/poolstat", status.stock),
+            Route("GET", "/totalrunning", status.total_running),
+            Route("GET", "/summary", summary.all),
+            Route("GET", "/summary/<route>", summary.one),
+            Route("GET", "/summary/<route>/<key>", summary.one),
+            Mount("/events", events.answer, counted=False),
+            Route("GET", "/api", openapi.as_html, headers=openapi.HTML, bare=True),
+            Route("GET", "/api/openapi.json", openapi.as_json, bare=True),
+            Route("GET", "/api/page.css", openapi.style, headers=openapi.CSS, bare=True),
+            Mount("/", page.home, counted=False, bare=True),
+            Mount("/dashboard", page.answer, below=True, rate_limited=False, counted=False, bare=True),
+            Mount("/dashboard/events", events.answer, counted=False, bare=True),
+            Route("GET", "/dashboard/history", history.show, bare=True),
+            Route("GET", "/dashboard/pools/<name>", details.pool, bare=True),
+            Route("GET", "/dashboard/vms/<host>", details.vm, bare=True),
+            Route("GET", "/dashboard/stats/vmpooler/pool", status.sizes, bare=True),
+            Route("GET", "/dashboard/stats/vmpooler/running", status.running, bare=True),
+        )
+        limits = settings.limits
+        self._router = router(self.routes, klein_routes, self._in_flight, limits.requests, status.forget)
+        self._entrance: Resource = self._router
+        if limits.rate:
+            rates, tokens = Rates(connection, limits), settings.auth is not None
+            self._entrance = RateLimit(self._router, rates, limits, tokens, self._in_flight, wall)
 
     def saw(self, newest: str) -> None:
         """Callback of the event stream's reader: store the id of the newest event."""
-        self._desk.saw(newest)
+        self._checkouts.saw(newest)
 
     def on_event(self, event: Event) -> None:
         """Callback of the event stream: send an event to the subscribers."""
-        self._feed.on_event(event)
+        self.hub.on_event(event)
 
     def site(self, most: int | None = None) -> Site:
         """Return the factory for a port's connections.
@@ -125,11 +165,27 @@ class Api:
         Returns False when that takes longer than ``seconds``. Call this after the port is closed: connections that are
         still open are closed after their next answer.
         """
-        self._root.ending = True
-        self._feed.close()
-        idle = await self._under_way.idle(seconds, self._reactor)
-        self._desk.close()
+        self._router.ending = True
+        self.hub.close()
+        idle = await self._in_flight.idle(seconds, self._reactor)
+        self._checkouts.close()
         return idle
+
+
+def health_routes(connection: Commands, state: State) -> Sequence[Route]:
+    """Return the routes of health checks, which are exempt from the limits on requests."""
+    health = HealthRoutes(connection, state)
+    return (
+        Route("GET", "/healthz", health.health, rate_limited=False, counted=False),
+        Route("GET", "/readyz", health.ready, rate_limited=False, counted=False),
+    )
+
+
+def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
+    """Return the factory for connections to the port of a process that only runs a manager."""
+    routes = [attrs.evolve(route, bare=True) for route in health_routes(connection, state)]
+    router = Router(routes, klein_routes, RequestsInFlight(), MAX_HEALTH_CONNECTIONS)
+    return Site(router, reactor, wall, Limits(), MAX_HEALTH_CONNECTIONS)
 
 
 def about(settings: Settings, role: str, now: float) -> dict[str, Any]:

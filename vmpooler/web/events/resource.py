@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.domain.names import short
@@ -12,8 +11,7 @@ from vmpooler.web.events.hub import Hub
 from vmpooler.web.events.intervals import Pace
 from vmpooler.web.events.log import Filter
 from vmpooler.web.events.subscriber import Subscriber
-from vmpooler.web.http.api import json_response
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.request import Request, json_response
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -30,25 +28,20 @@ RETRY_AFTER = "10"
 ENDING = "the service is about to end"
 
 
-class Events(Resource):
+class Events:
     """Makes each request a subscriber of the feed, at most ``most`` at the same time."""
 
-    isLeaf = True
-
     def __init__(self, feed: Hub, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
-        super().__init__()
         self._feed = feed
         self._pools = pools
         self._most = most
         self._clock = clock
         self._stall = pace.stall
 
-    def render(self, request: Request) -> bytes | int:
+    def answer(self, request: Request, parts: Sequence[str]) -> bytes | int:
         """Answer until the client disconnects."""
-        if request.method != b"GET":
-            return json_response(request, 404, {"ok": False})
         wanted = self._wanted(request)
-        if wanted is None:
+        if wanted is None or request.method != b"GET":
             return json_response(request, 404, {"ok": False})
         if self._feed.closed or len(self._feed.listeners) >= self._most:
             request.setHeader("Retry-After", RETRY_AFTER)

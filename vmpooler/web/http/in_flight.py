@@ -1,14 +1,9 @@
 """Tracks work in progress, so that it can finish before the service stops."""
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from vmpooler.deferreds import Signal, shield
-
-T = TypeVar("T")
+from vmpooler.deferreds import Signal
 
 
 class RequestsInFlight:
@@ -33,17 +28,3 @@ class RequestsInFlight:
         if self._count == 0:
             return succeed(True)
         return self._idle.wait().addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
-
-    def shielded(self, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
-        """Return a Deferred with the result of ``work``.
-
-        The work continues when this Deferred is cancelled; klein cancels it when a client disconnects.
-        """
-        return shield(self._counted(work))
-
-    async def _counted(self, work: Coroutine[Deferred[Any], Any, T]) -> T:
-        self.begin()
-        try:
-            return await work
-        finally:
-            self.end()

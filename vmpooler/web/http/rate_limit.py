@@ -11,11 +11,10 @@ from twisted.web.server import NOT_DONE_YET
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Limits
 from vmpooler.store.commands.rate_limit import Rates
-from vmpooler.web.http.api import json_response
 from vmpooler.web.http.client_address import ClientAddresses
 from vmpooler.web.http.in_flight import RequestsInFlight
-from vmpooler.web.http.request import Request
-from vmpooler.web.http.router import Router, is_free
+from vmpooler.web.http.request import Request, json_response
+from vmpooler.web.http.router import Router
 
 
 class RateLimit(Resource):
@@ -48,7 +47,7 @@ class RateLimit(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Answer the request, or pass it to the root, as soon as the rate is known."""
-        if is_free(request.path):
+        if not self._root.is_rate_limited(request.path):
             return self._root.render(request)
         self._under_way.begin()
         judging = Deferred.fromCoroutine(self._judge(request))
@@ -60,8 +59,8 @@ class RateLimit(Resource):
         if request.gone:
             return
         if wait:
-            told = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
-            body = json_response(request, 429, told)
+            reply = {"ok": False, "message": f"{self._rule}: the next is possible in {wait} s"}
+            body = json_response(request, 429, reply)
             request.setResponseCode(429, b"Too Many Requests")  # Twisted has no reason phrase for 429
             request.setHeader("Retry-After", str(wait))
             request.write(body)

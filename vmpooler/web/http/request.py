@@ -9,6 +9,7 @@ once. This saves 10 of the 170 µs that a checkout took.
 
 import re
 import select
+from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
@@ -20,6 +21,7 @@ from twisted.web import server
 from twisted.web.http import RESPONSES, datetimeToString
 
 from vmpooler.web.http import json
+from vmpooler.web.http.json import Json
 
 MAX_IGNORED_BYTES = 16 << 20
 """Bytes of a refused request that are still read, so that its client receives the answer."""
@@ -38,8 +40,8 @@ class Request(server.Request):
     """A request with a small body, which is kept as plain bytes.
 
     A body of more than ``limits.body_bytes`` is answered with 413 as soon as its size is known. ``gone``: the client
-    has disconnected. ``inside``: the request counts for the limit on concurrent requests. ``told``: what the log may
-    contain of the request, which is its route: a path may contain a token.
+    has disconnected. ``inside``: the request counts for the limit on concurrent requests. ``route``: what the log may
+    contain of the request: a path may contain a token.
     """
 
     channel: Any
@@ -47,7 +49,7 @@ class Request(server.Request):
     content: BytesIO
     gone = False
     inside = False
-    told = "a request"
+    route = "a request"
     _refused = False
     _received = 0
 
@@ -161,6 +163,20 @@ class Request(server.Request):
         self._refused = True
         most = self.channel.site.limits.body_bytes
         self.channel.write(refusal(413, f"the body is larger than {most} bytes"))
+
+
+def json_response(request: Request, status: int, reply: Json | bytes) -> bytes:
+    """Set the status and headers of a reply, and return it as bytes."""
+    return sent(request, status, reply if isinstance(reply, bytes) else json.of(reply), json.HEADERS)
+
+
+def sent(request: Request, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Set the status and headers of a body, and return it."""
+    request.setResponseCode(status)
+    for name, value in headers.items():
+        request.setHeader(name, value)
+    request.setHeader("Content-Length", str(len(body)))
+    return body
 
 
 def refusal(status: int, message: str) -> bytes:

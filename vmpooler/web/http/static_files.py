@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -10,8 +10,7 @@ from importlib.resources.abc import Traversable
 import attrs
 from twisted.web import http
 
-from vmpooler.web.http.api import json_response, sent
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.request import Request, json_response, sent
 
 TYPES = {
     "html": "text/html; charset=utf-8",
@@ -43,6 +42,11 @@ HEADERS = {
 
 INDEX = "index.html"
 
+PAGE = "dashboard"
+"""The path of the page."""
+
+READS = (b"GET", b"HEAD")
+
 
 @attrs.frozen
 class File:
@@ -68,10 +72,16 @@ class Files:
     def __init__(self, folder: Traversable | None = None) -> None:
         self._files = dict(_found(folder or files("vmpooler").joinpath("dashboard"), ""))
 
-    def answer(self, request: Request, parts: list[str]) -> bytes:
-        """Return the file of a path below the page's path."""
+    def home(self, request: Request, parts: Sequence[str]) -> bytes:
+        """Redirect browsers from the root to the page."""
+        return _moved(request, f"{PAGE}/")
+
+    def answer(self, request: Request, parts: Sequence[str]) -> bytes:
+        """Return the file of a path below the page's path; redirect browsers to the page where a slash is missing."""
+        if not parts and not request.path.endswith(b"/"):
+            return _moved(request, f"{PAGE}/")
         file = self._files.get("/".join(parts) or INDEX)
-        if file is None or request.method not in (b"GET", b"HEAD"):
+        if file is None or request.method not in READS:
             return json_response(request, 404, {"ok": False})
         packed = file.packed if takes_gzip(request) else None
         if request.setETag(f'"{file.etag}{"-gz" if packed else ""}"'.encode()) == http.CACHED:
@@ -86,6 +96,16 @@ def takes_gzip(request: Request) -> bool:
     """Return whether a client accepts gzip; one that sends ``gzip;q=0`` does not."""
     codings = (request.getHeader(b"accept-encoding") or b"").decode("latin-1").replace(" ", "").lower().split(",")
     return any(name in ("gzip", "*") and rest not in ("q=0", "q=0.0") for name, _, rest in map(_split, codings))
+
+
+def _moved(request: Request, where: str) -> bytes:
+    """Redirect browsers.
+
+    ``where`` is relative, because the service may run behind a path of another server.
+    """
+    if request.method not in READS:
+        return json_response(request, 404, {"ok": False})
+    return sent(request, 302, b"", {"Location": where})
 
 
 def _split(coding: str) -> tuple[str, str, str]:

@@ -14,7 +14,6 @@ from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.events.sse import to_json
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 
@@ -41,11 +40,6 @@ class CloserRoutes:
         self._vms = Vms(connection)
         self._registry = Registry(connection)
         self._wall = wall
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.route("GET", "/dashboard/pools/<name>", self.pool)
-        app.route("GET", "/dashboard/vms/<host>", self.vm)
 
     async def pool(self, request: Request, name: str) -> Json:
         """Return a pool: its settings, its VMs by queue, its last events. Raises UnknownPools."""

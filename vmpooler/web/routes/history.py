@@ -17,7 +17,6 @@ from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.commands.samples import Samples
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.events.sse import compact
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.request import Request
 from vmpooler.web.http.static_files import takes_gzip
 
@@ -59,10 +58,6 @@ class HistoryRoutes:
         self._one_at_a_time = DeferredLock()
         self._minute = 0
         self._answers: dict[tuple[str, str | None], bytes] = {}
-
-    def mount(self, app: JsonApp) -> None:
-        """Add this route to an application."""
-        app.route("GET", "/dashboard/history", self.show)
 
     async def show(self, request: Request) -> bytes:
         """Return the samples of ``?range=``, of all pools or of ``?pool=``. Raises Invalid or UnknownPools."""

@@ -9,7 +9,7 @@ import yaml
 
 from vmpooler import __version__
 from vmpooler.web.http import json
-from vmpooler.web.http.api import JsonApp
+from vmpooler.web.http.request import Request
 from vmpooler.web.views.openapi_page import page
 
 Document = Mapping[str, Any]
@@ -36,32 +36,34 @@ def document() -> Document:
     return {**found, "info": {**found["info"], "version": __version__}}
 
 
-@cache
-def as_json() -> bytes:
+async def as_json(request: Request) -> bytes:
     """Return the document for programs."""
+    return _json()
+
+
+async def as_html(request: Request) -> bytes:
+    """Return the page for people."""
+    return _html()
+
+
+async def style(request: Request) -> bytes:
+    """Return the page's style sheet."""
+    return _css()
+
+
+@cache
+def _json() -> bytes:
     return json.of(document())
 
 
 @cache
-def as_html() -> bytes:
-    """Return the page for people."""
+def _html() -> bytes:
     return page(document()).encode()
 
 
 @cache
-def style() -> bytes:
-    """Return the page's style sheet."""
+def _css() -> bytes:
     return _file("page.css").encode()
-
-
-class OpenApiRoutes:
-    """The routes under ``/api`` itself."""
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.document("/api/openapi.json", as_json, json.HEADERS)
-        app.document("/api", as_html, HTML)
-        app.document("/api/page.css", style, CSS)
 
 
 def _file(name: str) -> str:

@@ -24,7 +24,6 @@ from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.queries import stats
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.http import json
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 from vmpooler.web.views.leftovers import left_of
@@ -71,14 +70,9 @@ class StatusRoutes:
         self._started = clock.seconds()
         self._counted = SingleFlight(self._count, FRESH, clock)
 
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.when_changed(self._counted.forget)
-        app.route("GET", "/status", self.status, hot=True)
-        app.route("GET", "/poolstat", self.stock)
-        app.route("GET", "/totalrunning", self.total_running)
-        app.route("GET", "/dashboard/stats/vmpooler/pool", self.sizes)
-        app.route("GET", "/dashboard/stats/vmpooler/running", self.running)
+    def forget(self) -> None:
+        """Drop the cached counts: a request to this process may have changed them."""
+        self._counted.forget()
 
     async def status(self, request: Request) -> bytes:
         """Return counts and figures of all pools; ``?view=a,b`` selects members."""

@@ -10,7 +10,6 @@ from werkzeug.exceptions import NotFound
 from vmpooler.domain import summary, times
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.http import json
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.request import Request
 
 
@@ -21,12 +20,6 @@ class SummaryRoutes:
         self._summaries = summaries
         self._clock = clock
         self._wall = wall
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.route("GET", "/summary", self.all)
-        app.route("GET", "/summary/<route>", self.one)
-        app.route("GET", "/summary/<route>/<key>", self.one)
 
     async def all(self, request: Request) -> bytes:
         """Return the summaries of boots, clones and tags; ``?from=`` and ``?to=`` are dates."""

@@ -8,11 +8,8 @@ from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.web.checkouts import CheckoutService
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
-
-ACCEPTED = 202
 
 SNAPSHOT_LENGTH = 32
 """Characters of a snapshot's name. Source: docs/compatibility.md#ids."""
@@ -26,12 +23,6 @@ class TaskRoutes:
         self._tasks = tasks
         self._wall = wall
         self._choice = choice
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.route("POST", "/vm/<host>/disk/<size>", self.disk, ACCEPTED)
-        app.route("POST", "/vm/<host>/snapshot", self.snapshot, ACCEPTED)
-        app.route("POST", "/vm/<host>/snapshot/<snapshot>", self.revert, ACCEPTED)
 
     async def disk(self, request: Request, host: str, size: str) -> Json:
         """Request one more disk of ``size`` GB."""

@@ -7,7 +7,6 @@ from vmpooler.auth import Authenticator
 from vmpooler.domain.errors import NoSuchToken, PasswordNeeded
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.store.commands.tokens import Token, Tokens
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.credentials import credentials_of
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
@@ -35,13 +34,6 @@ class TokenRoutes:
         self._own = own
         self._wall = wall
         self._choice = choice
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.route("GET", "/token", self.names)
-        app.route("POST", "/token", self.create)
-        app.route("GET", "/token/<token>", self.show)
-        app.route("DELETE", "/token/<token>", self.delete)
 
     async def names(self, request: Request) -> Json:
         """Return the tokens of the user. Raises NoSuchToken when the user has none."""

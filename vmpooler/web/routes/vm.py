@@ -12,7 +12,6 @@ from vmpooler.store.queries.vms import Vms
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.host_lookup import Lookup
 from vmpooler.web.http import json
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 
@@ -34,14 +33,6 @@ class VmRoutes:
         self._vms = vms
         self._lookup = lookup
         self._wall = wall
-
-    def mount(self, app: JsonApp) -> None:
-        """Add these routes to an application."""
-        app.route("GET", "/vm", self.names, hot=True)
-        app.route("POST", "/vm", self.checkout_of_body, hot=True)
-        app.route("POST", "/vm/<wanted>", self.checkout_of_path, hot=True)
-        app.route("GET", "/vm/<host>", self.show, hot=True)
-        app.route("DELETE", "/vm/<host>", self.complete, hot=True)
 
     async def names(self, request: Request) -> bytes:
         """Return the names of the pools, in the order of the configuration."""

@@ -9,7 +9,6 @@ from vmpooler.domain.names import short
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http import json
-from vmpooler.web.http.api import JsonApp
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
 
@@ -22,10 +21,6 @@ class ChangeRoutes:
         self._desk = desk
         self._changes = changes
         self._wall = wall
-
-    def mount(self, app: JsonApp) -> None:
-        """Add this route to an application."""
-        app.route("PUT", "/vm/<host>", self.change)
 
     async def change(self, request: Request, host: str) -> Json:
         """Set the lifetime and tags of a VM: either all that is requested, or nothing."""
