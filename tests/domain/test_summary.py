@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmpooler.domain.errors import Invalid
-from vmpooler.domain.summary import DAYS_MOST, ROUTES, Summary, days, seconds, summed
+from vmpooler.domain.summary import DAYS_MOST, ROUTES, days, seconds, summed
+from vmpooler.web.views.summary import Summary
 
 TODAY = "2024-03-10"
 

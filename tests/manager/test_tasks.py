@@ -4,10 +4,10 @@ import attrs
 
 from tests.manager.test_stories import a_pool
 from tests.manager.world import World
-from vmpooler.domain import reports
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
+from vmpooler.web.views.vm import report
 
 SLOW = "createdisk_max_time: 10, createsnapshot_max_time: 10, revertsnapshot_max_time: 10"
 
@@ -78,8 +78,7 @@ async def test_what_fails_is_tried_again_and_given_up_at_last_with_the_reason(st
         assert tries == ["delayed", "delayed", "gave_up"]
         told = [attrs.evolve(event, id="") for event in world.events if event.vm == vm]
         assert await world.vms.timeline(vm) == told, "its history tells what the stream told"
-        report = reports.vm(await world.record(vm), 12, world.clock.seconds())
-        (failure,) = report["failures"]
+        (failure,) = report(await world.record(vm), 12, world.clock.seconds())["failures"]
         assert failure.startswith("disk +8gb: injected failure")
         assert await store.call("HLEN", keys.tasks("debian")) == 0
 

@@ -10,8 +10,8 @@ from tests.store.contents import NOW, POOL, make_completed, make_ready, make_run
 from vmpooler.domain import times
 from vmpooler.domain.backoff import SECOND_CHECK_DELAY
 from vmpooler.domain.checkout import Wanted
+from vmpooler.domain.counts import PoolCounts
 from vmpooler.domain.model import Queue, Vm
-from vmpooler.domain.reports import PoolCounts
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import Checkouts

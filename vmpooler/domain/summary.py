@@ -90,84 +90,10 @@ class Figures:
         shortest, longest = min(part.shortest for part in some), max(part.longest for part in some)
         return cls(sum(part.count for part in some), total, shortest, longest)
 
-    def duration(self) -> dict[str, Any]:
-        """Return the JSON that clients receive."""
-        average = round(self.total / self.count, 1) if self.count else 0
-        return {"average": average, "min": self.shortest, "max": self.longest, "total": self.total}
-
-
-class Summary:
-    """Adds up days of one or more routes. With a ``key``, reports only that member of each route."""
-
-    def __init__(self, routes: Sequence[str], key: str | None = None) -> None:
-        self._key = key
-        self._overall: dict[str, _Times | _Tags] = {route: _Tags() if route == TAG else _Times() for route in routes}
-        self._daily: list[dict[str, Any]] = []
-
-    def add(self, day: str, sums: Mapping[str, Sum]) -> None:
-        """Add a day. ``sums`` has the sum of each route."""
-        told = {route: self._narrow(overall.add(sums[route])) for route, overall in self._overall.items()}
-        self._daily.append({"date": day, **told})
-
-    def report(self) -> dict[str, Any]:
-        """Return the JSON that clients receive. Source: docs/compatibility.md#summary."""
-        return {
-            **{route: self._narrow(overall.report()) for route, overall in self._overall.items()},
-            "daily": self._daily,
-        }
-
-    def _narrow(self, members: dict[str, Any]) -> dict[str, Any]:
-        if self._key is None:
-            return members
-        return {self._key: members[self._key]} if self._key in members else {}
-
-
-class _Times:
-    """Clones or boots of several days.
-
-    A pool's average is the average of its clones. Ruby vmpooler returned the mean of each day's shortest and longest
-    time, which a single slow clone changes as much as a thousand others.
-    """
-
-    def __init__(self) -> None:
-        self._days: list[Figures] = []
-        self._pools: dict[str, list[Figures]] = {}
-
-    def add(self, day: Sum) -> dict[str, Any]:
-        pools = {pool: Figures(*row) for pool, row in day.items()}
-        for pool, figures in pools.items():
-            self._pools.setdefault(pool, []).append(figures)
-        whole = Figures.joined(pools.values())
-        self._days.append(whole)
-        told = {"duration": whole.duration(), "count": {"total": whole.count}}
-        return {name: {**told[name], **more} for name, more in _by_pool(pools).items()} if pools else told
-
-    def report(self) -> dict[str, Any]:
-        whole = Figures.joined(self._days)
-        by_pool = _by_pool({pool: Figures.joined(figures) for pool, figures in self._pools.items()})
-        counts = [day.count for day in self._days]
-        count = {"average": round(whole.count / len(counts), 1), "min": min(counts), "max": max(counts)}
-        return {
-            "duration": {**whole.duration(), **by_pool["duration"]},
-            "count": {**count, "total": whole.count, **by_pool["count"]},
-        }
-
-
-class _Tags:
-    """Tags of several days."""
-
-    def __init__(self) -> None:
-        self._tags: dict[str, dict[str, int]] = {}
-
-    def add(self, day: Sum) -> dict[str, Any]:
-        for tag, values in day.items():
-            counts = self._tags.setdefault(tag, {})
-            for value, count in values.items():
-                counts[value] = counts.get(value, 0) + count
-        return _totalled(day)
-
-    def report(self) -> dict[str, Any]:
-        return _totalled(self._tags)
+    @property
+    def mean(self) -> float | None:
+        """The mean in seconds; None if there were none."""
+        return round(self.total / self.count, 1) if self.count else None
 
 
 def _date(text: str) -> date:
@@ -196,18 +122,3 @@ def _tags(fields: Iterable[tuple[str, str]]) -> Sum:
         counts = tags.setdefault(tag if named else UNKNOWN, {})
         counts[value] = counts.get(value, 0) + 1
     return tags
-
-
-def _by_pool(pools: Mapping[str, Figures]) -> dict[str, dict[str, Any]]:
-    return {
-        "duration": {"pool": {pool: figures.duration() for pool, figures in pools.items()}},
-        "count": {"pool": {pool: {"total": figures.count} for pool, figures in pools.items()}},
-    }
-
-
-def _totalled(tags: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
-    """Return the tags with the total of each added to its values.
-
-    A value that is itself named ``total`` is included in the sum only.
-    """
-    return {tag: {**values, "total": sum(values.values())} for tag, values in tags.items()}

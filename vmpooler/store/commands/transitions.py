@@ -10,8 +10,9 @@ from typing import Literal, cast
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
-from vmpooler.domain.evidence import BY_RECORD, HOUR
+from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
+from vmpooler.domain.lifetime import HOUR
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.times import DAY
 from vmpooler.settings import Settings

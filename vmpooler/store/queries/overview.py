@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from vmpooler.domain import summary, times
+from vmpooler.domain.counts import Failing, Standing, Today
 from vmpooler.domain.model import Queue
-from vmpooler.domain.overview import Failing, Standing, Today, mean
 from vmpooler.domain.summary import Figures
 from vmpooler.store import keys
 from vmpooler.store.commands.registry import Leftovers, leftovers
@@ -77,7 +77,7 @@ class Overviews:
 
     async def _mean(self, key: str) -> float | None:
         texts = await self._connection.call("HVALS", key)
-        return mean(Figures.of([time for text in texts if (time := summary.seconds(text)) is not None]))
+        return Figures.of([time for text in texts if (time := summary.seconds(text)) is not None]).mean
 
 
 def _standing(row: Sequence[Any], cloning: int) -> Standing:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 
 from vmpooler.domain import summary, times
+from vmpooler.domain.counts import Counts, PoolCounts
 from vmpooler.domain.model import Queue
-from vmpooler.domain.reports import Counts, PoolCounts
 from vmpooler.store import keys
 from vmpooler.store.commands.registry import Leftovers, leftovers_of
 from vmpooler.store.redis.commands import Commands

@@ -10,12 +10,12 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from vmpooler.deferreds import Signal
-from vmpooler.domain import overview
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.intervals import RETRY_DELAY, Pace
+from vmpooler.web.views.pool import row
 
 
 class Model:
@@ -125,10 +125,7 @@ class Model:
         now = self._wall()
         seen = await self._overviews.look(list(pools), now)
         notes = self._left.notes
-        rows = {
-            pool: overview.row(self._pools[pool], standing) | notes.get(pool, {})
-            for pool, standing in seen.pools.items()
-        }
+        rows = {pool: row(self._pools[pool], standing) | notes.get(pool, {}) for pool, standing in seen.pools.items()}
         figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}
         changed = {pool: row for pool, row in rows.items() if row != self.rows.get(pool)}
         news = bool(changed) or figures != self.figures

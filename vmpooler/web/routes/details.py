@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from vmpooler.domain import overview, views
 from vmpooler.domain.errors import NoSuchVm, UnknownPools
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import short
@@ -16,6 +15,8 @@ from vmpooler.store.redis.client import Connection
 from vmpooler.web.events.sse import to_json
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
+from vmpooler.web.views import pool as pool_view
+from vmpooler.web.views import vm as vm_view
 
 EVENTS = 50
 """Events of a pool that are returned."""
@@ -48,13 +49,13 @@ class CloserRoutes:
         if pool is None:
             pool = await self._drained(name, left)
         seen = await self._overviews.look([name], now)
-        found = views.by_queue((await read_state(self._connection, name, self._lifetime)).vms)
-        shown = [vm.name for vms in found.values() for vm in vms[: views.SHOWN_MOST] if vm.queue is Queue.RUNNING]
-        tags = {vm: views.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}
+        found = pool_view.by_queue((await read_state(self._connection, name, self._lifetime)).vms)
+        shown = [vm.name for vms in found.values() for vm in vms[: pool_view.SHOWN_MOST] if vm.queue is Queue.RUNNING]
+        tags = {vm: vm_view.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}
         events = await self._past.latest(EVENTS, lambda event: event.pool == name)
-        row = overview.row(pool, seen.pools[name]) | left.notes.get(name, {})
-        known = {"now": now, "pool": row, "settings": views.settings(pool)}
-        return {**known, **views.queues(found, tags, now), "events": [to_json(event) for event in events]}
+        row = pool_view.row(pool, seen.pools[name]) | left.notes.get(name, {})
+        known = {"now": now, "pool": row, "settings": pool_view.settings(pool)}
+        return {**known, **pool_view.queues(found, tags, now), "events": [to_json(event) for event in events]}
 
     async def _drained(self, name: str, left: Leftovers) -> Pool:
         """A pool that is not configured and has VMs. Raises UnknownPools for any other."""
@@ -71,6 +72,6 @@ class CloserRoutes:
             raise NoSuchVm(f"{vm} is not known")
         pool = record.get("pool") or record.get("template") or (timeline[-1].pool if timeline else "")
         queue = await self._vms.queue(vm, pool) if pool else None
-        known = views.record(record, queue, self._lifetime, now) | {"pool": pool or None}
+        known = vm_view.details(record, queue, self._lifetime, now) | {"pool": pool or None}
         events = [{name: value for name, value in to_json(event).items() if name != "id"} for event in timeline]
         return {"now": now, "name": vm, **known, "timeline": events}

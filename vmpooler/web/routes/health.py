@@ -8,7 +8,7 @@ from vmpooler.store.queries import stats
 from vmpooler.store.redis.commands import Commands
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
-from vmpooler.web.views.leftovers import left_of
+from vmpooler.web.views.pool import left_of
 
 State = Callable[[], Mapping[str, Any]]
 """Returns what /readyz reports of this process: its manager, if it has one, and processes with other pools."""

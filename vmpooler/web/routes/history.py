@@ -9,7 +9,7 @@ from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from vmpooler.domain import graphite, history, overview, summary, times
+from vmpooler.domain import graphite, history, summary, times
 from vmpooler.domain.errors import UnknownPools
 from vmpooler.domain.history import Range
 from vmpooler.metrics.charts import Charts
@@ -19,6 +19,7 @@ from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.events.sse import compact
 from vmpooler.web.http.request import Request
 from vmpooler.web.http.static_files import takes_gzip
+from vmpooler.web.views.summary import week
 
 SAMPLE_DELAY = 2.0
 """Seconds after the end of a minute until which its sample may not have been written."""
@@ -123,4 +124,4 @@ class HistoryRoutes:
         """Return the figures of the last ``WEEK`` days, of all pools together."""
         dates = summary.days(times.day(now - (WEEK - 1) * times.DAY), None, times.day(now))
         days = await self._summaries.sums(dates, ["clone", "boot"], now)
-        return overview.week(dates, [day["clone"] for day in days], [day["boot"] for day in days])
+        return week(dates, [day["clone"] for day in days], [day["boot"] for day in days])

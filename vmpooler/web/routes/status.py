@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.deferreds import SingleFlight
-from vmpooler.domain import reports
+from vmpooler.domain.counts import Counts
 from vmpooler.domain.graphite import Points
 from vmpooler.domain.history import RANGES
 from vmpooler.domain.model import Queue
@@ -26,7 +26,8 @@ from vmpooler.store.redis.client import Connection
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
-from vmpooler.web.views.leftovers import left_of
+from vmpooler.web.views import status as status_view
+from vmpooler.web.views.pool import left_of
 
 FRESH = 0.25
 """Seconds that the counts of all pools are cached."""
@@ -35,7 +36,7 @@ FRESH = 0.25
 LEFT = frozenset({"draining", "moved"})
 """Members that the status has only when they are not empty: pools that are not configured, or have moved."""
 
-WHOLE = reports.MEMBERS | LEFT
+WHOLE = status_view.MEMBERS | LEFT
 
 
 @attrs.frozen(eq=False)
@@ -46,7 +47,7 @@ class Counted:
     """
 
     uptime: float
-    counts: reports.Counts
+    counts: Counts
     left: Leftovers
     written: dict[frozenset[str], bytes] = attrs.Factory(dict)
 
@@ -81,8 +82,8 @@ class StatusRoutes:
         view = request.query("view")
         members = WHOLE if view is None else WHOLE & set(view.split(","))
         if members not in counted.written:
-            wanted = reports.MEMBERS & members
-            report = reports.status(self._pools, counted.counts, counted.uptime, wanted)
+            wanted = status_view.MEMBERS & members
+            report = status_view.status(self._pools, counted.counts, counted.uptime, wanted)
             shown = {name: each for name, each in left_of(counted.left).items() if name in members}
             counted.written[members] = json.of(dict(sorted((report | shown).items())))
         return counted.written[members]
@@ -91,7 +92,7 @@ class StatusRoutes:
         """Return what the pools of ``?pool=a,b`` have ready; these are names or aliases."""
         asked = set((request.query("pool") or "").split(","))
         pools = [pool for pool in self._pools if asked & {pool.name, *pool.alias}]
-        return reports.stock(pools, await self._sizes(Queue.READY, pools))
+        return status_view.stock(pools, await self._sizes(Queue.READY, pools))
 
     async def total_running(self, request: Request) -> Json:
         """Return how many VMs are checked out, including those of drained pools."""
@@ -105,12 +106,12 @@ class StatusRoutes:
     async def sizes(self, request: Request) -> Json:
         """For the dashboard: return how full each pool is."""
         history = await self._past(request, "ready")
-        return reports.sizes(self._pools, await self._sizes(Queue.READY, self._pools), history)
+        return status_view.sizes(self._pools, await self._sizes(Queue.READY, self._pools), history)
 
     async def running(self, request: Request) -> Json:
         """For the dashboard: return how many VMs of each family of pools are running."""
         history = await self._past(request, "running")
-        return reports.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
+        return status_view.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
 
     async def _count(self) -> Counted:
         uptime = self._clock.seconds() - self._started

@@ -11,6 +11,7 @@ from vmpooler.domain import summary, times
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.http import json
 from vmpooler.web.http.request import Request
+from vmpooler.web.views.summary import Summary
 
 
 class SummaryRoutes:
@@ -34,7 +35,7 @@ class SummaryRoutes:
     async def _report(self, request: Request, routes: Sequence[str], key: str | None = None) -> bytes:
         now = self._wall()
         days = summary.days(request.query("from"), request.query("to"), times.day(now))
-        whole = summary.Summary(routes, key)
+        whole = Summary(routes, key)
         for day, sums in zip(days, await self._summaries.sums(days, routes, now), strict=True):
             whole.add(day, sums)
             await deferLater(self._clock, 0)

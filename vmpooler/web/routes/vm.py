@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from vmpooler.domain import reports
 from vmpooler.domain.checkout import Catalogue, Wanted, counts_of_body, counts_of_path
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import short
@@ -14,6 +13,7 @@ from vmpooler.web.host_lookup import Lookup
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.request import Request
+from vmpooler.web.views import vm as vm_view
 
 MAX_CACHED_LENGTH = 200
 """Maximum length in characters of a requested path that is cached: this bounds the cache."""
@@ -51,7 +51,7 @@ class VmRoutes:
         """Return all that is known of a VM. Raises NoSuchVm."""
         vm = short(host)
         record = await self._record(vm)
-        report = reports.vm(record, self._general.vm_lifetime, self._wall())
+        report = vm_view.report(record, self._general.vm_lifetime, self._wall())
         report["ip"] = record.get("ip") or await self._lookup.address(vm)
         return {"ok": True, vm: report | self._domain()}
 

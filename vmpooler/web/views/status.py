@@ -1,45 +1,17 @@
-"""Builds the JSON that clients read about the service and about a VM."""
+"""The JSON of ``GET /status``, and of other counts of pools."""
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-import attrs
-
-from vmpooler.domain import graphite, lifetime, times
+from vmpooler.domain import graphite
+from vmpooler.domain.counts import Counts, PoolCounts
 from vmpooler.domain.graphite import Points
 from vmpooler.domain.summary import Figures
 from vmpooler.settings import Pool
+from vmpooler.web.views.summary import duration
 
 ALL_WELL = "Battle station fully armed and operational."
-
-HOUR = 3600.0
-
-END_OF_TIME = 253402300799.0
-"""The last second of the year 9999. No lifetime is reported to end later, since no date can be."""
-
-
-@attrs.frozen
-class PoolCounts:
-    """The number of VMs of a pool by queue, and when the last became ready (text, empty if never)."""
-
-    ready: int
-    pending: int
-    running: int
-    completed: int
-    last_boot: str
-
-
-@attrs.frozen
-class Counts:
-    """The counts of all requested pools, in the requested order, and the day's clone and boot times in seconds."""
-
-    pools: tuple[PoolCounts, ...]
-    cloning: int
-    clone_seconds: tuple[float, ...]
-    boot_seconds: tuple[float, ...]
-
 
 MEMBERS = frozenset({"boot", "capacity", "clone", "pools", "queue"})
 """The members of the status that can be requested."""
@@ -63,14 +35,6 @@ def status(pools: Sequence[Pool], counts: Counts, uptime: float, wanted: Collect
     empty = [pool.name for pool, each in judged if pool.size and not each.ready]
     found = {"status": _verdict(empty, uptime), **{name: members[name] for name in wanted}}
     return dict(sorted(found.items()))
-
-
-def left(counts: Mapping[str, int], note: str) -> dict[str, Any]:
-    """Return the report of a pool that has VMs and is not configured.
-
-    ``note`` is what happens to the VMs, ``counts`` their number in each queue.
-    """
-    return {"message": note, **counts}
 
 
 def stock(pools: Sequence[Pool], ready: Sequence[int]) -> dict[str, Any]:
@@ -119,34 +83,8 @@ def running(pools: Sequence[Pool], counts: Sequence[int], history: Mapping[str, 
     return families
 
 
-def vm(record: Mapping[str, str], default_lifetime: float, now: float) -> dict[str, Any]:
-    """Return the report of a VM from its record. ``default_lifetime`` is in hours.
-
-    Source: docs/compatibility.md#vm-record.
-    """
-    stored, default = record.get("lifetime", ""), lifetime.given(record.get("lifetime_default", ""), default_lifetime)
-    report: dict[str, Any] = {
-        "template": record.get("template", record.get("pool")),
-        # Clients divide by it: a fraction of an hour counts as one hour.
-        "lifetime": math.ceil(lifetime.hours(stored, default)),
-        **_running(record, lifetime.limit(stored, default), now),
-        "state": _state(record),
-    }
-    if tags := _named(record, "tag:"):
-        report["tags"] = tags
-    if snapshots := _named(record, "snapshot:"):
-        report["snapshots"] = list(snapshots)
-    if disks := record.get("disk"):
-        report["disk"] = disks.split(":")
-    if why := record.get("quarantined"):
-        report["quarantined"] = why
-    if failures := _named(record, "failed:"):
-        report["failures"] = list(failures.values())
-    return report
-
-
 def _durations(seconds: Sequence[float]) -> dict[str, Any]:
-    return {"duration": Figures.of(seconds).duration(), "count": {"total": len(seconds)}}
+    return {"duration": duration(Figures.of(seconds)), "count": {"total": len(seconds)}}
 
 
 def _capacity(pools: Sequence[Pool], counts: Counts) -> dict[str, Any]:
@@ -183,31 +121,3 @@ def _verdict(empty: Sequence[str], uptime: float) -> dict[str, Any]:
     trouble = {"empty": list(empty)} if empty else {}
     message = f"Found {len(empty)} empty pools." if empty else ALL_WELL
     return {"ok": not empty, "message": message, **trouble, "uptime": round(uptime, 1)}
-
-
-def _state(record: Mapping[str, str]) -> str:
-    for field, state in (("destroy", "destroyed"), ("checkout", "running"), ("check", "ready")):
-        if record.get(field):
-            return state
-    return "pending"
-
-
-def _running(record: Mapping[str, str], limit: float | None, now: float) -> dict[str, Any]:
-    """Return how long a VM has been out of its pool and, if it still is, how long it will be. ``limit`` is in hours."""
-    start = times.moment(record.get("checkout", ""))
-    destroyed = record.get("destroy")
-    end = times.moment(destroyed) if destroyed else now
-    if start is None or end is None:
-        return {}
-    known: dict[str, Any] = {"running": round(max(0.0, end - start) / HOUR, 2)}
-    if destroyed:
-        return known
-    if limit is None:
-        return {**known, "start_time": times.rfc3339(start)}
-    due = min(start + limit * HOUR, END_OF_TIME)
-    remaining = round((due - now) / HOUR, 2)
-    return {**known, "remaining": remaining, "start_time": times.rfc3339(start), "end_time": times.rfc3339(due)}
-
-
-def _named(record: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {field.removeprefix(prefix): value for field, value in record.items() if field.startswith(prefix)}
