@@ -18,6 +18,8 @@ log = Logger()
 class Signal(Generic[T]):
     """Wakes the callers that wait for something to happen. It can be sent any number of times."""
 
+    __slots__ = ("_waiting",)
+
     def __init__(self) -> None:
         self._waiting: dict[Deferred[T], None] = {}
 

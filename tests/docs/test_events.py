@@ -4,8 +4,8 @@ import re
 
 from vmpooler.domain.events import What
 from vmpooler.domain.history import RANGES
-from vmpooler.web.events.intervals import USUAL
-from vmpooler.web.events.sse import COMMENT, RETRY
+from vmpooler.web.events.hub import USUAL
+from vmpooler.web.events.subscriber import COMMENT, RETRY
 from vmpooler.web.http.static_files import POLICY, TYPES
 from vmpooler.web.views.pool import ORDER
 

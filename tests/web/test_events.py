@@ -20,8 +20,8 @@ from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import EventStream
 from vmpooler.web.app import Api
-from vmpooler.web.events.intervals import USUAL, Pace
-from vmpooler.web.events.sse import frame
+from vmpooler.web.events.hub import USUAL, Pace
+from vmpooler.web.events.log import frame
 
 HURRIED = Pace(whole=0.4, beat=0.3, stall=1.5)
 
@@ -329,10 +329,10 @@ async def test_what_the_system_takes_in_parts_comes_whole_and_in_order(build: Bu
     house = await build()
     client = await house.ear(version=version)
     await client.until(lambda it: it.frames)
-    (listener,) = house.api.hub.listeners
+    (subscriber,) = house.api.hub.subscribers
     handle = client.transport.getHandle()
     for number in range(200):  # in one reactor turn: the socket has room again before the listener is resumed
-        listener.write(frame("1-1", "event", {"vm": str(number), "more": "x" * 20_000}))
+        subscriber.write(frame("1-1", "event", {"vm": str(number), "more": "x" * 20_000}))
         with suppress(BlockingIOError):
             client.dataReceived(handle.recv(15_000))
     await client.until(lambda it: len(it.vms()) == 200)
@@ -348,7 +348,7 @@ async def test_a_client_that_reads_nothing_is_hung_up_on_and_comments_come_to_th
     for first in range(0, 30_000, 1000):
         await house.happen(first, 1000)
         await deferLater(reactor, 0.02)
-    await quiet.until(lambda it: len(house.api.hub.listeners) == 1)
+    await quiet.until(lambda it: len(house.api.hub.subscribers) == 1)
     await quiet.until(lambda it: it.comments > 2)
     deaf.resume()
     await deaf.ended

@@ -26,9 +26,7 @@ from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.commands import Commands
 from vmpooler.web.checkouts import CheckoutService
-from vmpooler.web.events.hub import Hub
-from vmpooler.web.events.intervals import USUAL, Pace
-from vmpooler.web.events.resource import Events
+from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
 from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.klein_routes import klein_routes
@@ -38,6 +36,7 @@ from vmpooler.web.http.site import Site, room
 from vmpooler.web.http.static_files import Files
 from vmpooler.web.routes import openapi
 from vmpooler.web.routes.details import CloserRoutes
+from vmpooler.web.routes.events import EventRoutes
 from vmpooler.web.routes.health import HealthRoutes, State
 from vmpooler.web.routes.history import HistoryRoutes
 from vmpooler.web.routes.status import StatusRoutes
@@ -99,7 +98,7 @@ class Api:
         summary = SummaryRoutes(summaries, reactor, wall)
         history = HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor, wall)
         details = CloserRoutes(settings, connection, overviews, past, wall)
-        events = Events(self.hub, settings.pools, settings.general.event_clients, reactor, pace)
+        events = EventRoutes(self.hub, settings.pools, settings.general.event_clients)
         page = Files()
         self.routes: Sequence[Row] = (
             *health_routes(connection, state),
@@ -122,13 +121,13 @@ class Api:
             Route("GET", "/summary", summary.all),
             Route("GET", "/summary/<route>", summary.one),
             Route("GET", "/summary/<route>/<key>", summary.one),
-            Mount("/events", events.answer, counted=False),
+            Mount("/events", events.subscribe, counted=False),
             Route("GET", "/api", openapi.as_html, headers=openapi.HTML, bare=True),
             Route("GET", "/api/openapi.json", openapi.as_json, bare=True),
             Route("GET", "/api/page.css", openapi.style, headers=openapi.CSS, bare=True),
             Mount("/", page.home, counted=False, bare=True),
             Mount("/dashboard", page.answer, below=True, rate_limited=False, counted=False, bare=True),
-            Mount("/dashboard/events", events.answer, counted=False, bare=True),
+            Mount("/dashboard/events", events.subscribe, counted=False, bare=True),
             Route("GET", "/dashboard/history", history.show, bare=True),
             Route("GET", "/dashboard/pools/<name>", details.pool, bare=True),
             Route("GET", "/dashboard/vms/<host>", details.vm, bare=True),

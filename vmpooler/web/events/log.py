@@ -1,4 +1,7 @@
-"""A bounded log of recent events and changes of pools, shared by all subscribers, in which each has a position."""
+"""A bounded log of recent events and changes of pools, shared by all subscribers, in which each has a position.
+
+It holds the frames of server-sent events (SSE): see docs/events.md.
+"""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -8,12 +11,24 @@ from typing import Any
 import attrs
 
 from vmpooler.domain.events import Event
-from vmpooler.web.events.sse import framed
+from vmpooler.web.http import json
+from vmpooler.web.http.json import Json
+from vmpooler.web.views.event import to_json
 
 MAX_EVENTS_BEHIND = 2000
 """Entries that a subscriber can be behind without missing one."""
 
 Id = tuple[int, int]
+
+
+def frame(id: str, kind: str, data: Json) -> bytes:
+    """Return one SSE event; its client sends ``id`` when it reconnects."""
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (id.encode(), kind.encode(), json.compact(data))
+
+
+def framed(event: Event) -> bytes:
+    """Return the SSE frame of an event."""
+    return frame(event.id, "event", to_json(event))
 
 
 def parsed(id: str) -> Id | None:

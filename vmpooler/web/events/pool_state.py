@@ -1,4 +1,4 @@
-"""Pool state for event subscribers: read after an event, and every ``Pace.whole`` seconds in any case."""
+"""Pool state for event subscribers: read after an event, and at an interval in any case."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -14,13 +14,16 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.queries.overview import Overviews
-from vmpooler.web.events.intervals import RETRY_DELAY, Pace
 from vmpooler.web.views.pool import row
+
+RETRY_DELAY = 1.0
+"""Seconds before the next attempt when Redis is unavailable."""
 
 
 class Model:
     """Keeps the pool rows of docs/events.md and the day's figures up to date while it is running.
 
+    ``spacing``: seconds between two readings. ``whole``: seconds after which all pools are read even without events.
     ``now`` is the time when they were read. ``first`` is awaited before each reading while the pools are not known.
     ``changed`` is called with the rows that changed. ``known`` is called when all pools are known: after the start,
     after a failure, and when the set of pools changes. ``lost`` is called when the pools cannot be read; ``trouble`` is
@@ -35,7 +38,8 @@ class Model:
         overviews: Overviews,
         clock: IReactorTime,
         wall: Callable[[], float],
-        pace: Pace,
+        spacing: float,
+        whole: float,
         first: Callable[[], Awaitable[None]],
         changed: Callable[[Mapping[str, Any]], None],
         known: Callable[[], None],
@@ -51,7 +55,7 @@ class Model:
         self._overviews = overviews
         self._clock = clock
         self._wall = wall
-        self._pace = pace
+        self._spacing, self._whole = spacing, whole
         self._first, self._changed, self._known, self._lost = first, changed, known, lost
         self._touched: set[str] = set()
         self._whole_at = 0.0
@@ -78,9 +82,9 @@ class Model:
 
     async def _watch(self) -> None:
         while True:
-            await deferLater(self._clock, self._pace.spacing if await self._read() else RETRY_DELAY)
+            await deferLater(self._clock, self._spacing if await self._read() else RETRY_DELAY)
             if self.ready and not self._touched:
-                await self._on_touch.wait().addTimeout(self._pace.whole, self._clock, onTimeoutCancel=lambda *_: None)
+                await self._on_touch.wait().addTimeout(self._whole, self._clock, onTimeoutCancel=lambda *_: None)
 
     async def _read(self) -> bool:
         """Read all pools, or those with new events. Returns False when they could not be read."""
@@ -90,8 +94,8 @@ class Model:
         try:
             if not self.ready:
                 await self._first()
-            others = whole and await self._look_for_others()
-            await self._look(list(self._pools) if whole else [pool for pool in self._pools if pool in touched])
+            others = whole and await self._read_others()
+            await self._read_rows(list(self._pools) if whole else [pool for pool in self._pools if pool in touched])
         except CancelledError:
             raise
         except StoreAway:
@@ -100,7 +104,7 @@ class Model:
             self.log.failure("[!] the pools cannot be shown")
             return self._failed("the pools cannot be read")
         if whole:
-            self._whole_at = now + self._pace.whole
+            self._whole_at = now + self._whole
         if not self.ready or others:
             self.ready, self.trouble = True, None
             self._known()
@@ -111,8 +115,8 @@ class Model:
         self._lost()
         return False
 
-    async def _look_for_others(self) -> bool:
-        """Look for pools that have VMs and are not configured. Returns whether the set of pools changed."""
+    async def _read_others(self) -> bool:
+        """Read which pools have VMs and are not configured. Returns whether the set of pools changed."""
         self._left = await self._overviews.leftovers()
         drained = {each.pool: Pool(name=each.pool, size=0) for each in self._left.drained}
         pools = {**drained, **self._configured}
@@ -121,15 +125,15 @@ class Model:
         self.rows = {name: row for name, row in self.rows.items() if name in pools}
         return changed
 
-    async def _look(self, pools: Collection[str]) -> None:
+    async def _read_rows(self, pools: Collection[str]) -> None:
         now = self._wall()
         seen = await self._overviews.look(list(pools), now)
         notes = self._left.notes
         rows = {pool: row(self._pools[pool], standing) | notes.get(pool, {}) for pool, standing in seen.pools.items()}
         figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}
         changed = {pool: row for pool, row in rows.items() if row != self.rows.get(pool)}
-        news = bool(changed) or figures != self.figures
+        has_changed = bool(changed) or figures != self.figures
         self.rows |= changed
         self.figures, self.now = figures, now
-        if self.ready and news:
+        if self.ready and has_changed:
             self._changed(changed)

@@ -12,7 +12,7 @@ fails, are left to Twisted. To keep the bytes in order, Twisted must hold none w
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.http_headers import Headers
@@ -20,7 +20,6 @@ from zope.interface import implementer
 
 from vmpooler.deferreds import Signal
 from vmpooler.web.events.log import Filter
-from vmpooler.web.events.sse import COMMENT, RETRY
 from vmpooler.web.http.request import Request
 
 SEND_BUFFER = 1 << 17
@@ -34,42 +33,34 @@ VANISHED = 60_000
 """Milliseconds after which the kernel drops a client that acknowledges nothing, such as a closed laptop."""
 
 
-SAID = Headers()
+NO_HEADERS = Headers()
 """Replaces headers that have been read or sent: they are 2 of the 9 KiB that a subscriber costs."""
 
+RETRY = b"retry: 2000\n\n"
+"""Sent first, so that the headers are sent at once. The value is the milliseconds after which a client reconnects."""
 
-class EventSource(Protocol):
-    """What a listener sends: the positions in the log, and the frames at them."""
-
-    @property
-    def start(self) -> int:
-        """The first position that is still available."""
-
-    @property
-    def end(self) -> int:
-        """The position after the last entry."""
-
-    def text(self, place: int, wanted: Filter) -> tuple[bytes, int]:
-        """Return the frames that follow a position, and the position where they end."""
-
-    def state(self, wanted: Filter, gap: bool) -> bytes | None:
-        """Return the frame of the complete state at the end of the log; None while the state is not known."""
-
-    def trouble(self) -> bytes | None:
-        """Return the frame with the reason why the state is not known; None without such a reason."""
+COMMENT = b":\n\n"
 
 
 @implementer(IPushProducer)
 class Subscriber:
-    """Sends one client the events that it subscribed to, from ``place`` on; None until the position is known.
+    """A client that gets the events that are ``wanted``, from ``place`` on; None until the position is known.
 
     ``owed``: the client is to get the state, after the events in the log. ``gap``: that state is to report that events
-    were missed. ``warned``: the client got the reason why it gets no state. The client is disconnected when it reads
-    nothing for ``stall`` seconds.
+    were missed. ``warned``: the client got the reason why it gets no state. The hub keeps these.
+
+    The client is disconnected when it reads nothing for ``stall`` seconds. ``on_resume`` is called when it reads again,
+    and ``on_end`` when it has disconnected.
     """
 
     def __init__(
-        self, request: Request, wanted: Filter, source: EventSource, clock: IReactorTime, stall: float
+        self,
+        request: Request,
+        wanted: Filter,
+        clock: IReactorTime,
+        stall: float,
+        on_resume: "OnSubscriber",
+        on_end: "OnSubscriber",
     ) -> None:
         self.wanted = wanted
         self.place: int | None = None
@@ -79,40 +70,30 @@ class Subscriber:
         self._request = request
         self._channel: Any = request.channel
         self._socket: socket.socket | None = None
-        self._source = source
         self._clock = clock
-        self._patience = stall
+        self._stall = stall
         self._paused = False
         self._ended = False
         self._stalled: IDelayedCall | None = None
         self._resumed = Signal[None]()
+        self._on_resume, self._on_end = on_resume, on_end
 
-    def start(self, lost: Callable[["Subscriber"], None]) -> None:
-        """Take over the connection; ``lost`` is called when the client has disconnected."""
+    @property
+    def reads(self) -> bool:
+        """Whether the client is connected, and has read what was sent."""
+        return not self._paused and not self._ended
+
+    def start(self) -> None:
+        """Take over the connection."""
         transport = self._channel.transport
         self._socket = _plain(transport)
         if self._socket is not None:
             _limit(self._socket)
             transport.bufferSize = 0
-        self._request.notifyFinish().addBoth(lambda _: self._left(lost))
+        self._request.notifyFinish().addBoth(lambda _: self._left())
         self._request.registerProducer(self, True)
         self._request.write(RETRY)
-        self._request.requestHeaders = self._request.responseHeaders = SAID
-
-    def tell(self) -> None:
-        """Send all that was not sent yet, as long as the client reads it."""
-        while self.place is not None and not self._paused and not self._ended:
-            if self.place < self._source.start:
-                self.place, self.owed, self.gap = self._source.end, True, True
-            if self.place < self._source.end:
-                data, self.place = self._source.text(self.place, self.wanted)
-            elif self.owed and (state := self._source.state(self.wanted, self.gap)):
-                data, self.owed, self.gap, self.warned = state, False, False, False
-            elif not self.warned and (trouble := self._source.trouble()):
-                data, self.warned = trouble, True
-            else:
-                return
-            self.write(data)
+        self._request.requestHeaders = self._request.responseHeaders = NO_HEADERS
 
     def write(self, data: bytes) -> None:
         """Send data to a client that is still connected; empty data is ignored."""
@@ -130,11 +111,10 @@ class Subscriber:
         if not self._paused:
             self.write(COMMENT)
 
-    async def ready(self) -> bool:
-        """Wait until the client reads again. Returns False when it has disconnected."""
+    async def ready(self) -> None:
+        """Wait until the client reads again, or has disconnected."""
         if self._paused and not self._ended:
             await self._resumed.wait()
-        return not self._ended
 
     def end(self) -> None:
         """Disconnect the client."""
@@ -151,19 +131,19 @@ class Subscriber:
         """Stop sending: the client does not read what was sent."""
         self._paused = True
         if self._stalled is None and not self._ended:
-            self._stalled = self._clock.callLater(self._patience, self._stall)
+            self._stalled = self._clock.callLater(self._stall, self._give_up)
 
     def resumeProducing(self) -> None:
         """Continue sending: the client reads again."""
         self._paused = False
         self._unstall()
         self._resumed.send(None)
-        self.tell()
+        self._on_resume(self)
 
     def stopProducing(self) -> None:
         """Ignore the disconnect: notifyFinish reports it as well."""
 
-    def _stall(self) -> None:
+    def _give_up(self) -> None:
         self._stalled = None
         self._channel.transport.abortConnection()
 
@@ -172,11 +152,14 @@ class Subscriber:
             self._stalled.cancel()
             self._stalled = None
 
-    def _left(self, lost: Callable[["Subscriber"], None]) -> None:
+    def _left(self) -> None:
         self._ended = True
         self._unstall()
         self._resumed.send(None)
-        lost(self)
+        self._on_end(self)
+
+
+OnSubscriber = Callable[[Subscriber], None]
 
 
 def _plain(transport: Any) -> socket.socket | None:

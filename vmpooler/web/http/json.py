@@ -20,6 +20,8 @@ HEAD = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode
 PRETTY = json.JSONEncoder(indent=2, ensure_ascii=False)
 """Clients parse its lines. Source: docs/compatibility.md#client-traps."""
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def of(reply: Json) -> bytes:
     """Encode a reply, pretty-printed."""
@@ -27,6 +29,11 @@ def of(reply: Json) -> bytes:
         return orjson.dumps(reply, option=orjson.OPT_INDENT_2)
     except TypeError:  # text that is not valid Unicode, or numbers of more than 64 bits
         return PRETTY.encode(reply).encode("utf-8", "replace")
+
+
+def compact(reply: Json) -> bytes:
+    """Encode data on one line."""
+    return COMPACT.encode(reply).encode("utf-8", "replace")
 
 
 def parts(reply: Mapping[str, Any]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from vmpooler.metrics.charts import Charts
 from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.commands.samples import Samples
 from vmpooler.store.commands.summaries import Summaries
-from vmpooler.web.events.sse import compact
+from vmpooler.web.http import json
 from vmpooler.web.http.request import Request
 from vmpooler.web.http.static_files import takes_gzip
 from vmpooler.web.views.summary import week
@@ -88,7 +88,7 @@ class HistoryRoutes:
             await self._fill(told, name, pool)
             if name == WITH_WEEK:
                 told["week"] = await self._week(now)
-            self._answers[name, pool] = gzip.compress(compact(told), 5, mtime=0)
+            self._answers[name, pool] = gzip.compress(json.compact(told), 5, mtime=0)
         return self._answers[name, pool]
 
     async def _told(self, wanted: Range, pools: Sequence[str], group: int) -> dict[str, Any]:

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.server import NOT_DONE_YET
 
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool
 from vmpooler.web.events.hub import Hub
-from vmpooler.web.events.intervals import Pace
 from vmpooler.web.events.log import Filter
-from vmpooler.web.events.subscriber import Subscriber
 from vmpooler.web.http.request import Request, json_response
 
 HEADERS = {
@@ -28,29 +25,27 @@ RETRY_AFTER = "10"
 ENDING = "the service is about to end"
 
 
-class Events:
-    """Makes each request a subscriber of the feed, at most ``most`` at the same time."""
+class EventRoutes:
+    """``/events``: makes each request a subscriber of the hub, at most ``most`` at the same time."""
 
-    def __init__(self, feed: Hub, pools: Sequence[Pool], most: int, clock: IReactorTime, pace: Pace) -> None:
-        self._feed = feed
+    def __init__(self, hub: Hub, pools: Sequence[Pool], most: int) -> None:
+        self._hub = hub
         self._pools = pools
         self._most = most
-        self._clock = clock
-        self._stall = pace.stall
 
-    def answer(self, request: Request, parts: Sequence[str]) -> bytes | int:
+    def subscribe(self, request: Request, parts: Sequence[str]) -> bytes | int:
         """Answer until the client disconnects."""
         wanted = self._wanted(request)
         if wanted is None or request.method != b"GET":
             return json_response(request, 404, {"ok": False})
-        if self._feed.closed or len(self._feed.listeners) >= self._most:
+        if self._hub.closed or len(self._hub.subscribers) >= self._most:
             request.setHeader("Retry-After", RETRY_AFTER)
-            return json_response(request, 503, {"ok": False, "message": ENDING if self._feed.closed else TOO_MANY})
+            return json_response(request, 503, {"ok": False, "message": ENDING if self._hub.closed else TOO_MANY})
         for name, value in HEADERS.items():
             request.setHeader(name, value)
         last = request.getHeader(b"last-event-id")
         known = request.query("last") if last is None else last.decode("utf-8", "replace")
-        self._feed.join(Subscriber(request, wanted, self._feed, self._clock, self._stall), known or None)
+        self._hub.join(request, wanted, known or None)
         return NOT_DONE_YET
 
     def _wanted(self, request: Request) -> Filter | None:
