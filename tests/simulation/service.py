@@ -20,8 +20,8 @@ from vmpooler.store.failover.lease import Lease
 from vmpooler.web.app import Api
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.klein_routes import klein_routes
-from vmpooler.web.http.request import Request
 from vmpooler.web.http.router import Handler, Route, Router, Row
+from vmpooler.web.http.server import Request
 
 HOLDS = 12.0
 """Seconds that a lease holds: longer than in production, because its renewals would be most of the steps."""

@@ -15,7 +15,7 @@ from tests.web.conftest import PLAIN, nowhere
 from vmpooler.settings import Redis, Settings
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.app import Api
-from vmpooler.web.http.site import Site
+from vmpooler.web.http.server import Site
 
 HOME = IPv4Address("TCP", "192.0.2.1", 40000)
 

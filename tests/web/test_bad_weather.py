@@ -17,7 +17,7 @@ from vmpooler.domain.checkout import Wanted
 from vmpooler.store.commands.checkouts import PAGE_SIZE, Checkouts, TakenVm
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import BEFORE_ALL, newest
-from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.http.router import RequestsInFlight
 from vmpooler.web.unclaimed import LATE_ARRIVAL, MAX_RETRY_DELAY, UnclaimedVms
 
 BOTH_WAYS = True

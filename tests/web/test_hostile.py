@@ -12,7 +12,7 @@ from tests.web.client import connected
 from tests.web.conftest import POOLS, WITH_AUTH, Serve, Served
 from tests.web.peer import Peer, Slow, quiet_api, request
 from vmpooler.settings import Limits
-from vmpooler.web.http.site import Site
+from vmpooler.web.http.server import Site
 
 POOL = POOLS[0].name
 SECRET = "s3cret"

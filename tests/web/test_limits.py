@@ -16,7 +16,7 @@ from tests.web.conftest import PLAIN, Serve
 from tests.web.peer import HOME, Peer, Slow, quiet_api, request
 from vmpooler.settings import Limits, Settings
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.http.site import REFUSAL_SECONDS, Site
+from vmpooler.web.http.server import REFUSAL_SECONDS, Site
 
 GET = b"GET"
 OTHER = IPv4Address("TCP", "192.0.2.2", 40000)

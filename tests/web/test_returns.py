@@ -14,7 +14,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.keys import queue
 from vmpooler.store.redis.client import Connection
-from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.http.router import RequestsInFlight
 from vmpooler.web.unclaimed import LATE_ARRIVAL, RETRY_DELAY, UnclaimedVms
 
 POOL = "debian-12-x86_64"

@@ -28,11 +28,10 @@ from vmpooler.store.redis.commands import Commands
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
-from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.klein_routes import klein_routes
 from vmpooler.web.http.rate_limit import RateLimit
-from vmpooler.web.http.router import Mount, Route, Router, Row
-from vmpooler.web.http.site import Site, room
+from vmpooler.web.http.router import Mount, RequestsInFlight, Route, Router, Row
+from vmpooler.web.http.server import Site, room
 from vmpooler.web.http.static_files import Files
 from vmpooler.web.routes import openapi
 from vmpooler.web.routes.details import CloserRoutes

@@ -14,8 +14,8 @@ from vmpooler.settings import Settings
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import BEFORE_ALL
-from vmpooler.web.http.in_flight import RequestsInFlight
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.router import RequestsInFlight
+from vmpooler.web.http.server import Request
 from vmpooler.web.unclaimed import UnclaimedVms
 
 PREFIX_LENGTH = 20

@@ -23,7 +23,7 @@ from vmpooler.domain.checkout import Given
 from vmpooler.domain.errors import StoreAway, VmpoolerError
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.stream import order
-from vmpooler.web.http.in_flight import RequestsInFlight
+from vmpooler.web.http.router import RequestsInFlight
 
 RETRY_DELAY = 0.5
 """Seconds before the next attempt."""

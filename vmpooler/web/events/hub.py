@@ -30,7 +30,7 @@ from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.log import MAX_EVENTS_BEHIND, EventLog, Filter, Id, frame, framed, parsed
 from vmpooler.web.events.pool_state import RETRY_DELAY, Model
 from vmpooler.web.events.subscriber import Subscriber
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views.event import to_json
 
 BATCH = 100

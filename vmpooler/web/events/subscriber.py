@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from vmpooler.deferreds import Signal
 from vmpooler.web.events.log import Filter
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 
 SEND_BUFFER = 1 << 17
 """Bytes that the kernel buffers for a client.

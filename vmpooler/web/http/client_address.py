@@ -5,7 +5,6 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 
 from vmpooler.settings import UNIX
-from vmpooler.web.http.request import Request
 
 OWN_BITS = 64
 """Bits of an IPv6 address that a client can choose freely."""
@@ -51,16 +50,16 @@ class ClientAddresses:
             return False
         return any(address in network for network in self._networks)
 
-    def of(self, request: Request) -> str:
-        """Return the place of the client of a request.
+    def of(self, peer: Any, forwarded: Sequence[bytes]) -> str:
+        """Return the place of a client. ``forwarded`` are the values of X-Forwarded-For.
 
         Behind trusted proxies, the client is the last address before them. Entries further to the left in
         X-Forwarded-For can be forged by any client.
         """
-        host = self.host(request.getClientAddress())
+        host = self.host(peer)
         if not self._networks and not self._unix:
             return place(host)
-        hops = _hops(request.requestHeaders.getRawHeaders(b"x-forwarded-for", ()))
+        hops = _hops(forwarded)
         try:
             while self.trusts(host) and (hop := next(hops, None)):
                 _plain(hop)

@@ -22,7 +22,7 @@ from vmpooler.domain.errors import (
     UnknownPools,
 )
 from vmpooler.web.http import json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 
 STATUS: dict[type[Exception], int] = {
     Invalid: 400,

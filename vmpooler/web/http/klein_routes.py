@@ -11,8 +11,8 @@ from twisted.web.resource import IResource
 from vmpooler.deferreds import shield
 from vmpooler.web.http import json
 from vmpooler.web.http.errors import error_reply
-from vmpooler.web.http.request import Request, json_response, sent
 from vmpooler.web.http.router import Route
+from vmpooler.web.http.server import Request, json_response, sent
 
 
 def klein_routes(routes: Sequence[Route]) -> IResource:

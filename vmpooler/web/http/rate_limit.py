@@ -12,9 +12,8 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Limits
 from vmpooler.store.commands.rate_limit import Rates
 from vmpooler.web.http.client_address import ClientAddresses
-from vmpooler.web.http.in_flight import RequestsInFlight
-from vmpooler.web.http.request import Request, json_response
-from vmpooler.web.http.router import Router
+from vmpooler.web.http.router import RequestsInFlight, Router
+from vmpooler.web.http.server import Request, json_response
 
 
 class RateLimit(Resource):
@@ -39,7 +38,7 @@ class RateLimit(Resource):
         super().__init__()
         self._root = root
         self._rates = rates
-        self._origins = ClientAddresses(limits.trusted_proxies)
+        self._addresses = ClientAddresses(limits.trusted_proxies)
         self._rule = f"{limits.rate} requests may be made in {limits.rate_time:g} seconds"
         self._tokens = tokens
         self._under_way = under_way
@@ -71,8 +70,10 @@ class RateLimit(Resource):
     async def _wait(self, request: Request) -> int:
         """Return the whole seconds until this request is allowed; 0 when it is allowed now."""
         token = request.token if self._tokens else None
+        forwarded = request.requestHeaders.getRawHeaders(b"x-forwarded-for", ())
+        client = self._addresses.of(request.getClientAddress(), forwarded)
         try:
-            return ceil(await self._rates.wait(token or "", self._origins.of(request), self._wall()))
+            return ceil(await self._rates.wait(token or "", client, self._wall()))
         except StoreAway:
             return 0
         except Exception:

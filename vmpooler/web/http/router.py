@@ -14,16 +14,17 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
+from vmpooler.deferreds import Signal
 from vmpooler.web.http import json
 from vmpooler.web.http.errors import error_reply
-from vmpooler.web.http.in_flight import RequestsInFlight
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request, json_response
+from vmpooler.web.http.server import Request, json_response
 
 PREFIX = ("api", "v1")
 """Routes are also reachable without it, and no redirect adds it. Source: docs/compatibility.md#bare-routes."""
@@ -102,6 +103,30 @@ class Target:
     flags: Flags = Flags()
     mount: Mount | None = None
     fast: Mapping[bytes, Route] = attrs.field(factory=dict)
+
+
+class RequestsInFlight:
+    """Counts requests in progress, and work that outlives its request."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = Signal[bool]()
+
+    def begin(self) -> None:
+        """Count the start of a piece of work."""
+        self._count += 1
+
+    def end(self) -> None:
+        """Count the end of a piece of work."""
+        self._count -= 1
+        if self._count == 0:
+            self._idle.send(True)
+
+    def idle(self, seconds: float, clock: IReactorTime) -> Deferred[bool]:
+        """Return a Deferred that fires with True when no work is in progress, or with False after ``seconds``."""
+        if self._count == 0:
+            return succeed(True)
+        return self._idle.wait().addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
 
 
 class Router(Resource):

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 import attrs
 from twisted.web import http
 
-from vmpooler.web.http.request import Request, json_response, sent
+from vmpooler.web.http.server import Request, json_response, sent
 
 TYPES = {
     "html": "text/html; charset=utf-8",

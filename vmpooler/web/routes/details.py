@@ -13,7 +13,7 @@ from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views import pool as pool_view
 from vmpooler.web.views import vm as vm_view
 from vmpooler.web.views.event import to_json

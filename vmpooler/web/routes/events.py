@@ -8,7 +8,7 @@ from vmpooler.domain.names import short
 from vmpooler.settings import Pool
 from vmpooler.web.events.hub import Hub
 from vmpooler.web.events.log import Filter
-from vmpooler.web.http.request import Request, json_response
+from vmpooler.web.http.server import Request, json_response
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",

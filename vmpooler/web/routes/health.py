@@ -7,7 +7,7 @@ from vmpooler.store.commands.registry import leader_and_leftovers
 from vmpooler.store.queries import stats
 from vmpooler.store.redis.commands import Commands
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views.pool import left_of
 
 State = Callable[[], Mapping[str, Any]]

@@ -17,7 +17,7 @@ from vmpooler.store.commands.registry import Leftovers
 from vmpooler.store.commands.samples import Samples
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.http import json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.http.static_files import takes_gzip
 from vmpooler.web.views.summary import week
 

@@ -9,7 +9,7 @@ import yaml
 
 from vmpooler import __version__
 from vmpooler.web.http import json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views.openapi_page import page
 
 Document = Mapping[str, Any]

@@ -25,7 +25,7 @@ from vmpooler.store.queries import stats
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views import status as status_view
 from vmpooler.web.views.pool import left_of
 

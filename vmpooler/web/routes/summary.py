@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from vmpooler.domain import summary, times
 from vmpooler.store.commands.summaries import Summaries
 from vmpooler.web.http import json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views.summary import Summary
 
 

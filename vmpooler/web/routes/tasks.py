@@ -9,7 +9,7 @@ from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 
 SNAPSHOT_LENGTH = 32
 """Characters of a snapshot's name. Source: docs/compatibility.md#ids."""

@@ -9,7 +9,7 @@ from vmpooler.domain.names import Choice, random_name
 from vmpooler.store.commands.tokens import Token, Tokens
 from vmpooler.web.http.credentials import credentials_of
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 
 LENGTH = 32
 """Characters of a token. Source: docs/compatibility.md#ids."""

@@ -12,7 +12,7 @@ from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.host_lookup import Lookup
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 from vmpooler.web.views import vm as vm_view
 
 MAX_CACHED_LENGTH = 200

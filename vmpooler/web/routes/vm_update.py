@@ -10,7 +10,7 @@ from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.request import Request
+from vmpooler.web.http.server import Request
 
 
 class ChangeRoutes:
