@@ -22,12 +22,11 @@ from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
-from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.commands import Commands
-from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
+from vmpooler.web.http.credentials import Admissions
 from vmpooler.web.http.klein_routes import klein_routes
 from vmpooler.web.http.rate_limit import RateLimit
 from vmpooler.web.http.router import Mount, RequestsInFlight, Route, Router, Row
@@ -79,7 +78,7 @@ class Api:
         self._wall = wall
         self._settings = settings
         self._in_flight = RequestsInFlight()
-        self._checkouts = CheckoutService(settings, connection, self._in_flight, reactor, wall, choice)
+        admissions = Admissions(settings.auth)
         names = [pool.name for pool in settings.pools]
         charts = Charts(settings.graphs, names, reactor)
         past, overviews = EventHistory(connection, settings.general.events_max), Overviews(connection)
@@ -89,9 +88,9 @@ class Api:
         self.hub = Hub(settings.pools, overviews, past, reactor, wall, pace, about(settings, role, wall()))
 
         lookup = Lookup(resolve or reactor.resolve, reactor)
-        vm = VmRoutes(settings, self._checkouts, Vms(connection), lookup, wall)
-        update = ChangeRoutes(ChangeRules.of(settings), self._checkouts, Changes(connection, settings), wall)
-        tasks = TaskRoutes(self._checkouts, Tasks(connection, settings, choice, "api"), wall, choice)
+        self._vm = vm = VmRoutes(settings, connection, lookup, self._in_flight, reactor, wall, choice)
+        update = ChangeRoutes(ChangeRules.of(settings), admissions, Changes(connection, settings), wall)
+        tasks = TaskRoutes(admissions, Tasks(connection, settings, choice, "api"), wall, choice)
         token = TokenRoutes(checker, Tokens(connection, names), own, wall, choice)
         status = StatusRoutes(settings.pools, connection, charts, reactor, wall)
         summary = SummaryRoutes(summaries, reactor, wall)
@@ -142,7 +141,7 @@ class Api:
 
     def saw(self, newest: str) -> None:
         """Callback of the event stream's reader: store the id of the newest event."""
-        self._checkouts.saw(newest)
+        self._vm.saw(newest)
 
     def on_event(self, event: Event) -> None:
         """Callback of the event stream: send an event to the subscribers."""
@@ -166,7 +165,7 @@ class Api:
         self._router.ending = True
         self.hub.close()
         idle = await self._in_flight.idle(seconds, self._reactor)
-        self._checkouts.close()
+        self._vm.close()
         return idle
 
 

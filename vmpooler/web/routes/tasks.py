@@ -7,7 +7,7 @@ from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes
 from vmpooler.store.commands.tasks import Tasks
-from vmpooler.web.checkouts import CheckoutService
+from vmpooler.web.http.credentials import Admissions
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.server import Request
 
@@ -18,8 +18,8 @@ SNAPSHOT_LENGTH = 32
 class TaskRoutes:
     """The routes below ``/vm/<host>`` whose work is done after the reply."""
 
-    def __init__(self, desk: CheckoutService, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
-        self._desk = desk
+    def __init__(self, admissions: Admissions, tasks: Tasks, wall: Callable[[], float], choice: Choice) -> None:
+        self._admissions = admissions
         self._tasks = tasks
         self._wall = wall
         self._choice = choice
@@ -43,7 +43,7 @@ class TaskRoutes:
 
     async def _ask(self, request: Request, host: str, kind: Kind, argument: str | None) -> None:
         """Record a task. ``argument`` is None when it is invalid: a missing token is still reported first."""
-        vm, admission = short(host), self._desk.admission(request, Need.ALWAYS)
+        vm, admission = short(host), self._admissions.of(request, Need.ALWAYS)
         if not vm or ":" in vm:
             argument = None
         await self._tasks.request(vm, kind, argument, admission, self._wall())

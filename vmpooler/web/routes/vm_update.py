@@ -7,8 +7,8 @@ from vmpooler.domain.change import Change, ChangeRules, change_of
 from vmpooler.domain.errors import Invalid, Unfit
 from vmpooler.domain.names import short
 from vmpooler.store.commands.vm_updates import Changes
-from vmpooler.web.checkouts import CheckoutService
 from vmpooler.web.http import json
+from vmpooler.web.http.credentials import Admissions
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.server import Request
 
@@ -16,9 +16,9 @@ from vmpooler.web.http.server import Request
 class ChangeRoutes:
     """The PUT route below ``/vm``."""
 
-    def __init__(self, rules: ChangeRules, desk: CheckoutService, changes: Changes, wall: Callable[[], float]) -> None:
+    def __init__(self, rules: ChangeRules, admissions: Admissions, changes: Changes, wall: Callable[[], float]) -> None:
         self._rules = rules
-        self._desk = desk
+        self._admissions = admissions
         self._changes = changes
         self._wall = wall
 
@@ -41,4 +41,4 @@ class ChangeRoutes:
 
     async def _make(self, request: Request, host: str, change: Change, lifetime: bool) -> None:
         need = Need.ALWAYS if lifetime else Need.NEVER
-        await self._changes.make(short(host), change, self._desk.admission(request, need), self._wall())
+        await self._changes.make(short(host), change, self._admissions.of(request, need), self._wall())
