@@ -33,6 +33,7 @@ ROOMS = (
     "tests/simulation/*",
     "tests/vcsim/*",
     "vmpooler/dashboard/*",
+    "vmpooler/web/**/*",
 )
 """The folders whose names are done. A folder whose names are done is added here."""
 

@@ -33,7 +33,7 @@ from vmpooler.web.http.router import Mount, RequestsInFlight, Route, Router, Row
 from vmpooler.web.http.server import Site, room
 from vmpooler.web.http.static_files import Files
 from vmpooler.web.routes import openapi
-from vmpooler.web.routes.details import CloserRoutes
+from vmpooler.web.routes.details import DetailRoutes
 from vmpooler.web.routes.events import EventRoutes
 from vmpooler.web.routes.health import HealthRoutes, State
 from vmpooler.web.routes.history import HistoryRoutes
@@ -95,7 +95,7 @@ class Api:
         status = StatusRoutes(settings.pools, connection, charts, reactor, wall)
         summary = SummaryRoutes(summaries, reactor, wall)
         history = HistoryRoutes(names, Samples(connection), summaries, charts, overviews.leftovers, reactor, wall)
-        details = CloserRoutes(settings, connection, overviews, past, wall)
+        details = DetailRoutes(settings, connection, overviews, past, wall)
         events = EventRoutes(self.hub, settings.pools, settings.general.event_clients)
         page = Files()
         self.routes: Sequence[Row] = (
@@ -152,8 +152,8 @@ class Api:
 
         It allows at most ``most`` connections; by default as many as ``room`` returns.
         """
-        limits, listeners = self._settings.limits, self._settings.general.event_clients
-        most = room(limits.connections, listeners) if most is None else most
+        limits, subscribers = self._settings.limits, self._settings.general.event_clients
+        most = room(limits.connections, subscribers) if most is None else most
         return Site(self._entrance, self._reactor, self._wall, limits, most)
 
     async def drained(self, seconds: float) -> bool:

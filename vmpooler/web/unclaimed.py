@@ -1,6 +1,6 @@
 """Returns VMs to ready when their clients never received them.
 
-Note [A checkout that nobody heard of]
+Note [A checkout whose client got no answer]
 
 A client that disconnects before its answer is sent keeps no VM: its checkout finishes, and then its VMs are returned.
 The kernel is asked about the connection before the answer is written, because a process that was suspended has not
@@ -39,7 +39,7 @@ LATE_ARRIVAL = 5.0
 class Debt:
     """A checkout of unknown outcome.
 
-    Its event follows the event with the id ``after``. ``answered`` is the time of the first successful look for its
+    Its event follows the event with the id ``after``. ``answered`` is the time of the first successful search for its
     event, by ``clock``.
     """
 
@@ -54,12 +54,12 @@ class UnclaimedVms:
     log = Logger()
 
     def __init__(
-        self, checkouts: Checkouts, clock: IReactorTime, wall: Callable[[], float], under_way: RequestsInFlight
+        self, checkouts: Checkouts, clock: IReactorTime, wall: Callable[[], float], in_flight: RequestsInFlight
     ) -> None:
         self._checkouts = checkouts
         self._clock = clock
         self._wall = wall
-        self._under_way = under_way
+        self._in_flight = in_flight
         self._owed: dict[str, Debt] = {}
         self._settling: Deferred[None] | None = None
 
@@ -84,25 +84,25 @@ class UnclaimedVms:
             self._settling.cancel()
 
     async def _settle(self) -> None:
-        self._under_way.begin()
+        self._in_flight.begin()
         try:
             pause = RETRY_DELAY
             while self._owed:
                 await deferLater(self._clock, pause)
-                pause = await self._looked(pause)
+                pause = await self._try(pause)
         except CancelledError:
-            self.log.warn("[!] VMs of {count} checkouts that nobody heard of may be left", count=len(self._owed))
+            self.log.warn("[!] VMs of {count} checkouts without an answer may be left", count=len(self._owed))
         finally:
             self._settling = None
-            self._under_way.end()
+            self._in_flight.end()
 
-    async def _looked(self, pause: float) -> float:
-        """Look once, ``pause`` seconds after the last look, and return the seconds before the next one.
+    async def _try(self, pause: float) -> float:
+        """Search once, ``pause`` seconds after the last search, and return the seconds before the next one.
 
-        A checkout whose VMs Redis refuses to return stays recorded; this is logged once, until a look succeeds.
+        A checkout whose VMs Redis refuses to return stays recorded; this is logged once, until a search succeeds.
         """
         try:
-            await self._look()
+            await self._search()
         except StoreAway:
             return pause
         except CancelledError:
@@ -113,7 +113,7 @@ class UnclaimedVms:
             return min(2 * pause, MAX_RETRY_DELAY)
         return RETRY_DELAY
 
-    async def _look(self) -> None:
+    async def _search(self) -> None:
         """Return the VMs that are found to ready.
 
         After all are processed, raise the first error with which Redis refused one.

@@ -6,7 +6,7 @@ Twisted writes through a list, another turn of the reactor and three system call
 data, send, stop watching. So an event cost 20 µs for each of thousands of subscribers. An event costs 9 µs, 5 of them
 in the kernel, because its bytes are now sent at once. Bytes that the kernel does not accept, and bytes whose sending
 fails, are left to Twisted. To keep the bytes in order, Twisted must hold none when bytes are sent directly:
-``bufferSize`` 0 makes Twisted pause the listener as soon as it holds a byte, and resume it when all are sent.
+``bufferSize`` 0 makes Twisted pause the subscriber as soon as it holds a byte, and resume it when all are sent.
 """
 
 import socket

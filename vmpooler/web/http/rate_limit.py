@@ -32,7 +32,7 @@ class RateLimit(Resource):
         rates: Rates,
         limits: Limits,
         tokens: bool,
-        under_way: RequestsInFlight,
+        in_flight: RequestsInFlight,
         wall: Callable[[], float],
     ) -> None:
         super().__init__()
@@ -41,16 +41,16 @@ class RateLimit(Resource):
         self._addresses = ClientAddresses(limits.trusted_proxies)
         self._rule = f"{limits.rate} requests may be made in {limits.rate_time:g} seconds"
         self._tokens = tokens
-        self._under_way = under_way
+        self._in_flight = in_flight
         self._wall = wall
 
     def render(self, request: Request) -> bytes | int:
         """Answer the request, or pass it to the root, as soon as the rate is known."""
         if not self._root.is_rate_limited(request.path):
             return self._root.render(request)
-        self._under_way.begin()
+        self._in_flight.begin()
         judging = Deferred.fromCoroutine(self._judge(request))
-        judging.addErrback(request.processingFailed).addBoth(lambda _: self._under_way.end())
+        judging.addErrback(request.processingFailed).addBoth(lambda _: self._in_flight.end())
         return NOT_DONE_YET
 
     async def _judge(self, request: Request) -> None:

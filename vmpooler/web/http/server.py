@@ -338,12 +338,12 @@ class Site(server.Site):
         """Write no access log."""
 
 
-def room(connections: int, listeners: int) -> int:
+def room(connections: int, subscribers: int) -> int:
     """Return how many connections may be open: the sum of both limits, if enough files may be opened.
 
     Connections get at most three quarters of the files that this process may open. The last quarter is for work on VMs.
     """
-    return min(connections + listeners, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
+    return min(connections + subscribers, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
 
 
 def json_response(request: Request, status: int, reply: Json | bytes) -> bytes:

@@ -22,7 +22,7 @@ EVENTS = 50
 """Events of a pool that are returned."""
 
 
-class CloserRoutes:
+class DetailRoutes:
     """The routes for the details of a pool and of a VM."""
 
     def __init__(

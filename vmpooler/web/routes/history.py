@@ -84,14 +84,14 @@ class HistoryRoutes:
             self._minute = minute
             self._answers.clear()
         if (name, pool) not in self._answers:
-            told = await self._told(wanted, [pool] if pool else pools, wanted.fine if pool else wanted.group)
-            await self._fill(told, name, pool)
+            reply = await self._read(wanted, [pool] if pool else pools, wanted.fine if pool else wanted.group)
+            await self._fill(reply, name, pool)
             if name == WITH_WEEK:
-                told["week"] = await self._week(now)
-            self._answers[name, pool] = gzip.compress(json.compact(told), 5, mtime=0)
+                reply["week"] = await self._week(now)
+            self._answers[name, pool] = gzip.compress(json.compact(reply), 5, mtime=0)
         return self._answers[name, pool]
 
-    async def _told(self, wanted: Range, pools: Sequence[str], group: int) -> dict[str, Any]:
+    async def _read(self, wanted: Range, pools: Sequence[str], group: int) -> dict[str, Any]:
         """Read the samples.
 
         Steps begin at multiples of their length, so that a step covers the same time in each answer.
@@ -107,16 +107,16 @@ class HistoryRoutes:
             await deferLater(self._clock, 0)
         return {"from": (end - count) * step, "step": step, "count": count, "pools": found}
 
-    async def _fill(self, told: dict[str, Any], name: str, pool: str | None) -> None:
+    async def _fill(self, reply: dict[str, Any], name: str, pool: str | None) -> None:
         """Fill in missing samples from Graphite, if any are missing."""
-        found = told["pools"]
+        found = reply["pools"]
         if not any(None in columns["ready"] for columns in found.values()):
             return
-        known = await self._charts.read(name, told["count"], pool)
+        known = await self._charts.read(name, reply["count"], pool)
         for number, (each, columns) in enumerate(found.items()):
             for what, series in known.items():
                 if each in series:
-                    columns[what] = graphite.filled(columns[what], series[each], told["from"], told["step"])
+                    columns[what] = graphite.filled(columns[what], series[each], reply["from"], reply["step"])
             if number % TOGETHER == 0:
                 await deferLater(self._clock, 0)
 

@@ -51,7 +51,7 @@ class TokenRoutes:
     async def show(self, request: Request, token: str) -> Json:
         """Return a token, and the VMs that are held with it. No login is needed: the token itself is sufficient."""
         if self._authenticator is None:
-            raise NoSuchToken("nobody logs in here")
+            raise NoSuchToken("no authentication is configured")
         return {"ok": True, token: _report(await self._tokens.show(token))}
 
     async def delete(self, request: Request, token: str) -> Json:
@@ -63,7 +63,7 @@ class TokenRoutes:
     async def _user(self, request: Request) -> str:
         """Check the password, and return the user. Raises NoSuchToken, PasswordNeeded or AuthAway."""
         if self._authenticator is None:
-            raise NoSuchToken("nobody logs in here")
+            raise NoSuchToken("no authentication is configured")
         given = credentials_of(request.getHeader(b"authorization"))
         if given is None or not await self._authenticator.check(*given):
             raise PasswordNeeded("the name or the password is wrong")

@@ -102,7 +102,7 @@ class VmRoutes:
         record = await self._record(vm)
         pool = record.get("pool") or record.get("template")
         if not pool:
-            raise NoSuchVm(f"nobody knows which pool {vm} is of")
+            raise NoSuchVm(f"the pool of {vm} is not known")
         await self._checkouts.complete(pool, vm, self._admissions.of(request), self._wall())
         return {"ok": True}
 
@@ -129,7 +129,7 @@ class VmRoutes:
             given = await self._checkouts.checkout(wanted, checkout_id, token, now)
         except StoreAway as away:
             if away.sent:
-                self._unclaimed.later(checkout_id, newest, "its client was told that Redis is away")
+                self._unclaimed.later(checkout_id, newest, "its client got the answer that Redis is away")
             raise
         except PoolEmpty:
             await self._hurry(wanted)
