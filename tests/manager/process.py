@@ -105,17 +105,17 @@ class Line:
         self._world.unfenced.add(command[0])
         return await self._send(self._world.store.call, *command)
 
-    async def run(self, script: Any, keys: Any, args: Any) -> Any:
+    async def run(self, script: Any, /, **values: Any) -> Any:
         if script.name in ("take_lease", "keep_lease"):
-            return await self._send(self._world.lease, script, keys, args)
+            return await self._send(self._world.lease, script, **values)
         if script is not fenced(load(script.name)) and script.name != "drop_lease":
             self._world.unfenced.add(script.name)
-        return await self._send(self._world.store.run, script, keys, args)
+        return await self._send(self._world.store.run, script, **values)
 
-    async def _send(self, work: Any, *args: Any) -> Any:
+    async def _send(self, work: Any, *args: Any, **values: Any) -> Any:
         if self._process.dead:
             await Deferred()
-        return await self._process.hears(work(*args))
+        return await self._process.hears(work(*args, **values))
 
 
 class Face:

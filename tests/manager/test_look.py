@@ -67,11 +67,11 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    async def run(self, script: Script, *given: Any) -> Any:
+    async def run(self, script: Script, /, **values: Any) -> Any:
         self._looks += script.name == "look"
         self.most = max(self.most, self._looks)
         try:
-            return await self._connection.run(script, *given)
+            return await self._connection.run(script, **values)
         finally:
             self._looks -= script.name == "look"
 

@@ -1,7 +1,7 @@
 """A manager with a real Redis, the simulated hypervisor, and a clock that the test advances."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,8 +51,8 @@ class Counted:
     async def call(self, *args: Any) -> Any:
         return await self._count(self._connection.call(*args))
 
-    async def run(self, script: Script, *args: Any) -> Any:
-        reply = await self._count(self._connection.run(script, *args))
+    async def run(self, script: Script, /, **values: Any) -> Any:
+        reply = await self._count(self._connection.run(script, **values))
         self.ran(script, reply)
         return reply
 
@@ -138,10 +138,9 @@ class World:
         """Return the names of the running processes that act as leader."""
         return [process.name for process in self.processes if process.runs and process.manager.leads]
 
-    async def lease(self, script: Script, touched: Sequence[str], args: Sequence[Any]) -> Any:
+    async def lease(self, script: Script, /, **values: Any) -> Any:
         """Take or renew the lease, which expires by the clock of this world."""
-        whom, _, *more = args
-        answer = await self.store.run(script, touched, (whom, int(YEARS * 1000), *more))
+        answer = await self.store.run(script, **values | {"holds": int(YEARS * 1000)})
         if answer == 1 or (answer and answer[1] == 0):
             self._ends = self.clock.seconds() + self.holds
             self.clock.callLater(self.holds, self._expire)

@@ -15,7 +15,7 @@ from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.protocol import ServerError
-from vmpooler.store.redis.scripts import Script
+from vmpooler.store.redis.scripts import script
 from vmpooler.store.stored import paired
 from vmpooler.store.stream import order
 
@@ -39,13 +39,15 @@ LEASES = frozenset({"take_lease", "keep_lease", "drop_lease"})
 
 QUEUES = tuple(Queue)
 
-OBSERVE = Script(
+OBSERVE = script(
     "observe",
     """-- What stands where, and what happened.
--- KEYS the stream, clones under way, their number, then queues; ARGV[1] the last event that is known.
-local reply = {redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+'), redis.call('HGETALL', KEYS[2]),
-  redis.call('GET', KEYS[3]) or '0'}
-for i = 4, #KEYS do reply[i] = redis.call('SMEMBERS', KEYS[i]) end
+-- keys: events cloning tasks_clone queues...
+-- args: last
+--   last: the last event that is known
+local reply = {redis.call('XRANGE', events, '(' .. last, '+'), redis.call('HGETALL', cloning),
+  redis.call('GET', tasks_clone) or '0'}
+for i, queue in ipairs(queues) do reply[3 + i] = redis.call('SMEMBERS', queue) end
 return reply""",
 )
 
@@ -199,7 +201,7 @@ class Book:
         """Check that a command of a manager is executed only while that manager is the last one that took the lease."""
         if command[0] == "EVALSHA" and command[1] in self.redis.fenced and not str(reply).startswith("NOTLEADING"):
             finding = f"a command passed the fence of {self.epoch}: {command}"
-            self.simulation.tally.hold(ONE_EVENT, command[-1] == self.epoch, lambda: finding)
+            self.simulation.tally.hold(ONE_EVENT, command[3 + int(command[2])] == self.epoch, lambda: finding)
 
     def _clock(self) -> Command:
         return ("SET", TIME, int(self.simulation.redis_now))

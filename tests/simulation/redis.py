@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+import attrs
 import hiredis
 
 from tests.redis_server import RedisServer
@@ -40,10 +41,9 @@ LEFT = "sim:left"
 
 VIRTUAL = {
     "redis.call('TIME')": f"({{redis.call('GET', '{TIME}'), '0'}})",
-    "redis.call('PTTL', KEYS[1])": f"tonumber(redis.call('GET', '{LEFT}'))",
-    "redis.call('PEXPIRE', KEYS[1], most)": "do end",
-    "ARGV[1], 'PX', ARGV[2])": "ARGV[1])",
-    "mark, 'PX', ARGV[2])": "mark)",
+    "redis.call('PTTL', lease)": f"tonumber(redis.call('GET', '{LEFT}'))",
+    "redis.call('PEXPIRE', lease, most)": "do end",
+    "mark, 'PX', holds)": "mark)",
     "redis.call('DBSIZE')": "(redis.call('DBSIZE') - 2)",
 }
 """The text in scripts that reads the time or an expiry, and the text that replaces it."""
@@ -102,7 +102,7 @@ class LockStep:
         if command[0] != "EVALSHA":
             return str(command[0])
         name = self.scripts[str(command[1])]
-        return str(command[3 + int(command[2])]) if name == "command" else name
+        return str(command[4 + int(command[2])]) if name == "command" else name  # after the argument of the fence
 
     def empty(self, now: float) -> None:
         """Delete everything but the scripts. The event stream exists and starts now."""
@@ -140,7 +140,7 @@ def virtual(script: Script) -> Script:
     source = script.source
     for old, new in VIRTUAL.items():
         source = source.replace(old, new)
-    return Script(script.name, source)
+    return attrs.evolve(script, source=source)
 
 
 def _id(now: float) -> str:

@@ -47,9 +47,9 @@ def caught(redis: LockStep, invariant: Invariant, kind: type[Schedule], known: i
 
 
 BROKEN = [
-    (LOSSES, "checkout", "doubted[p] = doubts and", "doubted[p] = false and", ONE_CLIENT, 3),
-    (LOSSES, "arrive", "redis.call('DEL', KEYS[6])", "", ONE_CLIENT, 3),
-    (LOSSES, "reclaim", "if redis.call('SISMEMBER', KEYS[4], vm) == 0 then", "do", ONE_CLIENT, 31),
+    (LOSSES, "checkout", "unverified[p] = doubts and", "unverified[p] = false and", ONE_CLIENT, 3),
+    (LOSSES, "arrive", "redis.call('DEL', verified)", "", ONE_CLIENT, 3),
+    (LOSSES, "reclaim", "if redis.call('SISMEMBER', queue, vm) == 0 then", "do", ONE_CLIENT, 31),
     (LOSSES, "restore", "for _, entry in", "do return 0 end for _, entry in", ONE_CLIENT, 45),
 ]
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Direct(Connection):
     """A connection that blocks until each reply has arrived: a coroutine that awaits it is never suspended.
 
-    ``ran`` is called after each script, with the script, its keys, its arguments and its reply.
+    ``ran`` is called after each script, with the script, its keys and arguments in order, and its reply.
     """
 
     def __init__(self, settings: Redis) -> None:
@@ -27,17 +27,14 @@ class Direct(Connection):
         self._socket.settimeout(10)
         self._socket.connect(settings.socket)
         self._replies = hiredis.Reader(replyError=ServerError, encoding="utf-8", errors="surrogateescape")
-        self.ran: Callable[[Script, Sequence[str], Sequence[Value], Any], object] = lambda *_: None
+        self.ran: Callable[[Script, Sequence[Any], Any], object] = lambda *_: None
 
     def hang_up(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """Run a script, call ``ran``, and return the reply."""
-        reply = await super().run(script, keys, args)
-        self.ran(script, keys, args, reply)
-        return reply
+    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
+        self.ran(script, command, reply)
 
     async def _send(self, *command: Value) -> Any:
         packed: Any = command

@@ -25,11 +25,13 @@ from tests.redis_server import RedisServer
 from vmpooler.domain.errors import Invalid, StartError, StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.redis.client import Connection, StoreFault, require_version
-from vmpooler.store.redis.scripts import Script
+from vmpooler.store.redis.scripts import script
 
 clock: Any = reactor
 
 Connect = Callable[..., Connection]
+
+WRITE = "-- keys: key\n-- args: value\nreturn redis.call('SET', key, value)"
 
 
 @pytest_twisted.async_yield_fixture
@@ -83,10 +85,11 @@ async def test_text_that_cannot_be_sent_is_the_clients_mistake(store: Connection
 
 
 async def test_a_script_runs_whether_redis_knows_it_or_not(store: Connection) -> None:
-    script = Script("add", "redis.call('INCRBY', KEYS[1], ARGV[1]) return redis.call('GET', KEYS[1])")
-    assert [await store.run(script, ["n"], [2]) for _ in range(2)] == ["2", "4"]
+    text = "-- keys: number\n-- args: more\nredis.call('INCRBY', number, more) return redis.call('GET', number)"
+    add = script("add", text)
+    assert [await store.run(add, number="n", more=2) for _ in range(2)] == ["2", "4"]
     await store.call("SCRIPT", "FLUSH")
-    assert await store.run(script, ["n"], [2]) == "6"
+    assert await store.run(add, number="n", more=2) == "6"
 
 
 async def test_a_faulty_command_is_a_fault_and_not_bad_weather(store: Connection) -> None:
@@ -94,16 +97,16 @@ async def test_a_faulty_command_is_a_fault_and_not_bad_weather(store: Connection
     with pytest.raises(StoreFault, match="HGETALL: WRONGTYPE"):
         await store.call("HGETALL", "k")
     with pytest.raises(StoreFault, match="broken: ERR"):
-        await store.run(Script("broken", "return nonsense()"), [], [])
+        await store.run(script("broken", "return nonsense()"))
 
 
 async def test_a_redis_that_is_full_or_read_only_is_away(connect: Connect, spare_redis: RedisServer) -> None:
     connection = connect(spare_redis.settings)
     await connection.wait_ready(10)
-    write = Script("write", "return redis.call('SET', KEYS[1], ARGV[1])")
+    write = script("write", WRITE)
     await connection.call("CONFIG", "SET", "maxmemory", "1")
     with pytest.raises(StoreAway, match="OOM") as full:
-        await connection.run(write, ["k"], ["v"])
+        await connection.run(write, key="k", value="v")
     await connection.call("CONFIG", "SET", "maxmemory", "0")
     await connection.call("REPLICAOF", "127.0.0.1", "1")
     with pytest.raises(StoreAway, match="READONLY") as replica:
@@ -122,7 +125,7 @@ async def test_a_redis_that_cannot_save_is_away(connect: Connect, spare_redis: R
     while "rdb_last_bgsave_status:err" not in await connection.call("INFO", "persistence"):
         await deferLater(clock, 0.01)
     with pytest.raises((StoreAway, StoreFault), match="MISCONF") as no:
-        await connection.run(Script("write", "return redis.call('SET', KEYS[1], ARGV[1])"), ["k"], ["w"])
+        await connection.run(script("write", WRITE), key="k", value="w")
     assert isinstance(no.value, StoreAway)
     assert not no.value.sent
     assert await connection.call("GET", "k") == "v"
@@ -133,7 +136,7 @@ async def test_what_replicas_do_not_confirm_may_have_been_done(connect: Connect,
     connection = connect(cautious)
     await connection.wait_ready(10)
     with pytest.raises(StoreAway, match="0 of 1 replicas") as uncertain:
-        await connection.run(Script("add_token", "return redis.call('SET', KEYS[1], '1')"), ["k"], [])
+        await connection.run(script("add_token", WRITE), key="k", value="1")
     assert uncertain.value.sent
     assert await connection.call("GET", "k") == "1"
 
@@ -234,7 +237,7 @@ async def test_a_redis_that_quotes_what_it_was_sent_is_not_quoted(
     admin = connect(spare_redis.settings)
     await admin.wait_ready(10)
     with pytest.raises(StoreFault, match=r"^script: ERR unknown command .EVALSHA.$"):
-        await admin.run(Script("script", "return 1"), ["a token"], [])
+        await admin.run(script("script", "-- keys: token\nreturn 1"), token="a token")
 
 
 async def test_a_user_of_redis_can_log_in(connect: Connect, spare_redis: RedisServer) -> None:

@@ -37,7 +37,7 @@ from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.failover.peers import Peers
-from vmpooler.store.failover.recovery import Failover
+from vmpooler.store.failover.recovery import WAITED, Failover
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load
 
@@ -109,9 +109,24 @@ async def fail_overs(store: Connection) -> None:
     await process.arrive(store, print)
     await make_ready(store, "after")
     await store.call("ZADD", keys.PROCESSES, clock.seconds(), "dead")
-    waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
-    known = (*waited, keys.VERIFIED, keys.EVENTS, keys.DOUBTED)
-    await store.run(load("arrive"), known, ("this", 10, 60, "", "", "1", 0, "other", 60, 0))
+    await store.run(
+        load("arrive"),
+        **WAITED,
+        verified=keys.VERIFIED,
+        events=keys.EVENTS,
+        doubted=keys.DOUBTED,
+        run_id="this",
+        dead_after=10,
+        longest=60,
+        known="",
+        alone="",
+        elsewhere="1",
+        heartbeat=0,
+        who="other",
+        forgotten_after=60,
+        event_count=0,
+        witnesses=(),
+    )
     await store.call("ZADD", keys.PROCESSES, 1, "one")
     assert await queues_of(store).verify("debian", "this 3")
 

@@ -13,6 +13,7 @@ from vmpooler.store.commands.registry import leader_and_leftovers
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Script
 
 
 def lease_of(store: Commands, name: str = "a", clock: Clock | None = None, **more: Any) -> Lease:
@@ -97,8 +98,8 @@ async def test_it_counts_from_before_redis_was_asked(store: Connection) -> None:
         async def call(self, *command: Any) -> Any:
             raise AssertionError
 
-        async def run(self, *script: Any) -> Any:
-            answer = await store.run(*script)
+        async def run(self, script: Script, /, **values: Any) -> Any:
+            answer = await store.run(script, **values)
             clock.advance(2)
             return answer
 

@@ -56,11 +56,11 @@ class Process(Failover):
         self._fail(str(command[0]))
         return await self._store.call(*command)
 
-    async def run(self, script: Script, touched: Any, args: Any) -> Any:
+    async def run(self, script: Script, /, **values: Any) -> Any:
         self._fail(script.name)
-        reply = await self._store.run(script, touched, args)
+        reply = await self._store.run(script, **values)
         self.done.append(script.name)
-        self.ran(script, touched, args, reply)
+        self.ran(script, script.command(values), reply)
         return reply
 
     def _fail(self, what: str) -> None:

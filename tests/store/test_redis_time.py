@@ -35,7 +35,7 @@ class Far:
         self._clock.advance(self.back)
         return [int(now), int(now % 1 * 1e6)]
 
-    async def run(self, *_: Any) -> Any:
+    async def run(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("nothing but TIME is asked")
 
 

@@ -30,6 +30,7 @@ from vmpooler.store.commands.tokens import BATCH, GOOD_FOR, Token, Tokens
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 WRITTEN = times.text(NOW)
 
@@ -41,9 +42,9 @@ class Counted:
     connection: Connection
     trips: int = 0
 
-    async def run(self, *args: Any) -> Any:
+    async def run(self, script: Script, /, **values: Any) -> Any:
         self.trips += 1
-        return await self.connection.run(*args)
+        return await self.connection.run(script, **values)
 
 
 @pytest.fixture

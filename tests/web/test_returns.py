@@ -14,6 +14,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.keys import queue
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 from vmpooler.web.http.router import RequestsInFlight
 from vmpooler.web.unclaimed import LATE_ARRIVAL, RETRY_DELAY, UnclaimedVms
 
@@ -73,9 +74,9 @@ class Sick:
         self._fail()
         return await self._store.call(*command)
 
-    async def run(self, *script: Any) -> Any:
+    async def run(self, script: Script, /, **values: Any) -> Any:
         self._fail()
-        return await self._store.run(*script)
+        return await self._store.run(script, **values)
 
     def _fail(self) -> None:
         self.times -= 1

@@ -8,6 +8,7 @@ import pytest
 from tests.web.conftest import Serve, Served
 from vmpooler.settings import Auth, Pool, Settings
 from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.scripts import Script
 
 MOST = 2
 """Maximum number of commands that a route sends; each is one round trip."""
@@ -55,9 +56,9 @@ class Counting:
         self.sent += 1
         return await self._connection.call(*command)
 
-    async def run(self, *script: Any) -> Any:
+    async def run(self, script: Script, /, **values: Any) -> Any:
         self.sent += 1
-        return await self._connection.run(*script)
+        return await self._connection.run(script, **values)
 
 
 async def populated(served: Served, vms: int) -> str:

@@ -27,7 +27,6 @@ from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover.recent_writes import Again, RecentWrites
 from vmpooler.store.redis.client import StoreFault
-from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script
 
 PLACES: dict[What, Queue | None] = {
@@ -128,12 +127,12 @@ class Compared(RuleBasedStateMachine):
         """Check that store and model return the same, or raise the same kind of error."""
         assert outcome(lambda: at_once(done)) == outcome(said)
 
-    def _ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         self.seen.add(script.name)
         if script.name == "put_away":
-            self.put_away = float(args[0])
+            self.put_away = float(script.values(command)["now"])
         promises = RecentWrites(Clock())
-        promises.ran(script, touched, args, reply)
+        promises.ran(script, command, reply)
         self.promised += promises.all().values()
 
     def promise(self, *kept: Callable[[Model], object]) -> None:

@@ -3,14 +3,19 @@
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
 from vmpooler.domain.estate import REFUSED
+from vmpooler.store import keys
 
 
-def shown(admission: Admission) -> tuple[str, str]:
-    """Return the script arguments that describe an admission: when a token is needed, and ``"1"`` for own VMs only.
+def shown(admission: Admission) -> dict[str, str]:
+    """Return the key and the arguments that describe an admission.
 
-    The key of the client's token is passed to the script separately.
+    They are the key of the client's token, when a token is needed, and ``"1"`` for own VMs only.
     """
-    return admission.need, "1" if admission.own else ""
+    return {
+        "token": keys.token(admission.token or ""),
+        "need": admission.need,
+        "own": "1" if admission.own else "",
+    }
 
 
 def admitted(answer: int, vm: str) -> None:

@@ -42,11 +42,11 @@ class TakenVm:
 
 @attrs.frozen
 class Asked:
-    """A checkout request in the form that checkout.lua takes: the pools, the keys of each pool, and the entries."""
+    """A checkout request in the form that checkout.lua takes: the pools, the keys of each pool, and the request."""
 
     pools: tuple[str, ...]
     places: tuple[str, ...]
-    entries: tuple[int, ...]
+    request: tuple[str | int, ...]
 
 
 class Checkouts:
@@ -67,13 +67,24 @@ class Checkouts:
         be compared with their provider.
         """
         asked = _asked(tuple(wanted))
-        head = (f"{now:.3f}", self._transitions.kept, NOBODY, "", "")
-        known = (times.text(now), keys.RECORD, keys.HISTORY, checkout_id)
-        owner = (int(token is not None), token or "", self._lifetime if token is not None else "")
         reply = await self._connection.run(
             load("checkout"),
-            (keys.EVENTS, keys.token(token or ""), keys.DOUBTED, *asked.places, keys.VERIFIED),
-            (*head, *known, *owner, self._default_lifetime, len(asked.pools), *asked.pools, *asked.entries),
+            events=keys.EVENTS,
+            token=keys.token(token or ""),
+            doubted=keys.DOUBTED,
+            verified=keys.VERIFIED,
+            places=asked.places,
+            now=f"{now:.3f}",
+            kept=self._transitions.kept,
+            by=NOBODY,
+            pool="",
+            vm="",
+            now_text=times.text(now),
+            checkout_id=checkout_id,
+            with_token=int(token is not None),
+            lifetime=self._lifetime if token is not None else "",
+            default_lifetime=self._default_lifetime,
+            request=asked.request,
         )
         match reply:
             case ["ok", *rows]:
@@ -93,9 +104,15 @@ class Checkouts:
 
     async def hurry(self, pools: Sequence[str], now: float) -> None:
         """Record that clients wait for VMs of these pools: the empty ones move to the front of the clone queue."""
-        ready = (keys.queue(Queue.READY, pool) for pool in pools)
-        touched = (keys.WANTED, keys.LINE, *ready)
-        await self._connection.run(load("hurry"), touched, (f"{now:.3f}", int(PRIORITY_SECONDS), *pools))
+        await self._connection.run(
+            load("hurry"),
+            wanted=keys.WANTED,
+            line=keys.LINE,
+            ready=[keys.queue(Queue.READY, pool) for pool in pools],
+            now=f"{now:.3f}",
+            keep=int(PRIORITY_SECONDS),
+            pools=pools,
+        )
 
     async def taken_by(self, checkout_ids: Collection[str], after: str) -> list[TakenVm]:
         """Return the VMs that these checkouts took, according to the events after the event id ``after``.
@@ -119,9 +136,21 @@ class Checkouts:
         When the VM's stamp may name that client, the VM stays in running until the manager has cleared the stamp.
         Returns False when the VM no longer belongs to this checkout.
         """
-        places = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool), keys.active(pool), keys.since(pool))
-        args = (why, checkout_id, json.dumps(OF_A_CHECKOUT))
-        return bool(await self._transitions.run("give_back", pool, vm, now, places, args))
+        return bool(
+            await self._transitions.run(
+                "give_back",
+                pool,
+                vm,
+                now,
+                running=keys.queue(Queue.RUNNING, pool),
+                ready=keys.queue(Queue.READY, pool),
+                active=keys.active(pool),
+                since=keys.since(pool),
+                why=why,
+                checkout_id=checkout_id,
+                fields=json.dumps(OF_A_CHECKOUT),
+            )
+        )
 
     async def complete(self, pool: str, vm: str, admission: Admission, now: float) -> None:
         """running -> completed at the client's request.
@@ -144,7 +173,7 @@ def _asked(wanted: tuple[Wanted, ...]) -> Asked:
     for each in wanted:
         entries += (each.count, int(each.pools[0] == each.name), len(each.pools))
         entries += (number[pool] for pool in each.pools)
-    return Asked(pools, tuple(key for pool in pools for key in _place(pool)), tuple(entries))
+    return Asked(pools, tuple(key for pool in pools for key in _place(pool)), (len(pools), *pools, *entries))
 
 
 @cache

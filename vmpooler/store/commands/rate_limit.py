@@ -19,9 +19,11 @@ class Rates:
 
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
-        self._share = (limits.rate, limits.rate_time)
+        self._share = {"rate": limits.rate, "rate_time": limits.rate_time}
 
     async def wait(self, token: str, origin: str, now: float) -> float:
         """Count a request and return 0; or count nothing and return the seconds that this client must wait."""
-        touched = (keys.token(token), keys.pace("token", token), keys.pace("address", origin))
-        return float(await self._connection.run(load("rate"), touched, (f"{now:.6f}", *self._share)))
+        paces = {"token_pace": keys.pace("token", token), "address_pace": keys.pace("address", origin)}
+        return float(
+            await self._connection.run(load("rate"), token=keys.token(token), **paces, now=f"{now:.6f}", **self._share)
+        )

@@ -24,6 +24,10 @@ BATCH = 10_000
 """Number of keys per step of a search; one step keeps Redis busy for some milliseconds."""
 
 
+NOTES = {"draining": keys.DRAINING, "moved": keys.MOVED}
+"""The keys of the texts for people."""
+
+
 @attrs.frozen
 class Drained:
     """A pool that is not configured: a text for people about its VMs, and the number of VMs in each queue."""
@@ -55,12 +59,12 @@ class Leftovers:
 
 async def leftovers(connection: Commands) -> Leftovers:
     """Return what the leader recorded about pools that are not configured or have moved. Raises StoreAway."""
-    return leftovers_of(await connection.run(load("leftovers"), (keys.DRAINING, keys.MOVED), tuple(Queue)))
+    return leftovers_of(await connection.run(load("leftovers"), **NOTES, queues=tuple(Queue)))
 
 
 async def leader_and_leftovers(connection: Commands) -> tuple[str, Leftovers]:
     """Return epoch and name of the leader (empty for none), and the leftovers, in one round trip. Raises StoreAway."""
-    leader, *left = await connection.run(load("leader"), (keys.DRAINING, keys.MOVED, keys.LEASE), tuple(Queue))
+    leader, *left = await connection.run(load("leader"), **NOTES, lease=keys.LEASE, queues=tuple(Queue))
     return leader or "", leftovers_of(left)
 
 
@@ -96,9 +100,8 @@ class Registry:
     ) -> None:
         """Store pools, and replace the texts about drained and moved pools; None leaves these texts unchanged."""
         known = {memory.pool.name: json.dumps(to_json(memory)) for memory in memories}
-        said = {"pools": known, "draining": draining, "moved": moved}
-        touched = (keys.POOLS, keys.DRAINING, keys.MOVED)
-        await self._connection.run(load("remember_pools"), touched, (json.dumps(said),))
+        text = json.dumps({"pools": known, "draining": draining, "moved": moved})
+        await self._connection.run(load("remember_pools"), pools=keys.POOLS, **NOTES, text=text)
 
     async def note(self, pool: str, note: str) -> None:
         """Record that one more pool is drained."""
@@ -113,12 +116,23 @@ class Registry:
 
     async def forget(self, pool: str) -> bool:
         """Forget a pool that has no VMs. Returns False, and changes nothing, when it has VMs."""
-        books = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool), keys.tasks(pool))
-        hashes = (keys.POOLS, keys.DRAINING, keys.MOVED, keys.FLAGGED, keys.LASTBOOT)
-        lines = (keys.LINE, keys.LINE_ASKED, keys.WANTED)
-        queues = tuple(keys.queue(queue, pool) for queue in Queue)
-        touched = (*queues, *hashes, *lines, keys.VERIFIED, *books, keys.BOOKED + pool, keys.empty(pool))
-        return bool(await self._connection.run(load("forget_pool"), touched, (pool,)))
+        own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool), keys.tasks(pool))
+        return bool(
+            await self._connection.run(
+                load("forget_pool"),
+                **{queue.value: keys.queue(queue, pool) for queue in Queue},
+                **NOTES,
+                pools=keys.POOLS,
+                flagged=keys.FLAGGED,
+                lastboot=keys.LASTBOOT,
+                line=keys.LINE,
+                line_asked=keys.LINE_ASKED,
+                wanted=keys.WANTED,
+                verified=keys.VERIFIED,
+                own=(*own, keys.BOOKED + pool, keys.empty(pool)),
+                pool=pool,
+            )
+        )
 
     async def find(self, cursor: str) -> tuple[str, list[str]]:
         """Run one step of a search through all keys for pools with VMs; start with the cursor ``0``.
@@ -126,15 +140,18 @@ class Registry:
         Returns the next cursor, ``0`` at the end, and pool names, which may repeat those of earlier steps.
         """
         prefixes = [keys.queue(queue, "") for queue in Queue]
-        cursor, *names = await self._connection.run(load("find_pools"), (), (cursor, BATCH, *prefixes))
+        cursor, *names = await self._connection.run(load("find_pools"), cursor=cursor, batch=BATCH, prefixes=prefixes)
         return cursor, names
 
     async def of_others(self, pool: str, near: Sequence[str], vms: Sequence[str]) -> frozenset[str]:
         """Return those of the VMs that are in a queue of another pool: the pool that their record names, or a pool in
         ``near``."""
         standing = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED)
-        args = (pool, json.dumps([keys.queue(queue, "") for queue in standing]), json.dumps(list(near)), *vms)
-        return frozenset(await self._connection.run(load("of_others"), (), args))
+        prefixes = json.dumps([keys.queue(queue, "") for queue in standing])
+        found = await self._connection.run(
+            load("of_others"), asking=pool, queue_prefixes=prefixes, nearby=json.dumps(list(near)), vms=vms
+        )
+        return frozenset(found)
 
 
 def _memory(name: str, text: str) -> PoolMemory | None:

@@ -15,7 +15,6 @@ import attrs
 from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import number
 
@@ -51,9 +50,15 @@ class Samples:
         chunk, place = divmod(number, grain.chunk)
         note = f"{taken.when:.3f} {taken.event}" if taken else ""
         keep = grain.chunk * grain.seconds + EXTRA_SECONDS
-        touched = (keys.SAMPLED, *(_key(grain, chunk, pool) for pool in samples))
-        args: list[Value] = [note, place * SAMPLE.size, keep, *samples.values()]
-        await self._connection.run(load("sample"), touched, args)
+        await self._connection.run(
+            load("sample"),
+            sampled=keys.SAMPLED,
+            strings=[_key(grain, chunk, pool) for pool in samples],
+            taken=note,
+            place=place * SAMPLE.size,
+            keep=keep,
+            samples=list(samples.values()),
+        )
 
     async def read(self, grain: Grain, first: int, count: int, pools: Sequence[str]) -> dict[str, bytes]:
         """Return ``count`` samples of each pool, from number ``first`` on."""
@@ -67,9 +72,9 @@ class Samples:
         return found
 
     async def _part(self, grain: Grain, chunk: int, place: int, count: int, pools: Sequence[str]) -> list[bytes]:
-        touched = [_key(grain, chunk, pool) for pool in pools]
-        ends = (place * SAMPLE.size, (place + count) * SAMPLE.size - 1)
-        found = await self._connection.run(load("samples"), touched, ends)
+        strings = [_key(grain, chunk, pool) for pool in pools]
+        first, last = place * SAMPLE.size, (place + count) * SAMPLE.size - 1
+        found = await self._connection.run(load("samples"), strings=strings, first=first, last=last)
         return [text.encode("utf-8", "surrogateescape") for text in found]
 
 

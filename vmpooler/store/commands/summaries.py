@@ -57,8 +57,10 @@ class Summaries:
 
     async def _look(self, days: Sequence[str], routes: Sequence[str], over: int) -> list[list[Any]]:
         """Return the reply of days.lua for each day and route."""
-        touched = [key for day in days for key in (keys.summary(day), *(HASHES[route](day) for route in routes))]
-        found: list[list[Any]] = await self._connection.run(load("days"), touched, (over + 1, *routes))
+        hashes = [key for day in days for key in (keys.summary(day), *(HASHES[route](day) for route in routes))]
+        found: list[list[Any]] = await self._connection.run(
+            load("days"), hashes=hashes, first_whole=over + 1, routes=routes
+        )
         return found
 
     async def _fill(self, days: Sequence[str], routes: Sequence[str], found: list[list[Any]]) -> None:
@@ -75,7 +77,7 @@ class Summaries:
         made = [json.dumps(summed(route, flat)) for route, flat in zip(routes, row, strict=True)]
         stamped = [f"{len(flat) // 2} {text}" for flat, text in zip(row, made, strict=True)]
         fields = [part for pair in zip(routes, stamped, strict=True) for part in pair]
-        await self._connection.run(load("keep_sums"), (keys.summary(day),), (self._keep, *fields))
+        await self._connection.run(load("keep_sums"), summary=keys.summary(day), keep=self._keep, sums=fields)
         return made
 
     async def _read(self, row: Sequence[Any], routes: Sequence[str]) -> Mapping[str, Sum]:

@@ -48,26 +48,58 @@ class Tasks:
         revert to, does not exist, PoolGone when the VM's pool is no longer configured. With ``argument`` None no
         request is added: the method only raises the error that a request would get, or NoSuchVm.
         """
-        touched = (keys.token(admission.token or ""), keys.intake(kind), keys.TASK_NUMBER, keys.DRAINING, keys.POOLS)
-        field = NO_FIELD if argument is None else f"snapshot:{argument}" if kind is Kind.REVERT else ""
-        id = random_name(self._choice, UNLIKE)
-        args = (times.text(now), *shown(admission), kind, argument or "", id, self._pools, field)
-        admitted(await self._transitions.run("request", "", vm, now, touched, args), vm)
+        answer = await self._transitions.run(
+            "request",
+            "",
+            vm,
+            now,
+            **shown(admission),
+            intake=keys.intake(kind),
+            task_number=keys.TASK_NUMBER,
+            draining=keys.DRAINING,
+            pools=keys.POOLS,
+            now_text=times.text(now),
+            kind=kind,
+            argument=argument or "",
+            suffix=random_name(self._choice, UNLIKE),
+            configured=self._pools,
+            field=NO_FIELD if argument is None else f"snapshot:{argument}" if kind is Kind.REVERT else "",
+        )
+        admitted(answer, vm)
 
     async def adopt(self, pools: Sequence[str], now: float) -> list[str]:
         """Move the new requests for VMs of these pools to their pools' hashes; return the pools that got any."""
-        intakes = [keys.intake(kind) for kind in Kind]
-        args = (keys.RECORD, keys.tasks(""), random_name(self._choice, UNLIKE), json.dumps(list(pools)), *Kind)
-        touched = (keys.TASK_NUMBER, *intakes)
-        found: list[str] = await self._transitions.run("adopt", "", "", now, touched, args)
+        found: list[str] = await self._transitions.run(
+            "adopt",
+            "",
+            "",
+            now,
+            task_number=keys.TASK_NUMBER,
+            intakes=[keys.intake(kind) for kind in Kind],
+            tasks_prefix=keys.tasks(""),
+            suffix=random_name(self._choice, UNLIKE),
+            configured=json.dumps(list(pools)),
+            kinds=list(Kind),
+        )
         return found
 
     async def finish(self, pool: str, task: Task, now: float) -> bool:
         """Remove a finished task. Returns False when it was already gone."""
-        args = (times.text(now), task.id, task.kind, task.argument)
-        return bool(await self._transitions.run("finish_task", pool, task.vm, now, (keys.tasks(pool),), args))
+        done = {"id": task.id, "kind": task.kind, "argument": task.argument, "now_text": times.text(now)}
+        return bool(await self._transitions.run("finish_task", pool, task.vm, now, tasks=keys.tasks(pool), **done))
 
     async def fail(self, pool: str, task: Task, why: str, now: float, *, final: bool = False) -> None:
         """Record a failed try. The task is retried, unless this was the last try or ``final`` is true."""
-        args = (task.id, why, BACKOFF_FIRST, BACKOFF_MOST, 1 if final else self._tries, str(task))
-        await self._transitions.run("fail_task", pool, task.vm, now, (keys.tasks(pool),), args)
+        await self._transitions.run(
+            "fail_task",
+            pool,
+            task.vm,
+            now,
+            tasks=keys.tasks(pool),
+            id=task.id,
+            why=why,
+            first_wait=BACKOFF_FIRST,
+            longest=BACKOFF_MOST,
+            most=1 if final else self._tries,
+            text=str(task),
+        )

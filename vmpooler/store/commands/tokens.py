@@ -46,8 +46,14 @@ class Tokens:
 
     async def add(self, name: str, user: str, now: float) -> None:
         """Store a new token of a user."""
-        touched = (keys.token(name), keys.tokens(user))
-        await self._connection.run(load("add_token"), touched, (name, user, times.text(now)))
+        await self._connection.run(
+            load("add_token"),
+            token=keys.token(name),
+            tokens=keys.tokens(user),
+            name=name,
+            user=user,
+            now_text=times.text(now),
+        )
 
     async def of(self, user: str) -> list[Token]:
         """Return the tokens of a user, without their VMs, oldest first."""
@@ -58,7 +64,9 @@ class Tokens:
 
     async def show(self, name: str) -> Token:
         """Return a token with the running VMs that were checked out with it. Raises NoSuchToken."""
-        reply = await self._connection.run(load("token"), (keys.token(name), keys.DRAINING), (name, *self._pools))
+        reply = await self._connection.run(
+            load("token"), token=keys.token(name), draining=keys.DRAINING, name=name, pools=self._pools
+        )
         if not reply:
             raise NoSuchToken("this token is not known")
         user, created, last, *vms = reply
@@ -69,14 +77,23 @@ class Tokens:
 
         Raises NothingToDelete when the token is unknown, NotYours when it belongs to another user.
         """
-        match await self._connection.run(load("drop_token"), (keys.token(name),), (name, user, int(own))):
+        match await self._connection.run(
+            load("drop_token"), token=keys.token(name), name=name, asking=user, own=int(own)
+        ):
             case 0:
                 raise NothingToDelete("this token is not known")
             case -2:
                 raise NotYours("this token is another user's")
 
     async def _batch(self, user: str, cursor: str, found: Sequence[str]) -> tuple[str, list[Token]]:
-        args = (user, cursor, BATCH, GOOD_FOR)
-        cursor, *rows = await self._connection.run(load("tokens"), (keys.tokens(user),), (*args, *found))
+        cursor, *rows = await self._connection.run(
+            load("tokens"),
+            tokens=keys.tokens(user),
+            user=user,
+            cursor=cursor,
+            batch=BATCH,
+            keep=GOOD_FOR,
+            found=found,
+        )
         triples = zip(rows[::3], rows[1::3], rows[2::3], strict=True)
         return cursor, [Token(name, user, created, last) for name, created, last in triples]

@@ -20,7 +20,7 @@ from vmpooler.store import keys
 from vmpooler.store.commands.authorization import shown
 from vmpooler.store.commands.transition import Transitions
 from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Given, load
 from vmpooler.store.stored import paired
 
 PASSED_OVER = 75.0
@@ -28,6 +28,9 @@ PASSED_OVER = 75.0
 
 PRIORITY_SECONDS = 60.0
 """Seconds after a client found a pool empty in which its clones have priority over clones that only refill pools."""
+
+CLONES = {"cloning": keys.CLONING, "tasks_clone": keys.TASKS_CLONE}
+"""The keys of the clones in flight."""
 
 Begun = Literal["ok", "full", "limit", "taken"]
 
@@ -55,15 +58,39 @@ class Queues:
         Pools that clients found empty come first. Returns ``ok``, ``full`` (the pool), ``limit`` (wait for the turn) or
         ``taken`` (the name).
         """
-        shared = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED, keys.WANTED)
-        queues = (keys.queue(queue, pool) for queue in Queue)
-        args = (times.text(now), size, self._limit(), PASSED_OVER, PRIORITY_SECONDS)
-        return cast(Begun, await self._transitions.run("begin_clone", pool, vm, now, (*shared, *queues), args))
+        answer = await self._transitions.run(
+            "begin_clone",
+            pool,
+            vm,
+            now,
+            **CLONES,
+            line=keys.LINE,
+            line_asked=keys.LINE_ASKED,
+            wanted=keys.WANTED,
+            pending=keys.queue(Queue.PENDING, pool),
+            ready=keys.queue(Queue.READY, pool),
+            others=[keys.queue(queue, pool) for queue in (Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)],
+            now_text=times.text(now),
+            size=size,
+            limit=self._limit(),
+            passed_over=PASSED_OVER,
+            priority_seconds=PRIORITY_SECONDS,
+        )
+        return cast(Begun, answer)
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
         """Record that the clone finished after ``seconds``; None: the manager stopped waiting for it."""
-        more = (keys.CLONING, keys.TASKS_CLONE, keys.clone_times(times.day(now)), keys.trouble(pool))
-        return await self._did("end_clone", pool, vm, now, more, (_seconds(seconds), self._daily_ttl))
+        return await self._did(
+            "end_clone",
+            pool,
+            vm,
+            now,
+            **CLONES,
+            clone_times=keys.clone_times(times.day(now)),
+            trouble=keys.trouble(pool),
+            seconds=_seconds(seconds),
+            keep=self._daily_ttl,
+        )
 
     async def cloning(self, pool: str) -> list[str]:
         """Return the VMs of a pool whose clones count as in flight."""
@@ -72,10 +99,21 @@ class Queues:
 
     async def promote(self, pool: str, vm: str, address: str, seconds: float | None, now: float) -> bool:
         """pending -> ready, ``seconds`` after the clone was ordered; None: unknown."""
-        queues = (keys.queue(Queue.PENDING, pool), keys.queue(Queue.READY, pool))
-        stats = (keys.boot_times(times.day(now)), keys.LASTBOOT, keys.CLONING, keys.TASKS_CLONE)
-        args = (times.text(now), address, _seconds(seconds), self._daily_ttl)
-        return await self._did("promote", pool, vm, now, (*queues, *stats), args)
+        return await self._did(
+            "promote",
+            pool,
+            vm,
+            now,
+            **CLONES,
+            pending=keys.queue(Queue.PENDING, pool),
+            ready=keys.queue(Queue.READY, pool),
+            boot_times=keys.boot_times(times.day(now)),
+            lastboot=keys.LASTBOOT,
+            now_text=times.text(now),
+            address=address,
+            seconds=_seconds(seconds),
+            keep=self._daily_ttl,
+        )
 
     async def complete(
         self, pool: str, vm: str, queue: Queue, why: str, now: float, terms: tuple[str, str] | None = None
@@ -89,66 +127,126 @@ class Queues:
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> none, ``seconds`` after the destruction of the VM was ordered."""
-        more = (keys.queue(Queue.COMPLETED, pool), keys.trouble(pool), keys.confirmed(pool), keys.active(pool))
-        return await self._did("forget", pool, vm, now, more, (times.text(now), _seconds(seconds), self._data_ttl))
+        return await self._did(
+            "forget",
+            pool,
+            vm,
+            now,
+            completed=keys.queue(Queue.COMPLETED, pool),
+            trouble=keys.trouble(pool),
+            confirmed=keys.confirmed(pool),
+            active=keys.active(pool),
+            now_text=times.text(now),
+            seconds=_seconds(seconds),
+            keep=self._data_ttl,
+        )
 
     async def discover(self, pool: str, vm: str, stamped: bool, now: float) -> bool:
         """none -> discovered; or none -> running (quarantined), soon after a failover that may have lost its checkout.
 
         ``stamped``: the VM has our stamp; other VMs are not quarantined.
         """
-        others = (keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED)
-        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), *others, keys.UNCERTAIN)
-        return await self._did("discover", pool, vm, now, more, (int(stamped), times.text(now), self._lifetime))
+        return await self._did(
+            "discover",
+            pool,
+            vm,
+            now,
+            discovered=keys.queue(Queue.DISCOVERED, pool),
+            since=keys.since(pool),
+            uncertain=keys.UNCERTAIN,
+            others=[keys.queue(queue, pool) for queue in Queue if queue is not Queue.DISCOVERED],
+            stamped=int(stamped),
+            now_text=times.text(now),
+            hours=self._lifetime,
+        )
 
     async def explain(self, pool: str, vm: str, why: str, now: float) -> bool:
         """discovered -> none: the VM is gone, or it belongs to another pool."""
-        more = (keys.queue(Queue.DISCOVERED, pool), keys.since(pool), keys.confirmed(pool))
-        return await self._did("explain", pool, vm, now, more, (why, self._data_ttl))
+        return await self._did(
+            "explain",
+            pool,
+            vm,
+            now,
+            discovered=keys.queue(Queue.DISCOVERED, pool),
+            since=keys.since(pool),
+            confirmed=keys.confirmed(pool),
+            why=why,
+            keep=self._data_ttl,
+        )
 
     async def reclaim(self, pool: str, vm: str, queue: Queue, holder: Holder, why: str, now: float) -> bool:
         """``queue`` -> running for the VM's holder; quarantined if the time of the checkout is unknown."""
-        more = (keys.queue(queue, pool), keys.queue(Queue.RUNNING, pool), keys.active(pool), keys.since(pool))
-        books = (keys.CLONING, keys.TASKS_CLONE, keys.confirmed(pool))
-        text, hours = "", str(self._lifetime)
+        checked_out, hours = "", str(self._lifetime)
         if holder.since is not None:
-            text = times.text(holder.since)
+            checked_out = times.text(holder.since)
             hours = "" if why == BY_RECORD else _hours(holder.since, holder.until)
-        user = "" if holder.owner == NOBODY else holder.owner
-        args = (times.text(now), why, text, holder.checkout_id, user, hours)
-        return await self._did("reclaim", pool, vm, now, (*more, *books), args)
+        return await self._did(
+            "reclaim",
+            pool,
+            vm,
+            now,
+            **CLONES,
+            queue=keys.queue(queue, pool),
+            running=keys.queue(Queue.RUNNING, pool),
+            active=keys.active(pool),
+            since=keys.since(pool),
+            confirmed=keys.confirmed(pool),
+            now_text=times.text(now),
+            why=why,
+            checked_out=checked_out,
+            checkout_id=holder.checkout_id,
+            user="" if holder.owner == NOBODY else holder.owner,
+            lifetime=hours,
+        )
 
     async def stamp(self, pool: str, vm: str, checkout_id: str, now: float) -> bool:
         """Record that the holder of this checkout is about to be written to the VM's stamp."""
-        return await self._did("stamp", pool, vm, now, (keys.queue(Queue.RUNNING, pool),), (checkout_id,))
+        return await self._did("stamp", pool, vm, now, running=keys.queue(Queue.RUNNING, pool), checkout_id=checkout_id)
 
     async def put_back(self, pool: str, vm: str, now: float) -> bool:
         """running -> ready, for a VM that its client never got, after its stamp was cleared."""
-        queues = (keys.queue(Queue.RUNNING, pool), keys.queue(Queue.READY, pool))
-        return await self._did("put_back", pool, vm, now, (*queues, keys.since(pool)), ())
+        queues = {"running": keys.queue(Queue.RUNNING, pool), "ready": keys.queue(Queue.READY, pool)}
+        return await self._did("put_back", pool, vm, now, **queues, since=keys.since(pool))
 
     async def verify(self, pool: str, doubted: str) -> bool:
         """Record that the VMs of a pool were compared with the provider; ``doubted`` is the mark of the Redis compared.
 
         Returns False when the mark has changed since.
         """
-        done = await self._connection.run(load("verify"), (keys.DOUBTED, keys.VERIFIED), (pool, doubted))
-        return bool(done)
+        marks = {"doubted": keys.DOUBTED, "verified": keys.VERIFIED}
+        return bool(await self._connection.run(load("verify"), **marks, pool=pool, mark=doubted))
 
     async def miss(self, pool: str, vm: str, queue: Queue, missing: bool, now: float) -> bool:
         """Record that a VM is missing from the inventory, or that it is back."""
-        more = (keys.queue(queue, pool), keys.since(pool))
-        return await self._did("miss", pool, vm, now, more, (int(missing),))
+        touched = {"queue": keys.queue(queue, pool), "since": keys.since(pool)}
+        return await self._did("miss", pool, vm, now, **touched, missing=int(missing))
 
     async def settle(self, pool: str, vm: str, queue: Queue, others: Sequence[Queue], now: float) -> bool:
         """Remove a VM from the ``others``, so that it is only in ``queue``."""
-        more = (keys.queue(queue, pool), keys.since(pool), *(keys.queue(other, pool) for other in others))
-        return await self._did("settle", pool, vm, now, more, (", ".join(others),))
+        return await self._did(
+            "settle",
+            pool,
+            vm,
+            now,
+            queue=keys.queue(queue, pool),
+            since=keys.since(pool),
+            others=[keys.queue(other, pool) for other in others],
+            other_names=", ".join(others),
+        )
 
     async def mend(self, pool: str, vm: str, queue: Queue, now: float) -> bool:
         """Set the start time of a VM's timer to now, when the stored one is absent or unreadable."""
-        touched = (keys.record(vm), keys.active(pool), keys.since(pool), keys.queue(queue, pool))
-        done = await self._connection.run(load("mend"), touched, (vm, queue, times.text(now), f"{now:.3f}"))
+        done = await self._connection.run(
+            load("mend"),
+            record=keys.record(vm),
+            active=keys.active(pool),
+            since=keys.since(pool),
+            queue=keys.queue(queue, pool),
+            vm=vm,
+            queue_name=queue,
+            now_text=times.text(now),
+            now=f"{now:.3f}",
+        )
         return bool(done)
 
     async def check(self, vm: str, now: float) -> None:
@@ -157,13 +255,33 @@ class Queues:
 
     async def fail(self, pool: str, subject: str, why: str, now: float) -> float:
         """Record a failure of ``subject`` (a VM, or a subject in ``keys``); return the seconds to back off."""
-        args = (subject, why, BACKOFF_FIRST, BACKOFF_MOST)
-        return float(await self._transitions.run("fail", pool, _vm(subject), now, (keys.trouble(pool),), args))
+        seconds = await self._transitions.run(
+            "fail",
+            pool,
+            _vm(subject),
+            now,
+            trouble=keys.trouble(pool),
+            subject=subject,
+            why=why,
+            first_wait=BACKOFF_FIRST,
+            longest=BACKOFF_MOST,
+        )
+        return float(seconds)
 
     async def doubt(self, pool: str, vm: str, queue: Queue, why: str, now: float, first: bool) -> bool:
         """Record a failed check of a VM, and when the next one is due. ``first``: it is the first failure in a row."""
-        more = (keys.queue(queue, pool), keys.trouble(pool))
-        return await self._did("doubt", pool, vm, now, more, (why, int(first), SECOND_CHECK_DELAY, MAX_CHECK_DELAY))
+        return await self._did(
+            "doubt",
+            pool,
+            vm,
+            now,
+            queue=keys.queue(queue, pool),
+            trouble=keys.trouble(pool),
+            why=why,
+            first=int(first),
+            first_wait=SECOND_CHECK_DELAY,
+            longest=MAX_CHECK_DELAY,
+        )
 
     async def note_power(self, vm: str, now: float | None) -> None:
         """Record when a VM is powered on; None: the attempt failed, so it may be repeated later."""
@@ -175,15 +293,15 @@ class Queues:
 
         Returns False when no failure was recorded.
         """
-        return await self._did("recover", pool, _vm(subject), now, (keys.trouble(pool),), (subject,))
+        return await self._did("recover", pool, _vm(subject), now, trouble=keys.trouble(pool), subject=subject)
 
     async def flag(self, pool: str, why: str, now: float) -> bool:
         """Record that the mass guard is active for ``why``; with an empty ``why``, that it is not active."""
-        return await self._did("flag", pool, "", now, (keys.FLAGGED,), (why,))
+        return await self._did("flag", pool, "", now, flagged=keys.FLAGGED, why=why)
 
     async def note_empty(self, pool: str, now: float) -> bool:
         """Record whether the pool has a ready VM."""
-        return await self._did("empty", pool, "", now, (keys.queue(Queue.READY, pool), keys.empty(pool)), ())
+        return await self._did("empty", pool, "", now, ready=keys.queue(Queue.READY, pool), empty=keys.empty(pool))
 
     async def withdraw(self, pool: str) -> None:
         """Remove the pool from the clone queue."""
@@ -194,14 +312,13 @@ class Queues:
 
         Returns the number of dropped clones.
         """
-        touched = (keys.CLONING, keys.TASKS_CLONE, keys.LINE, keys.LINE_ASKED)
-        dropped: int = await self._connection.run(load("recount"), touched, pools)
+        dropped: int = await self._connection.run(
+            load("recount"), **CLONES, line=keys.LINE, line_asked=keys.LINE_ASKED, pools=pools
+        )
         return dropped
 
-    async def _did(
-        self, script: str, pool: str, vm: str, now: float, more: Sequence[str], args: Sequence[str | int | float]
-    ) -> bool:
-        return bool(await self._transitions.run(script, pool, vm, now, more, args))
+    async def _did(self, script: str, pool: str, vm: str, now: float, /, **own: Given) -> bool:
+        return bool(await self._transitions.run(script, pool, vm, now, **own))
 
 
 async def complete(
@@ -215,10 +332,22 @@ async def complete(
     terms: tuple[str, str] | None = None,
 ) -> int:
     """``queue`` -> completed, if the admission allows it. Returns 1, or another return code of complete.lua."""
-    moved = (keys.token(admission.token or ""), keys.queue(queue, pool), keys.queue(Queue.COMPLETED, pool))
-    books = (keys.active(pool), keys.CLONING, keys.TASKS_CLONE, keys.since(pool))
-    args = (times.text(now), *shown(admission), queue, why, *(terms or ()))
-    answer: int = await transitions.run("complete", pool, vm, now, (*moved, *books), args)
+    answer: int = await transitions.run(
+        "complete",
+        pool,
+        vm,
+        now,
+        **shown(admission),
+        **CLONES,
+        queue=keys.queue(queue, pool),
+        completed=keys.queue(Queue.COMPLETED, pool),
+        active=keys.active(pool),
+        since=keys.since(pool),
+        now_text=times.text(now),
+        queue_name=queue,
+        why=why,
+        terms=terms or (),
+    )
     return answer
 
 

@@ -30,11 +30,20 @@ class Changes:
         Raises NoSuchVm when the VM does not exist, TokenNeeded or NotYours when the client is not authorized, Unfit
         when the VM would exceed the limit of tags.
         """
-        touched = (keys.token(admission.token or ""), keys.tag_values(times.day(now)))
-        hours = "" if change.lifetime is None else change.lifetime
-        tags = (part for tag in change.tags.items() for part in tag)
-        args = (times.text(now), *shown(admission), hours, str(change), self._keep, self._most, *tags)
-        made = await self._transitions.run("change", "", vm, now, touched, args)
+        made = await self._transitions.run(
+            "change",
+            "",
+            vm,
+            now,
+            **shown(admission),
+            tag_values=keys.tag_values(times.day(now)),
+            now_text=times.text(now),
+            hours="" if change.lifetime is None else change.lifetime,
+            text=str(change),
+            keep=self._keep,
+            most=self._most,
+            tags=[part for tag in change.tags.items() for part in tag],
+        )
         if made == TOO_MANY:
             raise Unfit([f"tags: a VM can have at most {self._most}"])
         admitted(made, vm)

@@ -30,7 +30,7 @@ The provider does not know epochs. Other rules bound what a manager can still do
 The same process never resumes the work of an ended term: it creates a new lease, providers and tasks for each term.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -41,7 +41,7 @@ from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.protocol import Value
-from vmpooler.store.redis.scripts import Script, fenced, load
+from vmpooler.store.redis.scripts import Given, Script, fenced, load
 
 HOLDS = 3.0
 """Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis
@@ -50,7 +50,7 @@ sends no orders after this time."""
 CHECK_INTERVAL = 0.1
 """Seconds between two checks whether an expired lease was renewed after all."""
 
-KEYS = (keys.LEASE, keys.EPOCH)
+KEYS = {"lease": keys.LEASE, "epoch": keys.EPOCH}
 
 
 class Lease:
@@ -88,8 +88,9 @@ class Lease:
     async def take(self) -> bool:
         """Take the lease and start the term. Returns False when another manager leads."""
         sent = self._clock.seconds()
-        args = (self._name, self._milliseconds, int(self._alone))
-        mark, left, beyond = await self._connection.run(load("take_lease"), KEYS, args)
+        mark, left, beyond = await self._connection.run(
+            load("take_lease"), **KEYS, name=self._name, holds=self._milliseconds, alone=int(self._alone)
+        )
         if beyond:
             text = "[!] the lease of {other} would have held for {seconds:.0f} s too long: Redis's clock was set back"
             self.log.warn(text, other=mark, seconds=beyond / 1000)
@@ -102,7 +103,7 @@ class Lease:
     async def keep(self) -> bool:
         """Renew the lease. Returns False, and ends the term, when another manager has taken over."""
         sent = self._clock.seconds()
-        if not await self._connection.run(load("keep_lease"), KEYS, (self.mark, self._milliseconds)):
+        if not await self._connection.run(load("keep_lease"), **KEYS, mark=self.mark, holds=self._milliseconds):
             self._over = True
             return False
         self._until = sent + self.holds
@@ -112,7 +113,7 @@ class Lease:
         """End the term and release the lease, so that another manager can take it immediately."""
         self._over = True
         if self.mark:
-            await self._connection.run(load("drop_lease"), KEYS, (self.mark,))
+            await self._connection.run(load("drop_lease"), **KEYS, mark=self.mark)
 
     async def ensure_leading(self) -> None:
         """Return when this manager certainly leads. Raises NotLeading when its term is over."""
@@ -146,12 +147,12 @@ class Fenced:
 
     async def call(self, *command: Value) -> Any:
         """Send one command and return its reply."""
-        return await self.run(load("command"), (), command)
+        return await self.run(load("command"), command=command)
 
-    async def run(self, script: Script, touched: Sequence[str], args: Sequence[Value]) -> Any:
+    async def run(self, script: Script, /, **values: Given) -> Any:
         """Run a script behind the fence and return its result."""
         try:
-            return await self._connection.run(fenced(script), (*touched, keys.EPOCH), (*args, self._mark))
+            return await self._connection.run(fenced(script), **values, fence=keys.EPOCH, term=self._mark)
         except NotLeading:
             self._refused()
             raise

@@ -107,8 +107,13 @@ class Peers:
 
     async def compare(self) -> None:
         """Report the pools of this process, read those of the others, and log new differences. Raises StoreAway."""
-        args = (self._who, self._mine.text(), REPORT_TIMEOUT)
-        flat = await self._connection.run(load("peers"), (keys.CONFIGURED,), args)
+        flat = await self._connection.run(
+            load("peers"),
+            configured=keys.CONFIGURED,
+            who=self._who,
+            text=self._mine.text(),
+            forgotten_after=REPORT_TIMEOUT,
+        )
         told = {who: Pools.of_text(text) for who, text in paired(flat).items()}
         before, self._others = (
             self._others,

@@ -59,9 +59,8 @@ from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions
-from vmpooler.store.failover.recent_writes import CHECKOUT, RecentWrites
+from vmpooler.store.failover.recent_writes import BY, CHECKOUT, RecentWrites
 from vmpooler.store.redis.client import Caller
-from vmpooler.store.redis.protocol import Value
 from vmpooler.store.redis.scripts import Script, load
 
 HEARTBEAT_INTERVAL = 2.0
@@ -84,6 +83,15 @@ UNCERTAIN_SECONDS = 900
 
 MAX_EVENT_IDS = 100
 """Number of event ids that are remembered."""
+
+WAITED = {
+    "primary": keys.PRIMARY,
+    "processes": keys.PROCESSES,
+    "awaited": keys.AWAITED,
+    "barrier": keys.BARRIER,
+    "vouched": keys.VOUCHED,
+}
+"""The keys of the wait for other processes."""
 
 LOST = "it may have lost something"
 
@@ -181,9 +189,9 @@ class Failover:
             except StoreAway:
                 self.log.info("[*] Redis is away: the other processes may wait for this one in vain")
 
-    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+    def ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         """Record a script that has run and whose effect will be reported to a client."""
-        self._promises.ran(script, touched, args, reply)
+        self._promises.ran(script, command, reply)
 
     def saw(self, newest: str) -> None:
         """Record that Redis has the event with this id. If Redis lacks it later, it has lost writes."""
@@ -216,23 +224,25 @@ class Failover:
         """
         knows = self._knows
         found = re.search(r"^run_id:(\w+)", await wire.call("INFO", "server"), re.MULTILINE)
-        waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
-        flags = ("1" if self._alone else "", "1" if self._elsewhere else "")
-        args = (
-            found[1] if found else "",
-            DEAD_BEFORE,
-            self._longest,
-            knows.mark,
-            *flags,
-            knows.time,
-            self._who,
-            FORGOTTEN_AFTER,
-        )
         events = knows.events
-        witnesses: tuple[Value, ...] = (len(events), *events, *knows.alive)
         persistence = await wire.call("INFO", "persistence")
         mark, loss, newest = await wire.run(
-            load("arrive"), (*waited, keys.VERIFIED, keys.EVENTS, keys.DOUBTED), (*args, *witnesses)
+            load("arrive"),
+            **WAITED,
+            verified=keys.VERIFIED,
+            events=keys.EVENTS,
+            doubted=keys.DOUBTED,
+            run_id=found[1] if found else "",
+            dead_after=DEAD_BEFORE,
+            longest=self._longest,
+            known=knows.mark,
+            alone="1" if self._alone else "",
+            elsewhere="1" if self._elsewhere else "",
+            heartbeat=knows.time,
+            who=self._who,
+            forgotten_after=FORGOTTEN_AFTER,
+            event_count=len(events),
+            witnesses=(*events, *knows.alive),
         )
         self._alone = False
         self.writes = "aof_enabled:1" in persistence
@@ -303,12 +313,22 @@ class Failover:
     async def _sign(self, caller: Caller, why: str = "") -> tuple[str, list[str]]:
         """Send one heartbeat; return what to do (``""``, ``wait`` or ``quarantine``) and the missing processes."""
         knows = self._knows
-        waited = (keys.PRIMARY, keys.PROCESSES, keys.AWAITED, keys.BARRIER, keys.VOUCHED)
-        here = not any(name.startswith(CHECKOUT) for name in self._owed)
-        flags = ("1" if here else "", "1" if self._may_lose else "")
-        args = (knows.mark, self._who, FORGOTTEN_AFTER, self._longest, *flags, why, UNCERTAIN_SECONDS, knows.time)
+        restored = not any(name.startswith(CHECKOUT) for name in self._owed)
         todo, missing, time, newest, alive = await caller.run(
-            load("present"), (*waited, keys.EVENTS, keys.UNCERTAIN), (*args, *knows.events)
+            load("present"),
+            **WAITED,
+            events=keys.EVENTS,
+            uncertain=keys.UNCERTAIN,
+            mark=knows.mark,
+            who=self._who,
+            forgotten_after=FORGOTTEN_AFTER,
+            longest=self._longest,
+            restored="1" if restored else "",
+            may_lose="1" if self._may_lose else "",
+            why=why,
+            uncertain_seconds=UNCERTAIN_SECONDS,
+            heartbeat=knows.time,
+            known=knows.events,
         )
         if todo == "arrive":
             self._clock.callLater(0, self._cut, LOST)
@@ -322,11 +342,21 @@ class Failover:
         pools = await _pools_with_vms(caller)
         for start in range(0, len(pools), POOLS_PER_SCRIPT):
             chunk = pools[start : start + POOLS_PER_SCRIPT]
-            touched = [keys.queue(queue, pool) for pool in chunk for queue in (Queue.PENDING, Queue.READY)]
-            now, mark = self._knows.time, self._knows.mark
-            await Transitions(caller, self._kept, "failover").run(
-                *("put_away", "", "", now, (keys.PRIMARY, keys.BARRIER, keys.CLONING, *touched)),
-                (times.text(now), mark, why, self._lifetime, *chunk),
+            now = self._knows.time
+            await Transitions(caller, self._kept, BY).run(
+                "put_away",
+                "",
+                "",
+                now,
+                primary=keys.PRIMARY,
+                barrier=keys.BARRIER,
+                cloning=keys.CLONING,
+                queues=[keys.queue(queue, pool) for pool in chunk for queue in (Queue.PENDING, Queue.READY)],
+                now_text=times.text(now),
+                mark=self._knows.mark,
+                why=why,
+                hours=self._lifetime,
+                pools=chunk,
             )
 
 

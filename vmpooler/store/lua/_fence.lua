@@ -1,6 +1,7 @@
--- The fence: put in front of every script and command that a manager sends. Its own key and argument are the last ones;
--- they are removed before the script itself runs.
---   last of KEYS: the epoch and name of the last leader; last of ARGV: the epoch and name of the caller
-if redis.call('GET', table.remove(KEYS)) ~= table.remove(ARGV) then
+-- The fence: put in front of every script and command that a manager sends.
+-- keys: fence
+-- args: term
+--   fence: the epoch and name of the last leader; term: the epoch and name of the caller
+if redis.call('GET', fence) ~= term then
   return redis.error_reply('NOTLEADING another manager leads')
 end

@@ -1,17 +1,23 @@
--- Included by the scripts whose first line names it. These scripts share the following keys and arguments:
---   KEYS[1] event stream, KEYS[2] the VM's record, KEYS[3] the VM's history
---   ARGV[1] now (epoch), ARGV[2] events kept, ARGV[3] who causes the events (their ``by``), ARGV[4] pool, ARGV[5] VM
-local now, kept, by, pool, vm = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+-- Included by the scripts whose first line names it. These scripts share the following keys and arguments, which come
+-- before their own ones.
+-- keys: events
+-- args: now kept by pool vm
+--   now: epoch; kept: how many events the stream keeps; by: who causes the events; pool, vm: '' where there is none
+local record, history = RECORD .. vm, HISTORY .. vm
 
--- Writes one event to the stream and to the history of its VM. The history expires with the VM's record; after one week
--- where the VM has no record. ``of`` names another VM than that of the arguments; ``history`` false: stream only.
-local function emit(what, why, more, of, record, history)
-  local fields = {'what', what, 'pool', of and of.pool or pool, 'vm', of and of.vm or vm, 'when', now, 'by', by}
+-- Makes another VM the one that the variables above name, for a script that changes several.
+local function turn_to(its_pool, its_vm)
+  pool, vm, record, history = its_pool, its_vm, RECORD .. its_vm, HISTORY .. its_vm
+end
+
+-- Writes one event to the stream and to the history of its VM, if it has one. The history expires with the VM's record;
+-- after one week where the VM has no record.
+local function emit(what, why, more)
+  local fields = {'what', what, 'pool', pool, 'vm', vm, 'when', now, 'by', by}
   if why and why ~= '' then fields[#fields + 1] = 'why'; fields[#fields + 1] = why end
   for i, part in ipairs(more or {}) do fields[#fields + 1] = part end
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', unpack(fields))
-  if history == false then return end
-  history, record = history or KEYS[3], record or KEYS[2]
+  redis.call('XADD', events, 'MAXLEN', '~', kept, '*', unpack(fields))
+  if vm == '' then return end
   local entry = {}
   for i = 1, #fields, 2 do entry[fields[i]] = fields[i + 1] end
   if redis.call('RPUSH', history, cjson.encode(entry)) > 200 then redis.call('LTRIM', history, -200, -1) end
@@ -43,9 +49,9 @@ end
 -- user is unknown does. Old records contain no user; the record of a VM that was restored from its stamp contains no
 -- token.
 local function foreign(token, user)
-  local held = redis.call('HGET', KEYS[2], 'token:token')
+  local held = redis.call('HGET', record, 'token:token')
   if held and token == TOKEN .. held then return false end
-  local owner = redis.call('HGET', KEYS[2], 'token:user') or held and redis.call('HGET', TOKEN .. held, 'user') or ''
+  local owner = redis.call('HGET', record, 'token:user') or held and redis.call('HGET', TOKEN .. held, 'user') or ''
   return owner == '' or owner ~= user
 end
 
@@ -55,8 +61,8 @@ end
 -- as used, and its user as the one who causes the events.
 local function refusal(token, now_text, need, own)
   if need == '' then return nil end
-  local owned = redis.call('HEXISTS', KEYS[2], 'token:token') == 1
-    or (redis.call('HGET', KEYS[2], 'token:user') or '') ~= ''
+  local owned = redis.call('HEXISTS', record, 'token:token') == 1
+    or (redis.call('HGET', record, 'token:user') or '') ~= ''
   if redis.call('EXISTS', token) == 0 then
     if need == 'always' or owned then return -1 end
     return nil

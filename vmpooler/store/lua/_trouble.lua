@@ -11,6 +11,6 @@ local function note_failure(troubles, subject, why, first, longest)
   trouble['until'], trouble.why = tonumber(now) + wait, why
   redis.call('HSET', troubles, subject, cjson.encode(trouble))
   local more = {'subject', subject, 'tries', tostring(trouble.tries), 'seconds', tostring(wait)}
-  if vm == '' then emit('failed', why, more, nil, nil, false) else emit('failed', why, more) end
+  emit('failed', why, more)
   return wait
 end

@@ -8,13 +8,13 @@ end
 
 -- Returns whether the event stream lacks an event that a process saw in it. An event older than the first entry was
 -- trimmed, which is no loss.
---   stream: its key; first, last: the indexes of the event ids in ARGV
-local function lacks(stream, first, last)
-  for i = first, last do
-    if #redis.call('XRANGE', stream, ARGV[i], ARGV[i], 'COUNT', 1) == 0 then
+--   stream: its key; ids: the event ids, as many as ``count`` says
+local function lacks(stream, ids, count)
+  for i = 1, count do
+    if #redis.call('XRANGE', stream, ids[i], ids[i], 'COUNT', 1) == 0 then
       local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
       if not oldest then return true end
-      local ms, part = order(ARGV[i])
+      local ms, part = order(ids[i])
       local oldest_ms, oldest_part = order(oldest[1])
       if ms > oldest_ms or (ms == oldest_ms and part > oldest_part) then return true end
     end

@@ -1,19 +1,17 @@
 -- uses: left
 -- Count the VMs in each queue of all pools, at one moment.
---   KEYS for each pool: ready, pending, running, completed; then last boots, the number of clones in progress, the
---   day's clone times and boot times, pools that are drained, and pools that have moved
---   ARGV[1] the queues (JSON array), [2..] the pools' names
+-- keys: lastboot tasks_clone clone_times boot_times draining moved queues...
+-- args: queue_names pools...
+--   queues: for each pool ready, pending, running, completed; queue_names: all queues (JSON array)
 -- Returns {{ready, pending, running, completed, last boot}, ...}, clones in progress, [clone seconds], [boot seconds],
 -- then the results of left (_left.lua).
-local queues = cjson.decode(table.remove(ARGV, 1))
-local pools, base = {}, 4 * #ARGV
-for i, name in ipairs(ARGV) do
+local counted = {}
+for i, name in ipairs(pools) do
   local counts = {}
-  for q = 1, 4 do counts[q] = redis.call('SCARD', KEYS[4 * (i - 1) + q]) end
-  counts[5] = redis.call('HGET', KEYS[base + 1], name) or ''
-  pools[i] = counts
+  for q = 1, 4 do counts[q] = redis.call('SCARD', queues[4 * (i - 1) + q]) end
+  counts[5] = redis.call('HGET', lastboot, name) or ''
+  counted[i] = counts
 end
-local under_way = redis.call('GET', KEYS[base + 2]) or '0'
-local times = {redis.call('HVALS', KEYS[base + 3]), redis.call('HVALS', KEYS[base + 4])}
-local rows, moved = left(KEYS[base + 5], KEYS[base + 6], queues)
-return {pools, under_way, times[1], times[2], rows, moved}
+local under_way = redis.call('GET', tasks_clone) or '0'
+local cloned, booted = redis.call('HVALS', clone_times), redis.call('HVALS', boot_times)
+return {counted, under_way, cloned, booted, left(draining, moved, cjson.decode(queue_names))}

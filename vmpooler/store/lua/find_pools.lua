@@ -1,13 +1,14 @@
 -- One step of a scan through all keys for pools that have VMs.
---   ARGV[1] the cursor to continue from, '0' at first, [2] how many keys to scan, [3..] the prefixes of queue keys
+-- args: cursor batch prefixes...
+--   cursor: to continue from, '0' at first; batch: how many keys to scan; prefixes: of queue keys
 -- Returns the next cursor, '0' at the end, then the names of pools, sorted.
-local cursor, most, seen, found = ARGV[1], tonumber(ARGV[2]), {}, {}
+local most, seen, found = tonumber(batch), {}, {}
 repeat
   local page = redis.call('SCAN', cursor, 'MATCH', 'vmpooler__*', 'COUNT', 1000, 'TYPE', 'set')
   cursor, most = page[1], most - 1000
   for _, key in ipairs(page[2]) do
-    for i = 3, #ARGV do
-      local name = string.sub(key, 1, #ARGV[i]) == ARGV[i] and string.sub(key, #ARGV[i] + 1) or ''
+    for _, prefix in ipairs(prefixes) do
+      local name = string.sub(key, 1, #prefix) == prefix and string.sub(key, #prefix + 1) or ''
       if name ~= '' and not seen[name] then seen[name] = true; found[#found + 1] = name end
     end
   end

@@ -1,11 +1,14 @@
 -- Delete everything about a pool that is not configured and has no VM.
---   KEYS[1..5] its queues, [6..10] hashes and [11..13] sorted sets with the pool as a member, [14] a set of
---   pools, [15..] keys of this pool alone, which are deleted
---   ARGV[1] the pool
+-- keys: pending ready running completed discovered
+-- keys: pools draining moved flagged lastboot line line_asked wanted verified own...
+-- args: pool
+--   own: keys of this pool alone, which are deleted
 -- Returns 1, or 0 when it has a VM.
-for i = 1, 5 do if redis.call('EXISTS', KEYS[i]) == 1 then return 0 end end
-for i = 6, 10 do redis.call('HDEL', KEYS[i], ARGV[1]) end
-for i = 11, 13 do redis.call('ZREM', KEYS[i], ARGV[1]) end
-redis.call('SREM', KEYS[14], ARGV[1])
-for i = 15, #KEYS do redis.call('DEL', KEYS[i]) end
+for _, queue in ipairs({pending, ready, running, completed, discovered}) do
+  if redis.call('EXISTS', queue) == 1 then return 0 end
+end
+for _, hash in ipairs({pools, draining, moved, flagged, lastboot}) do redis.call('HDEL', hash, pool) end
+for _, sorted_set in ipairs({line, line_asked, wanted}) do redis.call('ZREM', sorted_set, pool) end
+redis.call('SREM', verified, pool)
+for _, key in ipairs(own) do redis.call('DEL', key) end
 return 1

@@ -1,12 +1,13 @@
 -- uses: line
 -- A client found pools without ready VMs. Until they have some, or this record expires, their clones come before those
 -- that refill other pools.
---   KEYS[1] pools that clients wait for, [2] the line, then the pools' ready queues
---   ARGV[1] now (epoch), [2] seconds until the record expires, then the pools
-for i = 3, #KEYS do
-  if redis.call('SCARD', KEYS[i]) == 0 then
-    redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
-    if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[i]) or -1) >= 0 then join(KEYS[2], ARGV[i], true) end
+-- keys: wanted line ready...
+-- args: now keep pools...
+--   keep: seconds until the record expires
+for i, pool in ipairs(pools) do
+  if redis.call('SCARD', ready[i]) == 0 then
+    redis.call('ZADD', wanted, now, pool)
+    if tonumber(redis.call('ZSCORE', line, pool) or -1) >= 0 then join(line, pool, true) end
   end
 end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', wanted, keep)

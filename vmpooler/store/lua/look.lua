@@ -1,10 +1,9 @@
 -- uses: held
 -- Read everything that Redis has about a pool, at one moment. Also enters the tokens with which another program checked
 -- out VMs of the pool.
---   KEYS[1..5] pending, ready, running, completed, discovered; [6] checkout times, [7] since when VMs are missing or
---   unknown, [8] troubles, [9] confirmed, [10] clones in progress, [11] flagged pools, [12] the empty mark, [13] the
---   line, [14] tasks of clients, [15] the mark of a Redis that may lack writes, [16] verified pools
---   ARGV[1] pool, [2] the prefix of records, [3] the prefix of histories
+-- keys: pending ready running completed discovered active since trouble confirmed cloning flagged empty line tasks
+-- keys: doubted verified
+-- args: pool
 -- Returns for each queue its VMs, each a list of name, clone, ready, check, checkout, lifetime, user, active, since (''
 -- where unknown), and where any of these is known: checkout_id, lifetime_default, ended ('1' or ''), unclaimed,
 -- stamping, quarantined, doubt, power_on, clone_time (of pending ones); then the troubles (name, JSON, ...), the
@@ -16,7 +15,7 @@
 -- VM whose record is gone.
 local function open_checkout(name)
   local found = nil
-  for _, text in ipairs(redis.call('LRANGE', ARGV[3] .. name, 0, -1)) do
+  for _, text in ipairs(redis.call('LRANGE', HISTORY .. name, 0, -1)) do
     local known, event = pcall(cjson.decode, text)
     if known and type(event) == 'table' then
       if event.what == 'checkout' or event.what == 'restored' then found = event
@@ -27,16 +26,16 @@ local function open_checkout(name)
 end
 
 local reply = {}
-for queue = 1, 5 do
+for queue, key in ipairs({pending, ready, running, completed, discovered}) do
   local vms = {}
-  for i, name in ipairs(redis.call('SMEMBERS', KEYS[queue])) do
-    local known = redis.call('HMGET', ARGV[2] .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user',
+  for i, name in ipairs(redis.call('SMEMBERS', key)) do
+    local known = redis.call('HMGET', RECORD .. name, 'clone', 'ready', 'check', 'checkout', 'lifetime', 'token:user',
       'checkout_id', 'lifetime_default', 'completed', 'destroy', 'unclaimed', 'stamping', 'quarantined', 'doubt', 'power_on',
       'clone_time')
     local vm = {name, unpack(known, 1, 6)}
     for field = 2, 7 do vm[field] = vm[field] or '' end
-    vm[8] = redis.call('HGET', KEYS[6], name) or ''
-    vm[9] = redis.call('HGET', KEYS[7], name) or ''
+    vm[8] = redis.call('HGET', active, name) or ''
+    vm[9] = redis.call('HGET', since, name) or ''
     local event = queue == 5 and vm[5] == '' and not (known[9] or known[10]) and open_checkout(name)
     if event then
       vm[5], vm[7], known[7] = '@' .. (event.when or 0), event.by == 'api' and '' or event.by or '', event.checkout_id
@@ -49,14 +48,14 @@ for queue = 1, 5 do
   end
   reply[queue] = vms
 end
-reply[6] = redis.call('HGETALL', KEYS[8])
-reply[7] = redis.call('SMEMBERS', KEYS[9])
-reply[8] = redis.call('HGETALL', KEYS[10])
-reply[9] = redis.call('HEXISTS', KEYS[11], ARGV[1])
-reply[10] = redis.call('EXISTS', KEYS[12])
-reply[11] = redis.call('ZSCORE', KEYS[13], ARGV[1]) and 1 or 0
-reply[12] = redis.call('HVALS', KEYS[14])
-reply[13] = redis.call('GET', KEYS[15]) or ''
-reply[14] = redis.call('SISMEMBER', KEYS[16], ARGV[1])
-rebook(ARGV[1])
+reply[6] = redis.call('HGETALL', trouble)
+reply[7] = redis.call('SMEMBERS', confirmed)
+reply[8] = redis.call('HGETALL', cloning)
+reply[9] = redis.call('HEXISTS', flagged, pool)
+reply[10] = redis.call('EXISTS', empty)
+reply[11] = redis.call('ZSCORE', line, pool) and 1 or 0
+reply[12] = redis.call('HVALS', tasks)
+reply[13] = redis.call('GET', doubted) or ''
+reply[14] = redis.call('SISMEMBER', verified, pool)
+rebook(pool)
 return reply

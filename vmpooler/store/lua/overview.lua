@@ -1,18 +1,17 @@
 -- Read the state of some pools, for people who watch them.
---   KEYS for each pool: ready, pending, running, completed, troubles; then clones in progress, flagged pools, last
---   boots, when a manager last took a sample, the day's clone times and boot times
---   ARGV[1..] the pools' names
+-- keys: cloning flagged lastboot sampled clone_times boot_times places...
+-- args: pools...
+--   places: for each pool ready, pending, running, completed, troubles
 -- Returns {{ready, pending, running, completed, troubles (name, JSON, ...), why flagged, last boot}, ...}, the pool of
 -- each clone in progress, when a sample was taken ('' never), the number of clone times, the number of boot times.
-local rows, base = {}, 5 * #ARGV
-for i, name in ipairs(ARGV) do
+local rows = {}
+for i, name in ipairs(pools) do
   local row, first = {}, 5 * (i - 1)
-  for q = 1, 4 do row[q] = redis.call('SCARD', KEYS[first + q]) end
-  row[5] = redis.call('HGETALL', KEYS[first + 5])
-  row[6] = redis.call('HGET', KEYS[base + 2], name) or ''
-  row[7] = redis.call('HGET', KEYS[base + 3], name) or ''
+  for q = 1, 4 do row[q] = redis.call('SCARD', places[first + q]) end
+  row[5] = redis.call('HGETALL', places[first + 5])
+  row[6] = redis.call('HGET', flagged, name) or ''
+  row[7] = redis.call('HGET', lastboot, name) or ''
   rows[i] = row
 end
-local sampled = redis.call('GET', KEYS[base + 4]) or ''
-local sizes = {redis.call('HLEN', KEYS[base + 5]), redis.call('HLEN', KEYS[base + 6])}
-return {rows, redis.call('HVALS', KEYS[base + 1]), sampled, sizes[1], sizes[2]}
+local taken = redis.call('GET', sampled) or ''
+return {rows, redis.call('HVALS', cloning), taken, redis.call('HLEN', clone_times), redis.call('HLEN', boot_times)}

@@ -1,21 +1,22 @@
 -- uses: prelude, held, quarantine
 -- After a loss, quarantine every VM of some pools that a missing process may have given to a client. Does nothing once
 -- the wait is over: the VMs that are ready then became ready after the loss.
---   KEYS[4] the mark of this Redis, [5] the deadline of the wait for processes, [6] clones in progress; then for each
---   pool its pending and its ready queue
---   ARGV[6] now as text, [7] the mark that this process knows, [8] why, [9] lifetime in hours of
---   a quarantined VM, [10..] the pools
+-- keys: primary barrier cloning queues...
+-- args: mark why hours pools...
+--   queues: for each pool its pending and its ready queue; mark: the mark that this process knows; hours: lifetime of a
+--   quarantined VM
 -- Returns the number of VMs that were quarantined.
-if redis.call('GET', KEYS[4]) ~= ARGV[7] or redis.call('EXISTS', KEYS[5]) == 0 then return 0 end
+if redis.call('GET', primary) ~= mark or redis.call('EXISTS', barrier) == 0 then return 0 end
 local found = 0
-for i = 10, #ARGV do
-  for queue = 2 * i - 13, 2 * i - 12 do
-    local vms = redis.call('SMEMBERS', KEYS[queue])
+for i, name in ipairs(pools) do
+  for _, queue in ipairs({queues[2 * i - 1], queues[2 * i]}) do
+    local vms = redis.call('SMEMBERS', queue)
     table.sort(vms)
     for _, each in ipairs(vms) do
-      if redis.call('HEXISTS', KEYS[6], each) == 0 then
-        redis.call('SREM', KEYS[queue], each)
-        quarantine(ARGV[i], each, ARGV[8], ARGV[6], ARGV[9])
+      if redis.call('HEXISTS', cloning, each) == 0 then
+        redis.call('SREM', queue, each)
+        turn_to(name, each)
+        quarantine(why, hours)
         found = found + 1
       end
     end

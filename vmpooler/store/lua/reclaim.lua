@@ -1,38 +1,37 @@
 -- uses: prelude, held, quarantine
 -- A client has a VM, according to its stamp or its record, and its queue contradicts this. The VM moves to running for
 -- that client. If the checkout is not known, the VM is quarantined. See Note [Two witnesses].
---   KEYS[4] the VM's queue, [5] running, [6] checkout times, [7] since when VMs are missing or unknown, [8] clones in
---   progress, [9] their number, [10] confirmed
---   ARGV[6] now as text, [7] why, [8] when it was checked out, as text, '' unknown; [9] the checkout's id or '', [10]
---   the user or '', [11] lifetime in hours from its checkout, '' to keep that of its record; counted from now where the
---   checkout is unknown
+-- keys: queue running active since cloning tasks_clone confirmed
+-- args: why checked_out checkout_id user lifetime
+--   queue: that of the VM; checked_out: when it was checked out, as text, '' unknown; checkout_id, user: or '';
+--   lifetime: hours from its checkout, '' to keep that of its record; counted from now where the checkout is unknown
 -- Returns 1, or 0 when the VM is not in that queue.
-if redis.call('SISMEMBER', KEYS[4], vm) == 0 then return 0 end
-redis.call('SREM', KEYS[4], vm)
-redis.call('HDEL', KEYS[7], vm)
-redis.call('SREM', KEYS[10], vm)
-if redis.call('HDEL', KEYS[8], vm) == 1 then redis.call('SET', KEYS[9], redis.call('HLEN', KEYS[8])) end
-local id = redis.call('HGET', KEYS[2], 'checkout_id')
+if redis.call('SISMEMBER', queue, vm) == 0 then return 0 end
+redis.call('SREM', queue, vm)
+redis.call('HDEL', since, vm)
+redis.call('SREM', confirmed, vm)
+if redis.call('HDEL', cloning, vm) == 1 then redis.call('SET', tasks_clone, redis.call('HLEN', cloning)) end
+local id = redis.call('HGET', record, 'checkout_id')
 unbook(pool, vm)
-if id and id ~= ARGV[9] then redis.call('HDEL', KEYS[2], 'token:token', 'token:user', 'lifetime') end
-redis.call('HDEL', KEYS[2], 'unclaimed', 'quarantined', 'completed', 'destroy')
-if ARGV[8] == '' then
-  quarantine(pool, vm, ARGV[7], ARGV[6], ARGV[11])
+if id and id ~= checkout_id then redis.call('HDEL', record, 'token:token', 'token:user', 'lifetime') end
+redis.call('HDEL', record, 'unclaimed', 'quarantined', 'completed', 'destroy')
+if checked_out == '' then
+  quarantine(why, lifetime)
   return 1
 end
-redis.call('SADD', KEYS[5], vm)
-redis.call('HSET', KEYS[6], vm, ARGV[8])
-redis.call('PERSIST', KEYS[2])
-redis.call('HSET', KEYS[2], 'checkout', ARGV[8], 'template', pool, 'pool', pool)
-if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'checkout_id', ARGV[9], 'stamping', ARGV[9]) end
-if ARGV[10] ~= '' then redis.call('HSET', KEYS[2], 'token:user', ARGV[10]); by = ARGV[10] end
-if ARGV[11] ~= '' then
+redis.call('SADD', running, vm)
+redis.call('HSET', active, vm, checked_out)
+redis.call('PERSIST', record)
+redis.call('HSET', record, 'checkout', checked_out, 'template', pool, 'pool', pool)
+if checkout_id ~= '' then redis.call('HSET', record, 'checkout_id', checkout_id, 'stamping', checkout_id) end
+if user ~= '' then redis.call('HSET', record, 'token:user', user); by = user end
+if lifetime ~= '' then
   -- A lifetime in a record that lacks the checkout is what the client requested after the checkout was lost: it stays
   -- if it is longer.
-  local hours, asked = tonumber(ARGV[11]), not id and tonumber(redis.call('HGET', KEYS[2], 'lifetime') or '')
-  if not asked or asked > 0 and (hours <= 0 or asked <= hours) then redis.call('HDEL', KEYS[2], 'lifetime') end
-  redis.call('HSET', KEYS[2], 'lifetime_default', ARGV[11])
+  local hours, asked = tonumber(lifetime), not id and tonumber(redis.call('HGET', record, 'lifetime') or '')
+  if not asked or asked > 0 and (hours <= 0 or asked <= hours) then redis.call('HDEL', record, 'lifetime') end
+  redis.call('HSET', record, 'lifetime_default', lifetime)
 end
-book(pool, vm, redis.call('HGET', KEYS[2], 'token:token'))
-emit('restored', ARGV[7], {'checkout_id', ARGV[9]})
+book(pool, vm, redis.call('HGET', record, 'token:token'))
+emit('restored', why, {'checkout_id', checkout_id})
 return 1

@@ -1,7 +1,8 @@
 -- Read the stored samples between two places.
---   KEYS the samples of each pool
---   ARGV[1] the first byte, [2] the last
+-- keys: strings...
+-- args: first last
+--   strings: the samples of each pool; first, last: bytes
 -- Returns the bytes of each pool, fewer where none were written.
 local found = {}
-for i, key in ipairs(KEYS) do found[i] = redis.call('GETRANGE', key, ARGV[1], ARGV[2]) end
+for i, key in ipairs(strings) do found[i] = redis.call('GETRANGE', key, first, last) end
 return found

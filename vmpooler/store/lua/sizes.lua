@@ -1,5 +1,5 @@
 -- Count the VMs in each of some queues, at one moment.
---   KEYS the queues
+-- keys: queues...
 local sizes = {}
-for i, queue in ipairs(KEYS) do sizes[i] = redis.call('SCARD', queue) end
+for i, queue in ipairs(queues) do sizes[i] = redis.call('SCARD', queue) end
 return sizes

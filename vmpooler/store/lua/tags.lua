@@ -1,8 +1,8 @@
 -- Read the tags of VMs.
---   KEYS their records
+-- keys: records...
 -- Returns for each VM: field, value, ... of the fields that are tags.
 local found = {}
-for i, key in ipairs(KEYS) do
+for i, key in ipairs(records) do
   local record, tags = redis.call('HGETALL', key), {}
   for field = 1, #record, 2 do
     if string.sub(record[field], 1, 4) == 'tag:' then

@@ -1,23 +1,24 @@
 -- Read the tokens of a user: those in the stored list, or else those that a scan of all keys finds, which are then
 -- stored in that list.
---   KEYS[1] the list of the user's tokens
---   ARGV[1] user, [2] the cursor to continue from, '0' at first, [3] how many keys to scan at once, [4] seconds that
---   the list is valid, [5..] the tokens found so far
+-- keys: tokens
+-- args: user cursor batch keep found...
+--   cursor: to continue from, '0' at first; batch: how many keys to scan at once; keep:
+--   seconds that the list is valid; found: the tokens found so far
 -- Returns the next cursor, '0' at the end; then for each token so far its name, created, last ('' where unknown).
-local user, cursor, most, mine, order = ARGV[1], ARGV[2], tonumber(ARGV[3]), {}, {}
+local most, mine, order = tonumber(batch), {}, {}
 local function note(token)
   if redis.call('HGET', TOKEN .. token, 'user') ~= user then return false end
   if not mine[token] then order[#order + 1] = token end
   mine[token] = true
   return true
 end
-for i = 5, #ARGV do note(ARGV[i]) end
+for _, token in ipairs(found) do note(token) end
 
 -- With few keys a scan is quick, so the list is not used.
 local entered = false
 if cursor == '0' and redis.call('DBSIZE') > most then
-  for _, token in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-    if not note(token) then redis.call('SREM', KEYS[1], token) end
+  for _, token in ipairs(redis.call('SMEMBERS', tokens)) do
+    if not note(token) then redis.call('SREM', tokens, token) end
   end
   entered = #order > 0
 end
@@ -28,9 +29,9 @@ if not entered then
     for _, key in ipairs(page[2]) do note(key:sub(#TOKEN + 1)) end
   until cursor == '0' or most <= 0
   if cursor == '0' then
-    redis.call('DEL', KEYS[1])
-    for _, token in ipairs(order) do redis.call('SADD', KEYS[1], token) end
-    redis.call('EXPIRE', KEYS[1], ARGV[4])
+    redis.call('DEL', tokens)
+    for _, token in ipairs(order) do redis.call('SADD', tokens, token) end
+    redis.call('EXPIRE', tokens, keep)
   end
 end
 

@@ -1,7 +1,7 @@
 -- Find in which queues of its pool a VM is.
---   KEYS the queues of its pool
---   ARGV[1] the VM
+-- keys: queues...
+-- args: vm
 -- Returns for each queue 1 or 0.
 local found = {}
-for i, key in ipairs(KEYS) do found[i] = redis.call('SISMEMBER', key, ARGV[1]) end
+for i, key in ipairs(queues) do found[i] = redis.call('SISMEMBER', key, vm) end
 return found

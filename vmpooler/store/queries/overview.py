@@ -47,11 +47,19 @@ class Overviews:
     async def look(self, pools: Sequence[str], now: float) -> Overview:
         """Return the state of these pools. Raises StoreAway."""
         day = times.day(now)
-        touched = [
-            key for pool in pools for key in (*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool))
-        ]
-        shared = (keys.CLONING, keys.FLAGGED, keys.LASTBOOT, keys.SAMPLED, keys.clone_times(day), keys.boot_times(day))
-        reply = await self._connection.run(load("overview"), (*touched, *shared), pools)
+        reply = await self._connection.run(
+            load("overview"),
+            cloning=keys.CLONING,
+            flagged=keys.FLAGGED,
+            lastboot=keys.LASTBOOT,
+            sampled=keys.SAMPLED,
+            clone_times=keys.clone_times(day),
+            boot_times=keys.boot_times(day),
+            places=[
+                key for pool in pools for key in (*(keys.queue(queue, pool) for queue in QUEUES), keys.trouble(pool))
+            ],
+            pools=pools,
+        )
         rows, cloning, sampled, *sizes = reply
         under_way = Counter(cloning)
         found = {pool: _standing(row, under_way[pool]) for pool, row in zip(pools, rows, strict=True)}

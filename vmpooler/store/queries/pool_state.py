@@ -56,10 +56,22 @@ class Look:
 
 async def read_state(connection: Commands, pool: str, default_lifetime: float) -> Look:
     """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
-    queues = (keys.queue(queue, pool) for queue in ORDER)
-    own = (keys.active(pool), keys.since(pool), keys.trouble(pool), keys.confirmed(pool))
-    shared = (keys.CLONING, keys.FLAGGED, keys.empty(pool), keys.LINE, keys.tasks(pool), keys.DOUBTED, keys.VERIFIED)
-    reply = await connection.run(load("look"), (*queues, *own, *shared), (pool, keys.RECORD, keys.HISTORY))
+    reply = await connection.run(
+        load("look"),
+        **{queue.value: keys.queue(queue, pool) for queue in ORDER},
+        active=keys.active(pool),
+        since=keys.since(pool),
+        trouble=keys.trouble(pool),
+        confirmed=keys.confirmed(pool),
+        cloning=keys.CLONING,
+        flagged=keys.FLAGGED,
+        empty=keys.empty(pool),
+        line=keys.LINE,
+        tasks=keys.tasks(pool),
+        doubted=keys.DOUBTED,
+        verified=keys.VERIFIED,
+        pool=pool,
+    )
     troubles, confirmed, cloning, flagged, empty, waiting, tasks, doubted, verified = reply[5:]
     found = {subject: read(text, Trouble) for subject, text in paired(troubles).items()}
     known = {subject: trouble for subject, trouble in found.items() if trouble is not None}

@@ -8,7 +8,7 @@ from vmpooler.domain import summary, times
 from vmpooler.domain.counts import Counts, PoolCounts
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.registry import Leftovers, leftovers_of
+from vmpooler.store.commands.registry import NOTES, Leftovers, leftovers_of
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import paired
@@ -26,10 +26,17 @@ async def counts(connection: Commands, pools: Sequence[str], now: float) -> Coun
 async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: float) -> tuple[Counts, Leftovers]:
     """Return the counts of all pools, and the leftovers of pools that are drained or have moved, in one round trip."""
     day = times.day(now)
-    touched = [keys.queue(queue, pool) for pool in pools for queue in COUNTED]
-    figures = (keys.LASTBOOT, keys.TASKS_CLONE, keys.clone_times(day), keys.boot_times(day))
-    args = (json.dumps(list(Queue)), *pools)
-    reply = await connection.run(load("counts"), (*touched, *figures, keys.DRAINING, keys.MOVED), args)
+    reply = await connection.run(
+        load("counts"),
+        lastboot=keys.LASTBOOT,
+        tasks_clone=keys.TASKS_CLONE,
+        clone_times=keys.clone_times(day),
+        boot_times=keys.boot_times(day),
+        **NOTES,
+        queues=[keys.queue(queue, pool) for pool in pools for queue in COUNTED],
+        queue_names=json.dumps(list(Queue)),
+        pools=pools,
+    )
     rows, cloning, clone_seconds, boot_seconds, *left = reply
     counted = Counts(
         pools=tuple(PoolCounts(*row) for row in rows),
@@ -42,7 +49,7 @@ async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: 
 
 async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> list[int]:
     """Return the number of VMs of each pool in a queue, in one round trip."""
-    found: list[int] = await connection.run(load("sizes"), [keys.queue(queue, pool) for pool in pools], ())
+    found: list[int] = await connection.run(load("sizes"), queues=[keys.queue(queue, pool) for pool in pools])
     return found
 
 

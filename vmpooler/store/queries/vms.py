@@ -34,12 +34,12 @@ class Vms:
 
     async def queue(self, vm: str, pool: str) -> Queue | None:
         """Return the queue of the pool that a VM is in; None when it is in no queue."""
-        touched = [keys.queue(queue, pool) for queue in PRECEDENCE]
-        found = await self._connection.run(load("where"), touched, (vm,))
+        queues = [keys.queue(queue, pool) for queue in PRECEDENCE]
+        found = await self._connection.run(load("where"), queues=queues, vm=vm)
         return next((queue for queue, here in zip(PRECEDENCE, found, strict=True) if here), None)
 
     async def tags(self, vms: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the tags in the VMs' records, by VM; the names begin with ``tag:``."""
-        found = await self._connection.run(load("tags"), [keys.record(vm) for vm in vms], ())
+        found = await self._connection.run(load("tags"), records=[keys.record(vm) for vm in vms])
         pairs = [paired(flat) for flat in found]
         return dict(zip(vms, pairs, strict=True))

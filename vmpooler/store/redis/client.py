@@ -16,7 +16,7 @@ from vmpooler.settings import Redis
 from vmpooler.store.redis.endpoint import endpoint_of
 from vmpooler.store.redis.protocol import ServerError, Value, Wire, Wires, message_of
 from vmpooler.store.redis.redis_time import RedisTime
-from vmpooler.store.redis.scripts import LASTING, Script
+from vmpooler.store.redis.scripts import LASTING, Given, Script
 from vmpooler.store.redis.sentinel import Sentinels
 
 OLDEST = (6, 2)
@@ -50,27 +50,30 @@ class Caller:
         except ServerError as error:
             raise self._meaning(message_of(error), str(command[0])) from None
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """Run a script and return its result. Raises StoreAway or StoreFault; a fenced script also NotLeading."""
-        given, send = (len(keys), *keys, *args), self._sender(script)
+    async def run(self, script: Script, /, **values: Given) -> Any:
+        """Run a script with these keys and arguments, and return its result.
+
+        Raises StoreAway or StoreFault; a fenced script also NotLeading.
+        """
+        command, send = script.command(values), self._sender(script)
         try:
             try:
-                reply = await send("EVALSHA", script.sha, *given)
+                reply = await send(*command)
             except ServerError as error:
                 if not str(error).startswith("NOSCRIPT"):
                     raise
-                reply = await send("EVAL", script.source, *given)
+                reply = await send("EVAL", script.source, *command[2:])
         except ServerError as error:
             raise self._meaning(message_of(error), script.name) from None
-        self._ran(script, keys, args, reply)
+        self._ran(script, command, reply)
         return reply
 
     def _send(self, *command: Value) -> Awaitable[Any]:
         """Send one command and return its reply. Raises StoreAway or ServerError."""
         raise NotImplementedError
 
-    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
-        """Called after a script has run; subclasses override it."""
+    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
+        """Called after a script has run, with what ``script.command`` returned; subclasses override it."""
 
     def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
         """Return the function that sends this script."""
@@ -111,7 +114,7 @@ class Arrival(Protocol):
     async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
         """Prepare a new wire; return when it may be used. ``tell`` is called with the reason for a wait."""
 
-    def ran(self, script: Script, touched: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+    def ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         """Record a script that has run and whose effect will be reported to a client."""
 
 
@@ -243,9 +246,9 @@ class Connection(Caller):
             return partial(self._send_replicated, wire.execute_lasting if lasting else wire.execute_command, wire)
         return self._send_lasting if lasting else self._send
 
-    def _ran(self, script: Script, keys: Sequence[str], args: Sequence[Value], reply: Any) -> None:
+    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         if self._failover is not None:
-            self._failover.ran(script, keys, args, reply)
+            self._failover.ran(script, command, reply)
 
     def _least_busy(self) -> Wire:
         wires = self._wires.ready()

@@ -1,10 +1,9 @@
 """The connection interface that the modules of the store use: send a command, and run a script."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from vmpooler.store.redis.protocol import Value
-from vmpooler.store.redis.scripts import Script
+from vmpooler.store.redis.scripts import Given, Script
 
 
 class Commands(Protocol):
@@ -13,5 +12,5 @@ class Commands(Protocol):
     async def call(self, *command: Value) -> Any:
         """Send one command and return its reply."""
 
-    async def run(self, script: Script, keys: Sequence[str], args: Sequence[Value], /) -> Any:
-        """Run a script and return its result."""
+    async def run(self, script: Script, /, **values: Given) -> Any:
+        """Run a script with these keys and arguments, and return its result."""

@@ -1,18 +1,40 @@
-"""Loads the Lua scripts in ``lua/``: one script makes one transition."""
+"""Loads the Lua scripts in ``lua/``: one script makes one transition.
+
+Note [Signatures of scripts]
+
+A script begins with comments. Some of them are read here:
+
+    -- uses: prelude, held              the shared parts that are put in front of it
+    -- keys: pending ready others...    the names of its keys
+    -- args: now_text kinds...          the names of its arguments
+
+Each name is a local variable in Lua. The last name may end in ``...``: it is a list of all further values. A line may
+be repeated. A shared part may have keys and arguments too; they come before those of the script. A key has the name
+that it has in store/keys.py. Python passes all values by name; a call that lacks one of the names, or has another one,
+raises TypeError.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from operator import itemgetter
+from typing import Any
 
 import attrs
 
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
+from vmpooler.store.redis.protocol import Value
 
-USES = "-- uses: "
-"""Prefix of the first line of a script that includes shared parts: ``-- uses: prelude, held``."""
+Given = Value | Sequence[Value]
+"""What Python passes for a name: a value, or a list or tuple where the name ends in ``...``."""
+
+FEW = 1000
+"""Number of values that a script unpacks at once."""
 
 BEGINNINGS = {
     "RECORD": keys.RECORD,
@@ -34,34 +56,122 @@ LASTING = ("checkout", "complete", "change", "request", "add_token", "drop_token
 
 
 @attrs.frozen
+class Names:
+    """The names of a script's keys, or of its arguments, in order. ``rest`` names the list of all further values."""
+
+    fixed: tuple[str, ...] = ()
+    rest: str = ""
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]] = attrs.field(init=False, repr=False)
+    """Returns the values of the fixed names, in order."""
+
+    @pick.default
+    def _picker(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        if len(self.fixed) > 1:
+            return itemgetter(*self.fixed)  # a checkout has too many for a loop
+        return lambda given: tuple(given[name] for name in self.fixed)
+
+    @classmethod
+    def of(cls, kind: str, *texts: str) -> Names:
+        """Return the names in the lines ``-- kind: ...`` of the texts."""
+        names = [name for text in texts for name in _header(kind, text).split()]
+        rest = names.pop().removesuffix("...") if names and names[-1].endswith("...") else ""
+        return cls(tuple(names), rest)
+
+    def values(self, given: Sequence[Value]) -> dict[str, Any]:
+        """Return the value of each name. ``given``: all values in order."""
+        rest = {self.rest: given[len(self.fixed) :]} if self.rest else {}
+        return dict(zip(self.fixed, given, strict=False)) | rest
+
+    def variables(self, table: str) -> list[str]:
+        """Return the lines of Lua that make each name a local variable. ``table`` has the values: KEYS or ARGV."""
+        count, lines = len(self.fixed), []
+        if self.fixed:
+            lines.append(f"local {', '.join(self.fixed)} = unpack({table}, 1, {count})")
+        if self.rest and not count:
+            lines.append(f"local {self.rest} = {table}")
+        elif self.rest:
+            few = f"{{unpack({table}, {count + 1}, math.min(#{table}, {FEW}))}}"  # Lua cannot unpack thousands at once
+            many = f"for i = {FEW + 1}, #{table} do {self.rest}[i - {count}] = {table}[i] end"
+            lines.append(f"local {self.rest} = {few} {many}")
+        return lines
+
+
+@attrs.frozen(eq=False)
 class Script:
-    """A script as Redis runs it. ``sha`` is the SHA-1 digest under which Redis caches it."""
+    """A script as Redis runs it. ``text`` is its own part; ``sha`` is the SHA-1 digest under which Redis caches it."""
 
     name: str
+    text: str = attrs.field(repr=False)
+    keys: Names
+    args: Names
     source: str = attrs.field(repr=False)
     sha: str = attrs.field(init=False)
+    names: frozenset[str] = attrs.field(init=False, repr=False)
+
+    def command(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the command that runs the script with these values.
+
+        Raises TypeError when a name lacks a value, or a value has an unknown name.
+        """
+        if len(values) != len(self.names):
+            raise self._wrong(values)
+        try:
+            keys, more_keys = self.keys.pick(values), values[self.keys.rest] if self.keys.rest else ()
+            args, more_args = self.args.pick(values), values[self.args.rest] if self.args.rest else ()
+        except KeyError:
+            raise self._wrong(values) from None
+        if isinstance(more_keys, str) or isinstance(more_args, str):
+            raise TypeError(f"{self.name}: the last key or argument is a list")
+        return ("EVALSHA", self.sha, len(keys) + len(more_keys), *keys, *more_keys, *args, *more_args)
+
+    def values(self, command: Sequence[Any]) -> dict[str, Any]:
+        """Return the values by name that ``command`` was made of."""
+        args = 3 + command[2]
+        return self.keys.values(command[3:args]) | self.args.values(command[args:])
+
+    def _wrong(self, values: Mapping[str, Any]) -> TypeError:
+        wrong = {"lacks": self.names - values.keys(), "has no": values.keys() - self.names}
+        why = "; ".join(f"{what} {', '.join(sorted(names))}" for what, names in wrong.items() if names)
+        return TypeError(f"{self.name} {why}")
 
     @sha.default
     def _digest(self) -> str:
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
+    @names.default
+    def _all_names(self) -> frozenset[str]:
+        return frozenset(filter(None, (*self.keys.fixed, self.keys.rest, *self.args.fixed, self.args.rest)))
+
 
 @cache
 def load(name: str) -> Script:
     """Return the script in ``lua/<name>.lua``, with its shared parts in front."""
-    own = _text(name)
-    first = own.partition("\n")[0]
-    uses = first.removeprefix(USES).split(", ") if first.startswith(USES) else []
-    return Script(name, "\n".join([HEAD, *(_text(f"_{part}") for part in uses), own]))
+    return script(name, _text(name))
 
 
 @cache
 def fenced(script: Script) -> Script:
     """Return the script with the fence for managers in front.
 
-    The fenced script fails unless the value of its last key (the stored epoch) equals its last argument.
+    It has one more key and argument, ``fence`` and ``term``, and fails unless the value of the key equals the argument.
     """
-    return Script(script.name, f"{_text('_fence')}\n{script.source}")
+    return _joined(script.name, script.text, "fence")
+
+
+def script(name: str, text: str) -> Script:
+    """Return a script with this text, with its shared parts in front. See Note [Signatures of scripts]."""
+    return _joined(name, text)
+
+
+def _joined(name: str, text: str, *parts: str) -> Script:
+    uses = (*parts, *_header("uses", text).replace(",", " ").split())
+    texts = (*(_text(f"_{part}") for part in uses), text)
+    names, args = Names.of("keys", *texts), Names.of("args", *texts)
+    return Script(name, text, names, args, "\n".join([HEAD, *names.variables("KEYS"), *args.variables("ARGV"), *texts]))
+
+
+def _header(kind: str, text: str) -> str:
+    return " ".join(re.findall(rf"^-- {kind}: (.+)$", text, re.MULTILINE))
 
 
 def _text(name: str) -> str:
