@@ -14,8 +14,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.authorization import admitted
-from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.commands.transition import Transitions, admitted
 from vmpooler.store.commands.transitions import PRIORITY_SECONDS, complete
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load

@@ -3,7 +3,6 @@
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.stored import paired
 
 
 async def unknown(connection: Connection, pool: str) -> list[str]:
@@ -20,9 +19,3 @@ async def confirm(connection: Connection, pool: str) -> list[str]:
     if names:
         await connection.call("SADD", keys.confirmed(pool), *names)
     return names
-
-
-async def flagged(connection: Connection) -> dict[str, str]:
-    """Return the pools in which the mass guard protects unknown VMs, with the reason."""
-    flat = await connection.call("HGETALL", keys.FLAGGED)
-    return dict(flat) if isinstance(flat, dict) else paired(flat)

@@ -20,8 +20,7 @@ from vmpooler.domain.names import Choice, random_name
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.authorization import admitted, shown
-from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.commands.transition import Transitions, admitted, shown
 from vmpooler.store.redis.commands import Commands
 
 UNLIKE = 8

@@ -6,8 +6,7 @@ from vmpooler.domain.change import Change
 from vmpooler.domain.errors import Unfit
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.authorization import admitted, shown
-from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.commands.transition import Transitions, admitted, shown
 from vmpooler.store.redis.client import Connection
 
 BY = "api"
