@@ -12,6 +12,7 @@ from vmpooler.domain.backoff import (
     CLOCK_TOLERANCE,
     IDLE_INTERVAL,
     MIN_INTERVAL,
+    backs_off,
     longest_pause,
     pause,
     waits,
@@ -70,5 +71,11 @@ def test_nothing_waits_longer_than_its_longest_wait(ahead: float, longest: float
 
 
 def test_a_retry_further_off_than_any_wait_is_none() -> None:
-    assert pause(PoolState(clones_after=NOW + 3600), NOW, longest=10_000) == 10_000
-    assert pause(PoolState(clones_after=NOW + BACKOFF_MOST), NOW, longest=10_000) == BACKOFF_MOST
+    assert pause(PoolState(clones_after=NOW + 3600, clone_failures=20), NOW, longest=10_000) == 10_000
+    assert pause(PoolState(clones_after=NOW + BACKOFF_MOST, clone_failures=20), NOW, longest=10_000) == BACKOFF_MOST
+
+
+@pytest.mark.parametrize(("tries", "longest"), [(0, 8), (1, 8), (2, 16), (5, 128), (6, 256), (7, 300), (1000, 300)])
+def test_a_retry_further_off_than_so_many_failures_explain_is_none(tries: int, longest: float) -> None:
+    assert backs_off(NOW + longest, tries, NOW)
+    assert not backs_off(NOW + longest + CLOCK_TOLERANCE + 1, tries, NOW)

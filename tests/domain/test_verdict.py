@@ -532,8 +532,9 @@ def test_a_moment_by_a_clock_that_is_a_little_ahead_is_believed() -> None:
 
 
 def test_a_wait_that_is_longer_than_any_is_none() -> None:
-    assert judged(COMPLETED, retry_at=NOW + BACKOFF_MOST) is None
-    assert judged(COMPLETED, retry_at=NOW + HOUR) == Destroy("vm")
+    assert judged(COMPLETED, retry_at=NOW + BACKOFF_MOST, failures=20) is None
+    assert judged(COMPLETED, retry_at=NOW + HOUR, failures=20) == Destroy("vm")
+    assert judged(COMPLETED, retry_at=NOW + BACKOFF_MOST, failures=1) == Destroy("vm")
 
 
 def test_a_checkout_that_lies_ahead_is_evidence_like_any() -> None:

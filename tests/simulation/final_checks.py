@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.proof.invariants import ACCOUNTED, DURABLE, FULL_AGAIN, NOT_REFUSED, ONE_CLIENT, ONE_EVENT
 from tests.simulation.request import Asking
 from vmpooler.domain import times
-from vmpooler.domain.backoff import waits
+from vmpooler.domain.backoff import backs_off
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
@@ -34,14 +34,15 @@ class FinalChecks:
 
     def waits(self) -> float:
         """Return the seconds still to wait because of earlier failures: for the next retry, or for a grace."""
-        until: list[float] = []
+        until: list[tuple[float, int]] = []
         for pool in self._simulation.settings.pools:
             flat = self._ask("HGETALL", keys.trouble(pool.name))
             troubles = paired(flat).items()
-            until += [json.loads(text)["until"] for subject, text in troubles if not self._is_lost(subject)]
-            until += [task["retry_at"] for task in self._tasks(pool.name)]
+            known = [json.loads(text) for subject, text in troubles if not self._is_lost(subject)]
+            until += [(trouble["until"], trouble["tries"]) for trouble in known]
+            until += [(task["retry_at"], task["tries"]) for task in self._tasks(pool.name)]
         now = self._simulation.redis_now
-        return max((moment - now for moment in until if waits(moment, now)), default=0.0)
+        return max((moment - now for moment, tries in until if backs_off(moment, tries, now)), default=0.0)
 
     def quiet(self) -> bool:
         """Whether no work is left."""

@@ -54,7 +54,7 @@ async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
     ready = Vm("vm", Queue.READY, lifetime=HOURS, **moments)
     assert await only(store) == ready
     await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", NOW + 40.25, first=True)
-    doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_CHECK_DELAY, troubled=True)
+    doubtful = attrs.evolve(ready, doubted=NOW + 40.25, retry_at=NOW + 40.25 + SECOND_CHECK_DELAY, failures=1)
     assert await only(store) == doubtful
     await queues.recover(POOL, "vm", NOW + 50)
     assert await only(store) == ready
@@ -158,7 +158,7 @@ async def test_what_fails_is_seen_and_delays_the_next_try(store: Connection) -> 
         "vm": Trouble(1, NOW + 1, 'it\'s "locked" ✗'),
         ":clone": Trouble(1, NOW + 1, "no space"),
     }
-    assert (read_state.vms[0].retry_at, read_state.vms[0].troubled) == (NOW + 1, True)
+    assert (read_state.vms[0].retry_at, read_state.vms[0].failures) == (NOW + 1, 1)
 
 
 async def test_what_another_version_wrote_is_read_as_far_as_it_can_be(store: Connection) -> None:

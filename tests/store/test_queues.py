@@ -307,6 +307,19 @@ async def test_mend_starts_a_clock_that_is_lacking_or_unreadable(
     assert (await hash_of(store, key))[field] == written
 
 
+async def test_mend_gives_no_checkout_to_a_vm_that_is_unclaimed(store: Connection, queues: Queues) -> None:
+    await store.call("SADD", keys.queue(Queue.RUNNING, POOL), "vm")
+    await store.call("HSET", keys.record("vm"), "unclaimed", "its client hung up")
+    assert not await queues.mend(POOL, "vm", Queue.RUNNING, NOW)
+    assert "checkout" not in await hash_of(store, keys.record("vm"))
+
+
+async def test_a_failure_counts_though_a_clock_was_set_back_since_the_last(queues: Queues) -> None:
+    assert await queues.fail(POOL, ":clone", "first", NOW) == 1
+    assert await queues.fail(POOL, ":clone", "during the wait", NOW + 0.5) == 0.5
+    assert await queues.fail(POOL, ":clone", "second", NOW - 100) == 2
+
+
 async def test_a_moment_that_is_ahead_only_for_a_manager_that_is_behind_stays(
     store: Connection, queues: Queues
 ) -> None:

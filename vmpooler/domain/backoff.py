@@ -33,13 +33,22 @@ A time further ahead was written before a clock was set back. store/lua/_ahead.l
 """
 
 
-def waits(until: float, now: float, longest: float = BACKOFF_MOST) -> bool:
+def waits(until: float, now: float, longest: float) -> bool:
     """Return whether a stored time is in the future.
 
     A time further ahead than its longest wait counts as past: otherwise a clock that was an hour ahead for a moment
     would stop, for an hour, all that waits.
     """
     return now < until <= now + longest + CLOCK_TOLERANCE
+
+
+def backs_off(until: float, tries: int, now: float) -> bool:
+    """Return whether what failed this number of times in a row is not retried yet.
+
+    Waits begin with BACKOFF_FIRST or, for checks, with SECOND_CHECK_DELAY, and double with each failure. A longer one
+    counts as past, as in :func:`waits`; store/lua/_trouble.lua has the same rule.
+    """
+    return waits(until, now, min(BACKOFF_MOST, SECOND_CHECK_DELAY * 2 ** min(max(tries, 1) - 1, 30)))
 
 
 def longest_pause(number: int, pools: int) -> float:
@@ -54,11 +63,11 @@ def longest_pause(number: int, pools: int) -> float:
 def pause(state: PoolState, now: float, *, longest: float = IDLE_INTERVAL) -> float:
     """Return the seconds from one read of the state until the next is due, if no event comes before."""
     awaited = state.waiting or any(vm.queue in (Queue.PENDING, Queue.COMPLETED) for vm in state.vms)
-    retries = [vm.retry_at for vm in state.vms if waits(vm.retry_at, now)]
-    retries += [task.retry_at for task in state.tasks if waits(task.retry_at, now)]
+    retries = [vm.retry_at for vm in state.vms if backs_off(vm.retry_at, vm.failures, now)]
+    retries += [task.retry_at for task in state.tasks if backs_off(task.retry_at, task.tries, now)]
     away = [vm.since + SECOND_CHECK_DELAY for vm in state.vms if vm.queue is Queue.READY and vm.since is not None]
     retries += [until for until in away if waits(until, now, SECOND_CHECK_DELAY)]
-    if waits(state.clones_after, now):
+    if backs_off(state.clones_after, state.clone_failures, now):
         retries.append(state.clones_after)
     until_retry = min(retries, default=now + longest) - now
     return max(MIN_INTERVAL, min(BUSY_INTERVAL if awaited else longest, longest, until_retry))

@@ -38,7 +38,7 @@ class Vm:
     - ``lifetime``: in hours, None for no limit.
     - ``since``: since when, without a break, it is missing (a ready or running VM) or unknown (a discovered VM).
     - ``retry_at``: when an operation that failed at the provider may be retried.
-    - ``troubled``: whether an operation failed and has not succeeded since.
+    - ``failures``: how often in a row an operation failed, and has not succeeded since.
     - ``doubted``: when a check of it first failed since the last successful check.
     - ``powered``: when it was powered on because it was off after its clone, which took ``clone_seconds``.
     - ``also``: the other queues, which it must leave.
@@ -63,7 +63,7 @@ class Vm:
     doubted: float | None = None
     powered: float | None = None
     clone_seconds: float = 0
-    troubled: bool = False
+    failures: int = 0
     also: tuple[Queue, ...] = ()
     terms: tuple[str, str] = ("", "")
     checkout_id: str = ""

@@ -26,7 +26,7 @@ from vmpooler.domain.actions import (
     Withdraw,
     WriteStamp,
 )
-from vmpooler.domain.backoff import SECOND_CHECK_DELAY, waits
+from vmpooler.domain.backoff import SECOND_CHECK_DELAY, backs_off, waits
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
@@ -219,7 +219,8 @@ def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float
     is believed].
     """
     idle = {vm for vm, action in fates.items() if action is None} & state.inventory.keys()
-    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle and not waits(vm.retry_at, now)]
+    ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle]
+    ready = [vm for vm in ready if not backs_off(vm.retry_at, vm.failures, now)]
     since = math.floor(state.witnesses_since)  # records have whole seconds
     stale = [vm for vm in ready if _looked_at(vm) < since]
     return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
@@ -234,7 +235,8 @@ def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float
     idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
-    return {vm: RunTask(vm, task) for vm, task in first.items() if vm in idle & can and not waits(task.retry_at, now)}
+    due = {vm: task for vm, task in first.items() if not backs_off(task.retry_at, task.tries, now)}
+    return {vm: RunTask(vm, task) for vm, task in due.items() if vm in idle & can}
 
 
 def _is_made(state: PoolState, vm: str) -> bool:
@@ -275,6 +277,6 @@ def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], no
     if state.clone_failures:
         tried = any(vm.name in state.cloning or (state.power_fails and _is_off(vm, state)) for vm in pending)
         wanted = min(wanted, 0 if tried else 1)
-    if wanted > 0 and not waits(state.clones_after, now):
+    if wanted > 0 and not backs_off(state.clones_after, state.clone_failures, now):
         return [*notes, Clone(wanted, withheld)]
     return [*notes, Withdraw()] if state.waiting else notes

@@ -24,7 +24,7 @@ from vmpooler.domain.actions import (
     WriteStamp,
 )
 from vmpooler.domain.answers import ROW_ENDS
-from vmpooler.domain.backoff import CLOCK_TOLERANCE, waits
+from vmpooler.domain.backoff import CLOCK_TOLERANCE, backs_off
 from vmpooler.domain.evidence import claim, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
@@ -72,10 +72,10 @@ def fate(case: Case) -> VmAction | None:
 
     Provider actions are skipped while the VM is backing off. After a failed check only the next check is skipped.
     """
-    action = _judged(case)
+    vm, action = case.vm, _judged(case)
     looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
-    held_up = looks if case.vm.doubted is not None else looks | orders
-    return None if isinstance(action, held_up) and waits(case.vm.retry_at, case.now) else action
+    held_up = looks if vm.doubted is not None else looks | orders
+    return None if isinstance(action, held_up) and backs_off(vm.retry_at, vm.failures, case.now) else action
 
 
 def in_doubt_since(vm: Vm, now: float) -> float | None:

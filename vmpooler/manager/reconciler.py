@@ -251,7 +251,7 @@ class Reconciler:
                 await self.queues.miss(pool, vm, queue, True, now)
             case act.Welcome(vm, queue):
                 await self.queues.miss(pool, vm, queue, False, now)
-                if any(each.troubled for each in state.vms if each.name == vm):
+                if any(each.failures for each in state.vms if each.name == vm):
                     await self.queues.recover(pool, vm, now)
             case act.Recover(vm):
                 await self.queues.recover(pool, vm, now)

@@ -231,7 +231,7 @@ class VmOperations:
 
     async def _worked(self, vm: Vm) -> None:
         """Clear the trouble and the doubt of a VM, if any."""
-        if vm.troubled or vm.doubted is not None:
+        if vm.failures or vm.doubted is not None:
             await self.queues.recover(self.pool.name, vm.name, self.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:

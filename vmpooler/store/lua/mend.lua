@@ -4,8 +4,10 @@
 -- forward is correct, and stays.
 -- keys: record active since queue
 -- args: vm queue_name now_text now
--- Returns 1, or 0 when the VM is not in the queue, or its moment stays because ``now`` is behind the clock of Redis.
+-- Returns 1; 0 when the VM is not in the queue, when it is unclaimed and so has no checkout, or when its moment stays
+-- because ``now`` is behind the clock of Redis.
 if redis.call('SISMEMBER', queue, vm) == 0 then return 0 end
+if queue_name == 'running' and redis.call('HEXISTS', record, 'unclaimed') == 1 then return 0 end  -- it has no checkout
 if queue_name == 'discovered' then
   redis.call('HSET', since, vm, now)
   return 1

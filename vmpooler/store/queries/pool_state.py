@@ -120,7 +120,7 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         doubted=number(doubt),
         powered=number(power_on),
         clone_seconds=number(clone_time) or 0.0,
-        troubled=trouble is not None,
+        failures=max(trouble.tries, 1) if trouble else 0,
         also=tuple(others),
         terms=(checkout, life),
         checkout_id=checkout_id,
