@@ -1,4 +1,5 @@
-"""A signal wakes those who wait, callers share one read, and shielded work outlives its caller."""
+"""A signal wakes those who wait, slots bound what runs at once, callers share one read, and shielded work outlives its
+caller."""
 
 from typing import Any
 
@@ -7,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 
-from vmpooler.deferreds import Signal, SingleFlight, shield
+from vmpooler.deferreds import Signal, SingleFlight, Slots, shield
 from vmpooler.domain.errors import PoolEmpty
 
 
@@ -157,3 +158,58 @@ def test_who_gives_up_spoils_it_for_nobody(source: Source) -> None:
     first.cancel()
     source.finds("a")
     assert result_of(second) == "a"
+
+
+class Work:
+    """Work in slots that goes on until the test ends it."""
+
+    def __init__(self, count: int) -> None:
+        self.slots = Slots(count)
+        self.running: list[int] = []
+        self.failing = False
+
+    async def run(self, number: int, end: Deferred[None]) -> None:
+        async with self.slots:
+            if self.failing:
+                raise PoolEmpty(str(number))
+            self.running.append(number)
+            try:
+                await end
+            finally:
+                self.running.remove(number)
+
+
+def test_slots_run_so_many_at_once_and_the_others_in_order() -> None:
+    work, ends = Work(2), [Deferred[None]() for _ in range(5)]
+    for number, end in enumerate(ends):
+        Deferred.fromCoroutine(work.run(number, end))
+    assert work.running == [0, 1]
+    ends[1].callback(None)
+    assert work.running == [0, 2]
+    ends[0].callback(None)
+    ends[2].callback(None)
+    assert work.running == [3, 4]
+
+
+def test_a_caller_that_is_cancelled_takes_no_slot_and_frees_the_one_it_has() -> None:
+    work = Work(1)
+    calls = [Deferred.fromCoroutine(work.run(number, Deferred())) for number in range(4)]
+    for number in (1, 0):
+        calls[number].cancel()
+        calls[number].addErrback(lambda failure: failure.trap(CancelledError))
+    assert work.running == [2]
+
+
+def test_a_thousand_callers_that_wait_may_all_fail_at_once() -> None:
+    """One inside the other they would exceed the recursion limit of Python, and some would never end."""
+    work, end = Work(1), Deferred[None]()
+    calls = [Deferred.fromCoroutine(work.run(number, end)) for number in range(2000)]
+    failures: list[str] = []
+    for call in calls[1:]:
+        call.addErrback(lambda failure: failures.append(failure.getErrorMessage()))
+    work.failing = True
+    end.callback(None)
+    assert failures == [str(number) for number in range(1, 2000)]
+    work.failing = False
+    assert Deferred.fromCoroutine(work.run(7, Deferred()))
+    assert work.running == [7]

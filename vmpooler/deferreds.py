@@ -1,5 +1,6 @@
-"""Waiting on the reactor: a signal, a read that callers share, and work that outlives its caller."""
+"""Waiting on the reactor: a signal, slots, a read that callers share, and work that outlives its caller."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +36,43 @@ class Signal(Generic[T]):
         for waiter in waiting:
             if not waiter.called:  # a caller that was woken may have cancelled it
                 waiter.callback(outcome)
+
+
+class Slots:
+    """Lets ``count`` blocks of ``async with`` run at once; the others wait their turn, in order.
+
+    Note [A queue that fails at once]
+
+    Twisted's DeferredSemaphore and DeferredLock resume the next caller inside the release of the one before. When a
+    connection is lost, each of a hundred waiting callers fails as soon as it is resumed, one inside the other, until
+    Python's recursion limit ends some of them in the middle: their VMs stayed busy for ever. Here one loop resumes the
+    callers one after the other. The linter refuses Twisted's classes.
+    """
+
+    def __init__(self, count: int = 1) -> None:
+        self._free = count
+        self._waiting: deque[Deferred[None]] = deque()
+        self._resuming = False
+
+    async def __aenter__(self) -> None:
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        waiter: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiter)
+        await waiter
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free += 1
+        if self._resuming:
+            return
+        self._resuming = True
+        try:
+            while self._free and self._waiting:
+                self._free -= 1
+                self._waiting.popleft().callback(None)
+        finally:
+            self._resuming = False
 
 
 class Reading(Generic[T]):

@@ -102,7 +102,7 @@ class SimulatedProcess:
         """Ensure that no code of the process runs when Python collects garbage. A coroutine that is collected releases
         its lock."""
         if self.failover is not None:
-            self.failover._turn.waiting.clear()
+            self.failover._turn._waiting.clear()
 
     def die(self) -> None:
         """End the process now. What it has sent arrives or does not."""

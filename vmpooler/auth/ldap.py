@@ -5,7 +5,7 @@ from typing import Any, NoReturn, cast
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap import ldaperrors
 from ldaptor.protocols.ldap.distinguishedname import escape
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from vmpooler.auth.base import plausible
 from vmpooler.auth.tls import Tls
 from vmpooler.auth.wire import LdapClient, LdapTrouble
+from vmpooler.deferreds import Slots
 from vmpooler.domain.errors import AuthAway
 from vmpooler.settings import Ldap, ServiceAccount
 
@@ -55,7 +56,7 @@ class LdapAuthenticator:
         self._tls = Tls(settings)
         tcp = HostnameEndpoint(reactor, settings.host, settings.port, timeout=settings.timeout)
         self._endpoint = wrapClientTLS(self._tls, tcp) if settings.encryption == "simple_tls" else tcp
-        self._slots = DeferredSemaphore(CONNECTIONS)
+        self._slots = Slots(CONNECTIONS)
         self._trouble = ""
 
     async def check(self, user: str, password: str) -> bool:

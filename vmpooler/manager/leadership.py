@@ -4,11 +4,12 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import estate
 from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
@@ -113,7 +114,7 @@ class Leadership:
         self._charges: dict[str, Charge] = {}
         self._moved: dict[str, Moved] = {}
         self._near: dict[str, list[str]] = {}
-        self._turns = DeferredSemaphore(LOOKS)
+        self._turns = Slots(LOOKS)
 
     async def begin(self) -> None:
         """Bring what Redis records of the pools up to date, then start all loops, each with a round.

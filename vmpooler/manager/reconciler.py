@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import actions as act
 from vmpooler.domain.backoff import BUSY_INTERVAL, CLOCK_TOLERANCE, IDLE_INTERVAL, MIN_INTERVAL, pause
 from vmpooler.domain.guest import Guest, Holder
@@ -62,7 +63,7 @@ class Reconciler:
     prefix: str
     lifetime: float
     rules: Rules
-    turns: DeferredSemaphore
+    turns: Slots
     of_others: Callable[[Sequence[str]], Awaitable[frozenset[str]]]
     known: Callable[[], Collection[str]]
     emptied: Callable[[], Awaitable[None]]

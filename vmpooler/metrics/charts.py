@@ -3,12 +3,13 @@
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import graphite
 from vmpooler.domain.graphite import NOTHING, Told
 from vmpooler.settings import Graphs
@@ -38,7 +39,7 @@ class Charts:
         self._pools = pools
         self._reactor = reactor
         self._agent = Agent(reactor, connectTimeout=TIMEOUT)
-        self._one_at_a_time = DeferredLock()
+        self._one_at_a_time = Slots()
         self._away_until = 0.0
         self._away = False
         self._kept: dict[str, tuple[float, Told]] = {}

@@ -150,6 +150,24 @@ async def test_destructions_do_not_wait_for_clones_and_no_more_run_than_are_allo
     await case.stop()
 
 
+async def test_hundreds_of_operations_that_wait_for_their_turn_all_end_when_the_connection_is_cut(
+    case: VsphereCase,
+) -> None:
+    await case.provider.clone(case.pool, "one")
+    case.simulator.control(fault="FindByInventoryPath:hang:3000")
+    ends: list[object] = []
+    for number in range(300):
+        name = "one" if number < 8 else f"gone-{number}"
+        ensureDeferred(case.provider.destroy(case.pool, name)).addBoth(ends.append)
+    await deferLater(clock, 0.2)
+    case.cut_off()
+    for _ in range(800):
+        if len(ends) == 300:
+            break
+        await deferLater(clock, 0.01)
+    assert len(ends) == 300
+
+
 async def test_a_vm_that_is_destroyed_while_it_waits_for_its_turn_is_never_ordered(simulator: Simulator) -> None:
     case = VsphereCase(simulator, max_clones=1)
     await case.start()

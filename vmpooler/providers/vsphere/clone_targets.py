@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 
+from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup
 from vmpooler.providers.vsphere.executor import Calls
@@ -39,7 +39,7 @@ class Target:
 class _Memo:
     """A cached value, the time of its lookup, and the session that the lookup used."""
 
-    lock: DeferredLock = attrs.field(factory=DeferredLock)
+    lock: Slots = attrs.field(factory=Slots)
     session: Session | None = None
     moment: float = 0
     value: Any = None

@@ -8,10 +8,9 @@ from typing import Any
 
 import attrs
 from pyVmomi import vim
-from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
-from vmpooler.deferreds import Signal
+from vmpooler.deferreds import Signal, Slots
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup, operations, specs
@@ -71,7 +70,7 @@ class Clones:
         self._watch = watch
         self._calls = calls
         self._targets = targets
-        self._slots = DeferredSemaphore(slots)
+        self._slots = Slots(slots)
         self._reactor = reactor
         self._wall = wall
         self._orders: dict[str, Order] = {}

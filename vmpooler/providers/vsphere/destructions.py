@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pyVmomi import vim, vmodl
-from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.deferreds import Signal
+from vmpooler.deferreds import Signal, Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
 from vmpooler.providers.vsphere.clones import Clones
@@ -32,7 +31,7 @@ class Destructions:
         self._calls = calls
         self._clones = clones
         self._vms = vms
-        self._slots = DeferredSemaphore(slots)
+        self._slots = Slots(slots)
         self._foreign_too = foreign_too
         self._ends: dict[str, Signal[None]] = {}
 

@@ -8,10 +8,10 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from pyVmomi import vim
-from twisted.internet.defer import DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
+from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused, failure
 from vmpooler.providers.vsphere.inventory_cache import Watch
@@ -47,7 +47,7 @@ class Calls:
         self._may_order = may_order
         self._threads = ThreadPool(0, threads, f"vCenter {watch.server}")
         self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # Twisted's hook
-        self._opening = DeferredLock()
+        self._opening = Slots()
         self._to_open: list[tuple[Ref, Begun]] = []
         self._over: list[Ref] = []
 

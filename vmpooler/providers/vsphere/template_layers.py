@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 from pyVmomi import vim
-from twisted.internet.defer import DeferredLock
 
+from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
 from vmpooler.providers.vsphere.errors import Doubtful, Failed
@@ -32,7 +32,7 @@ class Deltas:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._lock = DeferredLock()
+        self._lock = Slots()
         self._ready: set[Ref] = set()
 
     async def add(self, ref: Ref, path: str) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pyVmomi import vim
-from twisted.internet.defer import DeferredSemaphore
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations, specs
@@ -34,7 +34,7 @@ class VmOperations:
         self._watch = watch
         self._calls = calls
         self._clones = clones
-        self._slots = DeferredSemaphore(slots)
+        self._slots = Slots(slots)
 
     async def seek(self, place: Place, name: str) -> ListedVm | None:
         """Return the VM of that name, or None."""

@@ -12,10 +12,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import times
 from vmpooler.domain.summary import Sum, summed
 from vmpooler.settings import Settings
@@ -37,7 +37,7 @@ class Summaries:
         self._connection = connection
         self._keep = settings.general.daily_retention * times.DAY
         self._clock = clock
-        self._one_at_a_time = DeferredLock()
+        self._one_at_a_time = Slots()
         self._latest: dict[str, tuple[Sequence[str], Sum]] = {}
 
     async def sums(self, days: Sequence[str], routes: Sequence[str], now: float) -> list[Mapping[str, Sum]]:

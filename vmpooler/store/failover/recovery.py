@@ -48,11 +48,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import times
 from vmpooler.domain.errors import GivenTwice, StoreAway, VmpoolerError
 from vmpooler.domain.model import Queue
@@ -167,7 +168,7 @@ class Failover:
         self._news = False
         self.writes = True
         """Whether Redis writes each change to a file before it answers (``aof_enabled``)."""
-        self._turn = DeferredLock()
+        self._turn = Slots()
         self._caller: Caller | None = None
         self._when_lost: list[Callable[[], None]] = []
         self._cut: Callable[[str], None] = lambda why: None

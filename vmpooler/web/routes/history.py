@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
 from typing import Any
 
-from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from vmpooler.deferreds import Slots
 from vmpooler.domain import graphite, history, summary, times
 from vmpooler.domain.errors import UnknownPools
 from vmpooler.domain.history import Range
@@ -56,7 +56,7 @@ class HistoryRoutes:
         self._charts = charts
         self._clock = clock
         self._wall = wall
-        self._one_at_a_time = DeferredLock()
+        self._one_at_a_time = Slots()
         self._minute = 0
         self._answers: dict[tuple[str, str | None], bytes] = {}
 
