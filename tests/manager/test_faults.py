@@ -15,7 +15,7 @@ from tests.manager.world import World
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
 from vmpooler.manager.loop import MOST_REST, Loop
-from vmpooler.manager.reconciler import INVENTORY_TIMEOUT
+from vmpooler.manager.pool_controller import INVENTORY_TIMEOUT
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Pool

@@ -11,7 +11,7 @@ from tests.manager.test_stories import a_pool
 from tests.manager.world import World
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
-from vmpooler.manager.reconciler import LOOKS
+from vmpooler.manager.leadership import MAX_POOLS_READ
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy, Pool
@@ -77,13 +77,13 @@ class Watched:
 
 
 async def test_many_pools_take_turns_to_look_and_all_have_theirs(store: Connection) -> None:
-    watched, names = Watched(store), [f"pool-{number}" for number in range(3 * LOOKS)]
+    watched, names = Watched(store), [f"pool-{number}" for number in range(3 * MAX_POOLS_READ)]
     pools = "".join(f"  - {{name: {name}, size: 1}}\n" for name in names)
     config = f"config: {{task_limit: 100}}\nproviders: {{dummy: {{}}}}\npools:\n{pools}"
     async with World(cast(Connection, watched), config) as world:
         await world.advance(seconds=1)
         assert [await world.counts(name) for name in names] == [{"ready": 1}] * len(names)
-    assert watched.most == LOOKS
+    assert watched.most == MAX_POOLS_READ
 
 
 async def test_a_running_vm_that_somebody_moved_elsewhere_stays_its_clients(store: Connection) -> None:

@@ -17,13 +17,11 @@ from vmpooler.domain.backoff import BUSY_INTERVAL, SECOND_CHECK_DELAY, longest_p
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.domain.plan import Rules
 from vmpooler.manager.history import Sampler, Told
 from vmpooler.manager.loop import Loop
-from vmpooler.manager.moved import Former, Moved
-from vmpooler.manager.operations_in_flight import OperationsInFlight
-from vmpooler.manager.reconciler import LOOKS, Reconciler
-from vmpooler.manager.vm_operations import VmOperations
+from vmpooler.manager.moved import Former
+from vmpooler.manager.pool_controller import PoolController
+from vmpooler.manager.term import Term
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings, Vsphere
 from vmpooler.store.commands.registry import Registry, leftovers
@@ -36,6 +34,10 @@ from vmpooler.store.redis.commands import Commands
 NEIGHBOURS = 10
 """Number of pools of a provider that are woken at once to probe their guests, after a guest did not answer."""
 
+MAX_POOLS_READ = 8
+"""Maximum number of pools that are read from Redis at once: if a thousand pools started together, the commands of
+clients and of operations in flight would wait for all of them."""
+
 BY_OTHERS = frozenset(
     {What.CHECKOUT, What.UNCLAIMED, What.RETURNED, What.COMPLETED, What.CHANGED, What.RESTORED, What.QUARANTINED}
 )
@@ -47,10 +49,10 @@ NOTABLE = 1.25
 LIMIT_LOG_INTERVAL = 60.0
 """Minimum seconds between two such log lines."""
 
-LOOK_AGAIN = 30.0
+REMAINDER_INTERVAL = 30.0
 """Seconds between two checks whether VMs at former places, or of pools that cannot be worked on, are gone."""
 
-NOTHING_LEFT = 3600.0
+NOTHING_LEFT_INTERVAL = 3600.0
 """The same interval when no such VMs are left."""
 
 MAX_SCAN_STEPS = 1000
@@ -66,9 +68,8 @@ class Leadership:
     """Keeps every pool of the settings full, and drains the others.
 
     A term lasts from :meth:`begin` to :meth:`end` or :meth:`give_up`. ``store`` is the fenced connection;
-    ``ensure_leading`` is awaited by :class:`~vmpooler.manager.vm_operations.VmOperations` before every order;
-    ``sampled`` is called once a minute with the state of the pools; ``drainers`` returns the providers of pools that
-    are not configured any more.
+    ``ensure_leading`` is awaited before every order; ``sampled`` is called once a minute with the state of the pools;
+    ``drainers`` returns the providers of pools that are not configured any more.
     """
 
     log = Logger()
@@ -77,7 +78,7 @@ class Leadership:
         self,
         settings: Settings,
         store: Commands,
-        assured: Callable[[], Awaitable[None]],
+        ensure_leading: Callable[[], Awaitable[None]],
         providers: Mapping[str, Provider],
         clock: IReactorTime,
         wall: Callable[[], float],
@@ -87,34 +88,48 @@ class Leadership:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._assured = assured
         self._providers = providers
         self._clock = clock
         self._wall = wall
-        self._choice = choice
         self._drainers = drainers
         self._bearing = bearing_of(settings)
-        self._told, self._told_at = self._bearing.held, 0.0
+        self._limit_logged, self._limit_logged_at = self._bearing.held, 0.0
         grace = settings.general.discovered_grace * 60
         self._answers = {name: Answers(grace) for name in providers}
         self._neighbours = {name: _Ring() for name in providers}
         self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
         self._requests = Tasks(store, settings, choice, "manager")
         self._registry = Registry(store)
-        self._intake = Loop("intake", self._adopt, clock)
-        past = EventHistory(store, settings.general.events_max)
+        self._controllers: dict[str, PoolController] = {}
+        """The pools that have a provider."""
+        self._charges: dict[str, Charge] = {}
+        """All existing pools."""
         self._names = [pool.name for pool in settings.pools]
         """The existing pools: those configured, then those that are drained."""
-        self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
-        self._remainder = Loop("former places", self._look_again, clock)
-        self._searched = False
-        self._over = False
-        self._pools: dict[str, Loop] = {}
-        self._rounds: dict[str, Reconciler] = {}
-        self._charges: dict[str, Charge] = {}
-        self._moved: dict[str, Moved] = {}
         self._near: dict[str, list[str]] = {}
-        self._turns = Slots(LOOKS)
+        self._intake = Loop("intake", self._adopt, clock)
+        past = EventHistory(store, settings.general.events_max)
+        self._sampler = Loop("history", Sampler(self._names, store, past, wall, sampled).run, clock)
+        self._remainder = Loop("former places", self._check_remainder, clock)
+        self._searched = False
+        self._done = False
+        self._term = Term(
+            settings=settings,
+            store=store,
+            queues=self._queues,
+            requests=self._requests,
+            registry=self._registry,
+            clock=clock,
+            wall=wall,
+            choice=choice,
+            ensure_leading=ensure_leading,
+            bearing=self._bearing,
+            reads=Slots(MAX_POOLS_READ),
+            pools=lambda: self._charges,
+            operation_ended=self._operation_ended,
+            emptied=self._emptied,
+            unsure=self._ask_neighbours,
+        )
 
     async def begin(self) -> None:
         """Bring what Redis records of the pools up to date, then start all loops, each with a round.
@@ -122,37 +137,37 @@ class Leadership:
         Raises StoreAway, NotLeading.
         """
         await self._take_stock()
-        await self._queues.recount(list(self._pools))
-        for name, loop in self._pools.items():
+        await self._queues.recount(list(self._controllers))
+        for name, controller in self._controllers.items():
             self.log.info("[*] [{pool}] starting its loop", pool=name)
-            loop.start()
+            controller.start()
         self._intake.start()
         self._sampler.start()
         self._remainder.start()
 
     async def end(self, seconds: float) -> None:
         """Start no more work, and wait up to ``seconds`` for work in flight."""
-        self._over = True
+        self._done = True
         await gatherResults([Deferred.fromCoroutine(loop.stop()) for loop in self._loops])
-        await gatherResults([Deferred.fromCoroutine(each.tasks.drain(seconds)) for each in self._rounds.values()])
+        await gatherResults([Deferred.fromCoroutine(each.drain(seconds)) for each in self._controllers.values()])
 
     def give_up(self) -> None:
         """Stop everything at once, because another manager leads. Work at the provider continues there."""
-        self._over = True
+        self._done = True
         for loop in self._loops:
             loop.give_up()
-        for each in self._rounds.values():
-            each.tasks.give_up()
+        for controller in self._controllers.values():
+            controller.cancel_operations()
 
     def wake(self, pool: str) -> None:
         """Run a pool's round at once."""
-        if pool in self._pools:
-            self._pools[pool].wake()
+        if pool in self._controllers:
+            self._controllers[pool].wake()
 
     def wake_all(self) -> None:
         """Run the rounds of all pools at once."""
-        for loop in self._pools.values():
-            loop.wake()
+        for controller in self._controllers.values():
+            controller.wake()
 
     def on_event(self, event: Event) -> None:
         """Handle an event: a listener of the event stream."""
@@ -162,8 +177,8 @@ class Leadership:
             self._intake.wake()
 
     @property
-    def _loops(self) -> tuple[Loop, ...]:
-        return self._intake, self._sampler, self._remainder, *self._pools.values()
+    def _loops(self) -> tuple[Loop | PoolController, ...]:
+        return self._intake, self._sampler, self._remainder, *self._controllers.values()
 
     async def _take_stock(self) -> None:
         """Determine the existing pools: those configured, and those that Redis remembers.
@@ -189,10 +204,10 @@ class Leadership:
         remembered = [charge.memory for charge in charges if charge.memory is not None]
         await self._registry.write(remembered, draining, moved_notes)
         self._take_charge(charges)
-        await self._say(charges)
+        await self._log_notes(charges)
 
     def _take_charge(self, charges: Sequence[Charge]) -> None:
-        """Create a loop for each pool that has a provider."""
+        """Create a controller for each pool that has a provider."""
         lost = [charge.pool for charge in charges if charge.draining and charge.provider]
         lost += [part.pool for charge in charges for part in charge.parts if part.provider]
         drainers = self._drainers(lost) if lost else {}
@@ -204,7 +219,7 @@ class Leadership:
             if charge.provider:
                 self._add(charge, drainers, longest_pause(number, len(charges)))
 
-    async def _say(self, charges: Sequence[Charge]) -> None:
+    async def _log_notes(self, charges: Sequence[Charge]) -> None:
         """Log the notes on pools that are drained or have moved."""
         if not any(charge.note for charge in charges):
             return
@@ -232,18 +247,18 @@ class Leadership:
         charges = [
             estate.drained(name, None, frozenset(), self._settings) for name in sorted(names - self._charges.keys())
         ]
-        if not charges or self._over:
+        if not charges or self._done:
             return
         await self._registry.write([charge.memory for charge in charges if charge.memory is not None], None, None)
         for charge in charges:
             await self._registry.note(charge.pool.name, charge.note)
         self._take_charge(charges)
         for charge in charges:
-            if charge.pool.name in self._pools:
-                self._pools[charge.pool.name].start()
-        await self._say(charges)
+            if charge.pool.name in self._controllers:
+                self._controllers[charge.pool.name].start()
+        await self._log_notes(charges)
 
-    async def _look_again(self) -> float:
+    async def _check_remainder(self) -> float:
         """Check what is left at former places, and of pools that cannot be worked on.
 
         Client requests for VMs of the latter are refused.
@@ -251,14 +266,16 @@ class Leadership:
         if not self._searched:
             await self._find_others()
             self._searched = True
-        for name, moved in list(self._moved.items()):
-            await self._remember_left(name, moved.elsewhere & await self._registry.standing(name))
-        stuck = [name for name in self._charges if name not in self._pools]
+        for name, each in list(self._controllers.items()):
+            if each.moved:
+                await self._remember_left(name, each.moved.elsewhere & await self._registry.standing(name))
+        stuck = [name for name in self._charges if name not in self._controllers]
         for name in stuck:
             for task in (await read_state(self._store, name, self._settings.general.vm_lifetime)).tasks:
                 await self._requests.fail(name, task, estate.REFUSED, self._wall(), final=True)
             await self._emptied(name)
-        return LOOK_AGAIN if stuck or self._moved else NOTHING_LEFT
+        moved = any(each.moved for each in self._controllers.values())
+        return REMAINDER_INTERVAL if stuck or moved else NOTHING_LEFT_INTERVAL
 
     async def _remember_left(self, name: str, left: frozenset[str]) -> None:
         """Store that only these VMs of a pool are left at former places."""
@@ -280,10 +297,9 @@ class Leadership:
         for ring in self._neighbours.values():
             if name in ring.pools:
                 ring.pools.remove(name)
-        if (loop := self._pools.pop(name, None)) is not None:
-            Deferred.fromCoroutine(loop.stop())  # the loop ends after this round
-        for known in (self._charges, self._rounds, self._moved):
-            known.pop(name, None)
+        if (controller := self._controllers.pop(name, None)) is not None:
+            Deferred.fromCoroutine(controller.stop())  # its loop ends after this round
+        self._charges.pop(name, None)
         if name in self._names:
             self._names.remove(name)
 
@@ -294,76 +310,27 @@ class Leadership:
         """
         for pool in await self._requests.adopt(list(self._charges), self._wall()):
             self.wake(pool)
-            if pool not in self._pools:
+            if pool not in self._controllers:
                 self._remainder.wake()
         return BUSY_INTERVAL
 
     def _add(self, charge: Charge, drainers: Mapping[str, Provider], longest: float) -> None:
-        pool, general = charge.pool, self._settings.general
+        pool, grace = charge.pool, self._settings.general.discovered_grace * 60
         provider = drainers[charge.provider] if charge.draining else self._providers[charge.provider]
-        unseen: Callable[[], frozenset[str]] = frozenset
-        stranded: Callable[[], frozenset[str]] = frozenset
-        if charge.parts:
-            formers = [Former(part.pool, drainers.get(part.provider), part.vms) for part in charge.parts]
-            moved = self._moved[pool.name] = Moved(provider, formers)
-            provider, unseen, stranded = moved, lambda: moved.unseen, lambda: moved.stranded
-        self._answers.setdefault(pool.provider, Answers(general.discovered_grace * 60))
+        formers = [Former(part.pool, drainers.get(part.provider), part.vms) for part in charge.parts]
+        answers = self._answers.setdefault(pool.provider, Answers(grace))
         self._neighbours.setdefault(pool.provider, _Ring()).pools.append(pool.name)
-        tasks = OperationsInFlight(pool.name, self._clock, lambda: self._ended(pool.name))
-        wake_after = lambda seconds: self._wake_after(pool.name, seconds)  # noqa: E731 - the loop is made below
-        work = VmOperations(
-            pool,
-            provider,
-            self._queues,
-            self._requests,
-            self._clock,
-            self._wall,
-            wake_after,
-            self._assured,
-            self._bearing,
-            self._answers[pool.provider],
-            lambda: self._ask_neighbours(pool.provider),
+        self._controllers[pool.name] = PoolController(
+            self._term, charge, provider, formers, answers, self._near[pool.name], longest
         )
-        self._rounds[pool.name] = Reconciler(
-            pool=pool,
-            provider=provider,
-            connection=self._store,
-            queues=self._queues,
-            tasks=tasks,
-            work=work,
-            clock=self._clock,
-            wall=self._wall,
-            choice=self._choice,
-            prefix=general.prefix,
-            lifetime=general.vm_lifetime,
-            rules=Rules(
-                grace=general.discovered_grace * 60,
-                check_every=general.vm_checktime * 60,
-                destroy_foreign=general.destroy_foreign,
-                draining=charge.draining,
-            ),
-            turns=self._turns,
-            of_others=lambda vms: self._registry.of_others(pool.name, self._near[pool.name], vms),
-            known=lambda: self._charges,
-            emptied=lambda: self._emptied(pool.name),
-            unseen=unseen,
-            stranded=stranded,
-            shared=bool(self._near[pool.name]),
-            longest=longest,
-        )
-        self._pools[pool.name] = Loop(pool.name, self._rounds[pool.name].run, self._clock)
 
-    def _wake_after(self, pool: str, seconds: float) -> None:
-        if pool in self._pools:
-            self._pools[pool].wake_after(seconds)
-
-    def _ended(self, pool: str) -> None:
+    def _operation_ended(self, pool: str) -> None:
         """Wake the pool of an operation that ended, and the pools that wait for a clone."""
-        self._tell_limit()
+        self._log_limit()
         self.wake(pool)
-        for name, each in self._rounds.items():
+        for each in self._controllers.values():
             if each.refused:
-                self.wake(name)
+                each.wake()
 
     def trouble(self, provider: str) -> str:
         """Return why VMs of a provider are kept though their guests do not answer; empty if none are."""
@@ -377,12 +344,12 @@ class Leadership:
             for name in ring.turn(NEIGHBOURS):
                 self.wake(name)
 
-    def _tell_limit(self) -> None:
+    def _log_limit(self) -> None:
         """Log the limit of concurrent clones when it has changed by much, at most each LIMIT_LOG_INTERVAL seconds."""
-        now, held = self._clock.seconds(), self._bearing.held
-        if max(held, self._told) >= NOTABLE * min(held, self._told) and now >= self._told_at + LIMIT_LOG_INTERVAL:
-            self.log.info("[*] clones at once: {held}, by how they go; it was {told}", held=held, told=self._told)
-            self._told, self._told_at = held, now
+        now, held, old = self._clock.seconds(), self._bearing.held, self._limit_logged
+        if max(held, old) >= NOTABLE * min(held, old) and now >= self._limit_logged_at + LIMIT_LOG_INTERVAL:
+            self.log.info("[*] clones at once: {held}, by how they go; it was {old}", held=held, old=old)
+            self._limit_logged, self._limit_logged_at = held, now
 
 
 @attrs.define

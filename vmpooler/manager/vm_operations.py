@@ -1,80 +1,147 @@
-"""Operations on one VM that take time: each calls the provider and records the outcome in Redis.
+"""Operations on VMs: work that outlives the round that started it, one operation per VM at a time.
 
-If Redis is unavailable in between, only the record is lost: the next round reads the provider's state and continues.
+Each operation calls the provider and records the outcome in Redis. If Redis is unavailable in between, only the record
+is lost: the next round reads the provider's state and continues.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from vmpooler.domain.adaptive_limit import Bearing
 from vmpooler.domain.answers import Answers
 from vmpooler.domain.backoff import PROBE_RETRY_DELAY
+from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.evidence import Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.tasks import Kind, Task, gigabytes
 from vmpooler.domain.vm_policy import is_misnamed
+from vmpooler.manager.loop import STORE_AWAY
+from vmpooler.manager.term import Term
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.commands.tasks import Tasks
-from vmpooler.store.commands.transitions import Queues
+
+OPERATION_TIMEOUT = 900.0
+"""Seconds after which an operation is cancelled: a provider that never answers must not block a VM permanently."""
 
 UNNAMED = "-"
 """Stands in a record for a checkout without an id whose holder was written on the VM. See stamp.lua."""
 
 
+class OperationsInFlight:
+    """The operations in flight for the VMs of one pool. ``done`` is called after each, whatever its outcome."""
+
+    log = Logger()
+
+    def __init__(self, pool: str, clock: IReactorTime, done: Callable[[], None]) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._done = done
+        self._in_flight: dict[str, Deferred[None]] = {}
+
+    def busy(self) -> frozenset[str]:
+        """Return the VMs that have an operation in flight."""
+        return frozenset(self._in_flight)
+
+    def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = OPERATION_TIMEOUT) -> None:
+        """Start an operation for a VM that is not busy. Its failures are logged with the VM's name.
+
+        Raises ValueError for a busy VM.
+        """
+        if vm in self._in_flight:
+            work.close()
+            raise ValueError(f"{vm} is busy")
+        operation = Deferred.fromCoroutine(work)
+        self._in_flight[vm] = operation
+        operation.addTimeout(longest, self._clock)
+        operation.addErrback(self._failed, vm)
+        operation.addBoth(self._ended, vm)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait up to ``seconds`` until nothing is in flight, then cancel the rest.
+
+        Work at the provider continues there, and the next start finds its result.
+        """
+        if self._in_flight and seconds > 0:
+            everything = DeferredList(list(self._in_flight.values()))
+            await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Cancel all operations."""
+        for operation in list(self._in_flight.values()):
+            operation.cancel()
+
+    def _failed(self, failure: Failure, vm: str) -> Deferred[None] | None:
+        """Log a failure.
+
+        After StoreAway the VM stays busy for STORE_AWAY seconds, so that the operation is not retried at once: a Redis
+        that refuses writes may still answer reads.
+        """
+        if failure.check(CancelledError, NotLeading):
+            return None
+        why = failure.getErrorMessage()
+        if failure.check(StoreAway):
+            self.log.warn("[!] [{pool}] '{vm}' waits for Redis: {why}", pool=self._pool, vm=vm, why=why)
+            return deferLater(self._clock, STORE_AWAY)
+        if failure.check(DeferTimeout):
+            self.log.error("[!] [{pool}] '{vm}' given up: no end in sight", pool=self._pool, vm=vm)
+        else:
+            self.log.failure("[!] [{pool}] '{vm}' failed", failure, pool=self._pool, vm=vm)
+        return None
+
+    def _ended(self, _: object, vm: str) -> None:
+        del self._in_flight[vm]
+        self._done()
+
+
 @attrs.frozen
 class VmOperations:
-    """The operations of one pool; each is a coroutine for :class:`vmpooler.manager.operations_in_flight.WorkInFlight`.
+    """The operations of one pool; each is a coroutine for :class:`OperationsInFlight`.
 
-    ``assured`` returns when this manager certainly leads, and raises NotLeading when it does not lead any more: it is
-    awaited before every order to the provider. ``bearing`` counts every clone, ``answers`` every look at a guest whose
-    failure may complete its VM. ``unsure`` is called when such a look failed, so that other guests are probed too.
+    ``answers`` counts every check of a guest whose failure may complete its VM.
     """
 
+    term: Term
     pool: Pool
     provider: Provider
-    queues: Queues
-    requests: Tasks
-    clock: IReactorTime
-    wall: Callable[[], float]
-    wake_after: Callable[[float], None]
-    ensure_leading: Callable[[], Awaitable[None]]
-    bearing: Bearing
     answers: Answers
-    unsure: Callable[[], None] = lambda: None
+    wake_after: Callable[[float], None]
 
     async def clone(self, name: str) -> None:
         """Clone a VM. A failed clone is completed: where its outcome is unknown, it may have left something."""
-        pool, start = self.pool.name, self.clock.seconds()
-        await self.ensure_leading()
+        pool, start = self.pool.name, self.term.clock.seconds()
+        await self.term.ensure_leading()
         try:
             await self._make(name)
         except (ProviderError, DeferTimeout) as error:
             why = str(error) if isinstance(error, ProviderError) else f"no end after {self.pool.timeout:g} minutes"
-            await self.queues.fail(pool, keys.CLONES, why, self.wall())
-            await self.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.wall())
+            await self.term.queues.fail(pool, keys.CLONES, why, self.term.wall())
+            await self.term.queues.complete(pool, name, Queue.PENDING, f"could not be cloned: {why}", self.term.wall())
         else:
-            await self.queues.end_clone(pool, name, self.clock.seconds() - start, self.wall())
+            await self.term.queues.end_clone(pool, name, self.term.clock.seconds() - start, self.term.wall())
 
     async def _make(self, name: str) -> None:
         """Clone a VM at the provider, and record the outcome for the limit of concurrent clones."""
-        clone, done = self.bearing.begin(self.pool.name, self.clock.seconds()), None
+        clone, done = self.term.bearing.begin(self.pool.name, self.term.clock.seconds()), None
         try:
             made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
-            await made.addTimeout(self.pool.timeout * 60, self.clock)
+            await made.addTimeout(self.pool.timeout * 60, self.term.clock)
             done = True
         except (ProviderError, DeferTimeout):
             done = False
             raise
         finally:
-            self.bearing.end(clone, self.clock.seconds(), done=done)
+            self.term.bearing.end(clone, self.term.clock.seconds(), done=done)
 
     async def probe(self, vm: Vm, guest: Guest, last: bool, since: float | None, power_fails: bool) -> None:
         """Make a pending VM ready if it answers, else look again later.
@@ -92,13 +159,13 @@ class VmOperations:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            now = self.wall()
+            now = self.term.wall()
             self.answers.answered(self.pool.name, vm.name, now)
             seconds = None if vm.ordered is None else now - vm.ordered
-            await self.queues.promote(self.pool.name, vm.name, guest.address, seconds, now)
+            await self.term.queues.promote(self.pool.name, vm.name, guest.address, seconds, now)
             await self._worked(vm)
             if power_fails:
-                await self.queues.recover(self.pool.name, keys.POWER, now)
+                await self.term.queues.recover(self.pool.name, keys.POWER, now)
 
     async def check(self, vm: Vm, guest: Guest, since: float | None) -> None:
         """Check a ready VM; complete it if it does not answer under its name, and has not since ``since``."""
@@ -113,8 +180,8 @@ class VmOperations:
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            self.answers.answered(self.pool.name, vm.name, self.wall())
-            await self.queues.check(vm.name, self.wall())
+            self.answers.answered(self.pool.name, vm.name, self.term.wall())
+            await self.term.queues.check(vm.name, self.term.wall())
             await self._worked(vm)
         finally:
             self.answers.drop(vm.name)
@@ -124,29 +191,29 @@ class VmOperations:
 
         Otherwise look again later. See Note [When a look that failed is believed].
         """
-        pool, now = self.pool.name, self.wall()
+        pool, now = self.pool.name, self.term.wall()
         self.answers.failed(pool, vm.name, now if since is None else since)
         if since is not None and self.answers.believes(since, now):
-            await self.queues.complete(pool, vm.name, queue, why, now)
+            await self.term.queues.complete(pool, vm.name, queue, why, now)
         else:
-            await self.queues.doubt(pool, vm.name, queue, why, now, first=since is None)
-            self.unsure()
+            await self.term.queues.doubt(pool, vm.name, queue, why, now, first=since is None)
+            self.term.unsure(self.pool.provider)
 
     async def power_on(self, vm: Vm) -> None:
         """Switch a pending VM on, once; complete it if that fails. If the provider is unavailable, retry later."""
-        await self.ensure_leading()
-        await self.queues.note_power(vm.name, self.wall())
+        await self.term.ensure_leading()
+        await self.term.queues.note_power(vm.name, self.term.wall())
         try:
             await self.provider.power_on(self.pool, vm.name)
         except ProviderError as error:
             if self.provider.trouble():
-                await self.queues.note_power(vm.name, None)
+                await self.term.queues.note_power(vm.name, None)
                 await self._provider_failed(vm, error)
             else:
                 await self.stays_off(vm, f"was off after its clone and could not be switched on: {error}")
         else:
             why = "it was off after its clone, and is switched on"
-            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
+            await self.term.queues.fail(self.pool.name, vm.name, why, self.term.wall())
 
     async def stays_off(self, vm: Vm, why: str) -> None:
         """Complete a pending VM that cannot be switched on.
@@ -154,27 +221,27 @@ class VmOperations:
         A hypervisor without capacity for this VM has none for the next one either: the clones of the pool wait, longer
         each time, until a VM is ready.
         """
-        pool, now = self.pool.name, self.wall()
-        await self.queues.fail(pool, keys.POWER, why, now)
-        await self.queues.complete(pool, vm.name, Queue.PENDING, why, now)
+        pool, now = self.pool.name, self.term.wall()
+        await self.term.queues.fail(pool, keys.POWER, why, now)
+        await self.term.queues.complete(pool, vm.name, Queue.PENDING, why, now)
 
     async def destroy(self, vm: Vm, guest: Guest | None) -> None:
         """Destroy a completed VM and forget it.
 
         A VM that stands elsewhere and whose stamp names a client moves back to running instead.
         """
-        start = self.clock.seconds()
-        await self.ensure_leading()
+        start = self.term.clock.seconds()
+        await self.term.ensure_leading()
         try:
             if guest is None and (held := await self._held_elsewhere(vm)):
-                now = self.wall()
-                await self.queues.reclaim(self.pool.name, vm.name, vm.queue, held.holder, held.why, now)
+                now = self.term.wall()
+                await self.term.queues.reclaim(self.pool.name, vm.name, vm.queue, held.holder, held.why, now)
                 return
             await self.provider.destroy(self.pool, vm.name)
         except ProviderError as error:
             await self._provider_failed(vm, error)
         else:
-            await self.queues.forget(self.pool.name, vm.name, self.clock.seconds() - start, self.wall())
+            await self.term.queues.forget(self.pool.name, vm.name, self.term.clock.seconds() - start, self.term.wall())
 
     async def _held_elsewhere(self, vm: Vm) -> Claim | None:
         guest = await self.provider.find(self.pool, vm.name)
@@ -191,15 +258,15 @@ class VmOperations:
             await self._provider_failed(vm, error)
         else:
             why = "the provider does not have it" if guest is None else "is not where the pool's VMs are"
-            await self.queues.fail(self.pool.name, vm.name, why, self.wall())
+            await self.term.queues.fail(self.pool.name, vm.name, why, self.term.wall())
 
     async def run_task(self, task: Task) -> None:
         """Perform what a client requested."""
         pool, provider = self.pool, self.provider
         if task.kind is Kind.DISK and not gigabytes(task.argument):
-            await self.requests.fail(pool.name, task, "this is no number of GB", self.wall(), final=True)
+            await self.term.requests.fail(pool.name, task, "this is no number of GB", self.term.wall(), final=True)
             return
-        await self.ensure_leading()
+        await self.term.ensure_leading()
         try:
             match task.kind:
                 case Kind.DISK:
@@ -209,17 +276,17 @@ class VmOperations:
                 case Kind.REVERT:
                     await provider.revert(pool, task.vm, task.argument)
         except ProviderError as error:
-            await self.requests.fail(pool.name, task, str(error), self.wall())
+            await self.term.requests.fail(pool.name, task, str(error), self.term.wall())
         else:
-            await self.requests.finish(pool.name, task, self.wall())
+            await self.term.requests.finish(pool.name, task, self.term.wall())
 
     async def stamp(self, vm: Vm, holder: Holder | None) -> None:
         """Write the holder of a VM on the VM; with None, write that no client has it, and move it back to ready."""
-        pool, now = self.pool.name, self.wall()
+        pool, now = self.pool.name, self.term.wall()
         is_noted = holder is None or vm.stamping == (holder.checkout_id or UNNAMED)
-        if holder and not is_noted and not await self.queues.stamp(pool, vm.name, holder.checkout_id, now):
+        if holder and not is_noted and not await self.term.queues.stamp(pool, vm.name, holder.checkout_id, now):
             return  # its client never got it, or is done with it
-        await self.ensure_leading()
+        await self.term.ensure_leading()
         try:
             await self.provider.stamp(self.pool, vm.name, holder)
         except ProviderError as error:
@@ -227,12 +294,12 @@ class VmOperations:
         else:
             await self._worked(vm)
             if holder is None:
-                await self.queues.put_back(pool, vm.name, self.wall())
+                await self.term.queues.put_back(pool, vm.name, self.term.wall())
 
     async def _worked(self, vm: Vm) -> None:
         """Clear the trouble and the doubt of a VM, if any."""
         if vm.failures or vm.doubted is not None:
-            await self.queues.recover(self.pool.name, vm.name, self.wall())
+            await self.term.queues.recover(self.pool.name, vm.name, self.term.wall())
 
     async def _provider_failed(self, vm: Vm, error: ProviderError) -> None:
-        await self.queues.fail(self.pool.name, vm.name, str(error), self.wall())
+        await self.term.queues.fail(self.pool.name, vm.name, str(error), self.term.wall())
