@@ -92,7 +92,7 @@ class EventStream:
                 await deferLater(self._clock, BLOCK_SECONDS)
                 continue
             for _, entries in reply or ():
-                self._tell(entries)
+                self._deliver(entries)
                 await deferLater(self._clock, READ_PAUSE)
 
     async def _begin(self) -> None:
@@ -102,7 +102,7 @@ class EventStream:
             self._last = min(self._last or end, end, key=order)
             self._begun = True
 
-    def _tell(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
+    def _deliver(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
         for follower in self._followers:
             follower(entries[-1][0])
         for id, flat in entries:
