@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import attrs
 
+from vmpooler.domain.checkout import whole
 from vmpooler.domain.errors import Unfit
-from vmpooler.domain.numbers import whole
 from vmpooler.settings import Settings
 
 VALUE_MOST = 1024

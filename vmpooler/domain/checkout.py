@@ -1,15 +1,18 @@
 """What a client requests, and which pools can serve it."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from vmpooler.domain.errors import Invalid, UnknownPools
-from vmpooler.domain.numbers import whole
 from vmpooler.settings import Pool
 
 MAX_COUNT = 10**6
 """Upper bound of a requested count: more VMs than any pool has. A larger count is cut to this number."""
+
+MAX_NUMBER = 10**15 - 1
+"""The largest number that a client can send: a larger one counts as this one."""
 
 
 @attrs.frozen
@@ -62,6 +65,23 @@ def count_of(name: str, value: object) -> int:
     if count is None:
         raise Invalid(f"the count of {name} is not a number")
     return min(count, MAX_COUNT)
+
+
+def whole(value: object) -> int | None:
+    """Return the integer that a number means, or text that begins with one: 0 to MAX_NUMBER, 0 if it contains none.
+
+    None for a value that cannot mean a number: true, false, a list, an object. Source: docs/compatibility.md#checkout.
+    """
+    match value:
+        case None:
+            return 0
+        case bool() | list() | dict():
+            return None
+        case int() | float():
+            return int(max(0, min(value, MAX_NUMBER)))
+        case _:
+            digits = re.match(r"\s*\+?(\d[\d_]*)", str(value), re.ASCII)
+            return min(MAX_NUMBER, int(digits[1].replace("_", "")[:20])) if digits else 0
 
 
 class Catalogue:

@@ -26,8 +26,8 @@ has no second source; docs/proof.md names the remaining risk.
 import attrs
 
 from vmpooler.domain.guest import Guest, Holder
-from vmpooler.domain.lifetime import HOUR
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.times import HOUR
 
 BY_STAMP = "its stamp names a checkout that Redis does not have"
 BY_RECORD = "its record has a checkout without an end"

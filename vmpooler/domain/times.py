@@ -1,9 +1,11 @@
-"""Times in the format of Ruby vmpooler: local time with its offset.
+"""Times and lifetimes as records have them.
 
-Because of the offset, a change of the clock's zone cannot make a duration jump. All other code uses seconds since the
-epoch.
+A time has the format of Ruby vmpooler: local time with its offset. Because of the offset, a change of the clock's zone
+cannot make a duration jump. All other code uses seconds since the epoch.
 """
 
+import math
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -12,6 +14,11 @@ FORMAT = "%Y-%m-%d %H:%M:%S %z"
 
 DAY = 86400
 """Seconds in a day. A local day may be an hour longer or shorter."""
+
+HOUR = 3600.0
+
+END_OF_TIME = 253402300799.0
+"""The last second of the year 9999. No lifetime is reported to end later, since no date can be."""
 
 
 def text(now: float) -> str:
@@ -42,3 +49,37 @@ def day(now: float) -> str:
 def rfc3339(now: float) -> str:
     """Return a time in UTC in the format of RFC 3339."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def lifetime(stored: str, default: float) -> float:
+    """Return the hours that a record's ``lifetime`` means: its leading number, or ``default`` if the field is missing.
+
+    Text without a number is 0. Source: docs/compatibility.md#lifetimes.
+    """
+    if not stored:
+        return default
+    number = re.match(r"\s*[+-]?\d{1,15}", stored, re.ASCII)
+    return float(number[0]) if number else 0.0
+
+
+def lifetime_given(stored: str, default: float) -> float:
+    """Return the default hours that were stored at the checkout of a VM, or ``default`` if the record has none.
+
+    Later changes of the settings apply to later checkouts only.
+    """
+    try:
+        hours = float(stored)
+    except ValueError:
+        return default
+    return hours if math.isfinite(hours) else default
+
+
+def lifetime_limit(stored: str, default: float) -> float | None:
+    """Return the hours of :func:`lifetime` as a limit: None (no limit) if they are not above 0."""
+    found = lifetime(stored, default)
+    return found if found > 0 else None
+
+
+def lifetime_end(checkout: float | None, limit: float | None) -> float | None:
+    """Return when a VM that was checked out will be completed; None if never. ``limit`` is in hours."""
+    return None if checkout is None or limit is None else min(checkout + limit * HOUR, END_OF_TIME)

@@ -12,9 +12,8 @@ from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
-from vmpooler.domain.lifetime import HOUR
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.domain.times import DAY
+from vmpooler.domain.times import DAY, HOUR
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions, shown

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from vmpooler.domain import lifetime
 from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.tasks import Task
-from vmpooler.domain.times import moment
+from vmpooler.domain.times import lifetime_given, lifetime_limit, moment
 from vmpooler.store import keys
 from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.scripts import load
@@ -113,7 +112,7 @@ def _vm(places: list[tuple[Queue, Row]], troubles: Mapping[str, Trouble], defaul
         ready=moment(ready),
         checked=moment(check),
         checkout=_checkout(checkout, active),
-        lifetime=lifetime.limit(life, lifetime.given(given, default)),
+        lifetime=lifetime_limit(life, lifetime_given(given, default)),
         owner=(user or NOBODY) if held else "",
         since=number(since),
         retry_at=trouble.until if trouble else 0,

@@ -5,10 +5,10 @@ from typing import Any
 
 import attrs
 
-from vmpooler.domain import lifetime, times
+from vmpooler.domain import times
 from vmpooler.domain.counts import Standing
-from vmpooler.domain.lifetime import END_OF_TIME
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.times import END_OF_TIME
 from vmpooler.settings import Pool
 from vmpooler.store.commands.registry import Leftovers
 
@@ -94,7 +94,7 @@ def entered(vm: Vm) -> float | None:
 
 def _vm(vm: Vm, tags: Tags, now: float) -> dict[str, Any]:
     running = vm.queue is Queue.RUNNING
-    since, ends = entered(vm), lifetime.end(vm.checkout, vm.lifetime) if running else None
+    since, ends = entered(vm), times.lifetime_end(vm.checkout, vm.lifetime) if running else None
     return {
         "name": vm.name,
         "age": None if vm.ordered is None else round(now - vm.ordered, 1),

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from vmpooler.domain import lifetime, times
-from vmpooler.domain.lifetime import HOUR
+from vmpooler.domain import times
 from vmpooler.domain.model import NOBODY, Queue
+from vmpooler.domain.times import HOUR
 
 SECRET = "token:token"  # noqa: S105 - the field that has one
 """The field of a record that is never returned."""
@@ -17,12 +17,13 @@ def report(record: Mapping[str, str], default_lifetime: float, now: float) -> di
 
     Source: docs/compatibility.md#vm-record.
     """
-    stored, default = record.get("lifetime", ""), lifetime.given(record.get("lifetime_default", ""), default_lifetime)
+    stored = record.get("lifetime", "")
+    default = times.lifetime_given(record.get("lifetime_default", ""), default_lifetime)
     shown: dict[str, Any] = {
         "template": record.get("template", record.get("pool")),
         # Clients divide by it: a fraction of an hour counts as one hour.
-        "lifetime": math.ceil(lifetime.hours(stored, default)),
-        **_running(record, lifetime.limit(stored, default), now),
+        "lifetime": math.ceil(times.lifetime(stored, default)),
+        **_running(record, times.lifetime_limit(stored, default), now),
         "state": _state(record),
     }
     if tags := tagged(record):
@@ -40,9 +41,9 @@ def report(record: Mapping[str, str], default_lifetime: float, now: float) -> di
 
 def details(known: Mapping[str, str], queue: Queue | None, default_lifetime: float, now: float) -> dict[str, Any]:
     """Return the details of a VM from its record. ``default_lifetime`` is in hours."""
-    default = lifetime.given(known.get("lifetime_default", ""), default_lifetime)
-    limit = lifetime.limit(known.get("lifetime", ""), default)
-    ends = lifetime.end(times.moment(known.get("checkout", "")), limit) if queue is Queue.RUNNING else None
+    default = times.lifetime_given(known.get("lifetime_default", ""), default_lifetime)
+    limit = times.lifetime_limit(known.get("lifetime", ""), default)
+    ends = times.lifetime_end(times.moment(known.get("checkout", "")), limit) if queue is Queue.RUNNING else None
     return {
         "pool": known.get("pool") or known.get("template"),
         "queue": queue,
@@ -81,7 +82,7 @@ def _running(record: Mapping[str, str], limit: float | None, now: float) -> dict
     known: dict[str, Any] = {"running": round(max(0.0, end - start) / HOUR, 2)}
     if destroyed:
         return known
-    due = lifetime.end(start, limit)
+    due = times.lifetime_end(start, limit)
     if due is None:
         return {**known, "start_time": times.rfc3339(start)}
     remaining = round((due - now) / HOUR, 2)
