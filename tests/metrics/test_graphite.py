@@ -9,11 +9,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 
 from vmpooler.domain.events import Event, What
-from vmpooler.metrics.figures import MetricsReporter
-from vmpooler.metrics.graphite import WAITING_MOST, GraphiteClient
+from vmpooler.metrics.graphite import MAX_QUEUED, GraphiteClient
+from vmpooler.metrics.registry import Gauge, Registry
 from vmpooler.settings import Graphite as Settings
 
 NOW = 1_700_000_000.4
+
+READY = Gauge("ready", series="ready")
 
 
 class Carbon(Factory):
@@ -60,7 +62,7 @@ async def until(condition: Any, seconds: float = 10) -> None:
 
 
 def sender(port: int) -> GraphiteClient:
-    made = GraphiteClient(Settings(server="127.0.0.1", port=port), reactor)
+    made = GraphiteClient(Settings(server="127.0.0.1", port=port, prefix="lab.vmpooler"), reactor)
     made.start()
     return made
 
@@ -68,12 +70,12 @@ def sender(port: int) -> GraphiteClient:
 async def test_figures_have_the_names_of_the_original_and_go_over_one_connection() -> None:
     carbon = Carbon()
     graphite = sender(carbon.port)
-    figures = MetricsReporter("lab.vmpooler", graphite)
-    figures.sampled({"debian-12": [4, 7, 2, 1], "ubuntu": [0, 0, 0, 0]}, NOW)
-    figures.on_event(Event("1-0", What.CLONED, "debian-12", "vm", NOW, "manager", more={"seconds": "12.53"}))
-    figures.on_event(Event("2-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": "0.5"}))
-    figures.on_event(Event("3-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": ""}))
-    figures.on_event(Event("4-0", What.READY, "ubuntu", "vm", NOW, "manager", more={"seconds": "9"}))
+    metrics = Registry(graphite)
+    metrics.sampled({"debian-12": [4, 7, 2, 1], "ubuntu": [0, 0, 0, 0]}, NOW)
+    metrics.on_event(Event("1-0", What.CLONED, "debian-12", "vm", NOW, "manager", more={"seconds": "12.53"}))
+    metrics.on_event(Event("2-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": "0.5"}))
+    metrics.on_event(Event("3-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": ""}))
+    metrics.on_event(Event("4-0", What.READY, "ubuntu", "vm", NOW, "manager", more={"seconds": "9"}))
     await until(lambda: len(carbon.lines) == 6)
     assert carbon.lines == [
         "lab.vmpooler.ready.debian-12 4 1700000000",
@@ -95,13 +97,13 @@ async def test_figures_wait_while_the_server_is_away_and_of_too_many_the_oldest_
     port = carbon.port
     await carbon.end()
     graphite = sender(port)
-    for number in range(WAITING_MOST + 500):
-        graphite.write("a", number, NOW)
+    for number in range(MAX_QUEUED + 500):
+        graphite.send(READY, "a", number, NOW)
     await until(lambda: any("is away, metrics wait" in formatEvent(event) for event in logged))
     carbon = Carbon(port)
-    await until(lambda: len(carbon.lines) == WAITING_MOST)
-    assert carbon.lines[0] == "a 500 1700000000"
-    assert carbon.lines[-1] == f"a {WAITING_MOST + 499} 1700000000"
+    await until(lambda: len(carbon.lines) == MAX_QUEUED)
+    assert carbon.lines[0] == "lab.vmpooler.ready.a 500 1700000000"
+    assert carbon.lines[-1] == f"lab.vmpooler.ready.a {MAX_QUEUED + 499} 1700000000"
     told = [formatEvent(event) for event in logged if "Graphite" in formatEvent(event)]
     assert len([text for text in told if "away" in text]) == 1
     assert told[-1] == f"[*] Graphite at 127.0.0.1:{port} takes metrics again"
@@ -112,14 +114,14 @@ async def test_figures_wait_while_the_server_is_away_and_of_too_many_the_oldest_
 async def test_it_comes_back_after_the_server_was_restarted() -> None:
     carbon = Carbon()
     graphite = sender(carbon.port)
-    graphite.write("before", 1, NOW)
+    graphite.send(READY, "before", 1, NOW)
     await until(lambda: carbon.lines)
     await carbon.end()
     await deferLater(reactor, 0.05)
-    graphite.write("meanwhile", 2, NOW)
+    graphite.send(READY, "meanwhile", 2, NOW)
     carbon = Carbon(carbon.port)
     await until(lambda: carbon.lines)
-    assert carbon.lines == ["meanwhile 2 1700000000"]
+    assert carbon.lines == ["lab.vmpooler.ready.meanwhile 2 1700000000"]
     await graphite.stop()
     await carbon.end()
 
@@ -131,9 +133,9 @@ async def test_a_server_that_takes_nothing_costs_no_more_than_what_may_wait_and_
     carbon.protocols[0].transport.pauseProducing()  # type: ignore[union-attr]  # it is connected
     for number in range(20):
         for _ in range(20_000):
-            graphite.write("a.long.name.of.a.metric.that.fills.buffers.soon", number, NOW)
+            graphite.send(READY, "a.long.name.of.a.metric.that.fills.buffers.soon", number, NOW)
         await deferLater(reactor, 0)
-    assert WAITING_MOST / 2 < len(graphite._waiting) <= WAITING_MOST
+    assert MAX_QUEUED / 2 < len(graphite._queued) <= MAX_QUEUED
     began = reactor.seconds()
     ended: Deferred[Any] = graphite.stop()
     await ended

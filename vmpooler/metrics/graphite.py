@@ -12,33 +12,38 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from vmpooler.metrics.registry import Metric
 from vmpooler.settings import Graphite as Settings
 
-WAITING_MOST = 10_000
+MAX_QUEUED = 10_000
 """The most queued lines while the server is away, less than a megabyte; the oldest are dropped first."""
 
 CONNECT_TIMEOUT = 5.0
 
-GOODBYE = 1.0
+STOP_TIMEOUT = 1.0
+"""Seconds in which queued lines can still be sent at the end."""
 
-FIRST, LONGEST = 1.0, 30.0
+RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 """The shortest and the longest wait in seconds before the next try to connect."""
 
 
 class GraphiteClient:
-    """Sends metrics. They are queued while the server is away or does not accept data."""
+    """A sink of metrics. They are queued while the server is away or does not accept data."""
 
     log = Logger()
 
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._reactor = reactor
         self._where = f"{settings.server}:{settings.port}"
-        self._waiting: deque[bytes] = deque(maxlen=WAITING_MOST)
+        self._prefix = settings.prefix
+        self._queued: deque[bytes] = deque(maxlen=MAX_QUEUED)
         self._wire: _Wire | None = None
         self._away = False
         endpoint = HostnameEndpoint(reactor, settings.server, settings.port, timeout=CONNECT_TIMEOUT)
         factory = Factory.forProtocol(lambda: _Wire(self))
-        self._service = ClientService(endpoint, factory, backoffPolicy(FIRST, LONGEST), reactor, self._connected)
+        self._service = ClientService(
+            endpoint, factory, backoffPolicy(RETRY_FIRST, RETRY_MOST), reactor, self._connected
+        )
 
     def start(self) -> None:
         """Connect, and reconnect until stopped."""
@@ -46,25 +51,28 @@ class GraphiteClient:
         self._service.whenConnected(failAfterFailures=1).addErrback(self._refused)
 
     def stop(self) -> Deferred[Any]:
-        """Send what can be sent within GOODBYE seconds, and close the connection."""
+        """Send what can be sent within STOP_TIMEOUT seconds, and close the connection."""
         ended = self._service.stopService() or succeed(None)
-        goodbye = self._reactor.callLater(GOODBYE, self._abort)
-        return ended.addBoth(lambda _: goodbye.cancel() if goodbye.active() else None)
+        timeout = self._reactor.callLater(STOP_TIMEOUT, self._abort)
+        return ended.addBoth(lambda _: timeout.cancel() if timeout.active() else None)
 
-    def write(self, name: str, value: float, when: float) -> None:
-        """Send the value of a metric at ``when`` (epoch), now or when the server accepts data."""
-        self._waiting.append(f"{name} {value:g} {when:.0f}\n".encode())
+    def send(self, metric: Metric, pool: str, value: float, when: float) -> None:
+        """Send the value of a metric at ``when`` (epoch), now or when the server accepts data.
+
+        All kinds of metrics look alike: Graphite itself sums them up.
+        """
+        self._queued.append(f"{self._prefix}.{metric.name}.{pool} {value:g} {when:.0f}\n".encode())
         self.flush()
 
     def flush(self) -> None:
         """Send queued lines while the server accepts data."""
-        while self._waiting and self._wire is not None and not self._wire.paused:
-            self._wire.send(self._waiting.popleft())
+        while self._queued and self._wire is not None and not self._wire.paused:
+            self._wire.send(self._queued.popleft())
 
     def lost(self, why: str) -> None:
         """Handle the loss of the connection."""
         self._wire = None
-        self._tell(f"lost the connection: {why}")
+        self._log_away(f"lost the connection: {why}")
 
     def _abort(self) -> None:
         if self._wire is not None:
@@ -78,9 +86,9 @@ class GraphiteClient:
         self.flush()
 
     def _refused(self, failure: Failure) -> None:
-        self._tell(failure.getErrorMessage())
+        self._log_away(failure.getErrorMessage())
 
-    def _tell(self, why: str) -> None:
+    def _log_away(self, why: str) -> None:
         """Log once that the server is away."""
         if not self._away and self._service.running:
             self._away = True

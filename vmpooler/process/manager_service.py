@@ -11,10 +11,9 @@ from twisted.internet.defer import Deferred
 
 from vmpooler.domain.names import random_name
 from vmpooler.log import tell
-from vmpooler.manager.history import Told
 from vmpooler.manager.manager import Manager
-from vmpooler.metrics.figures import MetricsReporter
 from vmpooler.metrics.graphite import GraphiteClient
+from vmpooler.metrics.registry import Registry
 from vmpooler.providers.configured import drainers_of, providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.failover.lease import Lease
@@ -36,6 +35,7 @@ class Managing:
     ) -> None:
         self._events = events
         self._graphite = GraphiteClient(settings.graphite, reactor) if settings.graphite else None
+        metrics = Registry(self._graphite) if self._graphite else Registry()
         process = f"{socket.gethostname()}-{os.getpid()}"
         self._manager = Manager(
             settings,
@@ -45,10 +45,11 @@ class Managing:
             reactor,
             wall,
             secrets.choice,
-            self._metrics(settings),
+            metrics.sampled,
             drainers=partial(drainers_of, settings, reactor, wall),
         )
         self._listen(tell)
+        self._listen(metrics.on_event)
 
     def state(self) -> Mapping[str, Any]:
         """Return the state of the manager, for programs that monitor processes."""
@@ -71,14 +72,6 @@ class Managing:
     def leave(self) -> Deferred[None] | None:
         """Disconnect from Graphite."""
         return self._graphite.stop() if self._graphite is not None else None
-
-    def _metrics(self, settings: Settings) -> Told:
-        """Return the callback for the samples of the pools; it does nothing if no metrics are configured."""
-        if settings.graphite is None or self._graphite is None:
-            return lambda rows, when: None
-        figures = MetricsReporter(settings.graphite.prefix, self._graphite)
-        self._listen(figures.on_event)
-        return figures.sampled
 
     def _listen(self, listener: Listener) -> None:
         """Call ``listener`` for events while this process leads, so that only one process reports them."""
