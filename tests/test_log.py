@@ -11,8 +11,8 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from vmpooler.domain.errors import StartError
-from vmpooler.domain.events import Event, What
-from vmpooler.log import Lines, LogFile, line
+from vmpooler.domain.events import Event, What, line
+from vmpooler.log import Lines, LogFile
 
 TIME = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]"
 

@@ -1,4 +1,4 @@
-"""Turns domain events into log lines, and writes lines in the format of Ruby vmpooler or as JSON."""
+"""Writes domain events and other log events as lines, in the format of Ruby vmpooler or as JSON."""
 
 import json
 import os
@@ -14,62 +14,12 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
 from vmpooler.domain.errors import StartError
-from vmpooler.domain.events import Event, What
+from vmpooler.domain.events import Event, What, line
 
 _log = Logger()
 
-ONE_LINE = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
-"""Replaces control characters and line separators: text from outside must not start a line of its own."""
-
-
-PHRASES = {
-    What.CLONE: "[ ] {who} is being cloned",
-    What.CLONED: "[+] {who} cloned in {seconds} seconds",
-    What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
-    What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
-    What.UNCLAIMED: "[<] {who} goes back to 'ready' queue once its stamp is clear: {why}",
-    What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
-    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: {why}",
-    What.QUARANTINED: "[!] {who} quarantined, moved to 'running' queue: {why}",
-    What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
-    What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
-    What.DISCOVERED: "[?] {who} has been discovered",
-    What.EXPLAINED: "[!] {who} {why}, removed from 'discovered' queue",
-    What.MISSING: "[!] {who} is missing from the inventory",
-    What.FOUND: "[>] {who} is back in the inventory",
-    What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
-    What.CHANGED: "[+] {who} set: {why}",
-    What.REQUESTED: "[ ] {who} {kind} {argument} was asked for by {by}",
-    What.DONE: "[+] {who} {kind} {argument} is done",
-    What.DELAYED: "[!] {who} {kind} {argument} failed: {why} (try {tries}, next in {seconds} s)",
-    What.GAVE_UP: "[!] {who} {kind} {argument} is given up after {tries} tries: {why}",
-    What.FAILED: "[!] {who} {subject} failed: {why} (failure {tries} in a row, next try in {seconds} s)",
-    What.RECOVERED: "[*] {who} {subject} works again",
-    What.FLAGGED: "[!] {who} mass guard: {why}. To give them up: vmpooler confirm {pool}",
-    What.UNFLAGGED: "[*] {who} mass guard lifted",
-    What.EMPTY: "[!] {who} is empty",
-    What.FILLED: "[*] {who} is no longer empty",
-}
-
 TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGGED, What.EMPTY)
-
-SUBJECTS = {
-    ":clone": "cloning",
-    ":inventory": "the inventory",
-    ":missing": "the inventory",
-    ":answers": "probing",
-    ":power": "switching VMs on",
-}
-
-
-def line(event: Event) -> str:
-    """Return the text of an event in the log. The marks are those of Ruby vmpooler: docs/compatibility.md#log-lines."""
-    more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
-    more["seconds"] = more["seconds"] or "?"
-    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")
-    who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
-    text = PHRASES[event.what].format(who=who, pool=event.pool, by=event.by, why=event.why, **more)
-    return text.translate(ONE_LINE)
+"""The kinds of event that are logged as warnings."""
 
 
 def tell(event: Event) -> None:

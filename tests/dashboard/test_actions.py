@@ -46,7 +46,7 @@ def test_a_vm_is_checked_out_changed_and_deleted_by_the_keyboard_alone(service: 
     browser.tab_to(vm)
     browser.press(Keys.ENTER)
     browser.sees("h1", vm)
-    browser.sees(".timeline", "Checked out")
+    browser.sees(".timeline", "Moved from 'ready' to 'running' queue")
     browser.tab_to("Lifetime")
     browser.press(Keys.ENTER)
     until(lambda: browser.focused() == "hours", "the field has the focus")

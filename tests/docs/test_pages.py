@@ -5,7 +5,7 @@ import re
 import attrs
 import pytest
 
-from vmpooler import log
+from vmpooler.domain.events import PHRASES
 from vmpooler.settings import General, Redis
 
 from .book import PAGES, ROOT
@@ -50,7 +50,7 @@ def test_the_settings_it_names_are_there(page: str) -> None:
 
 
 def test_every_mark_of_the_log_is_explained() -> None:
-    marks = {phrase[:3] for phrase in log.PHRASES.values()}
+    marks = {phrase[:3] for phrase in PHRASES.values()}
     assert marks | {"[*]"} == set(re.findall(r"^\| `(\[.\])` \|", PAGES["operations.md"], re.MULTILINE))
 
 

@@ -14,11 +14,10 @@ from vmpooler.config import load
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
 from vmpooler.domain.checkout import Catalogue
-from vmpooler.domain.events import Event
+from vmpooler.domain.events import Event, line
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name
 from vmpooler.domain.tasks import Kind
-from vmpooler.log import line
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.settings import Dummy
 from vmpooler.store import keys

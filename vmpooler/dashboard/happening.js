@@ -1,56 +1,50 @@
 // Events as sentences, and lists of them.
 
 import { el } from "./dom.js";
-import { moment, span, took, when } from "./format.js";
+import { moment, span, when } from "./format.js";
 
-const seconds = ({ more }) => (more.seconds ? took(Number(more.seconds)) : "?");
-const asked = ({ more }) => [more.kind, more.argument].filter(Boolean).join(" ");
-const SUBJECTS = { clone: "cloning", inventory: "the inventory", missing: "the inventory", answers: "probing", power: "switching VMs on" };
-const subject = ({ more }) => SUBJECTS[(more.subject ?? "").replace(/^:/, "")] ?? more.subject ?? "the provider";
-const again = ({ more }) => `try ${more.tries ?? "?"}${more.seconds ? `, next in ${span(Number(more.seconds))}` : ""}`;
-
-// For each kind of event: its mark, as in the log, its style, and its sentence.
+// For each kind of event: its mark, and its style.
 const KINDS = {
-  clone: ["·", "", () => "Clone ordered"],
-  cloned: ["+", "", (event) => `Cloned in ${seconds(event)}`],
-  ready: ["+", "good", (event) => `Ready, ${seconds(event)} after its order`],
-  checkout: [">", "mark", (event) => `Checked out${user(event)}`],
-  returned: ["<", "", (event) => `Back to ready: ${event.why}`],
-  unclaimed: ["<", "", (event) => `Goes back to ready once its stamp is clear: ${event.why}`],
-  restored: [">", "mark", (event) => `Running again${user(event)}: ${event.why}`],
-  quarantined: ["!", "bad", (event) => `Quarantined: ${event.why}`],
-  completed: ["–", "", (event) => `Completed: ${event.why}`],
-  destroyed: ["×", "", (event) => `Destroyed in ${seconds(event)}`],
-  discovered: ["?", "low", () => "Discovered: in the inventory, in no queue"],
-  explained: ["–", "", (event) => `No longer discovered: ${event.why}`],
-  missing: ["!", "bad", () => "Missing from the inventory"],
-  found: ["+", "good", () => "Back in the inventory"],
-  settled: ["!", "low", (event) => `Stood in several queues, left ${event.why}`],
-  changed: ["+", "", (event) => `Set: ${event.why}`],
-  requested: ["·", "", (event) => `Asked for: ${asked(event)}${user(event)}`],
-  done: ["+", "good", (event) => `Done: ${asked(event)}`],
-  delayed: ["!", "low", (event) => `Failed: ${asked(event)}: ${event.why} (${again(event)})`],
-  gave_up: ["!", "bad", (event) => `Given up: ${asked(event)}: ${event.why}`],
-  failed: ["!", "bad", (event) => `Failed: ${subject(event)}: ${event.why} (${again(event)})`],
-  recovered: ["+", "good", (event) => `Works again: ${subject(event)}`],
-  flagged: ["!", "bad", (event) => `Mass guard: ${event.why}`],
-  unflagged: ["+", "good", () => "Mass guard lifted"],
-  empty: ["!", "bad", () => "Empty: no VM is ready"],
-  filled: ["+", "good", () => "No longer empty"],
+  clone: ["·", ""],
+  cloned: ["+", ""],
+  ready: ["+", "good"],
+  checkout: [">", "mark"],
+  returned: ["<", ""],
+  unclaimed: ["<", ""],
+  restored: [">", "mark"],
+  quarantined: ["!", "bad"],
+  completed: ["–", ""],
+  destroyed: ["×", ""],
+  discovered: ["?", "low"],
+  explained: ["–", ""],
+  missing: ["!", "bad"],
+  found: ["+", "good"],
+  settled: ["!", "low"],
+  changed: ["+", ""],
+  requested: ["·", ""],
+  done: ["+", "good"],
+  delayed: ["!", "low"],
+  gave_up: ["!", "bad"],
+  failed: ["!", "bad"],
+  recovered: ["+", "good"],
+  flagged: ["!", "bad"],
+  unflagged: ["+", "good"],
+  empty: ["!", "bad"],
+  filled: ["+", "good"],
 };
 
-const user = ({ by }) => (["", "api", "manager", "anonymous"].includes(by) ? "" : ` by ${by}`);
-
-const kind = (event) => KINDS[event.what] ?? ["·", "", () => event.text ?? event.what];
-
-export const sentence = (event) => kind(event)[2](event);
+/** The sentence of an event, as in the log, without the VM: it is shown beside the sentence. */
+export function sentence({ text, vm }) {
+  const rest = vm && text.startsWith(`'${vm}' `) ? text.slice(`'${vm}' `.length) : text;
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
+}
 
 export const poolLink = (name) => el("a.pool", { href: `#/pool/${encodeURIComponent(name)}`, hint: `pool ${name}` }, name);
 export const vmLink = (name) => el("a.vm", { href: `#/vm/${encodeURIComponent(name)}`, hint: name }, name);
 
 /** One event as a list item. `within`: the pool or VM that the page shows already; it gets no link. */
 export function item(event, now, within = {}) {
-  const [mark, paint] = kind(event);
+  const [mark, paint] = KINDS[event.what] ?? ["·", ""];
   const links = [
     event.pool && event.pool !== within.pool ? poolLink(event.pool) : null,
     event.vm && event.vm !== within.vm ? vmLink(event.vm) : null,

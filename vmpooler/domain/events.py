@@ -1,4 +1,4 @@
-"""Events: each transition writes one, in the same script that makes the transition."""
+"""Events and their wording. Each transition writes one, in the same script that makes the transition."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -41,6 +41,49 @@ class What(StrEnum):
     FILLED = "filled"  # the pool has a ready VM again
 
 
+PHRASES = {
+    What.CLONE: "[ ] {who} is being cloned",
+    What.CLONED: "[+] {who} cloned in {seconds} seconds",
+    What.READY: "[>] {who} moved from 'pending' to 'ready' queue, {seconds} seconds after its clone was ordered",
+    What.CHECKOUT: "[>] {who} moved from 'ready' to 'running' queue, for {by}",
+    What.UNCLAIMED: "[<] {who} goes back to 'ready' queue once its stamp is clear: {why}",
+    What.RETURNED: "[<] {who} moved from 'running' back to 'ready' queue: {why}",
+    What.RESTORED: "[>] {who} moved to 'running' queue again, for {by}: {why}",
+    What.QUARANTINED: "[!] {who} quarantined, moved to 'running' queue: {why}",
+    What.COMPLETED: "[!] {who} {why}, moved from '{queue}' to 'completed' queue",
+    What.DESTROYED: "[-] {who} destroyed in {seconds} seconds",
+    What.DISCOVERED: "[?] {who} has been discovered",
+    What.EXPLAINED: "[!] {who} {why}, removed from 'discovered' queue",
+    What.MISSING: "[!] {who} is missing from the inventory",
+    What.FOUND: "[>] {who} is back in the inventory",
+    What.SETTLED: "[!] {who} stood in several queues, removed from: {why}",
+    What.CHANGED: "[+] {who} set: {why}",
+    What.REQUESTED: "[ ] {who} {kind} {argument} was asked for by {by}",
+    What.DONE: "[+] {who} {kind} {argument} is done",
+    What.DELAYED: "[!] {who} {kind} {argument} failed: {why} (try {tries}, next in {seconds} s)",
+    What.GAVE_UP: "[!] {who} {kind} {argument} is given up after {tries} tries: {why}",
+    What.FAILED: "[!] {who} {subject} failed: {why} (failure {tries} in a row, next try in {seconds} s)",
+    What.RECOVERED: "[*] {who} {subject} works again",
+    What.FLAGGED: "[!] {who} mass guard: {why}. To give them up: vmpooler confirm {pool}",
+    What.UNFLAGGED: "[*] {who} mass guard lifted",
+    What.EMPTY: "[!] {who} is empty",
+    What.FILLED: "[*] {who} is no longer empty",
+}
+"""The mark and the sentence of each kind. The marks are those of Ruby vmpooler: docs/compatibility.md#log-lines."""
+
+SUBJECTS = {
+    ":clone": "cloning",
+    ":inventory": "the inventory",
+    ":missing": "the inventory",
+    ":answers": "probing",
+    ":power": "switching VMs on",
+}
+"""The sources of failures that are not VMs, in words."""
+
+ONE_LINE = dict.fromkeys([*range(32), *range(127, 160), 0x2028, 0x2029], " ")
+"""Replaces control characters and line separators: text from outside must not start a line of its own."""
+
+
 @attrs.frozen
 class Event:
     """One event. ``when`` is in seconds since the epoch; ``id`` is the stream's id, and increases.
@@ -78,3 +121,18 @@ class Event:
             )
         except (KeyError, ValueError):
             return None
+
+
+def line(event: Event) -> str:
+    """Return the text of an event in the log."""
+    more = dict.fromkeys(("queue", "seconds", "tries", "kind", "argument"), "?") | dict(event.more)
+    more["seconds"] = more["seconds"] or "?"
+    more["subject"] = SUBJECTS.get(event.more.get("subject", ""), "the last operation" if event.vm else "the provider")
+    who = f"[{event.pool}] '{event.vm}'" if event.vm else f"[{event.pool}]"
+    text = PHRASES[event.what].format(who=who, pool=event.pool, by=event.by, why=event.why, **more)
+    return text.translate(ONE_LINE)
+
+
+def sentence(event: Event) -> str:
+    """Return the text of an event for clients: its line in the log without the mark and the pool."""
+    return line(event)[len("[x] ") :].removeprefix(f"[{event.pool}] ")

@@ -4,11 +4,9 @@ from typing import Any
 
 import attrs
 
-from vmpooler.domain.events import Event
-from vmpooler.log import line
+from vmpooler.domain.events import Event, sentence
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """Return the members of an event as clients get them."""
-    text = line(event)[len("[x] ") :].removeprefix(f"[{event.pool}] ")
-    return attrs.asdict(event) | {"more": dict(event.more), "text": text}
+    return attrs.asdict(event) | {"more": dict(event.more), "text": sentence(event)}
