@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from vmpooler.domain.change import NAME_MOST, TAGS_MOST, TOLD_MOST, VALUE_MOST, Change, ChangeRules, change_of
+from vmpooler.domain.change import NAME_MOST, TAGS_MOST, TEXT_MOST, VALUE_MOST, Change, ChangeRules, change_of
 from vmpooler.domain.errors import Unfit
 
 ANY = ChangeRules()
@@ -125,7 +125,7 @@ def test_a_filter_keeps_the_groups_that_it_finds_anywhere(pattern: str, value: o
 
 def test_a_change_is_told_in_short() -> None:
     assert str(Change(4, {"a": "b", "c": "d"})) == "lifetime 4 hours, a=b, c=d"
-    assert len(str(Change(tags={"a": "x" * 1000}))) == TOLD_MOST + 1
+    assert len(str(Change(tags={"a": "x" * 1000}))) == TEXT_MOST + 1
 
 
 def test_what_is_wrong_may_be_nested_as_deeply_as_json_can_be() -> None:

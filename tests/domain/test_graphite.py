@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from vmpooler.domain.graphite import filled, steady, targets, told
+from vmpooler.domain.graphite import filled, parsed, steady, targets
 
 ANYTHING = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text(max_size=5),
@@ -41,20 +41,20 @@ def test_pools_with_dots_in_their_names_are_asked_for_too() -> None:
 def test_series_are_told_apart_by_what_and_pool() -> None:
     names = ["a.b.ready.debian", "a.b.running.ubuntu-22.04", "a.b.clone.debian", "other.ready.debian"]
     answer = [{"target": name, "datapoints": [[number, 60]]} for number, name in enumerate(names)]
-    found = told(json.dumps([*answer, {}, 7]).encode(), "a.b")
+    found = parsed(json.dumps([*answer, {}, 7]).encode(), "a.b")
     assert found == {"ready": {"debian": [[0, 60]]}, "running": {"ubuntu-22.04": [[1, 60]]}}
 
 
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"{}", b"null", b"\xff\xfe\xfd", b"[" * 200_000, b"9" * 5000])
 def test_what_is_no_answer_of_graphite_is_refused(answer: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        told(answer, "vmpooler")
+        parsed(answer, "vmpooler")
 
 
 @given(some.lists(ANYTHING | some.lists(ANYTHING, min_size=2, max_size=2)))
 def test_whatever_comes_is_numbers_or_nothing(points: list[Any]) -> None:
     for found in (
-        told(json.dumps([{"target": "p.ready.x", "datapoints": points}]).encode(), "p")["ready"]["x"],
+        parsed(json.dumps([{"target": "p.ready.x", "datapoints": points}]).encode(), "p")["ready"]["x"],
         points,
     ):
         assert len(filled([None] * 3, found, 0, 60)) == 3

@@ -30,7 +30,7 @@ from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.plan import is_stamped
-from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, fate
+from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, next_action
 from vmpooler.settings import Pool
 
 NOW = 1_700_000_000.0
@@ -50,7 +50,7 @@ def judged(
     """Return the action for a VM. ``known`` are attributes of the VM or of its case."""
     bears = {name: known.pop(name) for name in OF_A_CASE if name in known}
     bears = {"ours": is_stamped(guest, "vm", pool.name), **bears, **(case or {})}
-    return fate(Case(Vm("vm", queue, **known), guest, pool, NOW, **bears))
+    return next_action(Case(Vm("vm", queue, **known), guest, pool, NOW, **bears))
 
 
 def stamped(holder: Holder | None) -> Guest:

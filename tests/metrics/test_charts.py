@@ -100,7 +100,7 @@ async def test_trouble_there_is_told_once_and_costs_no_more_than_a_moment_of_a_m
     clock.ahead = CACHE_SECONDS
     render.answering = well
     assert await memory.read("1h", 60) == FOUND
-    where = f"Graphite at http://127.0.0.1:{render.port} tells"
+    where = f"Graphite at http://127.0.0.1:{render.port} returns"
     assert told(logged) == [
         f"[!] {where} no history, charts show only our own: {why}",
         f"[*] {where} its history again",

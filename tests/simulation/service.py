@@ -51,10 +51,10 @@ class ManagerProcess(SimulatedProcess):
             self.clock,
             self.wall,
             simulation.choice,
-            look=ATTEMPT_INTERVAL,
+            attempt_interval=ATTEMPT_INTERVAL,
         )
         if self.failover is not None:
-            self.failover.when_lost(self._manager.look_again)
+            self.failover.when_lost(self._manager.wake_all)
         events.start()
         Deferred.fromCoroutine(self._manager.start())
 

@@ -53,7 +53,7 @@ class Sample:
     """
 
     wanted: int
-    begun: int = 0
+    started: int = 0
     ended: int = 0
     load: float = 0.0
     times: dict[str, list[float]] = attrs.field(factory=dict)
@@ -64,7 +64,7 @@ class Sample:
         return self.ended >= self.wanted
 
     @property
-    def under_way(self) -> float:
+    def in_flight(self) -> float:
         """The average number of clones in progress."""
         seconds = sum(sum(times) for times in self.times.values())
         return self.load / seconds if seconds else 0.0
@@ -77,16 +77,16 @@ class Sample:
 
 
 @attrs.frozen(eq=False)
-class CloneUnderWay:
+class CloneInFlight:
     """A clone in progress. ``load``: the number of clones in progress, summed over all seconds until it started."""
 
     pool: str
-    began: float
+    started: float
     load: float
     sample: Sample | None
 
 
-class Bearing:
+class AdaptiveLimit:
     """The limit of concurrent clones, between ``least`` and ``most``; fixed if these are equal.
 
     Times are in seconds.
@@ -102,39 +102,39 @@ class Bearing:
         self._usual_load = 0.0
         self._failing: set[str] = set()
         self._fell = -math.inf
-        self._under_way, self._load, self._until = 0, 0.0, 0.0
+        self._in_flight, self._load, self._until = 0, 0.0, 0.0
         self._sample = self._new_sample()
 
-    def begin(self, pool: str, now: float) -> CloneUnderWay:
+    def begin(self, pool: str, now: float) -> CloneInFlight:
         """Record that a clone of a pool starts."""
         self._pass(now)
-        self._under_way += 1
-        sample = self._sample if self._sample.begun < self._sample.wanted else None
+        self._in_flight += 1
+        sample = self._sample if self._sample.started < self._sample.wanted else None
         if sample:
-            sample.begun += 1
-        return CloneUnderWay(pool, now, self._load, sample)
+            sample.started += 1
+        return CloneInFlight(pool, now, self._load, sample)
 
-    def end(self, clone: CloneUnderWay, now: float, *, done: bool | None) -> None:
+    def end(self, clone: CloneInFlight, now: float, *, done: bool | None) -> None:
         """Record that a clone ended: it succeeded, or failed; None if the outcome is unknown."""
         self._pass(now)
-        self._under_way -= 1
+        self._in_flight -= 1
         sample = clone.sample
         if sample:
             sample.ended += 1
         if done:
             self._failing.discard(clone.pool)
             if sample:
-                sample.times.setdefault(clone.pool, []).append(now - clone.began)
+                sample.times.setdefault(clone.pool, []).append(now - clone.started)
                 sample.load += self._load - clone.load
         elif done is False and clone.pool not in self._failing:
             self._failing.add(clone.pool)  # a pool that keeps failing has a fault of its own, and backs off by itself
-            if clone.began > self._fell:
+            if clone.started > self._fell:
                 self._fall(2)
         if self._sample.is_whole:
             self._judge(self._sample)
 
     def _pass(self, now: float) -> None:
-        self._load += self._under_way * max(0.0, now - self._until)
+        self._load += self._in_flight * max(0.0, now - self._until)
         self._until = now
 
     def _within(self, limit: float) -> int:
@@ -162,7 +162,7 @@ class Bearing:
         self._hold(int(self.held / min(times, 2)))
 
     def _judge(self, sample: Sample) -> None:
-        if sample.under_way < FULL * self.limit:
+        if sample.in_flight < FULL * self.limit:
             self._try(self.limit)
         elif self.limit != self.held:
             self._judge_trial(sample)
@@ -187,7 +187,7 @@ class Bearing:
 
     def _judge_trial(self, sample: Sample) -> None:
         stretch = sample.stretch(self._usual)
-        more = sample.under_way / self._usual_load
+        more = sample.in_flight / self._usual_load
         gain = more / stretch
         if gain - 1 < PAYS * (more - 1):
             self._give_up_trial(gain)
@@ -206,7 +206,7 @@ class Bearing:
         self._hold(self.held * between)
 
     def _learn(self, sample: Sample) -> None:
-        self._usual_load = sample.under_way
+        self._usual_load = sample.in_flight
         for pool, times in sample.times.items():
             mean = sum(times) / len(times)
             self._usual[pool] = mean + (1 - LAST_SAMPLE_WEIGHT) * (self._usual.get(pool, mean) - mean)

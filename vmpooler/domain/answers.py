@@ -108,8 +108,8 @@ class Answers:
             return 0, now
         since = max(*moments, now - ANSWER_IS_RECENT)
         doubtful = {vm for vms in self._in_doubt.values() for vm in vms}
-        heard = self._answering(since, now) + len(self._asked - doubtful)
-        return max(0, max(LEAST, len(moments)) - heard), since
+        known = self._answering(since, now) + len(self._asked - doubtful)
+        return max(0, max(LEAST, len(moments)) - known), since
 
     def guards(self, pool: str, now: float) -> str:
         """Return why VMs of this pool are kept though their checks fail.

@@ -20,7 +20,7 @@ NAME_MOST = 100
 TAGS_MOST = 100
 """Maximum number of tags in one request."""
 
-TOLD_MOST = 300
+TEXT_MOST = 300
 """Maximum characters of the text that describes a change."""
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -37,8 +37,8 @@ class Change:
     def __str__(self) -> str:
         """Return what is set, as text for people; empty if nothing is set."""
         hours = [] if self.lifetime is None else [f"lifetime {self.lifetime} hours"]
-        told = ", ".join([*hours, *(f"{name}={value}" for name, value in self.tags.items())])
-        return told if len(told) <= TOLD_MOST else told[:TOLD_MOST] + "…"
+        text = ", ".join([*hours, *(f"{name}={value}" for name, value in self.tags.items())])
+        return text if len(text) <= TEXT_MOST else text[:TEXT_MOST] + "…"
 
 
 @attrs.frozen

@@ -248,12 +248,12 @@ def _part(memory: PoolMemory, settings: Settings) -> Part:
 
 def _moved(formers: Sequence[PoolMemory], parts: Sequence[Part]) -> list[str]:
     """Return what is left at former places, as text for people."""
-    told = []
+    notes = []
     for memory, part in zip(formers, parts, strict=False):
         where = f"{len(memory.vms)} of its VMs stood at {memory} when the pool moved"
         left = "which is not configured: those that are not found at the new place are left as they stand"
-        told.append(where if part.provider else f"{where}, {left}; put that provider back to end them")
-    return told
+        notes.append(where if part.provider else f"{where}, {left}; put that provider back to end them")
+    return notes
 
 
 def _unremembered(name: str, settings: Settings) -> Charge:

@@ -19,10 +19,10 @@ REPETITIONS = 8
 Points = Sequence[Any]
 """The ``datapoints`` of a series as received: not validated."""
 
-Told = Mapping[str, Mapping[str, Points]]
+SeriesOfPools = Mapping[str, Mapping[str, Points]]
 """The points of the pools, for each of METRICS."""
 
-NOTHING: Told = {what: {} for what in METRICS}
+NOTHING: SeriesOfPools = {what: {} for what in METRICS}
 
 
 def targets(prefix: str, pools: Sequence[str]) -> list[str]:
@@ -36,7 +36,7 @@ def targets(prefix: str, pools: Sequence[str]) -> list[str]:
     return [f"{prefix}.{what}{'.*' * (depth + 1)}" for what in METRICS for depth in depths]
 
 
-def told(answer: bytes, prefix: str) -> Told:
+def parsed(answer: bytes, prefix: str) -> SeriesOfPools:
     """Return the series in a response. Raises ValueError if the response is not a list of series."""
     try:
         found = json.loads(answer)

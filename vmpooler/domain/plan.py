@@ -31,7 +31,7 @@ from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.tasks import first_of_each
-from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, fate
+from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, next_action
 from vmpooler.settings import Pool
 
 ALIVE = (Queue.PENDING, Queue.READY, Queue.RUNNING)
@@ -62,20 +62,20 @@ def plan_pool(pool: Pool, state: PoolState, now: float, rules: Rules = Rules()) 
     guarded = is_guarded(unknown, state)
     missing = missing_vms(state, now, rules.grace)
     distrusts = is_distrusted(missing, state)
-    judged = {vm.name: fate(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
-    free = {vm for vm, action in judged.items() if isinstance(action, Reclaim) and not state.verified}
-    fates = {vm: action for vm, action in judged.items() if vm in free or vm not in state.busy}
-    fates |= trims(pool, state, fates, now, NOT_CONFIGURED if rules.draining else "")
-    fates |= {} if rules.draining else due_tasks(state, fates, now)
-    fates |= witnesses(state, fates, now)
+    decided = {vm.name: next_action(_case(vm, pool, state, now, rules, guarded, distrusts)) for vm in state.vms}
+    free = {vm for vm, action in decided.items() if isinstance(action, Reclaim) and not state.verified}
+    actions = {vm: action for vm, action in decided.items() if vm in free or vm not in state.busy}
+    actions |= trims(pool, state, actions, now, NOT_CONFIGURED if rules.draining else "")
+    actions |= {} if rules.draining else due_tasks(state, actions, now)
+    actions |= witnesses(state, actions, now)
     known = {vm.name for vm in state.vms}
     new = [Discover(name, is_stamped(state.inventory[name], name, pool.name)) for name in sorted(unknown - known)]
     lost = [Release(name) for name in sorted(state.cloning - known - state.busy - state.inventory.keys())]
-    todo: list[Action] = [action for action in fates.values() if action is not None]
+    todo: list[Action] = [action for action in actions.values() if action is not None]
     verified = [] if state.verified else [Verify()]
     notes = [*_flags(unknown, guarded, state), *_distrust(missing, distrusts, state, rules), *verified]
     hopeless = _refused(state) if rules.draining else _hopeless(state)
-    return [*todo, *lost, *new, *hopeless, *notes, *_filling(pool, state, fates, now)]
+    return [*todo, *lost, *new, *hopeless, *notes, *_filling(pool, state, actions, now)]
 
 
 def _case(
@@ -170,8 +170,8 @@ def _distrust(missing: frozenset[str], distrusts: bool, state: PoolState, rules:
         return []
     if not distrusts:
         return [NoteMissing("")]
-    patience = f"none is given up before {rules.grace / 60:g} minutes"
-    return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {patience}")]
+    until = f"none is given up before {rules.grace / 60:g} minutes"
+    return [NoteMissing(f"{len(missing)} VMs are missing from the inventory at once; {until}")]
 
 
 def is_withheld(vm: Vm, action: VmAction | None, now: float) -> bool:
@@ -190,13 +190,13 @@ def counts(vm: Vm, action: VmAction | None, now: float) -> bool:
 
 
 def trims(
-    pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float, why: str = ""
+    pool: Pool, state: PoolState, actions: dict[str, VmAction | None], now: float, why: str = ""
 ) -> dict[str, VmAction | None]:
     """Return actions that complete the VMs beyond the pool's size.
 
     Pending VMs are completed first, the youngest first; then ready VMs, those that became ready first.
     """
-    staying = [vm for vm in state.vms if counts(vm, fates.get(vm.name), now)]
+    staying = [vm for vm in state.vms if counts(vm, actions.get(vm.name), now)]
     pending = [vm for vm in staying if vm.queue is Queue.PENDING]
     ready = [vm for vm in staying if vm.queue is Queue.READY]
     surplus = len(pending) + len(ready) - pool.size
@@ -212,27 +212,27 @@ def trims(
     return {vm.name: Complete(vm.name, vm.queue, why) for vm in (*young, *stale)}
 
 
-def witnesses(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
+def witnesses(state: PoolState, actions: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """Return the checks of ready VMs that are made early, the VM that was checked longest ago first.
 
     Their answers show whether the network is at fault for the VMs that do not answer. See Note [When a look that failed
     is believed].
     """
-    idle = {vm for vm, action in fates.items() if action is None} & state.inventory.keys()
+    idle = {vm for vm, action in actions.items() if action is None} & state.inventory.keys()
     ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle]
     ready = [vm for vm in ready if not backs_off(vm.retry_at, vm.failures, now)]
     since = math.floor(state.witnesses_since)  # records have whole seconds
-    stale = [vm for vm in ready if _looked_at(vm) < since]
-    return {vm.name: Check(vm.name) for vm in sorted(stale, key=_looked_at)[: state.witnesses]}
+    stale = [vm for vm in ready if _checked_at(vm) < since]
+    return {vm.name: Check(vm.name) for vm in sorted(stale, key=_checked_at)[: state.witnesses]}
 
 
-def _looked_at(vm: Vm) -> float:
+def _checked_at(vm: Vm) -> float:
     return vm.checked or vm.ready or vm.ordered or 0.0
 
 
-def due_tasks(state: PoolState, fates: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
+def due_tasks(state: PoolState, actions: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """Return the tasks of clients that can run now: in order for each VM, and after more urgent actions for it."""
-    idle = {vm for vm, action in fates.items() if action is None or isinstance(action, Check | WriteStamp)}
+    idle = {vm for vm, action in actions.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
     first = first_of_each(state.tasks)
     due = {vm: task for vm, task in first.items() if not backs_off(task.retry_at, task.tries, now)}
@@ -266,9 +266,9 @@ def _flags(unknown: frozenset[str], guarded: bool, state: PoolState) -> list[Act
     return [Unflag()] if state.flagged and not guarded else []
 
 
-def _filling(pool: Pool, state: PoolState, fates: dict[str, VmAction | None], now: float) -> list[Action]:
-    counted = [vm for vm in state.vms if counts(vm, fates.get(vm.name), now)]
-    withheld = sum(is_withheld(vm, fates.get(vm.name), now) for vm in state.vms)
+def _filling(pool: Pool, state: PoolState, actions: dict[str, VmAction | None], now: float) -> list[Action]:
+    counted = [vm for vm in state.vms if counts(vm, actions.get(vm.name), now)]
+    withheld = sum(is_withheld(vm, actions.get(vm.name), now) for vm in state.vms)
     ready = [vm for vm in counted if vm.queue is Queue.READY]
     pending = [vm for vm in counted if vm.queue is Queue.PENDING]
     empty = not ready and (pool.size > 0 or state.empty)

@@ -67,14 +67,14 @@ class Case:
         return moment is not None and self.now - moment >= seconds
 
 
-def fate(case: Case) -> VmAction | None:
+def next_action(case: Case) -> VmAction | None:
     """Return the one action for a VM, or None.
 
     Provider actions are skipped while the VM is backing off. After a failed check only the next check is skipped.
     """
-    vm, action = case.vm, _judged(case)
-    looks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
-    held_up = looks if vm.doubted is not None else looks | orders
+    vm, action = case.vm, _decide(case)
+    checks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
+    held_up = checks if vm.doubted is not None else checks | orders
     return None if isinstance(action, held_up) and backs_off(vm.retry_at, vm.failures, case.now) else action
 
 
@@ -110,7 +110,7 @@ def believed(vm: Vm, now: float) -> Vm:
     return attrs.evolve(vm, **unknown) if unknown else vm
 
 
-def _judged(case: Case) -> VmAction | None:
+def _decide(case: Case) -> VmAction | None:
     vm = case.vm
     if vm.also:
         return Settle(vm.name, vm.queue, vm.also)
@@ -178,8 +178,10 @@ def _whereabouts(guest: Guest | None, now: float) -> str:
     """Return where to look for the cause: the host, and since when the VM is powered on."""
     since = guest.booted if guest else None
     host = f"on {guest.host}" if guest and guest.host else ""
-    told = ", ".join(filter(None, [host, "" if since is None else f"switched on {(now - since) / 60:.0f} minutes ago"]))
-    return f" ({told})" if told else ""
+    facts = ", ".join(
+        filter(None, [host, "" if since is None else f"switched on {(now - since) / 60:.0f} minutes ago"])
+    )
+    return f" ({facts})" if facts else ""
 
 
 def _ready(case: Case) -> VmAction | None:

@@ -19,7 +19,7 @@ SAMPLE_DELAY = 0.05
 
 COUNTED = (Queue.READY, Queue.RUNNING, Queue.PENDING)
 
-Told = Callable[[Mapping[str, Sequence[int]], float], None]
+OnSample = Callable[[Mapping[str, Sequence[int]], float], None]
 """Callback that receives a sample and the time (epoch) at which it was taken. The sample maps each pool to the numbers
 of its ready, running and pending VMs, and of its checkouts in the last minute."""
 
@@ -32,14 +32,19 @@ class Sampler:
     """
 
     def __init__(
-        self, pools: Sequence[str], connection: Commands, past: EventHistory, wall: Callable[[], float], told: Told
+        self,
+        pools: Sequence[str],
+        connection: Commands,
+        past: EventHistory,
+        wall: Callable[[], float],
+        on_sample: OnSample,
     ) -> None:
         self._pools = pools
         self._connection = connection
         self._samples = Samples(connection)
         self._past = past
         self._wall = wall
-        self._told = told
+        self._on_sample = on_sample
 
     async def run(self) -> float:
         """Take the sample of the last full minute if it is missing; return the seconds until the next is due."""
@@ -60,7 +65,7 @@ class Sampler:
         rows = {pool: [*counts, checkouts.get(pool, 0)] for pool, *counts in zip(pools, *columns, strict=True)}
         samples = {pool: history.packed(row) for pool, row in rows.items()}
         await self._samples.write(MINUTES, minute, samples, SamplesTaken(now, event))
-        self._told(rows, now)
+        self._on_sample(rows, now)
 
     async def _checkouts(self, minute: int, taken: SamplesTaken | None) -> tuple[Mapping[str, int], str]:
         """Return the checkouts by pool since the last sample, and the id of the last event that was read.

@@ -11,13 +11,13 @@ from twisted.logger import Logger
 
 from vmpooler.deferreds import Slots
 from vmpooler.domain import estate
-from vmpooler.domain.adaptive_limit import Bearing
+from vmpooler.domain.adaptive_limit import AdaptiveLimit
 from vmpooler.domain.answers import Answers
 from vmpooler.domain.backoff import BUSY_INTERVAL, SECOND_CHECK_DELAY, longest_pause
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.names import Choice
-from vmpooler.manager.history import Sampler, Told
+from vmpooler.manager.history import OnSample, Sampler
 from vmpooler.manager.loop import Loop
 from vmpooler.manager.moved import Former
 from vmpooler.manager.pool_controller import PoolController
@@ -83,7 +83,7 @@ class Leadership:
         clock: IReactorTime,
         wall: Callable[[], float],
         choice: Choice,
-        sampled: Told,
+        sampled: OnSample,
         drainers: DrainersOf,
     ) -> None:
         self._settings = settings
@@ -92,12 +92,12 @@ class Leadership:
         self._clock = clock
         self._wall = wall
         self._drainers = drainers
-        self._bearing = bearing_of(settings)
-        self._limit_logged, self._limit_logged_at = self._bearing.held, 0.0
+        self._clone_limit = clone_limit_of(settings)
+        self._limit_logged, self._limit_logged_at = self._clone_limit.held, 0.0
         grace = settings.general.discovered_grace * 60
         self._answers = {name: Answers(grace) for name in providers}
         self._neighbours = {name: _Ring() for name in providers}
-        self._queues = Queues(store, settings, limit=lambda: self._bearing.limit)
+        self._queues = Queues(store, settings, limit=lambda: self._clone_limit.limit)
         self._requests = Tasks(store, settings, choice, "manager")
         self._registry = Registry(store)
         self._controllers: dict[str, PoolController] = {}
@@ -123,7 +123,7 @@ class Leadership:
             wall=wall,
             choice=choice,
             ensure_leading=ensure_leading,
-            bearing=self._bearing,
+            clone_limit=self._clone_limit,
             reads=Slots(MAX_POOLS_READ),
             pools=lambda: self._charges,
             operation_ended=self._operation_ended,
@@ -346,7 +346,7 @@ class Leadership:
 
     def _log_limit(self) -> None:
         """Log the limit of concurrent clones when it has changed by much, at most each LIMIT_LOG_INTERVAL seconds."""
-        now, held, old = self._clock.seconds(), self._bearing.held, self._limit_logged
+        now, held, old = self._clock.seconds(), self._clone_limit.held, self._limit_logged
         if max(held, old) >= NOTABLE * min(held, old) and now >= self._limit_logged_at + LIMIT_LOG_INTERVAL:
             self.log.info("[*] clones at once: {held}, by how they go; it was {old}", held=held, old=old)
             self._limit_logged, self._limit_logged_at = held, now
@@ -366,7 +366,7 @@ class _Ring:
         return first
 
 
-def bearing_of(settings: Settings) -> Bearing:
+def clone_limit_of(settings: Settings) -> AdaptiveLimit:
     """Return the limit of concurrent clones: a fixed number, or one that adapts to the provider.
 
     An adaptive limit is at most ``task_limit_max``. If all providers in use are vCenters, it is also at most the sum of
@@ -374,7 +374,7 @@ def bearing_of(settings: Settings) -> Bearing:
     """
     general = settings.general
     if general.task_limit != AUTO:
-        return Bearing(general.task_limit, least=general.task_limit)
+        return AdaptiveLimit(general.task_limit, least=general.task_limit)
     used = [settings.providers[name] for name in {pool.provider for pool in settings.pools}]
     slots = [each.max_clones for each in used if isinstance(each, Vsphere)]
-    return Bearing(min(general.task_limit_max, sum(slots)) if len(slots) == len(used) else general.task_limit_max)
+    return AdaptiveLimit(min(general.task_limit_max, sum(slots)) if len(slots) == len(used) else general.task_limit_max)

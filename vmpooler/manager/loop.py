@@ -30,7 +30,7 @@ class Loop:
         self._call = LoopingCall(self._begin)
         self._call.clock = clock
         self._ended: Deferred[LoopingCall] | None = None
-        self._under_way: Deferred[None] | None = None
+        self._current: Deferred[None] | None = None
         self._in_round = False
         self._woken = False
         self._alarm: IDelayedCall | None = None
@@ -63,12 +63,12 @@ class Loop:
     def give_up(self) -> None:
         """Start no more rounds, and cancel the round in progress."""
         Deferred.fromCoroutine(self.stop())
-        if self._under_way is not None:
-            self._under_way.cancel()
+        if self._current is not None:
+            self._current.cancel()
 
     def _begin(self) -> Deferred[None]:
-        self._under_way = Deferred.fromCoroutine(self._once())
-        return self._under_way
+        self._current = Deferred.fromCoroutine(self._once())
+        return self._current
 
     async def _once(self) -> None:
         """Run one round, and set the interval to the next. No failure ends the loop: what failed is retried."""

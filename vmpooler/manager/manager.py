@@ -15,7 +15,7 @@ from vmpooler.domain.backoff import BUSY_INTERVAL
 from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
-from vmpooler.manager.history import Told
+from vmpooler.manager.history import OnSample
 from vmpooler.manager.leadership import DrainersOf, Leadership
 from vmpooler.manager.loop import Loop
 from vmpooler.providers.base import Provider, ProviderError
@@ -23,7 +23,7 @@ from vmpooler.settings import Pool, Settings
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.stream import EventStream
 
-LOOK = 0.25
+ATTEMPT_INTERVAL = 0.25
 """Seconds between two attempts of a standby to take the lease, and before a retry when Redis is unavailable."""
 
 RENEWALS_PER_LEASE = 3
@@ -53,7 +53,8 @@ class Manager:
     """Keeps every pool of the settings full, unless another manager leads.
 
     ``lease`` creates a lease for each term. ``sampled`` is called by the leader once a minute with the state of the
-    pools. ``look`` is the number of seconds between two attempts to take the lease while the manager stands by.
+    pools. ``attempt_interval`` is the number of seconds between two attempts to take the lease while the manager stands
+    by.
     """
 
     log = Logger()
@@ -67,8 +68,8 @@ class Manager:
         clock: IReactorTime,
         wall: Callable[[], float],
         choice: Choice,
-        sampled: Told = lambda rows, when: None,
-        look: float = LOOK,
+        sampled: OnSample = lambda rows, when: None,
+        attempt_interval: float = ATTEMPT_INTERVAL,
         drainers: Drainers = made_already,
     ) -> None:
         self._settings = settings
@@ -80,12 +81,12 @@ class Manager:
         self._wall = wall
         self._choice = choice
         self._sampled = sampled
-        self._look = look
+        self._attempt_interval = attempt_interval
         self._term: Leadership | None = None
-        self._told = ""
+        self._last_leader = ""
         self._ending = False
         self._keeper = Loop("lease", self._attend_always, clock)
-        events.listen(self._heard)
+        events.listen(self._on_event)
         self._renew()
 
     @property
@@ -140,7 +141,7 @@ class Manager:
             if self._lease.mark and self._term is None:
                 await self._drop()
                 await self._step_down()  # the term could not begin
-            return self._look
+            return self._attempt_interval
 
     async def _attend(self) -> float:
         """Renew the lease or try to take it; return the seconds until the next time."""
@@ -150,24 +151,31 @@ class Manager:
             self.log.warn("[!] leads no more: another manager does")
             await self._step_down()
         elif self._ending:
-            return self._look
+            return self._attempt_interval
         elif await self._lease.take():
             await self._lead()
             return self._lease.holds / RENEWALS_PER_LEASE
-        elif self._lease.other != self._told:
-            self._told = self._lease.other
-            self.log.info("[*] stands by while another manager leads: {other}", other=self._told)
-        return min(self._look, self._lease.free_in)
+        elif self._lease.other != self._last_leader:
+            self._last_leader = self._lease.other
+            self.log.info("[*] stands by while another manager leads: {other}", other=self._last_leader)
+        return min(self._attempt_interval, self._lease.free_in)
 
     async def _lead(self) -> None:
         await _all(provider.start() for provider in self._providers.values())
-        store, assured = self._lease.fence(self._keeper.wake), self._lease.ensure_leading
-        clocks = self._clock, self._wall
-        begun = (self._settings, store, assured, self._providers, *clocks, self._choice, self._sampled)
-        term = Leadership(*begun, self._drainers_for(self._lease))
+        term = Leadership(
+            self._settings,
+            self._lease.fence(self._keeper.wake),
+            self._lease.ensure_leading,
+            self._providers,
+            self._clock,
+            self._wall,
+            self._choice,
+            self._sampled,
+            self._drainers_for(self._lease),
+        )
         await term.begin()
         self._term = term
-        self._told = ""
+        self._last_leader = ""
         self.log.info("[*] leads from now on: {mark}", mark=self._lease.mark)
 
     async def _step_down(self) -> None:
@@ -226,12 +234,12 @@ class Manager:
         if self._term is not None:
             self._term.wake(pool)
 
-    def look_again(self) -> None:
-        """Look at all pools now, because Redis may have lost data."""
+    def wake_all(self) -> None:
+        """Run a round of each pool now, because Redis may have lost data."""
         if self._term is not None:
             self._term.wake_all()
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if self._term is not None:
             self._term.on_event(event)
 

@@ -132,7 +132,7 @@ class VmOperations:
 
     async def _make(self, name: str) -> None:
         """Clone a VM at the provider, and record the outcome for the limit of concurrent clones."""
-        clone, done = self.term.bearing.begin(self.pool.name, self.term.clock.seconds()), None
+        clone, done = self.term.clone_limit.begin(self.pool.name, self.term.clock.seconds()), None
         try:
             made = Deferred.fromCoroutine(self.provider.clone(self.pool, name))
             await made.addTimeout(self.pool.timeout * 60, self.term.clock)
@@ -141,12 +141,12 @@ class VmOperations:
             done = False
             raise
         finally:
-            self.term.bearing.end(clone, self.term.clock.seconds(), done=done)
+            self.term.clone_limit.end(clone, self.term.clock.seconds(), done=done)
 
     async def probe(self, vm: Vm, guest: Guest, last: bool, since: float | None, power_fails: bool) -> None:
-        """Make a pending VM ready if it answers, else look again later.
+        """Make a pending VM ready if it answers, else probe it again later.
 
-        If its time is up (``last``) and no look has succeeded since ``since``, complete it, as ``_unanswered`` decides.
+        If its time is up (``last``) and no probe has succeeded since ``since``, ``_unanswered`` may complete it.
         """
         try:
             await self.provider.probe(self.pool, guest)
@@ -187,9 +187,9 @@ class VmOperations:
             self.answers.drop(vm.name)
 
     async def _unanswered(self, vm: Vm, queue: Queue, since: float | None, why: str) -> None:
-        """Handle a failed look at a VM: complete the VM if an earlier look failed too and the failure is believed.
+        """Handle a failed check of a VM: complete the VM if an earlier check failed too and the failure is believed.
 
-        Otherwise look again later. See Note [When a look that failed is believed].
+        Otherwise check it again later. See Note [When a look that failed is believed].
         """
         pool, now = self.pool.name, self.term.wall()
         self.answers.failed(pool, vm.name, now if since is None else since)

@@ -11,7 +11,7 @@ from twisted.web.client import Agent, ResponseDone
 
 from vmpooler.deferreds import Slots
 from vmpooler.domain import graphite
-from vmpooler.domain.graphite import NOTHING, Told
+from vmpooler.domain.graphite import NOTHING, SeriesOfPools
 from vmpooler.settings import Graphs
 
 TIMEOUT = 3.0
@@ -42,9 +42,9 @@ class Charts:
         self._one_at_a_time = Slots()
         self._away_until = 0.0
         self._away = False
-        self._kept: dict[str, tuple[float, Told]] = {}
+        self._kept: dict[str, tuple[float, SeriesOfPools]] = {}
 
-    async def read(self, range: str, steps: int, pool: str | None = None) -> Told:
+    async def read(self, range: str, steps: int, pool: str | None = None) -> SeriesOfPools:
         """Return ``steps`` steps of the last ``range`` (1h, 24h, 7d) of all pools or one, where Graphite has data."""
         if not self._where:
             return NOTHING
@@ -59,18 +59,18 @@ class Charts:
                 self._kept[range] = (now, await self._asked(range, steps, self._pools))
             return self._kept[range][1]
 
-    async def _asked(self, range: str, steps: int, pools: list[str]) -> Told:
+    async def _asked(self, range: str, steps: int, pools: list[str]) -> SeriesOfPools:
         targets = [("target", target) for target in graphite.targets(self._prefix, pools)]
         query = [*targets, ("from", f"-{range}"), ("format", "json"), ("maxDataPoints", str(POINTS * steps))]
         url = f"{self._where.rstrip('/')}/render?{urlencode(query)}"
         try:
             answer = await Deferred.fromCoroutine(self._answer(url)).addTimeout(TIMEOUT, self._reactor, _too_late)
-            found = graphite.told(answer, self._prefix)
+            found = graphite.parsed(answer, self._prefix)
         except Exception as error:  # charts work without this data, whatever the error is
             self._away_until = self._reactor.seconds() + CACHE_SECONDS
-            self._tell(str(error) or type(error).__name__)
+            self._log_away(str(error) or type(error).__name__)
             return NOTHING
-        self._tell(None)
+        self._log_away(None)
         return found
 
     async def _answer(self, url: str) -> bytes:
@@ -82,13 +82,13 @@ class Charts:
             raise ValueError(f"it answered {response.code}")
         return await body.whole
 
-    def _tell(self, why: str | None) -> None:
+    def _log_away(self, why: str | None) -> None:
         """Log once that the server is away, and once that it is back."""
         if why is not None and not self._away:
-            text = "[!] Graphite at {where} tells no history, charts show only our own: {why}"
+            text = "[!] Graphite at {where} returns no history, charts show only our own: {why}"
             self.log.warn(text, where=self._where, why=why)
         elif why is None and self._away:
-            self.log.info("[*] Graphite at {where} tells its history again", where=self._where)
+            self.log.info("[*] Graphite at {where} returns its history again", where=self._where)
         self._away = why is not None
 
 

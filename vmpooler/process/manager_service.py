@@ -57,7 +57,7 @@ class Managing:
 
     def look_again(self) -> None:
         """Look at all pools now if this process leads, because Redis may have lost data."""
-        self._manager.look_again()
+        self._manager.wake_all()
 
     async def start(self) -> None:
         """Lead or stand by. Raises ProviderError for a provider whose settings cannot work."""
