@@ -28,11 +28,17 @@ ROOMS = (
     "tests/cases/*",
     "tests/chaos/*",
     "tests/dashboard/*",
+    "tests/domain/*",
     "tests/load/*",
+    "tests/manager/*",
+    "tests/metrics/*",
     "tests/proof/**/*",
     "tests/simulation/*",
     "tests/vcsim/*",
     "vmpooler/dashboard/*",
+    "vmpooler/domain/*",
+    "vmpooler/manager/*",
+    "vmpooler/metrics/*",
     "vmpooler/web/**/*",
 )
 """The folders whose names are done. A folder whose names are done is added here."""

@@ -95,10 +95,10 @@ def test_tags_that_cannot_be_stored_or_are_too_large_are_refused(tags: object) -
     assert len(failure) < 200
 
 
-def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_set() -> None:
+def test_everything_that_is_wrong_is_reported_at_once_and_nothing_is_set() -> None:
     rules = ChangeRules(allowed=("project",))
-    told = failures({"lifetime": 0, "tags": {"project": "x", "other": None, "more": "x"}, "disk": 8}, rules)
-    assert [failure.split(":")[0] for failure in told] == [
+    found = failures({"lifetime": 0, "tags": {"project": "x", "other": None, "more": "x"}, "disk": 8}, rules)
+    assert [failure.split(":")[0] for failure in found] == [
         'unknown argument "disk"',
         "lifetime",
         'tag "other" is not allowed',
@@ -123,7 +123,7 @@ def test_a_filter_keeps_the_groups_that_it_finds_anywhere(pattern: str, value: o
     assert change_of({"tags": {"a": value, "b": value}}, rules).tags == {**({"a": kept} if kept else {}), "b": given}
 
 
-def test_a_change_is_told_in_short() -> None:
+def test_the_text_of_a_change_is_short() -> None:
     assert str(Change(4, {"a": "b", "c": "d"})) == "lifetime 4 hours, a=b, c=d"
     assert len(str(Change(tags={"a": "x" * 1000}))) == TEXT_MOST + 1
 

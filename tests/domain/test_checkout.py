@@ -59,13 +59,13 @@ def test_a_count_is_read_as_clients_write_it(value: object, count: int) -> None:
 
 
 @pytest.mark.parametrize("value", [True, False, [1], {}, []])
-def test_what_is_no_count_is_told(value: object) -> None:
+def test_a_value_that_is_no_count_is_refused(value: object) -> None:
     with pytest.raises(Invalid, match="count of a"):
         count_of("a", value)
 
 
 @pytest.mark.parametrize("body", ["a", 3, True, [], ["a"], 1.5])
-def test_a_body_that_is_no_object_is_told(body: object) -> None:
+def test_a_body_that_is_no_object_is_refused(body: object) -> None:
     with pytest.raises(Invalid, match="object"):
         counts_of_body(body)
 

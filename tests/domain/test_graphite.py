@@ -38,7 +38,7 @@ def test_pools_with_dots_in_their_names_are_asked_for_too() -> None:
     assert targets("lab", ["ubuntu-22.04"]) == ["lab.ready.ubuntu-22.04", "lab.running.ubuntu-22.04"]
 
 
-def test_series_are_told_apart_by_what_and_pool() -> None:
+def test_series_are_distinguished_by_metric_and_pool() -> None:
     names = ["a.b.ready.debian", "a.b.running.ubuntu-22.04", "a.b.clone.debian", "other.ready.debian"]
     answer = [{"target": name, "datapoints": [[number, 60]]} for number, name in enumerate(names)]
     found = parsed(json.dumps([*answer, {}, 7]).encode(), "a.b")

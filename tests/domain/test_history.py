@@ -10,7 +10,7 @@ ROWS = some.lists(some.integers(0, MAX_SAMPLE), min_size=4, max_size=4)
 
 
 @given(some.lists(some.none() | ROWS, max_size=50))
-def test_what_was_sampled_is_told_and_what_was_not_is_null(rows: list[list[int] | None]) -> None:
+def test_what_was_sampled_is_returned_and_what_was_not_is_null(rows: list[list[int] | None]) -> None:
     kept = b"".join(NONE if row is None else packed(row) for row in rows)
     columns = series(kept, 1)
     assert list(columns) == ["ready", "running", "pending", "checkouts"]
@@ -18,7 +18,7 @@ def test_what_was_sampled_is_told_and_what_was_not_is_null(rows: list[list[int] 
         assert column == [None if row is None else row[number] for row in rows]
 
 
-def test_a_number_that_is_too_large_is_told_as_the_largest() -> None:
+def test_a_number_that_is_too_large_counts_as_the_largest() -> None:
     assert series(packed([10**9, 0, 0, 0]), 1)["ready"] == [MAX_SAMPLE]
 
 

@@ -139,7 +139,7 @@ def test_a_pool_that_is_not_verified_is_compared_at_once_busy_vms_too() -> None:
 # Filling a pool.
 
 
-def test_an_empty_pool_is_told_of_and_filled() -> None:
+def test_an_empty_pool_is_reported_and_filled() -> None:
     assert planned(PoolState()) == [NoteEmpty(True), Clone(3)]
 
 
@@ -157,7 +157,7 @@ def test_what_is_completed_now_is_replaced_now() -> None:
     assert (completed(plan), plan[-1]) == (["c"], Clone(1))
 
 
-def test_a_pool_that_has_ready_vms_again_is_told_of() -> None:
+def test_a_pool_that_has_ready_vms_again_is_reported() -> None:
     assert planned(pool_of(*map(ready, "abc"), empty=True)) == [NoteEmpty(False)]
 
 
@@ -334,7 +334,7 @@ def test_a_pool_of_which_all_is_unknown_is_guarded_however_small_it_is() -> None
     assert Flag("1 of 1 VMs are unknown; none is destroyed until this is confirmed") in plan
 
 
-def test_the_flag_tells_how_much_is_unknown_and_not_confirmed() -> None:
+def test_the_flag_says_how_much_is_unknown_and_not_confirmed() -> None:
     strangers = named("x", 9)
     plan = planned(crowd(*map(unknown, strangers), confirmed=frozenset(strangers[:2])))
     assert Flag("7 of 20 VMs are unknown; none is destroyed until this is confirmed") in plan

@@ -76,7 +76,7 @@ def test_a_range_may_have_a_whole_year() -> None:
     assert len(days(first.isoformat(), None, TODAY)) == DAYS_MOST
 
 
-def test_a_day_tells_what_all_clones_took_and_those_of_each_pool() -> None:
+def test_a_day_has_the_times_of_all_clones_and_of_those_of_each_pool() -> None:
     (day,) = summary("clone", flat(a__1="10.25", a__2="20.50", b__1="1.00"))["daily"]
     assert day == {
         "date": "2024-03-01",
@@ -96,7 +96,7 @@ def test_a_day_tells_what_all_clones_took_and_those_of_each_pool() -> None:
     }
 
 
-def test_all_days_together_tell_the_same_and_how_many_a_day() -> None:
+def test_all_days_together_have_the_same_and_how_many_a_day() -> None:
     found = summary("boot", flat(a__1="10", a__2="20"), [], flat(a__3="60", b__1="5"))["boot"]
     assert found == {
         "duration": {
@@ -161,7 +161,7 @@ def test_a_key_that_there_is_not_leaves_nothing() -> None:
 
 
 @given(st.sampled_from(ROUTES), st.lists(st.lists(st.tuples(st.text(), st.text()), unique_by=lambda pair: pair[0])))
-def test_anything_in_redis_can_be_summed_up_and_told(route: str, of_days: list[list[tuple[str, str]]]) -> None:
+def test_anything_in_redis_can_be_summed_up_and_reported(route: str, of_days: list[list[tuple[str, str]]]) -> None:
     whole = Summary([route])
     whole.add("2024-02-01", {route: {}})
     for fields in of_days:

@@ -150,7 +150,7 @@ def test_a_clone_that_another_manager_ordered_keeps_its_place_until_it_is_known(
     assert why(known) == "is missing from the inventory", "which gives its place back too"
 
 
-def test_a_clone_that_is_still_under_way_keeps_its_place_whoever_ordered_it() -> None:
+def test_a_clone_in_flight_keeps_its_place_also_when_another_manager_ordered_it() -> None:
     assert judged(PENDING, CLONING, case={"cloning": True}, ordered=NOW - 60) is None
 
 

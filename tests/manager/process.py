@@ -87,11 +87,11 @@ class Process:
         else:
             what()
 
-    async def hears(self, work: Awaitable[Any]) -> Any:
+    async def result_of(self, work: Awaitable[Any]) -> Any:
         """Return the result of the work once this process runs: late if it is paused, never if it is dead."""
-        told: Deferred[Any] = Deferred()
-        Deferred.fromCoroutine(_of(work)).addBoth(lambda result: self.later(lambda: told.callback(result)))
-        return await told
+        received: Deferred[Any] = Deferred()
+        Deferred.fromCoroutine(_of(work)).addBoth(lambda result: self.later(lambda: received.callback(result)))
+        return await received
 
 
 class Line:
@@ -115,7 +115,7 @@ class Line:
     async def _send(self, work: Any, *args: Any, **values: Any) -> Any:
         if self._process.dead:
             await Deferred()
-        return await self._process.hears(work(*args, **values))
+        return await self._process.result_of(work(*args, **values))
 
 
 class Face:
@@ -129,7 +129,7 @@ class Face:
         method = getattr(self._hypervisor, name)
         if not inspect.iscoroutinefunction(method):
             return method
-        return lambda *args: self._process.hears(method(*args))
+        return lambda *args: self._process.result_of(method(*args))
 
     async def stop(self) -> None:
         """Do nothing: the hypervisor keeps running when the process stops."""

@@ -207,7 +207,7 @@ def pausing_after(world: World, script: str, process: Process | None = None) -> 
         world.counted.ran = before
 
 
-async def test_a_disk_that_an_old_leader_has_added_is_added_once_and_told_once(store: Connection) -> None:
+async def test_a_disk_that_an_old_leader_has_added_is_added_once_with_one_event(store: Connection) -> None:
     async with a_world(store, SLOW) as world:
         await world.advance(minutes=3)
         (vm,) = await world.checkout(debian=1)

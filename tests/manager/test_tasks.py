@@ -76,8 +76,8 @@ async def test_what_fails_is_tried_again_and_given_up_at_last_with_the_reason(st
         await world.advance(minutes=1)
         tries = [event.what for event in world.events if event.what in ("delayed", "gave_up")]
         assert tries == ["delayed", "delayed", "gave_up"]
-        told = [attrs.evolve(event, id="") for event in world.events if event.vm == vm]
-        assert await world.vms.timeline(vm) == told, "its history tells what the stream told"
+        events = [attrs.evolve(event, id="") for event in world.events if event.vm == vm]
+        assert await world.vms.timeline(vm) == events, "its history has the events of the stream"
         (failure,) = report(await world.record(vm), 12, world.clock.seconds())["failures"]
         assert failure.startswith("disk +8gb: injected failure")
         assert await store.call("HLEN", keys.tasks("debian")) == 0

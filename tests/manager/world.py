@@ -154,12 +154,12 @@ class World:
         quiet = 0
         while quiet < 2:
             await deferLater(reactor, 0)
-            if self.counted.under_way or not await self._heard_all():
+            if self.counted.under_way or not await self._delivered_all():
                 quiet = 0
             else:
                 quiet += 1
 
-    async def _heard_all(self) -> bool:
+    async def _delivered_all(self) -> bool:
         newest = await self.real.call("XREVRANGE", keys.EVENTS, "+", "-", "COUNT", 1)
         return not newest or newest[0][0] == self._stream._last
 

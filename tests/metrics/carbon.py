@@ -73,5 +73,5 @@ class RealCarbon:
         if not path.exists():
             return []
         command = [sys.executable, "-W", "ignore", str(SCRIPTS / "whisper-fetch.py"), "--drop=nulls", str(path)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return [float(line.split()[1]) for line in told.splitlines()]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return [float(line.split()[1]) for line in output.splitlines()]

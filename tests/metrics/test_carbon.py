@@ -32,5 +32,5 @@ def _story(home: Path) -> None:
 
 
 @pytest.mark.limit(60)
-async def test_a_real_carbon_keeps_what_the_service_tells(tmp_path: Path) -> None:
+async def test_a_real_carbon_keeps_the_metrics_of_the_service(tmp_path: Path) -> None:
     await deferToThread(_story, tmp_path)

@@ -29,7 +29,7 @@ class Later:
         return getattr(reactor, name)
 
 
-def told(logged: list[LogEvent]) -> list[str]:
+def lines(logged: list[LogEvent]) -> list[str]:
     return [text for event in logged if "Graphite" in (text := formatEvent(event))]
 
 
@@ -86,7 +86,7 @@ def cut(request: Request) -> int:
         (lambda request: b"<html>", "Expecting value: line 1 column 1 (char 0)"),
     ],
 )
-async def test_trouble_there_is_told_once_and_costs_no_more_than_a_moment_of_a_minute(
+async def test_trouble_there_is_logged_once_and_costs_no_more_than_a_moment_of_a_minute(
     render: Render, logged: list[LogEvent], answering: Answering, why: str
 ) -> None:
     clock = Later()
@@ -101,7 +101,7 @@ async def test_trouble_there_is_told_once_and_costs_no_more_than_a_moment_of_a_m
     render.answering = well
     assert await memory.read("1h", 60) == FOUND
     where = f"Graphite at http://127.0.0.1:{render.port} returns"
-    assert told(logged) == [
+    assert lines(logged) == [
         f"[!] {where} no history, charts show only our own: {why}",
         f"[*] {where} its history again",
     ]
@@ -110,10 +110,10 @@ async def test_trouble_there_is_told_once_and_costs_no_more_than_a_moment_of_a_m
 async def test_where_nobody_listens_there_is_no_history(logged: list[LogEvent]) -> None:
     memory = Charts(Graphs(server="127.0.0.1:1"), ["debian"], reactor)
     assert await memory.read("1h", 60) == NOTHING
-    assert len(told(logged)) == 1
+    assert len(lines(logged)) == 1
 
 
 @pytest.mark.parametrize("settings", [None, Graphs()])
 async def test_without_a_server_nobody_is_asked(settings: Graphs | None, logged: list[LogEvent]) -> None:
     assert await Charts(settings, ["debian"], reactor).read("1h", 60) == NOTHING
-    assert told(logged) == []
+    assert lines(logged) == []

@@ -104,9 +104,9 @@ async def test_figures_wait_while_the_server_is_away_and_of_too_many_the_oldest_
     await until(lambda: len(carbon.lines) == MAX_QUEUED)
     assert carbon.lines[0] == "lab.vmpooler.ready.a 500 1700000000"
     assert carbon.lines[-1] == f"lab.vmpooler.ready.a {MAX_QUEUED + 499} 1700000000"
-    told = [formatEvent(event) for event in logged if "Graphite" in formatEvent(event)]
-    assert len([text for text in told if "away" in text]) == 1
-    assert told[-1] == f"[*] Graphite at 127.0.0.1:{port} takes metrics again"
+    lines = [formatEvent(event) for event in logged if "Graphite" in formatEvent(event)]
+    assert len([text for text in lines if "away" in text]) == 1
+    assert lines[-1] == f"[*] Graphite at 127.0.0.1:{port} takes metrics again"
     await graphite.stop()
     await carbon.end()
 

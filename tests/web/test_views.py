@@ -39,7 +39,7 @@ def test_pools_that_ran_dry_are_counted_and_named() -> None:
     assert status == {"ok": False, "message": "Found 2 empty pools.", "empty": ["dry", "dry"], "uptime": 0}
 
 
-def test_a_pool_tells_its_queues_its_size_and_its_aliases() -> None:
+def test_the_report_of_a_pool_has_its_queues_its_size_and_its_aliases() -> None:
     pools = status_view.status([full, dry], counted(FULL, DRY), 0)["pools"]
     assert pools == {
         "full": {"ready": 2, "running": 1, "pending": 0, "max": 3, "alias": ["f", "one"], "lastBoot": FULL.last_boot},
@@ -96,7 +96,7 @@ def test_the_state_is_the_last_thing_that_happened(record: dict[str, str], state
     assert report(record, 24, NOW)["state"] == state
 
 
-def test_a_running_vm_tells_how_long_it_runs_and_will() -> None:
+def test_the_report_of_a_running_vm_has_how_long_it_runs_and_will() -> None:
     vm = report({"template": "a-b", "checkout": text(NOW - 5400), "lifetime": "4"}, 24, NOW)
     assert vm == {
         "template": "a-b",
@@ -130,7 +130,7 @@ def test_a_lifetime_beyond_all_dates_has_an_end_all_the_same() -> None:
     assert vm["end_time"] == "9999-12-31T23:59:59+00:00"
 
 
-def test_a_destroyed_vm_tells_how_long_it_was_out() -> None:
+def test_the_report_of_a_destroyed_vm_has_how_long_it_was_out() -> None:
     record = {"checkout": text(NOW - 7200), "destroy": text(NOW - 3600)}
     vm = report(record, 24, NOW)
     assert vm["running"] == 1.0
