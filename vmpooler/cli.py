@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from vmpooler import __version__
 from vmpooler.config import demo, find, load
 from vmpooler.domain.errors import ConfigError, StartError, VmpoolerError
 from vmpooler.process.remains import redis_of
-from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.settings import Settings, Vsphere
+from vmpooler.providers.driver import Command, Context
+from vmpooler.providers.plugins import installed
+from vmpooler.settings import Settings
 from vmpooler.store.commands.mass_guard import confirm, unknown
 from vmpooler.store.commands.registry import leftovers
 from vmpooler.store.redis.client import Connection
@@ -55,32 +57,29 @@ def _parser() -> argparse.ArgumentParser:
     confirming.set_defaults(command=_confirm)
     confirming.add_argument("pool", metavar="POOL")
     confirming.add_argument("--yes", action="store_true", help="give up the VMs listed: they will be destroyed")
-    layering = commands.add_parser(
-        "template-deltas",
-        help="make templates ready for linked clones",
-        description="Puts a layer on the disks of every template in a folder of a vCenter and below it that has none, "
-        "so that linked clones share what is below. The templates must be switched off.",
-    )
-    layering.set_defaults(command=_template_deltas)
-    layering.add_argument("folder", metavar="FOLDER")
-    layering.add_argument("--provider", help="the entry of providers; needed where there are several vCenters")
+    for kind, driver in installed().usable().items():
+        for command in driver.commands:
+            added = commands.add_parser(command.name, help=command.help, description=command.description)
+            added.set_defaults(command=partial(_at_provider, kind, command))
+            command.arguments(added)
+            added.add_argument("--provider", help=f"the entry of providers; needed where several are of class {kind}")
     return parser
 
 
-async def _template_deltas(reactor: Any, settings: Settings, asked: argparse.Namespace) -> None:
-    vcenters = {name: each for name, each in settings.providers.items() if isinstance(each, Vsphere)}
-    names = [asked.provider] if asked.provider else list(vcenters)
-    if len(names) != 1 or names[0] not in vcenters:
-        sys.exit(f"vmpooler: --provider must be one of: {', '.join(vcenters) or '(there is no vCenter)'}")
-    provider = VsphereProvider(vcenters[names[0]], settings.general, [], reactor, time.time, random.Random())  # noqa: S311 - jitter, no secret
+async def _at_provider(
+    kind: str, command: Command[Any], reactor: Any, settings: Settings, asked: argparse.Namespace
+) -> None:
+    """Run a command of a plug-in at the provider that is meant."""
+    entries = {name: each for name, each in settings.providers.items() if each.kind == kind}
+    names = [asked.provider] if asked.provider else list(entries)
+    if len(names) != 1 or names[0] not in entries:
+        sys.exit(f"vmpooler: --provider must be one of: {', '.join(entries) or f'(no entry is of class {kind})'}")
+    chance = random.Random()  # noqa: S311 - jitter, no secret
+    context = Context(general=settings.general, pools=(), reactor=reactor, wall=time.time, chance=chance)
     try:
-        await provider.start()
-        done = await provider.prepare_templates(asked.folder)
+        print(await command.run(entries[names[0]], context, asked))
     except VmpoolerError as error:
         sys.exit(f"vmpooler: {error}")
-    finally:
-        await provider.stop()
-    print("\n".join(done) if done else f"nothing in {asked.folder} lacks a layer")
 
 
 async def _confirm(reactor: Any, settings: Settings, asked: argparse.Namespace) -> None:

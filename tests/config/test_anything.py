@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from vmpooler.config import Loaded, load
 from vmpooler.config.loader import SERVED
 from vmpooler.domain.errors import ConfigError
-from vmpooler.settings import Auth, Dummy, General, Graphite, Graphs, Ldap, Pool, Redis, ServiceAccount, Vsphere
+from vmpooler.providers.dummy import Dummy
+from vmpooler.providers.vsphere import Vsphere
+from vmpooler.settings import Auth, General, Graphite, Graphs, Ldap, Pool, Redis, ServiceAccount
 
 KINDS = (Auth, Dummy, General, Graphite, Graphs, Ldap, Pool, Redis, ServiceAccount, Vsphere)
 FIELDS = sorted({key for kind in KINDS for key in kind.__annotations__})

@@ -6,7 +6,9 @@ import pytest
 
 from vmpooler.config import Loaded, load
 from vmpooler.domain.errors import ConfigError
-from vmpooler.settings import AUTO, Dummy, General, Pool, Settings, Vsphere
+from vmpooler.providers.dummy import Dummy
+from vmpooler.providers.vsphere import Vsphere
+from vmpooler.settings import AUTO, General, Pool, Settings
 
 ONE_POOL = "pools: [{name: debian, size: 1}]\n"
 

@@ -7,7 +7,7 @@ import pytest
 from vmpooler.config import load
 from vmpooler.domain.errors import ConfigError
 from vmpooler.process.options import Options, configuration
-from vmpooler.settings import Vsphere
+from vmpooler.providers.vsphere import Vsphere
 
 POOL = "pools: [{name: a, size: 1, provider: dummy}]\n"
 TWO_SECRETS = """

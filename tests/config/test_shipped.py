@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from vmpooler.config import load
+from vmpooler.providers.dummy import Dummy
+from vmpooler.providers.vsphere import Vsphere
 from vmpooler.settings import (
     Auth,
-    Dummy,
     General,
     Graphite,
     Graphs,
@@ -22,7 +23,6 @@ from vmpooler.settings import (
     Redis,
     ServiceAccount,
     Settings,
-    Vsphere,
 )
 
 EXAMPLE = (Path(__file__).parents[2] / "vmpooler.yaml.example").read_text(encoding="utf-8")

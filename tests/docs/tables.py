@@ -1,4 +1,4 @@
-"""The tables of docs/configuration.md, built from settings/. ``python -m tests.docs.tables`` rewrites them."""
+"""The tables of docs/configuration.md, built from the settings. ``python -m tests.docs.tables`` rewrites them."""
 
 import re
 from typing import Any
@@ -6,17 +6,25 @@ from typing import Any
 import attrs
 
 from vmpooler import settings
+from vmpooler.providers.plugins import installed
 
 from .book import ROOT
 
 PAGE = ROOT / "docs" / "configuration.md"
+
+SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
+    kind.__name__: kind
+    for kind in (*vars(settings).values(), *(driver.settings for driver in installed().usable().values()))
+    if isinstance(kind, type) and attrs.has(kind) and attrs.fields(kind) and kind is not settings.Settings
+}
+"""The classes of the sections, by name."""
 
 
 def filled(page: str) -> str:
     """Return the page with every table rebuilt."""
     return re.sub(
         r"^(<!-- settings: (\w+) -->)\n\n(?:(?:\|.*\n)+\n?)*",
-        lambda place: f"{place[1]}\n\n{table(getattr(settings, place[2]))}\n",
+        lambda place: f"{place[1]}\n\n{table(SECTIONS[place[2]])}\n",
         page,
         flags=re.MULTILINE,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmpooler.config import load
-from vmpooler.settings import Dummy
+from vmpooler.providers.dummy import Dummy
 
 from .book import blocks, only
 from .conftest import Service

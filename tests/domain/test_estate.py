@@ -8,7 +8,9 @@ import pytest
 
 from vmpooler.domain import estate
 from vmpooler.domain.estate import PoolMemory
-from vmpooler.settings import Dummy, Pool, Settings, Vsphere
+from vmpooler.providers.dummy import Dummy
+from vmpooler.providers.vsphere import Vsphere
+from vmpooler.settings import Pool, Settings
 
 EAST = Vsphere(server="east.example.com", username="u", password="very-secret", datacenter="DC")
 WEST = Vsphere(server="west.example.com", username="u", password="very-secret")
@@ -113,4 +115,4 @@ def test_pools_in_one_folder_are_neighbours_also_those_of_a_former_place() -> No
         estate.configured(there, remembered(), NAMES, known),
         *(estate.configured(pool, None, frozenset(), known) for pool in (beta, gamma)),
     ]
-    assert estate.neighbours(charges) == {"alpha": ["beta"], "beta": ["alpha"], "gamma": []}
+    assert estate.neighbours(charges, known) == {"alpha": ["beta"], "beta": ["alpha"], "gamma": []}

@@ -16,8 +16,8 @@ from vmpooler.domain.errors import NotYours, PoolEmpty, StoreAway, TokenNeeded
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy, Pool
+from vmpooler.providers.dummy import Dummy, DummyProvider
+from vmpooler.settings import Pool
 from vmpooler.store import keys
 from vmpooler.store.failover.recovery import Failover
 from vmpooler.store.redis.client import Connection

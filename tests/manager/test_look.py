@@ -13,8 +13,8 @@ from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
 from vmpooler.manager.leadership import MAX_POOLS_READ
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy, Pool
+from vmpooler.providers.dummy import Dummy, DummyProvider
+from vmpooler.settings import Pool
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import Script
 

@@ -18,8 +18,7 @@ from vmpooler.domain.events import Event, line
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name
 from vmpooler.domain.tasks import Kind
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy
+from vmpooler.providers.dummy import Dummy, DummyProvider
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import Checkouts
 from vmpooler.store.commands.tasks import Tasks

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from vmpooler.providers.base import Provider
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy, Pool
+from vmpooler.providers.dummy import Dummy, DummyProvider
+from vmpooler.settings import Pool
 
 T = TypeVar("T")
 EPOCH = 1_700_000_000.0

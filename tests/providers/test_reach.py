@@ -20,9 +20,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from vmpooler.providers.base import NoAnswer
-from vmpooler.providers.dummy import DummyProvider
+from vmpooler.providers.dummy import Dummy, DummyProvider
 from vmpooler.providers.reach import reach
-from vmpooler.settings import Dummy, Pool
+from vmpooler.settings import Pool
 
 reactor = cast(Any, the_reactor)
 

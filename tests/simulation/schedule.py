@@ -22,8 +22,8 @@ from tests.simulation.simulation import Simulation
 from tests.simulation.variety import faults_of, settings_of, with_another_provider
 from tests.simulation.world import SimulationWorld, world_of
 from vmpooler.domain.model import Queue
-from vmpooler.providers.dummy import DummyProvider
-from vmpooler.settings import Dummy, Settings
+from vmpooler.providers.dummy import Dummy, DummyProvider
+from vmpooler.settings import Settings
 
 MANAGERS = 2
 APIS = 2

@@ -6,7 +6,8 @@ import attrs
 
 from tests.simulation.simulation import Faults
 from tests.simulation.world import PLAIN, SimulationWorld
-from vmpooler.settings import Auth, Dummy, General, Pool, Settings
+from vmpooler.providers.dummy import Dummy
+from vmpooler.settings import Auth, General, Pool, Settings
 
 HYPERVISOR = Dummy(
     createvm_max_time=8,

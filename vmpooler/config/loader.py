@@ -11,17 +11,22 @@ import attrs
 from vmpooler.config.auth import read_auth
 from vmpooler.config.document import parse
 from vmpooler.config.listen import endpoint
-from vmpooler.config.original import SECTIONS
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
 from vmpooler.config.redis import check_redis
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
+from vmpooler.config.ruby_vmpooler import OLD_SECTIONS, SECTIONS
+from vmpooler.providers.plugins import Drivers, installed
 from vmpooler.settings import UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings
 
 TAKEN = ("ok", "domain")
 """Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
 
-SERVED = ("config", "redis", "pools", "providers", "vsphere", "auth", "graphite", "graphs", "limits", "tagfilter")
+SERVED = (
+    *["config", "redis", "pools", "providers", "auth", "graphite", "graphs", "limits", "tagfilter"],
+    *OLD_SECTIONS,
+)
+"""The sections that a file may have."""
 
 
 @attrs.frozen
@@ -34,35 +39,36 @@ class Loaded:
     secrets: tuple[str, ...] = ()
 
 
-def load(text: str, *, environ: Mapping[str, str], base: Path) -> Loaded:
+def load(text: str, *, environ: Mapping[str, str], base: Path, drivers: Drivers | None = None) -> Loaded:
     """The settings in the YAML ``text``, with secrets from ``environ`` and paths that start from ``base``.
 
-    Reads no file but those that a ``…_file`` key names. Raises ConfigError with every mistake at once.
+    ``drivers`` are the classes of providers, by default those that are installed. Reads no file but those that a
+    ``…_file`` key names. Raises ConfigError with every mistake at once.
     """
     report = Report()
     reader = Reader(environ, base, report)
     sections = reader.mapping(parse(text, report), "configuration") or {}
     _check_sections(sections, report)
-    settings = _settings(reader, sections)
+    settings = _settings(reader, sections, installed() if drivers is None else drivers)
     report.raise_mistakes()
     return Loaded(settings, report.warnings(), report.secrets())
 
 
-def _settings(reader: Reader, sections: Mapping[str, object]) -> Settings:
+def _settings(reader: Reader, sections: Mapping[str, object], drivers: Drivers) -> Settings:
     general = reader.section(General, sections.get("config"), "config")
     _check_listen("config.listen", general.listen, reader.report)
     _check_listen("config.health_listen", general.health_listen or "0", reader.report)
     redis = reader.section(Redis, sections.get("redis"), "redis")
     check_redis(redis, sections.get("redis"), reader.report)
-    providers = read_providers(reader, sections.get("providers"), sections.get("vsphere"))
-    pools = _pools(reader, sections.get("pools"), general)
+    entries = read_providers(reader, sections, drivers)
+    pools = assign(reader, _pools(reader, sections.get("pools"), general), entries, drivers)
     graphite = sections.get("graphite")
     sent = None if graphite is None else reader.section(Graphite, graphite, "graphite")
     return Settings(
         general=general,
         redis=redis,
-        pools=assign(pools, providers, reader.report),
-        providers=providers.entries,
+        pools=pools,
+        providers={name: entry.settings for name, entry in entries.items() if entry.settings is not None},
         auth=read_auth(reader, sections.get("auth")),
         graphite=sent,
         graphs=_graphs(reader, sections.get("graphs"), sent),

@@ -1,93 +1,119 @@
-"""The sections ``providers`` and ``vsphere``, and which of their entries makes the VMs of which pool."""
+"""The section ``providers``, and which of its entries makes the VMs of which pool."""
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
-from vmpooler.config.original import PROVIDER_CLASSES
 from vmpooler.config.reader import Reader
-from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
-from vmpooler.settings import NAME, Dummy, Pool, Vsphere
-
-CLASSES: Mapping[str, type[Dummy] | type[Vsphere]] = {"dummy": Dummy, "vsphere": Vsphere}
+from vmpooler.config.report import NOT_SERVED, key_shown, nearest, shown
+from vmpooler.config.ruby_vmpooler import OLD_SECTIONS, PROVIDER_CLASSES, PROVIDER_KEYS
+from vmpooler.providers.driver import ProviderDriver
+from vmpooler.providers.plugins import Drivers, PluginError
+from vmpooler.settings import NAME, Pool, ProviderSettings
 
 
 @attrs.frozen
-class Providers:
-    """What is configured: by name the class of every entry, and the entries of the classes that there are here."""
+class Entry:
+    """An entry of ``providers``.
 
-    classes: dict[str, str] = attrs.field(factory=dict)
-    entries: dict[str, Dummy | Vsphere] = attrs.field(factory=dict)
+    ``kind`` is its class, empty if that is a mistake. Without a driver and settings no pool can be on the entry;
+    ``unusable`` is the reason, empty if it is a mistake that is reported already.
+    """
+
+    kind: str = ""
+    driver: ProviderDriver[Any] | None = None
+    settings: ProviderSettings | None = None
+    unusable: str = ""
 
 
-def read_providers(reader: Reader, providers: object, vsphere: object) -> Providers:
-    """The entries of the section ``providers``, and the old section ``vsphere`` as the entry of that name."""
-    found = Providers()
-    for name, raw in (reader.mapping(providers, "providers") or {}).items():
+def read_providers(reader: Reader, sections: Mapping[str, object], drivers: Drivers) -> dict[str, Entry]:
+    """Return the entries of ``providers`` by name, with the sections of old files that stand for such an entry."""
+    found: dict[str, Entry] = {}
+    for name, raw in (reader.mapping(sections.get("providers"), "providers") or {}).items():
         path = f"providers.{key_shown(name)}"
         if re.fullmatch(NAME, name):
-            _read_entry(reader, found, name, raw, path)
+            found[name] = _entry(reader, name, raw, path, drivers)
         else:
             reader.report.mistake(path, f"expected a name that matches {NAME}")
-    if vsphere is not None and "vsphere" in found.classes:
-        reader.report.mistake("vsphere", "providers.vsphere is given too; keep one of them")
-    elif vsphere is not None:
-        _read_entry(reader, found, "vsphere", vsphere, "vsphere")
+    for name in OLD_SECTIONS:
+        if (raw := sections.get(name)) is None:
+            continue
+        if name in found:
+            reader.report.mistake(name, f"providers.{name} is given too; keep one of them")
+        else:
+            found[name] = _entry(reader, name, raw, name, drivers)
     return found
 
 
-def _read_entry(reader: Reader, found: Providers, name: str, raw: object, path: str) -> None:
+def _entry(reader: Reader, name: str, raw: object, path: str, drivers: Drivers) -> Entry:
     given = reader.mapping(raw, path)
     if given is None:
-        found.classes[name] = ""
-        return
+        return Entry()
     chosen = given.pop("provider_class", None)
     kind = name if chosen is None else chosen
-    found.classes[name] = kind if isinstance(kind, str) else ""
-    if isinstance(kind, str) and kind in CLASSES:
-        found.entries[name] = reader.section(CLASSES[kind], given, path)
-    elif isinstance(kind, str) and kind in PROVIDER_CLASSES:
+    if isinstance(kind, str) and kind in drivers.names:
+        try:
+            driver = drivers.get(kind)
+        except PluginError as error:
+            reader.report.warn(path, f"of class {kind}, which cannot be loaded: {error}")
+            return Entry(kind, unusable=f"which cannot be loaded: {error}")
+        return Entry(kind, driver, reader.section(driver.settings, given, path, ignored=driver.ignored | PROVIDER_KEYS))
+    if isinstance(kind, str) and kind in PROVIDER_CLASSES:
         reader.report.warn(path, f"of class {kind}: {NOT_SERVED}")
-    elif chosen is None:
-        reader.report.mistake(path, f"no such class of provider; say provider_class: {' or '.join(CLASSES)}")
+        return Entry(kind, unusable="which this version does not serve")
+    installed = " or ".join(drivers.names)
+    if chosen is None:
+        reader.report.mistake(path, f"no such class of provider; say provider_class: {installed}")
     else:
-        reader.report.mistake(f"{path}.provider_class", f"expected {' or '.join(CLASSES)}, got {shown(kind)}")
+        reader.report.mistake(f"{path}.provider_class", f"expected {installed}, got {shown(kind)}")
+    return Entry()
 
 
-def assign(pools: Iterable[Pool], providers: Providers, report: Report) -> tuple[Pool, ...]:
-    """The pools with their providers resolved. The dummy provider is added where one uses it and there is none."""
-    default = _default(providers)
-    return tuple(_assigned(pool, f"pools[{index}]", default, providers, report) for index, pool in enumerate(pools))
+def assign(reader: Reader, pools: Iterable[Pool], entries: dict[str, Entry], drivers: Drivers) -> tuple[Pool, ...]:
+    """Return the pools with their providers resolved.
+
+    An implied provider is added to ``entries`` if a pool is on it and the file has no entry for it.
+    """
+    default = _default(entries, drivers)
+    return tuple(
+        _assigned(reader, pool, f"pools[{index}]", default, entries, drivers) for index, pool in enumerate(pools)
+    )
 
 
-def _default(providers: Providers) -> list[str]:
-    """The entries that a pool may mean that names none; one of them when all is well."""
-    for kind in ("vsphere", "dummy"):
-        names = [name for name, its_kind in providers.classes.items() if its_kind == kind]
-        if names:
-            return [kind] if kind in names else names
-    return ["dummy"]
+def _default(entries: Mapping[str, Entry], drivers: Drivers) -> list[str]:
+    """Return the entries that a pool which names none can mean: one of them if the configuration is correct."""
+    known = {name: entry for name, entry in entries.items() if entry.kind in drivers.names}
+    named = {name: entry for name, entry in known.items() if entry.driver is None or not entry.driver.implied} or known
+    return [name for name, entry in named.items() if entry.kind == name] or list(named) or drivers.implied()
 
 
-def _assigned(pool: Pool, path: str, default: list[str], providers: Providers, report: Report) -> Pool:
+def _assigned(
+    reader: Reader, pool: Pool, path: str, default: list[str], entries: dict[str, Entry], drivers: Drivers
+) -> Pool:
     if pool.provider is None:
         return pool  # a mistake that is reported already
-    if not pool.provider and len(default) > 1:
-        report.mistake(f"{path}.provider", f"must be given: {' or '.join(default)}")
+    if not pool.provider and len(default) != 1:
+        reader.report.mistake(f"{path}.provider", f"must be given: {' or '.join(default or drivers.names)}")
         return pool
     name = pool.provider or default[0]
-    if name == "dummy" and name not in providers.classes:
-        providers.classes[name], providers.entries[name] = name, Dummy()
-    kind = providers.classes.get(name)
-    if kind is None:
-        report.mistake(
-            f"{path}.provider", f"{shown(name)} is not configured" + nearest(name, {*providers.classes, "dummy"})
-        )
-    elif kind in PROVIDER_CLASSES:
-        report.mistake(f"{path}.provider", f"{name} is of class {kind}, which this version does not serve")
-    elif kind == "vsphere":
-        for key in ("template", "folder"):
-            if getattr(pool, key) == "":
-                report.mistake(f"{path}.{key}", "must be given for a pool on vsphere")
+    if name not in entries and name in drivers.implied():
+        driver = drivers.get(name)
+        entries[name] = Entry(name, driver, reader.section(driver.settings, None, f"providers.{name}"))
+    if name not in entries:
+        reader.report.mistake(f"{path}.provider", f"{shown(name)} is not configured{_hint(name, entries, drivers)}")
+        return pool
+    entry = entries[name]
+    if entry.unusable:
+        reader.report.mistake(f"{path}.provider", f"{name} is of class {entry.kind}, {entry.unusable}")
+    elif entry.driver is not None:
+        for key, text in entry.driver.check_pool(pool).items():
+            reader.report.mistake(f"{path}.{key}", text)
     return attrs.evolve(pool, provider=name)
+
+
+def _hint(name: str, entries: Mapping[str, Entry], drivers: Drivers) -> str:
+    if name in drivers.names:
+        return ""
+    return nearest(name, {*entries, *drivers.implied()}) or f"; the installed classes are {', '.join(drivers.names)}"

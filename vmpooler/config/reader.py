@@ -1,7 +1,7 @@
 """A section of the file -> the class of its settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -9,8 +9,8 @@ import attrs
 
 from vmpooler.config.document import plain
 from vmpooler.config.exposure import exposed
-from vmpooler.config.original import KEYS
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
+from vmpooler.config.ruby_vmpooler import KEYS
 from vmpooler.config.values import Wrong, convert
 
 Section = TypeVar("Section", bound=attrs.AttrsInstance)
@@ -38,23 +38,32 @@ class Reader:
         self.report.mistake(path, f"expected a mapping, got {got}")
         return None
 
-    def section(self, kind: type[Section], raw: object, path: str, parent: object = None) -> Section:
-        """The section of class ``kind`` at ``path``; ``parent`` has the values that it may inherit."""
+    def section(
+        self, kind: type[Section], raw: object, path: str, parent: object = None, ignored: Collection[str] = ()
+    ) -> Section:
+        """Return the section of class ``kind`` at ``path``.
+
+        ``parent`` has the values that it may inherit. Each key in ``ignored`` that is no setting is a warning.
+        """
         fields = attrs.fields(kind)
         given = self.mapping(raw, path)
         if given is None:
             return kind(**{field.name: None for field in fields})
-        self._check_keys(kind, given, path)
+        self._check_keys(kind, given, path, KEYS.get(kind, ignored))
         types = get_type_hints(kind)
         return kind(**{field.name: self._value(field, types[field.name], given, path, parent) for field in fields})
 
-    def _check_keys(self, kind: type[attrs.AttrsInstance], given: Mapping[str, object], path: str) -> None:
+    def _check_keys(
+        self, kind: type[attrs.AttrsInstance], given: Mapping[str, object], path: str, ignored: Collection[str]
+    ) -> None:
         fields = attrs.fields_dict(kind)
         files = {f"{name}_file" for name, field in fields.items() if field.metadata["secret"]}
         for key in given:
-            if key in KEYS.get(kind, ()):
+            if key in fields or key in files:
+                continue
+            if key in ignored:
                 self.report.warn(f"{path}.{key}", NOT_SERVED)
-            elif key not in fields and key not in files:
+            else:
                 self.report.mistake(f"{path}.{key_shown(key)}", "unknown key" + nearest(key, [*fields, *files]))
 
     def _value(self, field: Any, kind: Any, given: Mapping[str, object], path: str, parent: object) -> Any:

@@ -23,9 +23,7 @@ from typing import Any
 
 import attrs
 
-from vmpooler.settings import Dummy, Pool, Settings, Vsphere
-
-KINDS: Mapping[type[Dummy] | type[Vsphere], str] = {Dummy: "dummy", Vsphere: "vsphere"}
+from vmpooler.settings import Pool, Settings
 
 REMEMBERED = (
     *("provider", "template", "folder", "datastore", "datacenter", "clone_target"),
@@ -47,8 +45,8 @@ REFUSED = "its pool is not configured any more, and is drained"
 class PoolMemory:
     """The place of a pool's VMs, as Redis remembers it.
 
-    ``pool`` has size 0. ``kind`` is the kind of its provider, ``at`` that provider's server or file. ``vms`` has names
-    only in the memory of a former place; ``before`` has these memories.
+    ``pool`` has size 0, and a folder only if the provider needs it. ``kind`` is the kind of its provider, ``at`` that
+    provider's server or file. ``vms`` has names only in the memory of a former place; ``before`` has these memories.
     """
 
     pool: Pool
@@ -57,19 +55,9 @@ class PoolMemory:
     vms: frozenset[str] = frozenset()
     before: tuple["PoolMemory", ...] = ()
 
-    @property
-    def place(self) -> tuple[str, ...]:
-        """Return a key that is equal for two pools whose VMs are in the same place.
-
-        The dummy provider separates the VMs of its pools itself.
-        """
-        if self.kind == KINDS[Vsphere]:
-            return self.kind, self.at, self.pool.datacenter, self.pool.folder.strip("/")
-        return self.kind, self.pool.provider, self.at
-
     def __str__(self) -> str:
         """Return the place as text for people."""
-        where = ", ".join(filter(None, [self.at, self.pool.folder if self.kind == KINDS[Vsphere] else ""]))
+        where = ", ".join(filter(None, [self.at, self.pool.folder]))
         return f"provider {self.pool.provider}{f' ({where})' if where else ''}"
 
 
@@ -101,13 +89,9 @@ class Charge:
 def memory_of(pool: Pool, settings: Settings) -> PoolMemory:
     """Return the place of the VMs of a configured pool."""
     section = settings.providers[pool.provider]
-    datacenter = pool.datacenter or (section.datacenter if isinstance(section, Vsphere) else "")
-    return PoolMemory(attrs.evolve(pool, alias=(), size=0, datacenter=datacenter), KINDS[type(section)], at(section))
-
-
-def at(section: Dummy | Vsphere) -> str:
-    """Return where a provider keeps its VMs: a server or a file."""
-    return section.server if isinstance(section, Vsphere) else section.filename
+    datacenter, folder = pool.datacenter or section.datacenter, pool.folder if section.by_folder else ""
+    known = attrs.evolve(pool, alias=(), size=0, datacenter=datacenter, folder=folder)
+    return PoolMemory(known, section.kind, section.at)
 
 
 def configured(pool: Pool, old: PoolMemory | None, standing: frozenset[str], settings: Settings) -> Charge:
@@ -116,7 +100,7 @@ def configured(pool: Pool, old: PoolMemory | None, standing: frozenset[str], set
     ``old`` is the pool's remembered place. ``standing`` are the VMs in its queues, needed if it may have moved.
     """
     now = memory_of(pool, settings)
-    memory = attrs.evolve(now, before=_before(now, old, standing) if old else ())
+    memory = attrs.evolve(now, before=_before(now, old, standing, settings) if old else ())
     parts = tuple(_part(each, settings) for each in memory.before)
     return Charge(pool, pool.provider, memory, parts=parts, note="; ".join(_moved(memory.before, parts)))
 
@@ -135,7 +119,7 @@ def drained(name: str, old: PoolMemory | None, standing: frozenset[str], setting
     if not sure:
         others = frozenset(standing).difference(*(part.vms for part in parts))
         parts = (*parts, Part(pool, "", others))
-        note += f", as far as it has them: it was {old.at or 'in memory'} and is {at(settings.providers[provider])} now"
+        note += f", as far as it has them: it was {old.at or 'in memory'} and is {settings.providers[provider].at} now"
     return Charge(pool, provider, old, True, parts, "; ".join([note, *_moved(old.before, parts)]))
 
 
@@ -153,23 +137,23 @@ def left_at_former_places(charge: Charge, vms: frozenset[str]) -> Charge:
     return attrs.evolve(charge, memory=attrs.evolve(memory, before=formers), parts=parts, note=note)
 
 
-def neighbours(charges: Iterable[Charge]) -> dict[str, list[str]]:
+def neighbours(charges: Iterable[Charge], settings: Settings) -> dict[str, list[str]]:
     """Return for each pool the other pools whose VMs are, or were, in the same folder."""
     found: dict[tuple[str, ...], list[str]] = {}
     charges = list(charges)
     for charge in charges:
-        for place in _folders(charge):
+        for place in _folders(charge, settings):
             found.setdefault(place, []).append(charge.pool.name)
     shared: dict[str, list[str]] = {}
     for charge in charges:
-        near = {name: None for place in _folders(charge) for name in found[place] if name != charge.pool.name}
+        near = {name: None for place in _folders(charge, settings) for name in found[place] if name != charge.pool.name}
         shared[charge.pool.name] = list(near)
     return shared
 
 
 def may_have_moved(pool: Pool, old: PoolMemory, settings: Settings) -> bool:
     """Return whether VMs of a configured pool may be at a former place."""
-    return bool(old.before) or memory_of(pool, settings).place != old.place
+    return bool(old.before) or _place(memory_of(pool, settings), settings) != _place(old, settings)
 
 
 def of_json(name: str, known: Any) -> PoolMemory:
@@ -212,12 +196,24 @@ def _check(value: object, default: object, name: str) -> None:
         raise ValueError(f"{name} is not of its type")
 
 
-def _folders(charge: Charge) -> list[tuple[str, ...]]:
+def _place(memory: PoolMemory, settings: Settings) -> tuple[str, ...]:
+    """Return a key that is equal for two pools whose VMs are in the same place."""
+    if _by_folder(memory, settings):
+        return memory.kind, memory.at, memory.pool.datacenter, memory.pool.folder.strip("/")
+    return memory.kind, memory.pool.provider, memory.at
+
+
+def _by_folder(memory: PoolMemory, settings: Settings) -> bool:
+    """Return whether pools of this kind of provider share folders; False if no provider of that kind is configured."""
+    return any(each.kind == memory.kind and each.by_folder for each in settings.providers.values())
+
+
+def _folders(charge: Charge, settings: Settings) -> list[tuple[str, ...]]:
     memories = [charge.memory, *charge.memory.before] if charge.memory else []
-    return [each.place for each in memories if each.kind == KINDS[Vsphere]]
+    return [_place(each, settings) for each in memories if _by_folder(each, settings)]
 
 
-def _before(now: PoolMemory, old: PoolMemory, standing: frozenset[str]) -> tuple[PoolMemory, ...]:
+def _before(now: PoolMemory, old: PoolMemory, standing: frozenset[str], settings: Settings) -> tuple[PoolMemory, ...]:
     """Return the former places of a pool, each with those of its VMs that are still in a queue.
 
     A VM that is in a queue and is not known to be at a former place was made at the last one.
@@ -225,19 +221,19 @@ def _before(now: PoolMemory, old: PoolMemory, standing: frozenset[str]) -> tuple
     formers = [attrs.evolve(each, vms=each.vms & standing) for each in old.before]
     rest = standing.difference(*(each.vms for each in formers))
     latest = attrs.evolve(old, vms=rest, before=())
-    return tuple(each for each in (*formers, latest) if each.vms and each.place != now.place)
+    here = _place(now, settings)
+    return tuple(each for each in (*formers, latest) if each.vms and _place(each, settings) != here)
 
 
 def _home(memory: PoolMemory, settings: Settings) -> tuple[str, bool]:
     """Return the configured provider that has a place (empty if none has), and whether that is certain."""
     same = settings.providers.get(memory.pool.provider)
-    alike = {name: each for name, each in settings.providers.items() if KINDS[type(each)] == memory.kind}
-    if same is not None and memory.pool.provider in alike and at(same) == memory.at:
+    alike = {name: each for name, each in settings.providers.items() if each.kind == memory.kind}
+    if same is not None and memory.pool.provider in alike and same.at == memory.at:
         return memory.pool.provider, True
-    if memory.kind == KINDS[Vsphere]:
-        for name, each in alike.items():
-            if at(each) == memory.at:
-                return name, True
+    for name, each in alike.items():
+        if each.by_folder and each.at == memory.at:
+            return name, True
     return (memory.pool.provider, False) if memory.pool.provider in alike else ("", False)
 
 
@@ -259,11 +255,11 @@ def _moved(formers: Sequence[PoolMemory], parts: Sequence[Part]) -> list[str]:
 def _unremembered(name: str, settings: Settings) -> Charge:
     """Return the charge for a pool that another version or another program made.
 
-    The dummy provider needs only the pool's name. In a vCenter the folder would be needed, and it is not known.
+    A provider that needs the pool's folder cannot be used, because the folder is not known.
     """
     pool = Pool(name=name, size=0)
     only = next(iter(settings.providers)) if len(settings.providers) == 1 else ""
-    if only and isinstance(settings.providers[only], Dummy):
+    if only and not settings.providers[only].by_folder:
         pool = attrs.evolve(pool, provider=only)
         note = f"not configured: it is drained through provider {only}"
         return Charge(pool, only, memory_of(pool, settings), True, note=note)

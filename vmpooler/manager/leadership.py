@@ -23,7 +23,7 @@ from vmpooler.manager.moved import Former
 from vmpooler.manager.pool_controller import PoolController
 from vmpooler.manager.term import Term
 from vmpooler.providers.base import Provider
-from vmpooler.settings import AUTO, Pool, Settings, Vsphere
+from vmpooler.settings import AUTO, Pool, Settings
 from vmpooler.store.commands.registry import Registry, leftovers
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
@@ -212,7 +212,7 @@ class Leadership:
         lost += [part.pool for charge in charges for part in charge.parts if part.provider]
         drainers = self._drainers(lost) if lost else {}
         self._charges |= {charge.pool.name: charge for charge in charges}
-        self._near = estate.neighbours(self._charges.values())
+        self._near = estate.neighbours(self._charges.values(), self._settings)
         for number, charge in enumerate(charges):
             if charge.draining and charge.pool.name not in self._names:
                 self._names.append(charge.pool.name)
@@ -369,12 +369,13 @@ class _Ring:
 def clone_limit_of(settings: Settings) -> AdaptiveLimit:
     """Return the limit of concurrent clones: a fixed number, or one that adapts to the provider.
 
-    An adaptive limit is at most ``task_limit_max``. If all providers in use are vCenters, it is also at most the sum of
-    their ``max_clones``.
+    An adaptive limit is at most ``task_limit_max``. If all providers in use have a limit of their own, it is also at
+    most the sum of these limits.
     """
     general = settings.general
     if general.task_limit != AUTO:
         return AdaptiveLimit(general.task_limit, least=general.task_limit)
-    used = [settings.providers[name] for name in {pool.provider for pool in settings.pools}]
-    slots = [each.max_clones for each in used if isinstance(each, Vsphere)]
-    return AdaptiveLimit(min(general.task_limit_max, sum(slots)) if len(slots) == len(used) else general.task_limit_max)
+    limits = [settings.providers[name].clone_limit for name in {pool.provider for pool in settings.pools}]
+    known = [limit for limit in limits if limit is not None]
+    most = min(general.task_limit_max, sum(known)) if len(known) == len(limits) else general.task_limit_max
+    return AdaptiveLimit(most)

@@ -14,7 +14,7 @@ from vmpooler.log import tell
 from vmpooler.manager.manager import Manager
 from vmpooler.metrics.graphite import GraphiteClient
 from vmpooler.metrics.registry import Registry
-from vmpooler.providers.configured import drainers_of, providers_of
+from vmpooler.providers.plugins import drainers_of, providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.redis.client import Connection

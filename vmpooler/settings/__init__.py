@@ -21,7 +21,7 @@ from vmpooler.settings.general import AUTO, General
 from vmpooler.settings.limits import UNIX, Limits
 from vmpooler.settings.metrics import Graphite, Graphs
 from vmpooler.settings.pools import NAME, Pool
-from vmpooler.settings.providers import Dummy, Vsphere
+from vmpooler.settings.providers import ProviderSettings
 from vmpooler.settings.redis import ADDRESS, SENTINEL_PORT, Redis, address_of
 
 __all__ = [
@@ -31,18 +31,18 @@ __all__ = [
     "SENTINEL_PORT",
     "UNIX",
     "Auth",
-    "Dummy",
     "General",
     "Graphite",
     "Graphs",
     "Ldap",
     "Limits",
     "Pool",
+    "ProviderSettings",
     "Redis",
     "ServiceAccount",
     "Settings",
-    "Vsphere",
     "address_of",
+    "setting",
 ]
 
 
@@ -53,7 +53,7 @@ class Settings:
     general: General = attrs.field(factory=General)
     redis: Redis = attrs.field(factory=Redis)
     pools: tuple[Pool, ...] = ()
-    providers: Mapping[str, Dummy | Vsphere] = attrs.field(factory=dict)
+    providers: Mapping[str, ProviderSettings] = attrs.field(factory=dict)
     auth: Auth | None = None
     graphite: Graphite | None = None
     graphs: Graphs | None = None

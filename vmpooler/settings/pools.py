@@ -24,9 +24,7 @@ class Pool:
     )
     datastore: str = setting("Where the disks of its VMs go.", "")
     size: int = setting("How many VMs are kept ready.", minimum=0)
-    provider: str = setting(
-        "The entry of providers that makes its VMs; when empty vsphere if there is one, else dummy.", ""
-    )
+    provider: str = setting("The entry of providers that makes its VMs; needed where several could be meant.", "")
     datacenter: str = setting("The path of its datacenter; when empty that of its provider.", "")
     clone_target: str = setting("The cluster that its VMs are cloned to.", "", inherits=True)
     create_linked_clone: bool = setting(

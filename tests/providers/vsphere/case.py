@@ -15,8 +15,9 @@ from tests.ports import free_port
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from tests.vcsim.vcenter import Vcenter
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import VsphereProvider
-from vmpooler.settings import General, Pool, Vsphere
+from vmpooler.providers.vsphere import Vsphere
+from vmpooler.providers.vsphere.provider import VsphereProvider
+from vmpooler.settings import General, Pool
 
 T = TypeVar("T")
 

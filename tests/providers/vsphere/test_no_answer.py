@@ -18,10 +18,10 @@ from tests.vcsim.proxy import ENVELOPE, XHTML, Page, VcenterProxy, response
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import operations
+from vmpooler.providers.vsphere import Vsphere, operations
 from vmpooler.providers.vsphere.errors import Away, Doubtful, NoResponse, failure
 from vmpooler.providers.vsphere.session import Session, log_in
-from vmpooler.settings import General, Vsphere
+from vmpooler.settings import General
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]
 

@@ -10,11 +10,10 @@ from twisted.internet.task import deferLater
 
 from tests.providers.vsphere.case import VsphereCase, clock
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere import VsphereProvider
 from vmpooler.providers.vsphere.errors import Doubtful
 from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
-from vmpooler.providers.vsphere.provider import START_TIMEOUT
+from vmpooler.providers.vsphere.provider import START_TIMEOUT, VsphereProvider
 from vmpooler.providers.vsphere.session import Ref, Session
 
 pytestmark = [pytest.mark.needs("vcsim"), pytest.mark.limit(90)]

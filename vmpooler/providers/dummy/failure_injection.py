@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from vmpooler.domain.guest import Stamp
+from vmpooler.providers.dummy.settings import Dummy
 from vmpooler.providers.dummy.vm import SimulatedVm
-from vmpooler.settings import Dummy
 
 
 class Fate:

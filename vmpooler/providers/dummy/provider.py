@@ -13,10 +13,11 @@ from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.failure_injection import Fate
 from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.providers.dummy.settings import Dummy
 from vmpooler.providers.dummy.simulation import World
 from vmpooler.providers.dummy.vm import Disk, SimulatedVm
 from vmpooler.providers.reach import reach
-from vmpooler.settings import Dummy, Pool
+from vmpooler.settings import Pool
 
 
 class DummyProvider:

@@ -28,8 +28,8 @@ from vmpooler.providers.vsphere.errors import Away, Doubtful, Failed, failure, r
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.messages import Begun, ListedVm, Lost, News, Seen, TaskEnd
 from vmpooler.providers.vsphere.session import Ref, Session
+from vmpooler.providers.vsphere.settings import Vsphere
 from vmpooler.providers.vsphere.update_thread import Waiter
-from vmpooler.settings import Vsphere
 
 log = Logger()
 

@@ -23,9 +23,10 @@ from vmpooler.providers.vsphere.errors import reason
 from vmpooler.providers.vsphere.executor import Calls
 from vmpooler.providers.vsphere.inventory_cache import Watch
 from vmpooler.providers.vsphere.inventory_lookup import Place
+from vmpooler.providers.vsphere.settings import Vsphere
 from vmpooler.providers.vsphere.template_layers import Deltas
 from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
-from vmpooler.settings import General, Pool, Vsphere
+from vmpooler.settings import General, Pool
 
 log = Logger()
 

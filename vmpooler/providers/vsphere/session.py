@@ -17,7 +17,7 @@ from pyVmomi import SoapAdapter, vim, vmodl
 from pyVmomi.VmomiSupport import F_OPTIONAL
 
 from vmpooler.providers.vsphere.errors import NoResponse
-from vmpooler.settings import Vsphere
+from vmpooler.providers.vsphere.settings import Vsphere
 
 VERSION = "vim.version.version11"
 """The API version of vSphere 6.5, which every newer vCenter also supports."""

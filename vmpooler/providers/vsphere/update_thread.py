@@ -18,9 +18,9 @@ from vmpooler.providers.vsphere.errors import NoResponse
 from vmpooler.providers.vsphere.inventory_lookup import Place, folder_path
 from vmpooler.providers.vsphere.messages import NOTHING, VM_PROPERTIES, Begun, ListedVm, Lost, News, Seen
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
+from vmpooler.providers.vsphere.settings import Vsphere
 from vmpooler.providers.vsphere.specs import through_view
 from vmpooler.providers.vsphere.update_merger import Collection
-from vmpooler.settings import Vsphere
 
 LONGEST_WAIT = 20
 """Seconds after which a vCenter answers at the latest, also when nothing has changed."""

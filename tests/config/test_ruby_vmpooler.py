@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from vmpooler.config import Loaded, load
-from vmpooler.settings import Auth, Graphite, Graphs, Ldap, Pool, Vsphere
+from vmpooler.providers.vsphere import Vsphere
+from vmpooler.settings import Auth, Graphite, Graphs, Ldap, Pool
 
 FIRST = """\
 ---

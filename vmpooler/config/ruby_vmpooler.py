@@ -1,8 +1,8 @@
-"""Keys of Ruby vmpooler that this version does not serve: a warning each, where an unknown key is a mistake."""
+"""Names in files of Ruby vmpooler. A key that this version does not serve is a warning; an unknown key is a mistake."""
 
 from collections.abc import Mapping
 
-from vmpooler.settings import Dummy, General, Pool, Redis, Vsphere
+from vmpooler.settings import General, Pool, Redis
 
 
 def _keys(*lines: str) -> frozenset[str]:
@@ -11,8 +11,11 @@ def _keys(*lines: str) -> frozenset[str]:
 
 SECTIONS = _keys("statsd prometheus tracing dns_configs rate_limits")
 
+OLD_SECTIONS = ("vsphere",)
+"""Sections of old files that stand for the entry of ``providers`` with that name."""
+
 PROVIDER_CLASSES = _keys("gce ec2 azure")
-"""The plugins with which Ruby vmpooler makes VMs."""
+"""The plug-ins of Ruby vmpooler that have no counterpart here."""
 
 _LOOP = "check_loop_delay_min check_loop_delay_max check_loop_delay_decay"
 _BREAKER = """
@@ -38,12 +41,12 @@ _PROVIDER = """
     connection_pool_size connection_pool_timeout resources_allowlist folder_whitelist
     skip_dns_check_before_creating_vm purge_unconfigured_resources purge_unconfigured_folders
 """
-_DUMMY = "insecure datacenter is_ready_timeout migratevm_couldmove_percent migratevm_max_time migratevm_fail_percent"
+
+PROVIDER_KEYS = _keys(_PROVIDER, _BREAKER)
+"""Keys of every entry of ``providers``."""
 
 KEYS: Mapping[type, frozenset[str]] = {
     General: _keys(_GENERAL, _LOOP, _BREAKER),
     Redis: _keys("connection_pool_size connection_pool_timeout reconnect_attempts"),
     Pool: _keys(_POOL, _LOOP),
-    Dummy: _keys(_DUMMY, _PROVIDER, _BREAKER),
-    Vsphere: _keys(_PROVIDER, _BREAKER),
 }
