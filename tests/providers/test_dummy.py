@@ -13,8 +13,8 @@ from twisted.logger import LogEvent
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import NoAnswer, ProviderError
 from vmpooler.providers.dummy.vm import SimulatedVm
+from vmpooler.testing import ProviderContract, booted, cloned
 
-from .contract import ProviderContract, booted, cloned
 from .dummies import EPOCH, DummyCase, started
 
 

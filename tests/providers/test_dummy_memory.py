@@ -18,8 +18,8 @@ from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
 from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.testing import booted
 
-from .contract import booted
 from .dummies import EPOCH, DummyCase, started
 
 

@@ -1,28 +1,21 @@
 """A simulated vCenter for one test, a provider on it, and a TCP listener at the address of each booted guest."""
 
 import random
-import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
 
 from tests.ports import free_port
 from tests.vcsim.simulator import PASSWORD, USER, Simulator
 from tests.vcsim.vcenter import Vcenter
-from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import Vsphere
 from vmpooler.providers.vsphere.provider import VsphereProvider
 from vmpooler.settings import General, Pool
-
-T = TypeVar("T")
+from vmpooler.testing import ReactorCase
 
 TEMPLATE = "templates/linux/debian"
-PATIENCE = 20.0
 clock: Any = reactor
 
 
@@ -32,7 +25,7 @@ def pool_of(name: str, **settings: Any) -> Pool:
     return Pool(name=name, **{**known, **settings})
 
 
-class VsphereCase:
+class VsphereCase(ReactorCase):
     """A simulated vCenter with a template and folders, and a provider of two pools."""
 
     def __init__(self, simulator: Simulator, general: General | None = None, **settings: Any) -> None:
@@ -68,24 +61,6 @@ class VsphereCase:
         await self.provider.stop()
         await self._listener.stopListening()
         self.vcenter.close()
-
-    async def finish(self, work: Awaitable[T]) -> T:
-        """Return the result of the work, after a pause in which the provider receives earlier updates."""
-        await deferLater(clock, 0.05)
-        return await work
-
-    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        """Return when the condition holds; raise AssertionError after ``PATIENCE`` seconds.
-
-        ProviderError is ignored: the simulator fails at times, and the provider then raises until it has recovered.
-        """
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            with suppress(ProviderError):
-                if await holds():
-                    return
-            await deferLater(clock, 0.02)
-        raise AssertionError("it never came to hold")
 
     def cut_off(self) -> None:
         self.simulator.kill()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.providers.contract import ProviderContract
+from vmpooler.testing import ProviderContract
 
 
 @pytest.mark.needs("vcsim")

@@ -1,19 +1,31 @@
-"""The contract of every provider. A provider's test module subclasses ``ProviderContract`` and defines ``case``."""
+"""The contract of every provider, as tests, and what they need to know about the provider under test."""
 
 from __future__ import annotations
 
+import inspect
+import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import attrs
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
 from vmpooler.settings import Pool
 
 T = TypeVar("T")
+
+TIMEOUT = 20.0
+"""Seconds after which a condition that does not hold is a failure."""
+
+PAUSE = 0.05
+"""Seconds that a case on the reactor waits before it looks again."""
 
 
 class ProviderCase(Protocol):
@@ -39,6 +51,25 @@ class ProviderCase(Protocol):
         """Return the sizes in GB of the extra disks that a VM has at the hypervisor."""
 
 
+class ReactorCase(ProviderCase):
+    """A case whose provider runs on the real reactor, in real time. A subclass has the other members."""
+
+    async def finish(self, work: Awaitable[T]) -> T:
+        """Return the result of the work, after a pause in which the provider receives earlier changes."""
+        await deferLater(reactor, PAUSE)
+        return await work
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        """Return when the condition holds. A ProviderError counts as not yet."""
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
+            with suppress(ProviderError):
+                if await holds():
+                    return
+            await deferLater(reactor, PAUSE)
+        raise AssertionError(f"the condition did not hold within {TIMEOUT:g} s")
+
+
 def begin(work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     """Begin the work without letting time pass."""
     return ensureDeferred(work)
@@ -61,7 +92,18 @@ async def booted(case: ProviderCase, name: str = "one") -> Guest:
     return (await case.provider.inventory(case.pool))[name]
 
 
+def on_the_reactor(tests: type[T]) -> type[T]:
+    """Mark the coroutines of a class for pytest-twisted."""
+    for test in vars(tests).values():
+        if inspect.iscoroutinefunction(test):
+            pytest_twisted.ensureDeferred(test)
+    return tests
+
+
+@on_the_reactor
 class ProviderContract:
+    """What every provider does."""
+
     async def test_without_vms_the_inventory_is_empty(self, case: ProviderCase) -> None:
         assert dict(await case.finish(case.provider.inventory(case.pool))) == {}
 
@@ -92,7 +134,7 @@ class ProviderContract:
         await case.finish(clone)
         assert not (await case.provider.inventory(case.pool))["one"].cloning
 
-    async def test_a_clone_is_switched_on_and_bears_our_stamp(self, case: ProviderCase) -> None:
+    async def test_a_clone_is_powered_on_and_has_our_stamp(self, case: ProviderCase) -> None:
         guest = await cloned(case)
         assert (guest.powered_on, guest.cloning) == (True, False)
         assert guest.stamp is not None
@@ -242,21 +284,21 @@ class ProviderContract:
             with pytest.raises(ProviderError):
                 await case.finish(work)
 
-    async def test_listeners_hear_of_a_boot_and_of_a_destruction(self, case: ProviderCase) -> None:
-        heard: list[str] = []
-        case.provider.changes(heard.append)
+    async def test_listeners_are_called_for_a_boot_and_for_a_destruction(self, case: ProviderCase) -> None:
+        notified: list[str] = []
+        case.provider.changes(notified.append)
 
-        async def has_heard() -> bool:
-            return bool(heard)
+        async def is_notified() -> bool:
+            return bool(notified)
 
         await cloned(case)
-        heard.clear()
-        await case.until(has_heard)
+        notified.clear()
+        await case.until(is_notified)
         assert (await case.provider.inventory(case.pool))["one"].address
-        heard.clear()
+        notified.clear()
         await case.finish(case.provider.destroy(case.pool, "one"))
-        await case.until(has_heard)
-        assert set(heard) == {case.pool.name}
+        await case.until(is_notified)
+        assert set(notified) == {case.pool.name}
 
     async def test_a_stopped_provider_answers_with_an_error(self, case: ProviderCase) -> None:
         await case.finish(case.provider.stop())
