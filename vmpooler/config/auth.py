@@ -37,7 +37,7 @@ def _plain_keys(raw: Mapping[object, object]) -> dict[str, object]:
 def _with_plain_encryption(reader: Reader, ldap: dict[str, object]) -> dict[str, object]:
     """The section ``ldap`` with Ruby vmpooler's ``encryption`` as the settings that it stands for.
 
-    The original takes ``:simple_tls`` or a mapping: its ``method``, and ``tls_options`` of Ruby's OpenSSL.
+    Ruby vmpooler takes ``:simple_tls`` or a mapping: its ``method``, and ``tls_options`` of Ruby's OpenSSL.
     """
     encryption = ldap.get("encryption")
     if isinstance(encryption, dict):

@@ -9,15 +9,14 @@ from pathlib import Path
 import attrs
 
 from vmpooler.config.auth import read_auth
-from vmpooler.config.document import parse
-from vmpooler.config.listen import endpoint
+from vmpooler.config.document import parse, plain
 from vmpooler.config.providers import assign, read_providers
 from vmpooler.config.reader import Reader
-from vmpooler.config.redis import check_redis
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
 from vmpooler.config.ruby_vmpooler import OLD_SECTIONS, SECTIONS
+from vmpooler.config.values import endpoint
 from vmpooler.providers.plugins import Drivers, installed
-from vmpooler.settings import UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings
+from vmpooler.settings import SENTINEL_PORT, UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings, address_of
 
 TAKEN = ("ok", "domain")
 """Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
@@ -27,6 +26,11 @@ SERVED = (
     *OLD_SECTIONS,
 )
 """The sections that a file may have."""
+
+INSTEAD_OF_SENTINELS = ("server", "port", "socket")
+"""Settings of Redis that have no meaning with sentinels."""
+
+LARGEST_PORT = 65535
 
 
 @attrs.frozen
@@ -59,7 +63,7 @@ def _settings(reader: Reader, sections: Mapping[str, object], drivers: Drivers) 
     _check_listen("config.listen", general.listen, reader.report)
     _check_listen("config.health_listen", general.health_listen or "0", reader.report)
     redis = reader.section(Redis, sections.get("redis"), "redis")
-    check_redis(redis, sections.get("redis"), reader.report)
+    _check_redis(redis, sections.get("redis"), reader.report)
     entries = read_providers(reader, sections, drivers)
     pools = assign(reader, _pools(reader, sections.get("pools"), general), entries, drivers)
     graphite = sections.get("graphite")
@@ -111,6 +115,24 @@ def _check_listen(path: str, listen: str | None, report: Report) -> None:
         endpoint(listen)
     except ValueError as error:
         report.mistake(path, f"{error}, got {shown(listen)}")
+
+
+def _check_redis(redis: Redis, raw: object, report: Report) -> None:
+    """Note what cannot be meant together. ``raw`` is the section as it was given."""
+    given = {plain(str(key)) for key, value in raw.items() if value is not None} if isinstance(raw, Mapping) else set()
+    if "sentinels" not in given:
+        for key in sorted(key for key in given if key.startswith("sentinel_")):
+            report.mistake(f"redis.{key}", "means nothing without sentinels")
+    if not redis.sentinels:
+        return
+    for key in INSTEAD_OF_SENTINELS:
+        if key in given:
+            report.mistake(f"redis.{key}", "sentinels are given too, and tell where Redis is; keep one of them")
+    for index, address in enumerate(redis.sentinels):
+        if address is not None and not 0 < address_of(address, SENTINEL_PORT)[1] <= LARGEST_PORT:
+            report.mistake(
+                f"redis.sentinels[{index}]", f"expected a port from 1 to {LARGEST_PORT}, got {shown(address)}"
+            )
 
 
 def _pools(reader: Reader, raw: object, general: General) -> list[Pool]:

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, get_type_hints
 import attrs
 
 from vmpooler.config.document import plain
-from vmpooler.config.exposure import exposed
 from vmpooler.config.report import NOT_SERVED, Report, key_shown, nearest, shown
 from vmpooler.config.ruby_vmpooler import KEYS
+from vmpooler.config.source import exposed
 from vmpooler.config.values import Wrong, convert
 
 Section = TypeVar("Section", bound=attrs.AttrsInstance)

@@ -1,6 +1,7 @@
-"""Where the configuration comes from."""
+"""Where the configuration comes from, and who can read it."""
 
 import os
+import stat
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -53,3 +54,10 @@ def _file(path: Path, named_by: str) -> Source:
         raise ConfigError([f"{named_by}: cannot read {path}: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError([f"{named_by}: {path} is not a file of UTF-8 text"]) from error
+
+
+def exposed(file: Path) -> str:
+    """Return the warning about a file with a secret that all users of this machine can read; empty if they cannot."""
+    if not file.stat().st_mode & stat.S_IROTH:
+        return ""
+    return f"stands in {file}, which everybody on this machine can read: chmod o= {file}"
