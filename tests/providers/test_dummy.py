@@ -80,7 +80,7 @@ async def test_a_look_at_a_pool_does_not_go_through_the_vms_of_others() -> None:
     case = await started()
     for pool in (case.pool, case.other_pool):
         await case.finish(case.provider.clone(pool, f"of-{pool.name}"))
-    case.dummy._world.change(Unasked(**attrs.asdict(case.dummy.vms()["of-beta"], recurse=False)))
+    case.dummy.come_back(Unasked(**attrs.asdict(case.dummy.vms()["of-beta"], recurse=False)))
     assert set(await case.provider.inventory(case.pool)) == {"of-alpha"}
     with pytest.raises(AssertionError, match="of-beta was asked"):
         await case.provider.inventory(case.other_pool)

@@ -9,14 +9,14 @@ from vmpooler.providers.dummy.settings import Dummy
 from vmpooler.providers.dummy.vm import SimulatedVm
 
 
-class Fate:
+class FailureInjection:
     """Draws durations and failures from ``chance``."""
 
     def __init__(self, settings: Dummy, chance: random.Random) -> None:
         self._settings = settings
         self._chance = chance
 
-    def strikes(self, percent: float) -> bool:
+    def happens(self, percent: float) -> bool:
         """Return True in ``percent`` of 100 cases."""
         return self._chance.random() * 100 < percent
 
@@ -31,10 +31,10 @@ class Fate:
     def clone(self, pool: str, name: str, number: int, now: float) -> SimulatedVm:
         """Return a VM that is ordered now: when its clone ends and how, and when its guest is up, if ever."""
         settings = self._settings
-        fails = self.strikes(settings.createvm_fail_percent)
+        fails = self.happens(settings.createvm_fail_percent)
         duration = self.duration(settings.createvm_max_time)
         cloned = now + (self.part(duration) if fails else duration)
-        boots = not self.strikes(settings.bootvm_fail_percent)
+        boots = not self.happens(settings.bootvm_fail_percent)
         booted = self.boot(cloned) if boots else None
         return SimulatedVm(
             name=name,

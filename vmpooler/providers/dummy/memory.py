@@ -24,13 +24,13 @@ class SavedState:
 
     The encoded lines are cached, so that a change costs the encoding of one VM and not of all. The file is replaced as
     a whole: if the process is killed at any moment, the file is either the old one or the new one. Only one process may
-    use the file at a time: the one for which ``ours`` returns True. ``ours`` is called immediately before the
+    use the file at a time: the one for which ``may_write`` returns True. ``may_write`` is called immediately before the
     replacement.
     """
 
-    def __init__(self, path: Path, ours: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, path: Path, may_write: Callable[[], bool] = lambda: True) -> None:
         self._path = path
-        self._ours = ours
+        self._may_write = may_write
         self._lines: dict[str, str] = {}
 
     def read(self) -> list[SimulatedVm]:
@@ -56,17 +56,17 @@ class SavedState:
         self._lines.pop(name, None)
 
     def write(self) -> bool:
-        """Write the file; return False while ``ours`` returns False. Raises ProviderError when it cannot be written."""
+        """Write the file; return False if ``may_write`` returns False. Raises ProviderError if it cannot be written."""
         draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         try:
             draft.write_text(_file(self._lines.values()))
-            if ours := self._ours():
+            if may_write := self._may_write():
                 draft.replace(self._path)
             else:
                 draft.unlink()
         except OSError as error:
             raise ProviderError(f"{self._path}: cannot be written: {error.strerror}") from error
-        return ours
+        return may_write
 
     def _decoded(self, content: bytes) -> list[SimulatedVm]:
         try:

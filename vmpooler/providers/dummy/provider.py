@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
-from vmpooler.providers.dummy.failure_injection import Fate
+from vmpooler.providers.dummy.failure_injection import FailureInjection
 from vmpooler.providers.dummy.memory import SavedState
 from vmpooler.providers.dummy.settings import Dummy
-from vmpooler.providers.dummy.simulation import World
+from vmpooler.providers.dummy.simulation import Simulation
 from vmpooler.providers.dummy.vm import Disk, SimulatedVm
 from vmpooler.providers.reach import reach
 from vmpooler.settings import Pool
@@ -40,8 +40,9 @@ class DummyProvider:
         may_order: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
-        self._fate = Fate(settings, chance)
-        self._world = World(clock, wall, SavedState(Path(settings.filename), may_order) if settings.filename else None)
+        self._injection = FailureInjection(settings, chance)
+        memory = SavedState(Path(settings.filename), may_order) if settings.filename else None
+        self._simulation = Simulation(clock, wall, memory)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None
@@ -51,7 +52,7 @@ class DummyProvider:
 
         Raises ProviderError when it cannot be read or is not a file of this simulator.
         """
-        self._world.look()
+        self._simulation.check_memory()
 
     async def start(self) -> None:
         """Read the file, if configured.
@@ -59,14 +60,14 @@ class DummyProvider:
         Raises ProviderError when it is not a file of this simulator, or cannot be read or written.
         """
         if not self._running:
-            self._world.open()
+            self._simulation.open()
             self._running = True
 
     async def stop(self) -> None:
         """Write pending changes to the file and cancel all timers. Waiting callers get ProviderError."""
         if self._running:
             self._running = False
-            self._world.close()
+            self._simulation.close()
 
     def trouble(self) -> str:
         """Return why every call fails; empty when calls work."""
@@ -79,15 +80,15 @@ class DummyProvider:
         ``getvm_rename_percent``.
         """
         self._check()
-        now = self._world.now
-        seen = [self._looked_at(vm) if vm.up(now) else vm for vm in self._world.vms_of(pool.name)]
+        now = self._simulation.now
+        seen = [self._with_injected_changes(vm) if vm.up(now) else vm for vm in self._simulation.vms_of(pool.name)]
         return {vm.name: vm.guest(now) for vm in seen}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
         """Return the VM of that name, no matter for which pool it was ordered."""
         self._check()
-        vm = self._world.get(name)
-        return vm.guest(self._world.now) if vm else None
+        vm = self._simulation.get(name)
+        return vm.guest(self._simulation.now) if vm else None
 
     async def clone(self, pool: Pool, name: str) -> None:
         """Order a VM.
@@ -95,9 +96,10 @@ class DummyProvider:
         Raises ProviderError when the name is in use or the clone fails; a failed clone leaves nothing.
         """
         self._check()
-        if self._world.get(name):
+        if self._simulation.get(name):
             raise ProviderError(f"there is a VM called {name} already")
-        await self._world.add(self._fate.clone(pool.name, name, self._world.number(), self._world.now))
+        number, now = self._simulation.number(), self._simulation.now
+        await self._simulation.add(self._injection.clone(pool.name, name, number, now))
 
     async def destroy(self, pool: Pool, name: str) -> None:
         """Destroy a VM; its clone, if in progress, fails at once.
@@ -105,15 +107,15 @@ class DummyProvider:
         Returns when the VM is gone, also when another caller ordered the destruction first.
         """
         self._check()
-        vm = self._world.get(name)
+        vm = self._simulation.get(name)
         if vm is None:
             return
         if vm.gone is None:
             settings = self._settings
             what = f"the destruction of {name}"
             seconds = await self._take(settings.destroyvm_max_time, settings.destroyvm_fail_percent, what)
-            self._world.mark_destroyed(vm, self._world.now + seconds)
-        await self._world.until_gone(name)
+            self._simulation.mark_destroyed(vm, self._simulation.now + seconds)
+        await self._simulation.until_gone(name)
 
     async def power_on(self, pool: Pool, name: str) -> None:
         """Power a VM on, at once; its guest boots again.
@@ -125,17 +127,17 @@ class DummyProvider:
         if vm.stamp is None:
             raise ProviderError(f"{name} was not made by this service")
         if not vm.powered_on:
-            booted = None if vm.booted is None else self._fate.boot(self._world.now)
-            self._world.boot(attrs.evolve(vm, powered_on=True, booted=booted))
+            booted = None if vm.booted is None else self._injection.boot(self._simulation.now)
+            self._simulation.boot(attrs.evolve(vm, powered_on=True, booted=booted))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Probe the guest itself, which answers during an outage too. Raises NoAnswer unless it is up."""
         if not self._running:
             raise ProviderError("the simulated hypervisor is not running")
-        if self._fate.strikes(self._settings.vmready_fail_percent):
+        if self._injection.happens(self._settings.vmready_fail_percent):
             raise NoAnswer(f"injected failure: {guest.name} does not answer")
-        vm = self._world.get(guest.name)
-        if vm is None or not vm.up(self._world.now):
+        vm = self._simulation.get(guest.name)
+        if vm is None or not vm.up(self._simulation.now):
             raise NoAnswer(f"{guest.name} is not up")
         if self._settings.tcp_probe:
             if self._reactor is None:
@@ -148,7 +150,7 @@ class DummyProvider:
         vm = self._existing(name)
         if vm.stamp is None:
             raise ProviderError(f"{name} was not made by this service")
-        self._world.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, holder=holder)))
+        self._simulation.change(attrs.evolve(vm, stamp=attrs.evolve(vm.stamp, holder=holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach an extra disk of ``size`` GB, unless a disk with this ``id`` exists already."""
@@ -184,37 +186,37 @@ class DummyProvider:
 
     def changes(self, listener: Listener) -> None:
         """Call ``listener`` when a clone ends, a guest comes up, a VM disappears, or a method below changes a VM."""
-        self._world.listeners.append(listener)
+        self._simulation.listeners.append(listener)
 
     def vms(self) -> Mapping[str, SimulatedVm]:
         """Return every VM that exists now, by name, with its disks and snapshots."""
-        return {vm.name: vm for vm in self._world.vms()}
+        return {vm.name: vm for vm in self._simulation.vms()}
 
     def vanish(self, name: str) -> None:
         """Destroy a VM at once, as if another party had done it."""
-        self._world.remove(self._existing(name), f"{name} has vanished")
+        self._simulation.remove(self._existing(name), f"{name} has vanished")
 
     def come_back(self, vm: SimulatedVm) -> None:
         """Restore a VM that had vanished, unchanged, as if its host had been unreachable."""
-        self._meddle(vm)
+        self._change_from_outside(vm)
 
     def switch_off(self, name: str) -> None:
         """Power a VM off, as if another party had done it."""
-        self._meddle(attrs.evolve(self._existing(name), powered_on=False))
+        self._change_from_outside(attrs.evolve(self._existing(name), powered_on=False))
 
     def rename(self, name: str, hostname: str) -> None:
         """Change the host name that a guest reports."""
-        self._meddle(attrs.evolve(self._existing(name), hostname=hostname))
+        self._change_from_outside(attrs.evolve(self._existing(name), hostname=hostname))
 
     def plant(self, pool_name: str, name: str, stamped: bool) -> None:
         """Add a VM that the service did not order and that is up.
 
         ``stamped``: with a stamp of this service (an orphan), otherwise without a stamp (a foreign VM).
         """
-        now = self._world.now
+        now = self._simulation.now
         stamp = Stamp(pool=pool_name, name=name, created=now) if stamped else None
-        number = self._world.number()
-        self._meddle(
+        number = self._simulation.number()
+        self._change_from_outside(
             SimulatedVm(name=name, pool=pool_name, number=number, hostname=name, cloned=now, booted=now, stamp=stamp)
         )
 
@@ -229,7 +231,7 @@ class DummyProvider:
             raise ProviderError(self._outage)
 
     def _existing(self, name: str) -> SimulatedVm:
-        vm = self._world.get(name)
+        vm = self._simulation.get(name)
         if vm is None:
             raise ProviderError(f"there is no VM called {name}")
         return vm
@@ -237,7 +239,7 @@ class DummyProvider:
     def _cloned(self, name: str) -> SimulatedVm:
         """Return the VM of that name, which must exist and be neither being cloned nor being destroyed."""
         vm = self._existing(name)
-        if vm.cloning(self._world.now) or vm.gone is not None:
+        if vm.cloning(self._simulation.now) or vm.gone is not None:
             raise ProviderError(f"{name} is being {'cloned' if vm.gone is None else 'destroyed'}")
         return vm
 
@@ -246,9 +248,9 @@ class DummyProvider:
 
         In ``percent`` of 100 cases, wait for a part of that time and raise ProviderError.
         """
-        seconds = self._fate.duration(longest)
-        if self._fate.strikes(percent):
-            await self._world.elapse(self._fate.part(seconds))
+        seconds = self._injection.duration(longest)
+        if self._injection.happens(percent):
+            await self._simulation.elapse(self._injection.part(seconds))
             raise ProviderError(f"injected failure: {what}")
         return seconds
 
@@ -257,21 +259,21 @@ class DummyProvider:
 
         Raises ProviderError when the VM is gone before the change is done.
         """
-        self._world.change(vm)
-        await self._world.elapse(seconds)
+        self._simulation.change(vm)
+        await self._simulation.elapse(seconds)
         self._existing(vm.name)
 
-    def _looked_at(self, vm: SimulatedVm) -> SimulatedVm:
+    def _with_injected_changes(self, vm: SimulatedVm) -> SimulatedVm:
         """Return the VM, which this inventory may have powered off or renamed."""
         changed = vm
-        if self._fate.strikes(self._settings.getvm_poweroff_percent):
+        if self._injection.happens(self._settings.getvm_poweroff_percent):
             changed = attrs.evolve(changed, powered_on=False)
-        if self._fate.strikes(self._settings.getvm_rename_percent):
-            changed = attrs.evolve(changed, hostname=self._fate.other_hostname(vm.name))
+        if self._injection.happens(self._settings.getvm_rename_percent):
+            changed = attrs.evolve(changed, hostname=self._injection.other_hostname(vm.name))
         if changed is not vm:
-            self._world.change(changed)
+            self._simulation.change(changed)
         return changed
 
-    def _meddle(self, vm: SimulatedVm) -> None:
-        self._world.change(vm)
-        self._world.tell(vm.pool)
+    def _change_from_outside(self, vm: SimulatedVm) -> None:
+        self._simulation.change(vm)
+        self._simulation.notify(vm.pool)

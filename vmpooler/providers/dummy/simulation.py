@@ -32,18 +32,18 @@ class Waits:
         """Return a Deferred that fires when the event happens, or fails when the event fails."""
         return self._signals.setdefault(what, Signal()).wait()
 
-    def over(self, what: Hashable, error: Exception | None = None) -> None:
+    def done(self, what: Hashable, error: Exception | None = None) -> None:
         """Fire every Deferred that waits for the event, or fail it with ``error``."""
         if (signal := self._signals.pop(what, None)) is not None:
             signal.send(None if error is None else Failure(error))
 
-    def give_up(self, error: Exception) -> None:
+    def fail_all(self, error: Exception) -> None:
         """Fail every Deferred with ``error``, whatever it waits for."""
         for what in list(self._signals):
-            self.over(what, error)
+            self.done(what, error)
 
 
-class World:
+class Simulation:
     """The VMs by name; without a ``memory`` they exist only as long as this object.
 
     The hypervisor has its own clock. When the world is opened, the clock is set to ``wall`` (epoch), or to the latest
@@ -60,10 +60,10 @@ class World:
         self._of_pool: defaultdict[str, dict[str, SimulatedVm]] = defaultdict(dict)
         self._numbers = 0
         self._waits = Waits()
-        self._alarms: dict[str, IDelayedCall] = {}
+        self._timers: dict[str, IDelayedCall] = {}
         self._writing: IDelayedCall | None = None
 
-    def look(self) -> None:
+    def check_memory(self) -> None:
         """Check that the memory can be read. Raises ProviderError when it cannot."""
         if self._memory:
             self._memory.read()
@@ -81,15 +81,15 @@ class World:
         self._offset += max(0.0, max(orders, default=0.0) - self.now)
         self._numbers = max((vm.number for vm in self._vms.values()), default=0)
         for vm in list(self._vms.values()):
-            self._arm(vm, (moment for moment in vm.moments if moment > self.now))
+            self._schedule(vm, (moment for moment in vm.moments if moment > self.now))
             self.get(vm.name)
 
     def close(self) -> None:
         """Write pending changes, cancel all timers and fail all waits."""
-        self._waits.give_up(ProviderError("the simulated hypervisor was stopped; what is under way there goes on"))
-        for alarm in self._alarms.values():
-            alarm.cancel()
-        self._alarms.clear()
+        self._waits.fail_all(ProviderError("the simulated hypervisor was stopped; what is under way there goes on"))
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         if self._writing:
             self._writing.cancel()
             self._write(closing=True)
@@ -113,7 +113,7 @@ class World:
         """Return the VM of that name, or None if it does not exist now."""
         vm = self._vms.get(name)
         if vm and not vm.exists(self.now):
-            self._come(name)
+            self._advance(name)
             return None
         return vm
 
@@ -125,13 +125,13 @@ class World:
     def add(self, vm: SimulatedVm) -> Deferred[None]:
         """Add a new VM; the Deferred fires when its clone is done, or fails when the clone fails."""
         self.change(vm)
-        self._arm(vm, vm.moments)
+        self._schedule(vm, vm.moments)
         return self._waits.until(("clone", vm.name))
 
     def change(self, vm: SimulatedVm) -> None:
         """Replace the record of the VM.
 
-        Its timer stays: a caller that changes the times of the record calls ``_arm`` too.
+        Its timer stays: a caller that changes the times of the record calls ``_schedule`` too.
         """
         self._put(vm)
         if self._memory:
@@ -141,15 +141,15 @@ class World:
     def boot(self, vm: SimulatedVm) -> None:
         """Record that a cloned VM was powered on and is booting."""
         self.change(vm)
-        self._arm(vm, (moment for moment in vm.moments if moment > self.now))
-        self.tell(vm.pool)
+        self._schedule(vm, (moment for moment in vm.moments if moment > self.now))
+        self.notify(vm.pool)
 
     def mark_destroyed(self, vm: SimulatedVm, gone: float) -> None:
         """Record that the VM is being destroyed: a clone in progress fails, and the VM is gone at the time ``gone``."""
-        doomed = attrs.evolve(vm, gone=gone, fails=False)
-        self.change(doomed)
-        self._arm(doomed, doomed.moments)
-        self._waits.over(("clone", vm.name), ProviderError(f"{vm.name} was destroyed while it was being cloned"))
+        destroyed = attrs.evolve(vm, gone=gone, fails=False)
+        self.change(destroyed)
+        self._schedule(destroyed, destroyed.moments)
+        self._waits.done(("clone", vm.name), ProviderError(f"{vm.name} was destroyed while it was being cloned"))
 
     def until_gone(self, name: str) -> Deferred[None]:
         """Return a Deferred that fires when that VM, which must exist, is gone."""
@@ -158,26 +158,26 @@ class World:
     def remove(self, vm: SimulatedVm, why: str) -> None:
         """Remove the VM; a clone in progress fails with the reason ``why``."""
         del self._vms[vm.name], self._of_pool[vm.pool][vm.name]
-        self._disarm(vm.name)
+        self._unschedule(vm.name)
         if self._memory:
             self._memory.drop(vm.name)
         self._remember()
-        self._waits.over(("clone", vm.name), ProviderError(why))
-        self._waits.over(("end", vm.name))
-        self.tell(vm.pool)
+        self._waits.done(("clone", vm.name), ProviderError(why))
+        self._waits.done(("end", vm.name))
+        self.notify(vm.pool)
 
     async def elapse(self, seconds: float) -> None:
         """Wait for that many seconds; 0 means one turn of the reactor."""
         end = object()
-        alarm = self._clock.callLater(seconds, self._waits.over, end)
+        timer = self._clock.callLater(seconds, self._waits.done, end)
         try:
             await self._waits.until(end)
         finally:
-            self._waits.over(end)
-            if alarm.active():
-                alarm.cancel()
+            self._waits.done(end)
+            if timer.active():
+                timer.cancel()
 
-    def tell(self, pool: str) -> None:
+    def notify(self, pool: str) -> None:
         """Notify the listeners that VMs of this pool changed."""
         for listener in self.listeners:
             try:
@@ -188,28 +188,28 @@ class World:
     def _put(self, vm: SimulatedVm) -> None:
         self._vms[vm.name] = self._of_pool[vm.pool][vm.name] = vm
 
-    def _come(self, name: str) -> None:
+    def _advance(self, name: str) -> None:
         """Process a time at which the state of this VM changes."""
-        self._disarm(name)
+        self._unschedule(name)
         vm, now = self._vms[name], self.now
         if not vm.exists(now):
             self.remove(vm, f"injected failure: the clone of {name} failed")
             return
         if not vm.cloning(now):
-            self._waits.over(("clone", name))
-        self._arm(vm, (moment for moment in vm.moments if moment > now))
-        self.tell(vm.pool)
+            self._waits.done(("clone", name))
+        self._schedule(vm, (moment for moment in vm.moments if moment > now))
+        self.notify(vm.pool)
 
-    def _arm(self, vm: SimulatedVm, moments: Iterable[float]) -> None:
-        self._disarm(vm.name)
+    def _schedule(self, vm: SimulatedVm, moments: Iterable[float]) -> None:
+        self._unschedule(vm.name)
         first = min(moments, default=None)
         if first is not None:
-            self._alarms[vm.name] = self._clock.callLater(max(0, first - self.now), self._come, vm.name)
+            self._timers[vm.name] = self._clock.callLater(max(0, first - self.now), self._advance, vm.name)
 
-    def _disarm(self, name: str) -> None:
-        alarm = self._alarms.pop(name, None)
-        if alarm and alarm.active():
-            alarm.cancel()
+    def _unschedule(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer and timer.active():
+            timer.cancel()
 
     def _remember(self) -> None:
         """Schedule a write of the memory for the next turn of the reactor, once for all changes of this turn."""
