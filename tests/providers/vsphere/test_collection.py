@@ -8,16 +8,16 @@ from pyVmomi import vim, vmodl
 from vmpooler.providers.vsphere.errors import Doubtful
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Spec
-from vmpooler.providers.vsphere.update_merger import Collection
+from vmpooler.providers.vsphere.update_merger import UpdateMerger
 
 HERE, THERE, NOWHERE = ("", "here"), ("", "there"), ("", "")
 VM, FOLDER, TASK = vim.VirtualMachine("vm-1"), vim.Folder("group-1"), vim.Task("task-1")
 FILTERS = {place: Spec.Filter(f"filter-{place[1]}") for place in (HERE, THERE)}
 
 
-def collection() -> Collection:
+def collection() -> UpdateMerger:
     """Return a collection with two folders."""
-    made = Collection(lambda host: host._moId)
+    made = UpdateMerger(lambda host: host._moId)
     made.places = {ref: place for place, ref in FILTERS.items()}
     return made
 
@@ -42,40 +42,40 @@ def test_a_vm_that_moves_is_known_in_its_new_folder_whichever_folder_tells_first
     seen.take(entered(THERE))
     seen.take(told(HERE, "leave", VM))
     seen.take(told(THERE, "modify", VM, runtime_powerState="poweredOn"))
-    news = seen.news()
-    assert news.vms[HERE] == {VM: None}
-    moved = news.vms[THERE][VM]
+    changes = seen.changes()
+    assert changes.vms[HERE] == {VM: None}
+    moved = changes.vms[THERE][VM]
     assert moved is not None
     assert (moved.guest.name, moved.guest.powered_on) == ("one", True)
-    assert news.troubles == {}
+    assert changes.troubles == {}
 
 
 def test_a_change_of_a_vm_that_was_never_told_of_makes_its_folder_unknown() -> None:
     seen = collection()
     seen.take(told(HERE, "modify", VM, runtime_powerState="poweredOn"))
-    assert HERE in seen.news().troubles
+    assert HERE in seen.changes().troubles
 
 
 def test_a_folder_that_goes_is_unknown_in_the_same_moment_as_its_vms_go() -> None:
     seen = collection()
     seen.take(entered(HERE))
-    seen.news()
+    seen.changes()
     seen.take(told(HERE, "leave", VM))
     seen.take(told(HERE, "leave", FOLDER))
-    assert HERE in seen.news().troubles
+    assert HERE in seen.changes().troubles
 
 
 @pytest.mark.parametrize("fault", [vim.fault.NoPermission(), vmodl.fault.SystemError()])
 def test_a_vm_of_which_something_cannot_be_read_makes_its_folder_unknown(fault: Exception) -> None:
     seen = collection()
     seen.take(told(HERE, "enter", VM, missing=fault, name="one", config_template=False))
-    assert HERE in seen.news().troubles
+    assert HERE in seen.changes().troubles
 
 
 def test_a_vm_that_goes_while_it_is_read_makes_no_trouble() -> None:
     seen = collection()
     seen.take(told(HERE, "enter", VM, missing=vmodl.fault.ManagedObjectNotFound()))
-    assert seen.news().troubles == {}
+    assert seen.changes().troubles == {}
 
 
 def test_a_session_that_ended_is_heard_of() -> None:
@@ -87,16 +87,16 @@ def test_a_task_that_goes_before_its_end_is_over_with_an_outcome_that_is_not_kno
     seen = collection()
     seen.take(told(NOWHERE, "enter", TASK, info_state="running"))
     seen.take(told(NOWHERE, "leave", TASK))
-    end = seen.news().tasks[TASK]
+    end = seen.changes().tasks[TASK]
     assert isinstance(end.fault, Doubtful)
 
 
 def test_a_task_that_goes_after_its_end_is_not_told_of_again() -> None:
     seen = collection()
     seen.take(told(NOWHERE, "enter", TASK, info_state="success"))
-    assert TASK in seen.news().tasks
+    assert TASK in seen.changes().tasks
     seen.take(told(NOWHERE, "leave", TASK))
-    assert seen.news().tasks == {}
+    assert seen.changes().tasks == {}
 
 
 def test_a_folder_is_known_only_when_it_was_reported_itself() -> None:
@@ -106,4 +106,4 @@ def test_a_folder_is_known_only_when_it_was_reported_itself() -> None:
     seen.take(told(THERE, "enter", vim.Folder("group-3"), name="a folder in it"))
     seen.take(entered(THERE))
     seen.check_reported()
-    assert seen.news().troubles == {THERE: "folder there was not reported by the vCenter"}
+    assert seen.changes().troubles == {THERE: "folder there was not reported by the vCenter"}

@@ -146,10 +146,10 @@ def test_a_reading_goes_on_through_its_pages_and_none_of_them_may_be_missing(
 def test_an_object_that_was_asked_for_and_is_left_out_is_not_gone(session: Session, proxy: VcenterProxy) -> None:
     vm = vim.VirtualMachine("vm-1", session.stub)
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
-        operations.look(session, vm)
+        operations.read_vm(session, vm)
     proxy.show(RetrievePropertiesEx=Page(response("RetrievePropertiesEx")))
     with pytest.raises(NoResponse):
-        operations.look(session, vm)
+        operations.read_vm(session, vm)
 
 
 async def is_away(case: VsphereCase) -> bool:

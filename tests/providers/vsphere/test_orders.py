@@ -11,8 +11,8 @@ from twisted.internet.task import deferLater
 from tests.providers.vsphere.case import VsphereCase, clock
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import Doubtful
-from vmpooler.providers.vsphere.executor import Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.provider import START_TIMEOUT, VsphereProvider
 from vmpooler.providers.vsphere.session import Ref, Session
 
@@ -88,10 +88,10 @@ async def test_what_waits_for_permission_when_the_provider_stops_is_never_ordere
 
 async def test_an_order_whose_answer_comes_after_the_stop_ends(case: VsphereCase) -> None:
     """Otherwise it would wait for ever for a thread that has ended, and all that wait for it."""
-    watch = Watch(case.settings, [], clock, random.Random(3), lambda place: None)
-    calls = Calls(watch, 1, clock)
-    calls.start()
-    watch.start()
+    cache = InventoryCache(case.settings, [], clock, random.Random(3), lambda place: None)
+    executor = Executor(cache, 1, clock)
+    executor.start()
+    cache.start()
     sending, answered = Event(), Event()
 
     def order(_: Session) -> Ref:
@@ -100,13 +100,13 @@ async def test_an_order_whose_answer_comes_after_the_stop_ends(case: VsphereCase
         return vim.Task("task-1")
 
     try:
-        await watch.begun(10)
-        task = ensureDeferred(calls.task("an order", order))
+        await cache.connected(10)
+        task = ensureDeferred(executor.task("an order", order))
         while not sending.is_set():
             await deferLater(clock, 0.01)
     finally:
-        watch.stop()
-        calls.stop()
+        cache.stop()
+        executor.stop()
     answered.set()
     for _ in range(500):
         if task.called:

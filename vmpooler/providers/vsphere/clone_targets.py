@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup
-from vmpooler.providers.vsphere.executor import Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Cluster, Survey, TemplateSource
 from vmpooler.providers.vsphere.placement import choose
 from vmpooler.providers.vsphere.session import Ref, Session
@@ -45,12 +45,12 @@ class _Memo:
     value: Any = None
 
 
-class Targets:
+class CloneTargets:
     """Looks up templates, clusters, hosts and datastores. ``limit``: see :func:`placement.choose`."""
 
-    def __init__(self, watch: Watch, calls: Calls, clock: IReactorTime, limit: float) -> None:
-        self._watch = watch
-        self._calls = calls
+    def __init__(self, cache: InventoryCache, executor: Executor, clock: IReactorTime, limit: float) -> None:
+        self._cache = cache
+        self._executor = executor
         self._clock = clock
         self._limit = limit
         self._memos: dict[str, _Memo] = {}
@@ -83,9 +83,9 @@ class Targets:
     async def _known(self, what: str, call: Callable[[Session], T]) -> T:
         memo = self._memos.setdefault(what, _Memo())
         async with memo.lock:
-            now, session = self._clock.seconds(), self._watch.now.session
+            now, session = self._clock.seconds(), self._cache.now.session
             if memo.session is not session or now - memo.moment > AGE:
-                memo.value = await self._calls.read(what, call)
+                memo.value = await self._executor.read(what, call)
                 memo.session, memo.moment = session, now
         value: T = memo.value
         return value

@@ -14,14 +14,14 @@ from vmpooler.deferreds import Signal, Slots
 from vmpooler.domain.guest import Guest
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import inventory_lookup, operations, specs
-from vmpooler.providers.vsphere.clone_targets import Targets
+from vmpooler.providers.vsphere.clone_targets import CloneTargets
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused
-from vmpooler.providers.vsphere.executor import LOGIN_TIMEOUT, Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import LOGIN_TIMEOUT, Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.session import Session, Spec
 from vmpooler.providers.vsphere.stamp import is_ours, stamped
-from vmpooler.providers.vsphere.template_layers import Deltas
+from vmpooler.providers.vsphere.template_layers import TemplateLayers
 from vmpooler.settings import Pool
 
 log = Logger()
@@ -40,35 +40,35 @@ LATE_ARRIVAL = 5.0
 class Order:
     """A clone that was ordered.
 
-    ``doomed``: its VM must be destroyed as soon as it exists. ``ended`` is sent when it has succeeded or failed.
+    ``unwanted``: its VM must be destroyed as soon as it exists. ``ended`` is sent when it has succeeded or failed.
     """
 
     pool: Pool
     name: str
     place: Place
-    doomed: bool = False
+    unwanted: bool = False
     ended: Signal[None] = attrs.field(factory=Signal)
 
 
 class Clones:
     """Clones VMs.
 
-    ``slots``: how many at once. ``deltas``: prepares templates for linked clones first; None for no preparation.
+    ``slots``: how many at once. ``layers``: prepares templates for linked clones first; None for no preparation.
     """
 
     def __init__(
         self,
-        watch: Watch,
-        calls: Calls,
-        targets: Targets,
-        deltas: Deltas | None,
+        cache: InventoryCache,
+        executor: Executor,
+        targets: CloneTargets,
+        layers: TemplateLayers | None,
         slots: int,
         reactor: Any,
         wall: Callable[[], float],
     ) -> None:
-        self._deltas = deltas
-        self._watch = watch
-        self._calls = calls
+        self._layers = layers
+        self._cache = cache
+        self._executor = executor
         self._targets = targets
         self._slots = Slots(slots)
         self._reactor = reactor
@@ -87,25 +87,25 @@ class Clones:
 
     async def make(self, pool: Pool, name: str, place: Place) -> None:
         """Clone a VM, and return when it is listed. Raises ProviderError."""
-        if name in self._orders or self._watch.vm(name, place) is not None:
+        if name in self._orders or self._cache.vm(name, place) is not None:
             raise ProviderError(f"there is a VM called {name} already")
         self._orders[name] = order = Order(pool, name, place)
         try:
             async with self._slots:
-                if not order.doomed:
+                if not order.unwanted:
                     await self._make(order)
         finally:
             del self._orders[name]
             order.ended.send(None)
-        if order.doomed:
+        if order.unwanted:
             raise ProviderError(f"{name} was destroyed while it was being cloned")
 
     async def _make(self, order: Order) -> None:
         try:
-            await self._calls.steadily(lambda: self._order(order))
+            await self._executor.steadily(lambda: self._order(order))
         except Doubtful as doubt:
-            log.warn("[!] [{pool}] '{vm}' may have been cloned or not: {why}", **_told(order), why=doubt)
-            await self._settle(order, doubt)
+            log.warn("[!] [{pool}] '{vm}' may have been cloned or not: {why}", **_names(order), why=doubt)
+            await self._await_outcome(order, doubt)
         await self._await_listed(order)
 
     async def _order(self, order: Order) -> None:
@@ -117,13 +117,13 @@ class Clones:
 
     async def _send(self, order: Order) -> None:
         pool, name = order.pool, order.name
-        session, folder = self._watch.now.session, self._watch.folder(order.place)
+        session, folder = self._cache.now.session, self._cache.folder(order.place)
         home = inventory_lookup.datacenter(session, order.place[0])
         target = await self._targets.of(pool, home)
-        if self._deltas and pool.create_linked_clone:
-            await self._deltas.add(target.source, pool.template)
+        if self._layers and pool.create_linked_clone:
+            await self._layers.add(target.source, pool.template)
         refs = (folder, target.source, target.pool, target.host, target.datastore)
-        if not (self._watch.is_on(session) and session.owns(*refs)):
+        if not (self._cache.is_on(session) and session.owns(*refs)):
             raise Refused(f"the clone of {pool.template}: the connection was lost before")
         spec = specs.clone(
             name=name,
@@ -134,9 +134,9 @@ class Clones:
             datastore=target.datastore,
         )
         clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731 - one line, used once
-        await self._calls.task(f"the clone of {pool.template}", clone)
+        await self._executor.task(f"the clone of {pool.template}", clone)
 
-    async def _settle(self, order: Order, doubt: Doubtful) -> None:
+    async def _await_outcome(self, order: Order, doubt: Doubtful) -> None:
         """Wait for the outcome of a clone whose answer was lost; return when its VM exists and is powered on.
 
         Raises ProviderError when the VM will not be completed, or when this is still not known after the pool's
@@ -145,27 +145,27 @@ class Clones:
         end, unseen = self._reactor.seconds() + order.pool.timeout * 60, None
         while self._reactor.seconds() < end:
             try:
-                await self._watch.begun(LOGIN_TIMEOUT)
-                others = await self._calls.read("the tasks of vCenter", self._strangers)
-                vm = self._watch.vm(order.name, order.place)
+                await self._cache.connected(LOGIN_TIMEOUT)
+                others = await self._executor.read("the tasks of vCenter", self._are_others_cloning)
+                vm = self._cache.vm(order.name, order.place)
                 if vm is not None:
-                    vm = await self._calls.read(f"the VM {order.name}", partial(operations.look, vm=vm.ref))
+                    vm = await self._executor.read(f"the VM {order.name}", partial(operations.read_vm, vm=vm.ref))
             except ProviderError:
-                if self._watch.is_stopped:
+                if self._cache.is_stopped:
                     raise
                 unseen = None
             else:
                 if vm is not None and vm.guest.powered_on and is_ours(vm.guest.stamp, order.name):
-                    log.info("[*] [{pool}] '{vm}' has been cloned after all", **_told(order))
+                    log.info("[*] [{pool}] '{vm}' has been cloned after all", **_names(order))
                     return
                 now = self._reactor.seconds()
                 unseen = None if others else unseen or now
                 if unseen and now - unseen >= LATE_ARRIVAL:
                     raise ProviderError(f"{doubt}; the VM {'is not complete' if vm else 'has not come'}")
-            await self._watch.until(lambda: self._watch.is_stopped, CHECK_INTERVAL)
+            await self._cache.until(lambda: self._cache.is_stopped, CHECK_INTERVAL)
         raise ProviderError(f"{doubt}; it is still not known what came of it")
 
-    def _strangers(self, session: Session) -> bool:
+    def _are_others_cloning(self, session: Session) -> bool:
         """Return whether clones are queued or running that no caller in this process waits for."""
         through = Spec.TraversalSpec(name="recent", type=vim.TaskManager, path="recentTask", skip=False)
         wanted = {vim.Task: ["info.state", "info.descriptionId"]}
@@ -173,22 +173,22 @@ class Clones:
         return any(
             facts.get("info.descriptionId") == "VirtualMachine.clone"
             and facts.get("info.state") in ("queued", "running")
-            and not self._watch.is_open(task)
+            and not self._cache.is_open(task)
             for task, facts in found.items()
         )
 
     async def _await_listed(self, order: Order) -> None:
         while True:
             try:
-                await self._watch.begun(LOGIN_TIMEOUT)
-                if await self._watch.until(lambda: self._watch.vm(order.name, order.place) is not None, LISTED_TIMEOUT):
+                await self._cache.connected(LOGIN_TIMEOUT)
+                if await self._cache.until(lambda: self._cache.vm(order.name, order.place) is not None, LISTED_TIMEOUT):
                     return
             except Away:
-                if self._watch.is_stopped:
+                if self._cache.is_stopped:
                     raise
                 continue
             raise ProviderError(f"{order.name} was cloned and is not in folder {order.place[1]}")
 
 
-def _told(order: Order) -> dict[str, str]:
+def _names(order: Order) -> dict[str, str]:
     return {"pool": order.pool.name, "vm": order.name}

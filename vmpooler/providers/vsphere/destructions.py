@@ -11,8 +11,8 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations
 from vmpooler.providers.vsphere.clones import Clones
 from vmpooler.providers.vsphere.errors import Failed, Refused
-from vmpooler.providers.vsphere.executor import Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.messages import ListedVm
 from vmpooler.providers.vsphere.stamp import is_ours
@@ -25,10 +25,16 @@ class Destructions:
     """Destroys VMs. ``slots``: how many at once; ``foreign_too``: also the foreign VMs in a pool's folder."""
 
     def __init__(
-        self, watch: Watch, calls: Calls, clones: Clones, vms: VmOperations, slots: int, foreign_too: bool
+        self,
+        cache: InventoryCache,
+        executor: Executor,
+        clones: Clones,
+        vms: VmOperations,
+        slots: int,
+        foreign_too: bool,
     ) -> None:
-        self._watch = watch
-        self._calls = calls
+        self._cache = cache
+        self._executor = executor
         self._clones = clones
         self._vms = vms
         self._slots = Slots(slots)
@@ -47,17 +53,17 @@ class Destructions:
         self._ends[name] = Signal()
         try:
             if (order := self._clones.order(name)) is not None:
-                order.doomed = True
+                order.unwanted = True
                 await order.ended.wait()
             async with self._slots:
-                await self._calls.steadily(lambda: self._destroy(place, name, pool))
+                await self._executor.steadily(lambda: self._destroy(place, name, pool))
         except BaseException as error:
             self._ends.pop(name).send(Failure(ProviderError(str(error))))
             raise
         self._ends.pop(name).send(None)
 
     async def _destroy(self, place: Place, name: str, pool: str) -> None:
-        vm = await self._vms.seek(place, name)
+        vm = await self._vms.search(place, name)
         if vm is None:
             return
         if not await self._may_destroy(vm, place, name, pool):
@@ -66,14 +72,14 @@ class Destructions:
         if vm.guest.powered_on:
             await self._switch_off(vm, name)
         try:
-            await self._calls.task(f"the destruction of {name}", lambda _: vm.ref.Destroy_Task())
+            await self._executor.task(f"the destruction of {name}", lambda _: vm.ref.Destroy_Task())
         except Refused as error:
             if not isinstance(error.__cause__, vmodl.fault.ManagedObjectNotFound):
                 raise
         except Failed as error:
             if not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
                 raise
-        if not await self._watch.until(lambda: not self._watch.has(vm.ref), UPDATE_TIMEOUT):
+        if not await self._cache.until(lambda: not self._cache.has(vm.ref), UPDATE_TIMEOUT):
             raise ProviderError(f"{name} was destroyed and is still listed")
 
     async def _switch_off(self, vm: ListedVm, name: str) -> None:
@@ -89,10 +95,10 @@ class Destructions:
         If the annotation of a VM of this service was edited, its configuration still contains its name. Outside the
         watched folders, another service may have made a VM of the same name, so the pool must match too.
         """
-        if not self._watch.has(vm.ref):
+        if not self._cache.has(vm.ref):
             stamp = vm.guest.stamp
             return stamp is not None and (stamp.name, stamp.pool) == (name, pool)
-        if is_ours(vm.guest.stamp, name) or (self._foreign_too and self._watch.vm(name, place) is vm):
+        if is_ours(vm.guest.stamp, name) or (self._foreign_too and self._cache.vm(name, place) is vm):
             return True
-        told = await self._calls.read(f"the configuration of {name}", lambda s: operations.option(s, vm.ref))
-        return told == name
+        name_given = await self._executor.read(f"the configuration of {name}", lambda s: operations.option(s, vm.ref))
+        return name_given == name

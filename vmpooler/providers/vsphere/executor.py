@@ -14,8 +14,8 @@ from twisted.python.threadpool import ThreadPool
 from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Refused, failure
-from vmpooler.providers.vsphere.inventory_cache import Watch
-from vmpooler.providers.vsphere.messages import Begun
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
+from vmpooler.providers.vsphere.messages import Connected
 from vmpooler.providers.vsphere.session import Ref, Session
 
 T = TypeVar("T")
@@ -34,21 +34,23 @@ class _Held(Exception):
     """An order was not sent, because this process may not send orders now."""
 
 
-class Calls:
+class Executor:
     """All requests to a vCenter except the wait for its updates.
 
     An order (a call that changes something) waits while ``may_order`` returns False. ``may_order`` is called in the
     thread, immediately before the order is sent.
     """
 
-    def __init__(self, watch: Watch, threads: int, reactor: Any, may_order: Callable[[], bool] = lambda: True) -> None:
-        self._watch = watch
+    def __init__(
+        self, cache: InventoryCache, threads: int, reactor: Any, may_order: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._cache = cache
         self._reactor = reactor
         self._may_order = may_order
-        self._threads = ThreadPool(0, threads, f"vCenter {watch.server}")
+        self._threads = ThreadPool(0, threads, f"vCenter {cache.server}")
         self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # Twisted's hook
         self._opening = Slots()
-        self._to_open: list[tuple[Ref, Begun]] = []
+        self._to_open: list[tuple[Ref, Connected]] = []
         self._over: list[Ref] = []
 
     def start(self) -> None:
@@ -56,7 +58,7 @@ class Calls:
         self._threads.start()
 
     def stop(self) -> None:
-        """Accept no more calls; the watch is stopped before.
+        """Accept no more calls; the cache is stopped before.
 
         The calls in progress end with the connection; no caller waits for their threads.
         """
@@ -67,7 +69,7 @@ class Calls:
 
         Raises ProviderError; its class depends on whether the call was carried out.
         """
-        return await self._within(self._watch.now, what, call)
+        return await self._within(self._cache.now, what, call)
 
     async def read(self, what: str, call: Callable[[Session], T]) -> T:
         """Return the result of a call that only reads and may be sent again.
@@ -78,7 +80,7 @@ class Calls:
             try:
                 return await self.do(what, call)
             except (Doubtful, Refused):
-                await self._watch.begun(LOGIN_TIMEOUT)
+                await self._cache.connected(LOGIN_TIMEOUT)
         try:
             return await self.do(what, call)
         except Doubtful as error:
@@ -86,13 +88,13 @@ class Calls:
 
     async def task(self, what: str, order: Callable[[Session], Ref]) -> Any:
         """Start a vCenter task with ``order``, and return its result when the task is over. Raises ProviderError."""
-        begun = self._watch.now
-        task = await self._order(begun, what, order)
-        await self._open(task, begun, what)
-        if not self._watch.is_on(begun.session):
+        connected = self._cache.now
+        task = await self._order(connected, what, order)
+        await self._open(task, connected, what)
+        if not self._cache.is_on(connected.session):
             raise Doubtful(f"{what}: the connection was lost")
         try:
-            return await self._watch.end(task, what)
+            return await self._cache.end(task, what)
         finally:
             self._over.append(task)
 
@@ -105,11 +107,11 @@ class Calls:
         try:
             return await work()
         except Refused:
-            await self._watch.begun(LOGIN_TIMEOUT)
+            await self._cache.connected(LOGIN_TIMEOUT)
             return await work()
 
-    async def _order(self, begun: Begun, what: str, order: Callable[[Session], Ref]) -> Ref:
-        """Send an order once, as soon as ``may_order`` returns True. Raises Away when the watch is stopped before."""
+    async def _order(self, connected: Connected, what: str, order: Callable[[Session], Ref]) -> Ref:
+        """Send an order once, as soon as ``may_order`` returns True. Raises Away when the cache is stopped before."""
 
         def send(session: Session) -> Ref:
             if not self._may_order():
@@ -118,47 +120,47 @@ class Calls:
 
         while True:
             try:
-                return await self._within(begun, what, send)
+                return await self._within(connected, what, send)
             except _Held:
-                if await self._watch.until(lambda: self._watch.is_stopped, SEND_RETRY_DELAY):
+                if await self._cache.until(lambda: self._cache.is_stopped, SEND_RETRY_DELAY):
                     raise Away(f"{what}: another process gives the orders") from None
 
-    async def _within(self, begun: Begun, what: str, call: Callable[[Session], T]) -> T:
-        if self._watch.is_stopped:  # a stopped thread pool drops a call, and its Deferred would never fire
-            raise Away(f"{what}: vCenter {self._watch.server} is no longer used")
+    async def _within(self, connected: Connected, what: str, call: Callable[[Session], T]) -> T:
+        if self._cache.is_stopped:  # a stopped thread pool drops a call, and its Deferred would never fire
+            raise Away(f"{what}: vCenter {self._cache.server} is no longer used")
         try:
-            return await deferToThreadPool(self._reactor, self._threads, call, begun.session)
+            return await deferToThreadPool(self._reactor, self._threads, call, connected.session)
         except _Held:
             raise
         except Exception as error:
             if isinstance(error, vim.fault.NotAuthenticated):
-                self._watch.lost(begun.session, error)
+                self._cache.drop(connected.session, error)
             raise failure(error, what) from error
 
-    async def _open(self, task: Ref, begun: Begun, what: str) -> None:
+    async def _open(self, task: Ref, connected: Connected, what: str) -> None:
         """Watch a vCenter task.
 
         Tasks that arrive while a call is in progress are added by the next call, which also removes the tasks that are
         over.
         """
-        self._to_open.append((task, begun))
+        self._to_open.append((task, connected))
         async with self._opening:
-            if (task, begun) in self._to_open:
-                await self._open_batch(begun, what)
+            if (task, connected) in self._to_open:
+                await self._open_batch(connected, what)
 
-    async def _open_batch(self, begun: Begun, what: str) -> None:
-        batch = [each for each, of in self._to_open if of is begun]
-        self._to_open = [(each, of) for each, of in self._to_open if of is not begun]
+    async def _open_batch(self, connected: Connected, what: str) -> None:
+        batch = [each for each, of in self._to_open if of is connected]
+        self._to_open = [(each, of) for each, of in self._to_open if of is not connected]
         over, self._over = self._over, []
-        gone = [each for each in over if begun.session.owns(each)]
-        view: Any = begun.open_tasks
+        gone = [each for each in over if connected.session.owns(each)]
+        view: Any = connected.open_tasks
         for remove in (gone, [], []):
             try:
-                await self._within(begun, what, partial(_modify, view, batch, remove))
+                await self._within(connected, what, partial(_modify, view, batch, remove))
                 return
             except ProviderError as error:  # in any case the tasks were ordered: none may count as refused
                 why = error.__cause__
-        self._watch.lost(begun.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
+        self._cache.drop(connected.session, why if isinstance(why, Exception) else Doubtful("a task cannot be watched"))
 
 
 def _modify(view: Any, add: list[Ref], remove: list[Ref], _: Session) -> None:

@@ -1,4 +1,4 @@
-"""Caches the state of a vCenter on the reactor's thread, from the messages of the waiter.
+"""Caches the state of a vCenter on the reactor's thread, from the messages of the update thread.
 
 Note [What the inventory is exact of]: an inventory reflects the last answer to WaitForUpdatesEx. A vCenter answers at
 once when something has changed, and after LONGEST_WAIT seconds at the latest when nothing has changed. If no answer
@@ -26,15 +26,15 @@ from twisted.logger import Logger
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import Away, Doubtful, Failed, failure, reason
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import Begun, ListedVm, Lost, News, Seen, TaskEnd
+from vmpooler.providers.vsphere.messages import Connected, Disconnected, ListedVm, Message, TaskEnd, Updates
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.settings import Vsphere
-from vmpooler.providers.vsphere.update_thread import Waiter
+from vmpooler.providers.vsphere.update_thread import UpdateThread
 
 log = Logger()
 
 
-class Watch:
+class InventoryCache:
     """The VMs of some folders, and the vCenter tasks that callers wait for.
 
     ``changed`` is called with each place whose VMs changed.
@@ -51,8 +51,10 @@ class Watch:
         self.server = settings.server
         self._reactor = reactor
         self._changed = changed
-        self._waiter = Waiter(settings, places, lambda news: reactor.callFromThread(self._take, news), chance)
-        self._begun: Begun | None = None
+        self._thread = UpdateThread(
+            settings, places, lambda message: reactor.callFromThread(self._take, message), chance
+        )
+        self._connected: Connected | None = None
         self._error: Exception | None = None
         self.is_stopped = False
         self.is_starting = True  # a caller waits in prepare(), which raises a hopeless error itself
@@ -64,28 +66,28 @@ class Watch:
 
     def start(self) -> None:
         """Start watching."""
-        self._waiter.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop watching and drop all state; all waiting callers get ProviderError."""
         self.is_stopped = True
-        self._waiter.stop()
+        self._thread.stop()
         self._forget(Away(f"vCenter {self.server}: is no longer used"))
         self._check()
 
     @property
     def trouble(self) -> Exception | None:
         """Why no connection exists; None when one exists, or when no attempt has failed yet."""
-        return None if self._begun else self._error
+        return None if self._connected else self._error
 
     @property
-    def is_begun(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether a connection exists."""
-        return self._begun is not None
+        return self._connected is not None
 
     def is_on(self, session: Session) -> bool:
         """Return whether this login is still in use."""
-        return self._begun is not None and self._begun.session is session
+        return self._connected is not None and self._connected.session is session
 
     @property
     def is_hopeless(self) -> bool:
@@ -93,12 +95,12 @@ class Watch:
         return isinstance(self.trouble, vim.fault.InvalidLogin | ssl.SSLCertVerificationError)
 
     @property
-    def now(self) -> Begun:
+    def now(self) -> Connected:
         """The current login. Raises Away when no connection exists."""
-        if self._begun is None:
+        if self._connected is None:
             why = f": {reason(self._error)}" if self._error else ""
             raise Away(f"vCenter {self.server}: there is no connection{why}")
-        return self._begun
+        return self._connected
 
     def is_known(self, place: Place) -> bool:
         """Return whether the list of VMs in a folder is complete. Raises Away."""
@@ -130,7 +132,7 @@ class Watch:
 
     def refresh(self) -> None:
         """Look up all folders again. Blocks."""
-        self._waiter.refresh()
+        self._thread.refresh()
 
     def is_open(self, task: Ref) -> bool:
         """Return whether a caller waits for that vCenter task."""
@@ -173,44 +175,44 @@ class Watch:
                 self._conditions.remove(entry)
         return True
 
-    async def begun(self, seconds: float) -> Begun:
+    async def connected(self, seconds: float) -> Connected:
         """Return the login, after a wait if none exists. Raises Away when none exists after that many seconds."""
-        await self.until(lambda: self.is_stopped or self._begun is not None, seconds)
+        await self.until(lambda: self.is_stopped or self._connected is not None, seconds)
         return self.now
 
-    def lost(self, session: Session, error: Exception) -> None:
-        """Drop this login, which is no longer valid, and make the waiter log in again."""
+    def drop(self, session: Session, error: Exception) -> None:
+        """Drop this login, which is no longer valid, and make the update thread log in again."""
         if self.is_on(session):
-            self._lose(error)
+            self._disconnect(error)
             session.end()
             self._check()
 
-    def _take(self, news: News) -> None:
+    def _take(self, message: Message) -> None:
         if self.is_stopped:
             return
-        match news:
-            case Begun():
-                self._begin(news)
-            case Seen():
-                self._note(news)
-            case Lost(error):
-                self._lose(error)
+        match message:
+            case Connected():
+                self._replace(message)
+            case Updates():
+                self._apply(message)
+            case Disconnected(error):
+                self._disconnect(error)
         self._check()
 
-    def _begin(self, news: Begun) -> None:
-        if not self.is_on(news.session):
+    def _replace(self, message: Connected) -> None:
+        if not self.is_on(message.session):
             log.info("[*] vCenter {server}: connected", server=self.server)
-        self._begun, self._error = news, None
-        self._troubles = dict(news.troubles)
-        self._vms = {place: dict(vms) for place, vms in news.vms.items()}
+        self._connected, self._error = message, None
+        self._troubles = dict(message.troubles)
+        self._vms = {place: dict(vms) for place, vms in message.vms.items()}
         self._ended = {}
-        self._finish(news.tasks)
-        for place in (*news.folders, *news.troubles):
+        self._finish(message.tasks)
+        for place in (*message.folders, *message.troubles):
             self._changed(place)
 
-    def _note(self, news: Seen) -> None:
-        self._troubles.update(news.troubles)
-        for place, vms in news.vms.items():
+    def _apply(self, message: Updates) -> None:
+        self._troubles.update(message.troubles)
+        for place, vms in message.vms.items():
             known = self._vms.setdefault(place, {})
             before = {ref: known.get(ref) for ref in vms}
             for ref, vm in vms.items():
@@ -220,7 +222,7 @@ class Watch:
                     known[ref] = vm
             if any(_guest(before[ref]) != _guest(vm) for ref, vm in vms.items()):
                 self._changed(place)
-        self._finish(news.tasks)
+        self._finish(message.tasks)
 
     def _finish(self, tasks: Mapping[Ref, TaskEnd]) -> None:
         for task, end in tasks.items():
@@ -229,15 +231,15 @@ class Watch:
             else:
                 self._ended[task] = end
 
-    def _lose(self, error: Exception) -> None:
-        is_news = self._begun is not None or self._error is None or reason(self._error) != reason(error)
+    def _disconnect(self, error: Exception) -> None:
+        is_new = self._connected is not None or self._error is None or reason(self._error) != reason(error)
         self._error = error
         self._forget(failure(error, f"vCenter {self.server}"))
-        if is_news and not (self.is_starting and self.is_hopeless):
+        if is_new and not (self.is_starting and self.is_hopeless):
             log.warn("[!] vCenter {server}: {why}; tries again", server=self.server, why=reason(error))
 
     def _forget(self, error: ProviderError) -> None:
-        self._begun = None
+        self._connected = None
         self._vms, self._troubles, self._ended = {}, {}, {}
         tasks, self._tasks = self._tasks, {}
         for task in tasks.values():

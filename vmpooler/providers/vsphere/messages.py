@@ -1,4 +1,4 @@
-"""Messages from the waiter to the reactor: plain values, created in the waiter's thread."""
+"""Messages from the update thread to the reactor: plain values, created in the update thread's thread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TaskEnd:
 
 
 @attrs.frozen(eq=False)
-class Begun:
+class Connected:
     """A new login, or a new lookup of the folders: it replaces all earlier state.
 
     Every place has a folder, a trouble, or both. ``open_tasks`` is the view through which vCenter tasks are watched.
@@ -57,7 +57,7 @@ class Begun:
 
 
 @attrs.frozen
-class Seen:
+class Updates:
     """The changes since the last message; None for a VM that is gone.
 
     ``troubles``: the places whose list of VMs is no longer complete.
@@ -68,17 +68,17 @@ class Seen:
     troubles: Mapping[Place, str]
 
 
-NOTHING = Seen({}, {}, {})
+NOTHING = Updates({}, {}, {})
 
 
 @attrs.frozen(eq=False)
-class Lost:
-    """No connection exists; nothing is known until the next Begun."""
+class Disconnected:
+    """No connection exists; nothing is known until the next Connected."""
 
     error: Exception
 
 
-News = Begun | Seen | Lost
+Message = Connected | Updates | Disconnected
 
 
 def vm_of(ref: Ref, facts: Mapping[str, Any], host_name: Callable[[Ref], str]) -> ListedVm | None:

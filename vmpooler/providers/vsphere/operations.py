@@ -14,7 +14,7 @@ from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.providers.vsphere.stamp import OPTION
 
 
-def seek(session: Session, name: str) -> ListedVm | None:
+def search(session: Session, name: str) -> ListedVm | None:
     """Return the VM of that name from anywhere at the vCenter, or None.
 
     Sends three calls, and a fourth if the VM is found; the second call reads the names of all VMs.
@@ -28,11 +28,11 @@ def seek(session: Session, name: str) -> ListedVm | None:
         view.DestroyView()
     for ref, facts in found.items():
         if facts.get("name") == name:
-            return look(session, ref)
+            return read_vm(session, ref)
     return None
 
 
-def look(session: Session, vm: Ref) -> ListedVm | None:
+def read_vm(session: Session, vm: Ref) -> ListedVm | None:
     """Return a VM as it is now."""
     facts = session.read([vm], {vim.VirtualMachine: VM_PROPERTIES}).get(vm, {})
     return vm_of(vm, facts, session.host_name)

@@ -16,15 +16,15 @@ from vmpooler.domain.guest import Guest, Holder
 from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.reach import reach
 from vmpooler.providers.vsphere import inventory_lookup
-from vmpooler.providers.vsphere.clone_targets import Targets
+from vmpooler.providers.vsphere.clone_targets import CloneTargets
 from vmpooler.providers.vsphere.clones import Clones
 from vmpooler.providers.vsphere.destructions import Destructions
 from vmpooler.providers.vsphere.errors import reason
-from vmpooler.providers.vsphere.executor import Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.settings import Vsphere
-from vmpooler.providers.vsphere.template_layers import Deltas
+from vmpooler.providers.vsphere.template_layers import TemplateLayers
 from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
 from vmpooler.settings import General, Pool
 
@@ -33,7 +33,7 @@ log = Logger()
 START_TIMEOUT = 10.0
 """Seconds that a start waits for the vCenter; after that the provider starts without a connection."""
 
-LEAVE = 2.0
+LOGOUT_TIMEOUT = 2.0
 """Seconds that logging out may take."""
 
 
@@ -57,15 +57,15 @@ class VsphereProvider:
         self._pools: dict[Place, list[str]] = {}
         for pool in pools:
             self._pools.setdefault(self._place(pool), []).append(pool.name)
-        self._watch = Watch(settings, list(self._pools), reactor, chance, self._changed)
-        self._calls = Calls(self._watch, settings.threads, reactor, may_order)
-        self._targets = targets = Targets(self._watch, self._calls, reactor, general.utilization_limit / 100)
-        self._deltas = Deltas(self._calls)
-        deltas = self._deltas if general.create_template_delta_disks else None
-        self._clones = Clones(self._watch, self._calls, targets, deltas, settings.max_clones, reactor, wall)
-        self._vms = VmOperations(self._watch, self._calls, self._clones, settings.max_changes)
+        self._cache = InventoryCache(settings, list(self._pools), reactor, chance, self._changed)
+        self._executor = Executor(self._cache, settings.threads, reactor, may_order)
+        self._targets = targets = CloneTargets(self._cache, self._executor, reactor, general.utilization_limit / 100)
+        self._layers = TemplateLayers(self._executor)
+        layers = self._layers if general.create_template_delta_disks else None
+        self._clones = Clones(self._cache, self._executor, targets, layers, settings.max_clones, reactor, wall)
+        self._vms = VmOperations(self._cache, self._executor, self._clones, settings.max_changes)
         self._destructions = Destructions(
-            self._watch, self._calls, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
+            self._cache, self._executor, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
         )
         self._running = False
 
@@ -74,22 +74,22 @@ class VsphereProvider:
 
         Raises ProviderError when the vCenter refuses the login or its certificate is not trusted.
         """
-        if not (self._running or self._watch.is_stopped):
+        if not (self._running or self._cache.is_stopped):
             self._running = True
-            self._calls.start()
-            self._watch.start()
+            self._executor.start()
+            self._cache.start()
         try:
-            await self._watch.until(lambda: self._watch.is_begun or self._watch.is_hopeless, START_TIMEOUT)
+            await self._cache.until(lambda: self._cache.is_connected or self._cache.is_hopeless, START_TIMEOUT)
         finally:
-            self._watch.is_starting = False
-            if self._watch.is_hopeless:
+            self._cache.is_starting = False
+            if self._cache.is_hopeless:
                 await self.stop()
-        if (error := self._watch.trouble) is not None and self._watch.is_hopeless:
+        if (error := self._cache.trouble) is not None and self._cache.is_hopeless:
             raise ProviderError(f"vCenter {self._settings.server}: {reason(error)}")
 
     async def start(self) -> None:
         """Prepare, unless that is done already. A new leader must not wait for a vCenter that is unreachable."""
-        if not self._running or self._watch.is_hopeless:
+        if not self._running or self._cache.is_hopeless:
             await self.prepare()
 
     async def stop(self) -> None:
@@ -97,31 +97,31 @@ class VsphereProvider:
         if not self._running:
             return
         self._running = False
-        if self._watch.is_begun:
-            leaving = Deferred.fromCoroutine(self._calls.do("the logout", lambda session: session.log_out()))
+        if self._cache.is_connected:
+            leaving = Deferred.fromCoroutine(self._executor.do("the logout", lambda session: session.log_out()))
             with suppress(ProviderError, DeferTimeout):  # the vCenter ends the session by itself in half an hour
-                await leaving.addTimeout(LEAVE, self._reactor)
-        self._watch.stop()
-        self._calls.stop()
+                await leaving.addTimeout(LOGOUT_TIMEOUT, self._reactor)
+        self._cache.stop()
+        self._executor.stop()
 
     def trouble(self) -> str:
         """Return why no connection exists; empty when one exists."""
-        error = self._watch.trouble
-        return reason(error) if error else "" if self._watch.is_begun else "not connected yet"
+        error = self._cache.trouble
+        return reason(error) if error else "" if self._cache.is_connected else "not connected yet"
 
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         """Return the VMs in the pool's folder and the clones in progress. See Note [What the inventory is exact of]."""
         place = self._place(pool)
-        if not self._watch.is_known(place):
+        if not self._cache.is_known(place):
             await self._look_again(place)
-        listed = {vm.guest.name: vm.guest for vm in self._watch.vms(place)}
+        listed = {vm.guest.name: vm.guest for vm in self._cache.vms(place)}
         return {**listed, **{guest.name: guest for guest in self._clones.guests(place)}}
 
     async def find(self, pool: Pool, name: str) -> Guest | None:
         """Return the VM of that name, from a watched folder or from anywhere else at the vCenter, or None."""
         if (order := self._clones.order(name)) is not None:
             return next(guest for guest in self._clones.guests(order.place) if guest.name == name)
-        vm = await self._vms.seek(self._place(pool), name)
+        vm = await self._vms.search(self._place(pool), name)
         return vm.guest if vm else None
 
     async def clone(self, pool: Pool, name: str) -> None:
@@ -139,7 +139,7 @@ class VsphereProvider:
     async def power_on(self, pool: Pool, name: str) -> None:
         """Power on a VM of this service. The operation continues when the caller cancels."""
         place = self._place(pool)
-        await shield(self._calls.steadily(lambda: self._vms.power_on(place, name)))
+        await shield(self._executor.steadily(lambda: self._vms.power_on(place, name)))
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
         """Probe the address that the guest reported, or its host name (setting ``probe``). Raises NoAnswer."""
@@ -151,33 +151,33 @@ class VsphereProvider:
     async def stamp(self, pool: Pool, name: str, holder: Holder | None) -> None:
         """Write the holder into the annotation."""
         place = self._place(pool)
-        await shield(self._calls.steadily(lambda: self._vms.stamp(place, name, holder)))
+        await shield(self._executor.steadily(lambda: self._vms.stamp(place, name, holder)))
 
     async def add_disk(self, pool: Pool, name: str, size: int, id: str) -> None:
         """Attach a thin disk in a separate file whose name contains ``id``."""
         place = self._place(pool)
-        await shield(self._calls.steadily(lambda: self._vms.add_disk(place, name, size, id)))
+        await shield(self._executor.steadily(lambda: self._vms.add_disk(place, name, size, id)))
 
     async def snapshot(self, pool: Pool, name: str, snapshot: str) -> None:
         """Take a quiesced snapshot that includes the memory."""
         place = self._place(pool)
-        await shield(self._calls.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
+        await shield(self._executor.steadily(lambda: self._vms.snapshot(place, name, snapshot)))
 
     async def revert(self, pool: Pool, name: str, snapshot: str) -> None:
         """Revert a VM to the snapshot of that name, from anywhere in the snapshot tree."""
         place = self._place(pool)
-        await shield(self._calls.steadily(lambda: self._vms.revert(place, name, snapshot)))
+        await shield(self._executor.steadily(lambda: self._vms.revert(place, name, snapshot)))
 
     async def migrate(self, pool: Pool, name: str) -> None:
         """Migrate a running VM to the least used healthy host of the pool's ``clone_target``.
 
         The migration continues when the caller cancels.
         """
-        await shield(self._calls.steadily(lambda: self._migrate(pool, name)))
+        await shield(self._executor.steadily(lambda: self._migrate(pool, name)))
 
     async def _migrate(self, pool: Pool, name: str) -> None:
         place = self._place(pool)
-        target = await self._targets.of(pool, inventory_lookup.datacenter(self._watch.now.session, place[0]))
+        target = await self._targets.of(pool, inventory_lookup.datacenter(self._cache.now.session, place[0]))
         if target.host is None:
             raise ProviderError(f"pool {pool.name} has no clone_target to migrate {name} in")
         await self._vms.migrate(place, name, target.host)
@@ -187,10 +187,10 @@ class VsphereProvider:
 
         Returns the paths of those that lacked one. Raises ProviderError at the first template that cannot get a layer.
         """
-        home = inventory_lookup.datacenter(self._watch.now.session, self._settings.datacenter)
+        home = inventory_lookup.datacenter(self._cache.now.session, self._settings.datacenter)
         top = f"{home}/vm/"
-        templates = await self._deltas.in_folder(f"{top}{folder.strip('/')}")
-        return [path.removeprefix(top) for path, ref in templates.items() if await self._deltas.add(ref, path)]
+        templates = await self._layers.in_folder(f"{top}{folder.strip('/')}")
+        return [path.removeprefix(top) for path, ref in templates.items() if await self._layers.add(ref, path)]
 
     def changes(self, listener: Listener) -> None:
         """Call ``listener`` with the name of each pool whose VMs changed."""
@@ -209,14 +209,14 @@ class VsphereProvider:
 
     async def _look_again(self, place: Place) -> None:
         """Look up the folders again, because this one is not known: it may exist by now, or may be created."""
-        begun = self._watch.now
-        path = inventory_lookup.folder_path(begun.session, place)
+        connected = self._cache.now
+        path = inventory_lookup.folder_path(connected.session, place)
         if self._general.create_folders:
-            await self._calls.do(f"folder {path}", lambda session: inventory_lookup.make_folder(session, path))
-        elif await self._calls.read(f"folder {path}", lambda session: session.find(path)) is None:
+            await self._executor.do(f"folder {path}", lambda session: inventory_lookup.make_folder(session, path))
+        elif await self._executor.read(f"folder {path}", lambda session: session.find(path)) is None:
             return
-        await self._calls.do(f"folder {path}", lambda _: self._watch.refresh())
-        await self._watch.until(lambda: self._watch.now is not begun, UPDATE_TIMEOUT)
+        await self._executor.do(f"folder {path}", lambda _: self._cache.refresh())
+        await self._cache.until(lambda: self._cache.now is not connected, UPDATE_TIMEOUT)
 
     async def _clone(self, pool: Pool, name: str) -> None:
         place = self._place(pool)

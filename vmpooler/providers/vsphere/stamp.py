@@ -19,22 +19,22 @@ OPTION = "vmpooler.name"
 def annotation(stamp: Stamp, template: str) -> str:
     """Return the stamp as text."""
     made = datetime.fromtimestamp(stamp.created, UTC).strftime(FORMAT)
-    told = {"name": stamp.name, "created_by": "vmpooler", "base_template": template, "creation_timestamp": made}
-    return json.dumps({**told, "pool": stamp.pool, **_members(stamp.holder)}, indent=1)
+    known = {"name": stamp.name, "created_by": "vmpooler", "base_template": template, "creation_timestamp": made}
+    return json.dumps({**known, "pool": stamp.pool, **_members(stamp.holder)}, indent=1)
 
 
 def stamp_in(text: str) -> Stamp | None:
     """Return the stamp in an annotation of this service or of Ruby vmpooler; None when it contains no stamp."""
-    told = _told(text)
-    if "name" not in told or "base_template" not in told:
+    document = _document(text)
+    if "name" not in document or "base_template" not in document:
         return None
-    pool, name = (str(told.get(key, "")) for key in ("pool", "name"))
-    return Stamp(pool=pool, name=name, created=_seconds(told), holder=_holder(told))
+    pool, name = (str(document.get(key, "")) for key in ("pool", "name"))
+    return Stamp(pool=pool, name=name, created=_seconds(document), holder=_holder(document))
 
 
 def held(text: str, holder: Holder | None) -> str:
     """Return the annotation with another holder; its other members stay the same."""
-    return json.dumps({**_told(text), **_members(holder)}, indent=1)
+    return json.dumps({**_document(text), **_members(holder)}, indent=1)
 
 
 def stamped(pool: str, name: str, now: float, template: str) -> str:
@@ -55,28 +55,28 @@ def _members(holder: Holder | None) -> dict[str, object]:
     return {"owner": holder.owner, "checkout_id": holder.checkout_id, **whole}
 
 
-def _holder(told: dict[str, object]) -> Holder | None:
+def _holder(document: dict[str, object]) -> Holder | None:
     """Return the holder in the annotation, or None. A value that is not a valid time counts as not known."""
-    owner, checkout_id = (str(told.get(key) or "") for key in ("owner", "checkout_id"))
-    since, until = (_moment(told.get(key)) for key in ("checkout", "end"))
+    owner, checkout_id = (str(document.get(key) or "") for key in ("owner", "checkout_id"))
+    since, until = (_moment(document.get(key)) for key in ("checkout", "end"))
     return Holder(owner, checkout_id, since, until) if owner or checkout_id or since is not None else None
 
 
-def _moment(told: object) -> float | None:
-    known = isinstance(told, int | float) and not isinstance(told, bool) and abs(told) < END_OF_TIME
-    return float(told) if known and isinstance(told, int | float) else None
+def _moment(value: object) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < END_OF_TIME
+    return float(value) if known and isinstance(value, int | float) else None
 
 
-def _told(text: str) -> dict[str, object]:
+def _document(text: str) -> dict[str, object]:
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):  # an annotation may contain any text, such as a thousand brackets
         return {}
-    return told if isinstance(told, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
-def _seconds(told: dict[str, object]) -> float:
+def _seconds(document: dict[str, object]) -> float:
     try:
-        return datetime.strptime(str(told.get("creation_timestamp")), FORMAT).replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(str(document.get("creation_timestamp")), FORMAT).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0

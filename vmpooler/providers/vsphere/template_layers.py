@@ -13,7 +13,7 @@ from vmpooler.deferreds import Slots
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs
 from vmpooler.providers.vsphere.errors import Doubtful, Failed
-from vmpooler.providers.vsphere.executor import Calls
+from vmpooler.providers.vsphere.executor import Executor
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec
 
 
@@ -27,11 +27,11 @@ class Template:
     spec: Any
 
 
-class Deltas:
+class TemplateLayers:
     """Adds the layers, to one template at a time."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
         self._lock = Slots()
         self._ready: set[Ref] = set()
 
@@ -40,7 +40,7 @@ class Deltas:
         async with self._lock:
             if ref in self._ready:
                 return False
-            lacking = await self._calls.read(f"template {path}", lambda session: _lacking(session, ref, path))
+            lacking = await self._executor.read(f"template {path}", lambda session: _lacking(session, ref, path))
             if lacking is not None:
                 try:
                     await self._add(lacking, f"the layers of template {path}")
@@ -51,13 +51,13 @@ class Deltas:
 
     async def in_folder(self, path: str) -> dict[str, Ref]:
         """Return the VMs and templates in a folder and below it, by path."""
-        return await self._calls.read(f"folder {path}", lambda session: dict(_below(session, path)))
+        return await self._executor.read(f"folder {path}", lambda session: dict(_below(session, path)))
 
     async def _add(self, template: Template, what: str) -> None:
         if template.is_template:
             await self._unmark(template, what)
         try:
-            await self._calls.task(what, lambda _: template.ref.ReconfigVM_Task(template.spec))
+            await self._executor.task(what, lambda _: template.ref.ReconfigVM_Task(template.spec))
         finally:
             if template.is_template:
                 await self._mark(template, what)
@@ -65,7 +65,7 @@ class Deltas:
     async def _unmark(self, template: Template, what: str) -> None:
         """Mark the template as a VM. If the outcome is unknown, mark it as a template again and raise Doubtful."""
         try:
-            await self._calls.do(what, lambda _: template.ref.MarkAsVirtualMachine(pool=template.pool))
+            await self._executor.do(what, lambda _: template.ref.MarkAsVirtualMachine(pool=template.pool))
         except Doubtful:
             with suppress(Failed):  # it is still a template
                 await self._mark(template, what)
@@ -73,7 +73,7 @@ class Deltas:
 
     async def _mark(self, template: Template, what: str) -> None:
         """Mark the VM as a template."""
-        await self._calls.do(what, lambda _: template.ref.MarkAsTemplate())
+        await self._executor.do(what, lambda _: template.ref.MarkAsTemplate())
 
 
 def _lacking(session: Session, ref: Ref, path: str) -> Template | None:

@@ -9,11 +9,11 @@ from pyVmomi import vim, vmodl
 
 from vmpooler.providers.vsphere.errors import Doubtful, reason
 from vmpooler.providers.vsphere.inventory_lookup import Place
-from vmpooler.providers.vsphere.messages import ListedVm, Seen, TaskEnd, end_of, vm_of
+from vmpooler.providers.vsphere.messages import ListedVm, TaskEnd, Updates, end_of, vm_of
 from vmpooler.providers.vsphere.session import Ref
 
 
-class Collection:
+class UpdateMerger:
     """Merges updates in the order of their arrival: a partial update contains only the changed properties.
 
     ``host_name`` blocks.
@@ -45,9 +45,9 @@ class Collection:
         for place in self.folders.keys() - self._reported:
             self.troubles.setdefault(place, f"folder {place[1]} was not reported by the vCenter")
 
-    def news(self) -> Seen:
+    def changes(self) -> Updates:
         """Return the changes that were recorded since the last call."""
-        seen = Seen(self._vms, self._tasks, self.troubles)
+        seen = Updates(self._vms, self._tasks, self.troubles)
         self._vms, self._tasks, self.troubles = {}, {}, {}
         return seen
 

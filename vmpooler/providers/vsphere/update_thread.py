@@ -16,11 +16,19 @@ from pyVmomi import vim, vmodl
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere.errors import NoResponse
 from vmpooler.providers.vsphere.inventory_lookup import Place, folder_path
-from vmpooler.providers.vsphere.messages import NOTHING, VM_PROPERTIES, Begun, ListedVm, Lost, News, Seen
+from vmpooler.providers.vsphere.messages import (
+    NOTHING,
+    VM_PROPERTIES,
+    Connected,
+    Disconnected,
+    ListedVm,
+    Message,
+    Updates,
+)
 from vmpooler.providers.vsphere.session import CHILDREN, Ref, Session, Spec, log_in
 from vmpooler.providers.vsphere.settings import Vsphere
 from vmpooler.providers.vsphere.specs import through_view
-from vmpooler.providers.vsphere.update_merger import Collection
+from vmpooler.providers.vsphere.update_merger import UpdateMerger
 
 LONGEST_WAIT = 20
 """Seconds after which a vCenter answers at the latest, also when nothing has changed."""
@@ -44,15 +52,15 @@ STEADY = 10.0
 """Seconds that a login must last for the count of failures to restart at zero."""
 
 
-class Waiter:
-    """Waits in its own thread, and calls ``tell`` in that thread with each message."""
+class UpdateThread:
+    """Waits in its own thread, and calls ``send`` in that thread with each message."""
 
     def __init__(
-        self, settings: Vsphere, places: abc.Collection[Place], tell: Callable[[News], None], chance: random.Random
+        self, settings: Vsphere, places: abc.Collection[Place], send: Callable[[Message], None], chance: random.Random
     ) -> None:
         self._settings = settings
         self._places = places
-        self._tell = tell
+        self._send = send
         self._chance = chance
         self._stopping = Event()
         self._session: Session | None = None
@@ -83,7 +91,7 @@ class Waiter:
             except Exception as error:  # after any error, this thread must continue
                 if self._stopping.is_set():
                     return
-                self._tell(Lost(error))
+                self._send(Disconnected(error))
                 wrong = isinstance(error, vim.fault.InvalidLogin)  # too many refused logins lock the account
             failures = 0 if monotonic() - began > STEADY else failures + 1
             longest = WRONG if wrong else min(MOST, FIRST * 2**failures)
@@ -105,21 +113,21 @@ class Waiter:
         """Send the complete state, then every change, until :meth:`refresh` is called or a folder is gone."""
         collector = session.content.propertyCollector.CreatePropertyCollector()
         collector.CreateFilter(_task_filter(open_tasks), True)
-        collection = Collection(host_name)
-        folders = self._add_folders(session, collector, collection)
+        merger = UpdateMerger(host_name)
+        folders = self._add_folders(session, collector, merger)
         self._collector = collector
-        begun = False
+        connected = False
         with suppress(vmodl.fault.RequestCanceled):  # caused by refresh
-            for seen in self._updates(collector, collection):
-                if not begun:
+            for seen in self._updates(collector, merger):
+                if not connected:
                     vms = {place: _there(seen.vms.get(place, {})) for place in folders}
-                    self._tell(Begun(session, open_tasks, folders, seen.troubles, vms, seen.tasks))
+                    self._send(Connected(session, open_tasks, folders, seen.troubles, vms, seen.tasks))
                 elif seen != NOTHING:
-                    self._tell(seen)
-                begun = True
+                    self._send(seen)
+                connected = True
         collector.DestroyPropertyCollector()
 
-    def _updates(self, collector: Ref, collection: Collection) -> Iterator[Seen]:
+    def _updates(self, collector: Ref, merger: UpdateMerger) -> Iterator[Updates]:
         """Yield the changes in each answer; the first item is the complete state.
 
         An answer without updates means only that nothing has changed. It does not mean that nothing exists, or that a
@@ -127,33 +135,33 @@ class Waiter:
         set does not arrive within ``timeout`` seconds.
         """
         wait = Spec.WaitOptions(maxWaitSeconds=min(LONGEST_WAIT, max(1, int(self._settings.timeout * 2 / 3))))
-        version, is_partial, is_first, heard = "", bool(collection.folders), True, monotonic()
-        while not collection.folder_gone:
+        version, is_partial, is_first, received = "", bool(merger.folders), True, monotonic()
+        while not merger.folder_gone:
             asked = monotonic()
             update = collector.WaitForUpdatesEx(version, wait)
             if update is not None:
-                version, is_partial, heard = update.version, bool(update.truncated), monotonic()
-                collection.take(update)
+                version, is_partial, received = update.version, bool(update.truncated), monotonic()
+                merger.take(update)
             elif monotonic() - asked < SOON:
                 self._stopping.wait(PAUSE)
             if not is_partial:
                 if is_first:
-                    collection.check_reported()
+                    merger.check_reported()
                 is_first = False
-                yield collection.news()
-            elif monotonic() - heard > self._settings.timeout:
+                yield merger.changes()
+            elif monotonic() - received > self._settings.timeout:
                 raise NoResponse("it reports no folder" if not version else "it reports folders in part")
 
-    def _add_folders(self, session: Session, collector: Ref, collection: Collection) -> dict[Place, Ref]:
+    def _add_folders(self, session: Session, collector: Ref, merger: UpdateMerger) -> dict[Place, Ref]:
         """Watch the folders; return those that exist."""
         folders: dict[Place, Ref] = {}
         for place in self._places:
             try:
-                collection.folders[place] = folders[place] = folder = _folder(session, place)
+                merger.folders[place] = folders[place] = folder = _folder(session, place)
             except ProviderError as error:
-                collection.troubles[place] = str(error)
+                merger.troubles[place] = str(error)
             else:
-                collection.places[collector.CreateFilter(_folder_filter(folder), True)] = place
+                merger.places[collector.CreateFilter(_folder_filter(folder), True)] = place
         return folders
 
 

@@ -13,15 +13,15 @@ from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import operations, specs
 from vmpooler.providers.vsphere.clones import Clones
 from vmpooler.providers.vsphere.errors import Failed
-from vmpooler.providers.vsphere.executor import Calls
-from vmpooler.providers.vsphere.inventory_cache import Watch
+from vmpooler.providers.vsphere.executor import Executor
+from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.messages import ListedVm
 from vmpooler.providers.vsphere.session import Ref
 from vmpooler.providers.vsphere.stamp import held, is_ours
 
 UPDATE_TIMEOUT = 30.0
-"""Seconds within which the watch must show the effect of an operation on a VM."""
+"""Seconds within which the cache must show the effect of an operation on a VM."""
 
 
 class VmOperations:
@@ -30,27 +30,29 @@ class VmOperations:
     ``slots``: how many VMs may be changed at once.
     """
 
-    def __init__(self, watch: Watch, calls: Calls, clones: Clones, slots: int) -> None:
-        self._watch = watch
-        self._calls = calls
+    def __init__(self, cache: InventoryCache, executor: Executor, clones: Clones, slots: int) -> None:
+        self._cache = cache
+        self._executor = executor
         self._clones = clones
         self._slots = Slots(slots)
 
-    async def seek(self, place: Place, name: str) -> ListedVm | None:
+    async def search(self, place: Place, name: str) -> ListedVm | None:
         """Return the VM of that name, or None."""
-        known = self._watch.vm(name, place) or self._watch.vm(name)
-        return known or await self._calls.read(f"the search for {name}", lambda session: operations.seek(session, name))
+        known = self._cache.vm(name, place) or self._cache.vm(name)
+        return known or await self._executor.read(
+            f"the search for {name}", lambda session: operations.search(session, name)
+        )
 
     async def _at_rest(self, place: Place, name: str) -> ListedVm:
         """Return the VM of that name. Raises ProviderError when it does not exist or is still being cloned."""
         if self._clones.order(name) is not None:
             raise ProviderError(f"{name} is being cloned")
-        if (vm := await self.seek(place, name)) is None:
+        if (vm := await self.search(place, name)) is None:
             raise ProviderError(f"there is no VM called {name}")
         return vm
 
     async def stamp(self, place: Place, name: str, holder: Holder | None) -> None:
-        """Write the holder into the annotation, and return when the watch shows it.
+        """Write the holder into the annotation, and return when the cache shows it.
 
         Raises ProviderError when it does not within ``UPDATE_TIMEOUT`` seconds.
         """
@@ -61,14 +63,14 @@ class VmOperations:
         await self.change(f"the stamp of {name}", lambda: vm.ref.ReconfigVM_Task(spec))
 
         def is_seen() -> bool:
-            now = self._watch.vm(name)
+            now = self._cache.vm(name)
             return now is None or (now.guest.stamp is not None and now.guest.stamp.holder == holder)
 
-        if not await self._watch.until(is_seen, UPDATE_TIMEOUT):
+        if not await self._cache.until(is_seen, UPDATE_TIMEOUT):
             raise ProviderError(f"the stamp of {name} is not seen {UPDATE_TIMEOUT:g} s after it was written")
 
     async def power_on(self, place: Place, name: str) -> None:
-        """Power a VM on, and return when the watch shows it. A VM that is already on counts as done."""
+        """Power a VM on, and return when the cache shows it. A VM that is already on counts as done."""
         vm = await self._at_rest(place, name)
         if not is_ours(vm.guest.stamp, name):
             raise ProviderError(f"{name} was not made by this service")
@@ -81,16 +83,16 @@ class VmOperations:
                 raise
 
         def is_seen() -> bool:
-            now = self._watch.vm(name)
+            now = self._cache.vm(name)
             return now is None or now.guest.powered_on
 
-        await self._watch.until(is_seen, UPDATE_TIMEOUT)
+        await self._cache.until(is_seen, UPDATE_TIMEOUT)
 
     async def add_disk(self, place: Place, name: str, size: int, id: str) -> None:
         """Attach a disk, unless a disk with this ``id`` is attached. Its file may exist already."""
         vm = await self._at_rest(place, name)
         what = f"a disk for {name}"
-        spec = await self._calls.read(what, lambda s: operations.disk_spec(s, vm.ref, name, id, size))
+        spec = await self._executor.read(what, lambda s: operations.disk_spec(s, vm.ref, name, id, size))
         if spec is None:
             return
         try:
@@ -104,15 +106,15 @@ class VmOperations:
         """Take a snapshot, unless one of that name exists."""
         vm = await self._at_rest(place, name)
         what = f"snapshot {snapshot} of {name}"
-        if await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot)) is None:
-            told = {"name": snapshot, "description": "vmpooler", "memory": True, "quiesce": True}
-            await self.change(what, lambda: vm.ref.CreateSnapshot_Task(**told))
+        if await self._executor.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot)) is None:
+            options = {"name": snapshot, "description": "vmpooler", "memory": True, "quiesce": True}
+            await self.change(what, lambda: vm.ref.CreateSnapshot_Task(**options))
 
     async def revert(self, place: Place, name: str, snapshot: str) -> None:
         """Revert a VM to a snapshot. Raises ProviderError when no snapshot has that name."""
         vm = await self._at_rest(place, name)
         what = f"the revert of {name} to {snapshot}"
-        found = await self._calls.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot))
+        found = await self._executor.read(what, lambda s: operations.snapshot(s, vm.ref, snapshot))
         if found is None:
             raise ProviderError(f"{name} has no snapshot called {snapshot}")
         await self.change(what, lambda: found.RevertToSnapshot_Task())
@@ -121,13 +123,13 @@ class VmOperations:
         """Migrate a running VM to a host, unless it is on that host."""
         vm = await self._at_rest(place, name)
         what = f"the migration of {name}"
-        if await self._calls.read(what, lambda s: operations.host(s, vm.ref)) != host:
+        if await self._executor.read(what, lambda s: operations.host(s, vm.ref)) != host:
             await self.change(what, lambda: vm.ref.MigrateVM_Task(host=host, priority="defaultPriority"))
 
     async def change(self, what: str, order: Callable[[], Any]) -> None:
         """Run an operation that changes a VM, when a slot is free."""
         async with self._slots:
-            await self._calls.task(what, lambda _: order())
+            await self._executor.task(what, lambda _: order())
 
 
 def _is_on(fault: Exception) -> bool:
