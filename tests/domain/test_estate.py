@@ -72,6 +72,18 @@ def test_where_the_server_is_another_only_what_is_listed_there_is_touched() -> N
     assert "it was east.example.com and is west.example.com now" in charge.note
 
 
+@pytest.mark.parametrize(("provider", "moves"), [(EAST, True), (Dummy(), False)])
+def test_a_pool_moves_to_another_folder_only_where_folders_separate_the_pools(
+    provider: Vsphere | Dummy, moves: bool
+) -> None:
+    known = settings(vs=provider)
+    there = attrs.evolve(ALPHA, folder="f/b")
+    assert estate.may_have_moved(there, remembered(vs=provider), known) == moves
+    with_folder = attrs.evolve(remembered(vs=provider), pool=attrs.evolve(ALPHA, datacenter="DC"))
+    assert estate.may_have_moved(there, with_folder, known) == moves
+    assert ("f/b" in str(estate.memory_of(there, known))) == moves
+
+
 @pytest.mark.parametrize("provider", [EAST, Dummy()])
 def test_a_pool_of_which_nothing_is_known_is_drained_only_where_its_name_is_enough(provider: Vsphere | Dummy) -> None:
     charge = estate.drained("alpha", None, NAMES, settings(only=provider))

@@ -69,7 +69,7 @@ class UpdateMerger:
             facts = self._changed(place, one)
             self._vms.setdefault(place, {})[one.obj] = vm_of(one.obj, facts, self._host_name)
             if one.kind == "modify" and "name" not in facts:
-                self.troubles[place] = f"a change in folder {place[1]} is of a VM that was not told of"
+                self.troubles[place] = f"a change in folder {place[1]} is of a VM that was not reported before"
 
     def _take_task(self, one: Any) -> None:
         if one.kind == "leave":
