@@ -1,4 +1,4 @@
-"""``vmpooler.yaml``, the files of Ruby vmpooler too, and the environment -> Settings, or every mistake at once."""
+"""Reads ``vmpooler.yaml``, also one of Ruby vmpooler, and the environment into Settings, or reports all mistakes."""
 
 from vmpooler.config.loader import Loaded, load
 from vmpooler.config.source import Source, demo, exposed, find

@@ -1,4 +1,4 @@
-"""The section ``auth``, in the shapes of Ruby vmpooler too."""
+"""Reads the section ``auth``, also in the forms of Ruby vmpooler."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ USUAL_PORTS = {"start_tls": 389, "simple_tls": 636}
 
 
 def read_auth(reader: Reader, raw: object) -> Auth | None:
-    """The section, or None when there is none."""
+    """Return the section, or None if it is missing."""
     if raw is None:
         return None
     if isinstance(raw, dict):
@@ -35,7 +35,7 @@ def _plain_keys(raw: Mapping[object, object]) -> dict[str, object]:
 
 
 def _with_plain_encryption(reader: Reader, ldap: dict[str, object]) -> dict[str, object]:
-    """The section ``ldap`` with Ruby vmpooler's ``encryption`` as the settings that it stands for.
+    """Return the section ``ldap``, with Ruby vmpooler's ``encryption`` replaced by the settings that it means.
 
     Ruby vmpooler takes ``:simple_tls`` or a mapping: its ``method``, and ``tls_options`` of Ruby's OpenSSL.
     """

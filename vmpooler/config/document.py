@@ -1,4 +1,4 @@
-"""The text of a configuration -> mappings, lists and text."""
+"""Reads the text of a configuration into mappings, lists and text."""
 
 import re
 
@@ -9,16 +9,16 @@ from vmpooler.config.report import Report, key_shown
 from vmpooler.domain.errors import ConfigError
 
 LARGEST = 1_048_576
-"""How many characters a configuration may have."""
+"""Maximum number of characters of a configuration."""
 
 NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 
 
 def parse(text: str, report: Report) -> object:
-    """What the YAML text holds, with every scalar but null as the text that was written.
+    """Return the content of the YAML text. Every scalar except null is the text that was written.
 
-    A key that a mapping has twice is noted in ``report``. Raises ConfigError when the text is no YAML; its message
-    quotes nothing of the text, which may hold secrets.
+    A key that a mapping has twice is added to ``report``. Raises ConfigError when the text is not YAML; the message
+    quotes nothing of the text, which may contain secrets.
     """
     if len(text) > LARGEST:
         raise ConfigError([f"the configuration is larger than {LARGEST} characters"])
@@ -34,21 +34,21 @@ def parse(text: str, report: Report) -> object:
 
 
 def plain(key: str) -> str:
-    """A key without the colon that files of Ruby vmpooler have before it (``:config:`` is a Ruby symbol)."""
+    """Return a key without the colon that files of Ruby vmpooler have before it (``:config:`` is a Ruby symbol)."""
     return key.removeprefix(":")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that leaves the meaning of a scalar to the setting it is for.
+    """Loads YAML, and leaves the type of a scalar to its setting.
 
-    So a password of 0123 stays that, where YAML's own types make it the number 83.
+    So a password of 0123 stays as it is; with YAML's own types it would be the number 83.
     """
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's way to say it
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML reads it from the class
         first: [(tag, pattern) for tag, pattern in resolvers if tag in (NULL, MERGE)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    yaml_constructors = {  # noqa: RUF012 - PyYAML reads it so
+    yaml_constructors = {  # noqa: RUF012 - the same
         NULL: SafeConstructor.construct_yaml_null,
         "tag:yaml.org,2002:str": SafeConstructor.construct_yaml_str,
         "tag:yaml.org,2002:seq": SafeConstructor.construct_yaml_seq,
@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         self._report = report
 
     def compose_mapping_node(self, anchor: dict[object, yaml.Node]) -> yaml.MappingNode:
-        """A mapping as it was written. Only here a key that was given twice differs from one that was merged."""
+        """Return a mapping as it was written. Only here a key that is given twice differs from a merged one."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
@@ -80,6 +80,6 @@ def _place(error: yaml.MarkedYAMLError) -> str:
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
-    """What is wrong. The name of an alias or a tag is left out: ``password: *secret`` is read as an alias."""
+    """Return what is wrong, without the name of an alias or a tag: ``password: *secret`` is read as an alias."""
     problem = error.problem or "it cannot be read"
     return re.split("['\"]", problem)[0].strip() if re.search(r"\b(alias|anchor|tag)\b", problem) else problem

@@ -1,4 +1,4 @@
-"""The text of a configuration -> Settings."""
+"""Reads the text of a configuration into Settings, and checks what settings must not be together."""
 
 import ipaddress
 import re
@@ -19,7 +19,7 @@ from vmpooler.providers.plugins import Drivers, installed
 from vmpooler.settings import SENTINEL_PORT, UNIX, General, Graphite, Graphs, Limits, Pool, Redis, Settings, address_of
 
 TAKEN = ("ok", "domain")
-"""Members of replies beside the pools: a pool or an alias of such a name would stand in their place."""
+"""Members of replies beside the pools. A pool or an alias with such a name would replace them."""
 
 SERVED = (
     *["config", "redis", "pools", "providers", "auth", "graphite", "graphs", "limits", "tagfilter"],
@@ -35,8 +35,10 @@ LARGEST_PORT = 65535
 
 @attrs.frozen
 class Loaded:
-    """A configuration that can be used, and what its operator should know of it. ``secrets``: the settings whose secret
-    stands in the text itself."""
+    """A configuration that can be used, with warnings for its operator.
+
+    ``secrets`` are the paths of the secrets that are in the text itself.
+    """
 
     settings: Settings
     warnings: tuple[str, ...]
@@ -44,7 +46,7 @@ class Loaded:
 
 
 def load(text: str, *, environ: Mapping[str, str], base: Path, drivers: Drivers | None = None) -> Loaded:
-    """The settings in the YAML ``text``, with secrets from ``environ`` and paths that start from ``base``.
+    """Return the settings in the YAML ``text``. Secrets also come from ``environ``; relative paths start from ``base``.
 
     ``drivers`` are the classes of providers, by default those that are installed. Reads no file but those that a
     ``…_file`` key names. Raises ConfigError with every mistake at once.
@@ -82,7 +84,7 @@ def _settings(reader: Reader, sections: Mapping[str, object], drivers: Drivers) 
 
 
 def _graphs(reader: Reader, raw: object, sent: Graphite | None) -> Graphs | None:
-    """Where metrics can be read: where they are sent to, unless the file says otherwise."""
+    """Return where metrics can be read: at the server that they are sent to, unless the file has another."""
     if raw is not None:
         return reader.section(Graphs, raw, "graphs")
     return None if sent is None else Graphs(server=sent.server, prefix=sent.prefix)
@@ -118,7 +120,7 @@ def _check_listen(path: str, listen: str | None, report: Report) -> None:
 
 
 def _check_redis(redis: Redis, raw: object, report: Report) -> None:
-    """Note what cannot be meant together. ``raw`` is the section as it was given."""
+    """Report settings that contradict each other. ``raw`` is the section as it was given."""
     given = {plain(str(key)) for key, value in raw.items() if value is not None} if isinstance(raw, Mapping) else set()
     if "sentinels" not in given:
         for key in sorted(key for key in given if key.startswith("sentinel_")):

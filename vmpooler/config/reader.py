@@ -1,4 +1,4 @@
-"""A section of the file -> the class of its settings."""
+"""Reads a section of the file into the class of its settings."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -18,10 +18,10 @@ Section = TypeVar("Section", bound=attrs.AttrsInstance)
 
 @attrs.frozen
 class Reader:
-    """Reads sections by what :mod:`vmpooler.settings` says of their fields. ``base``: where relative paths start.
+    """Reads sections by the metadata of the fields in their classes. Relative paths start from ``base``.
 
-    Nothing here raises: what is wrong is noted in ``report``, and stands as None in the section that is returned, so
-    that reading goes on to the next mistake.
+    The methods do not raise. A mistake is added to ``report``, and the setting is None in the section that is returned,
+    so that later mistakes are found too.
     """
 
     environ: Mapping[str, str]
@@ -29,7 +29,7 @@ class Reader:
     report: Report
 
     def mapping(self, raw: object, path: str) -> dict[str, object] | None:
-        """The mapping at ``path`` with plain keys; empty when it is not there, None when it is something else."""
+        """Return the mapping at ``path`` with plain keys; empty if it is missing, None if it is not a mapping."""
         if raw is None:
             return {}
         if isinstance(raw, dict):
@@ -93,7 +93,7 @@ class Reader:
             return None
 
     def _secret(self, field: Any, given: Mapping[str, object], path: str) -> object:
-        """A secret as given: by the environment first, so that it can stand in for what the file says."""
+        """Return a secret: from the environment, or else from the file."""
         name = field.name
         own, file = given.get(name), given.get(f"{name}_file")
         if own is not None and file is not None:
@@ -108,7 +108,7 @@ class Reader:
         return own if file is None else self._content(file, f"{path}.{name}_file")
 
     def _content(self, file: object, path: str) -> str | None:
-        """The secret in a file, without the newline at its end."""
+        """Return the secret in a file, without the newline at its end."""
         text, trouble = "", f"expected the path of a file, got {shown(file)}"
         if isinstance(file, str):
             try:

@@ -1,4 +1,4 @@
-"""What there is to say about a configuration."""
+"""Mistakes and warnings about a configuration, and how messages show its values."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from vmpooler.domain.errors import ConfigError
 
 NOT_SERVED = "not served by this version, ignored"
 MAX_SHOWN = 40
-"""How many characters of a value or a key a message shows."""
+"""Maximum number of characters of a value or a key in a message."""
 
 
 @attrs.frozen
@@ -22,28 +22,28 @@ class Report:
     _secrets: list[str] = attrs.field(factory=list, init=False)
 
     def mistake(self, path: str, text: str) -> None:
-        """Note what makes the configuration unusable."""
+        """Add a mistake: the configuration cannot be used."""
         self._mistakes.append(f"{path}: {text}")
 
     def warn(self, path: str, text: str) -> None:
-        """Note what the operator should know of."""
+        """Add a warning for the operator."""
         self._warnings.append((path, text))
 
     def secret(self, path: str) -> None:
-        """Note that a secret stands here."""
+        """Add the path of a secret that is in the text itself."""
         self._secrets.append(path)
 
     def secrets(self) -> tuple[str, ...]:
-        """Where secrets stand."""
+        """Return the paths of the secrets that are in the text itself."""
         return tuple(self._secrets)
 
     def raise_mistakes(self) -> None:
-        """Raise ConfigError with all mistakes, if there are any."""
+        """Raise ConfigError with all mistakes, or return if there are none."""
         if self._mistakes:
             raise ConfigError(self._mistakes)
 
     def warnings(self) -> tuple[str, ...]:
-        """Every warning; one that holds for many entries of a list is reported once, with their number."""
+        """Return all warnings. The same warning for several entries of a list is returned once, with their number."""
         alike: dict[tuple[str, str], list[str]] = {}
         for path, text in self._warnings:
             alike.setdefault((re.sub(r"\[\d+\]", "[]", path), text), []).append(path)
@@ -55,7 +55,7 @@ def _first_of(paths: list[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of the file as a message may show it: of lists and mappings only the kind, for secrets may be inside."""
+    """Return a value of the file for a message; only the kind of a list or mapping, which may contain secrets."""
     match value:
         case None:
             return "nothing"
@@ -68,11 +68,11 @@ def shown(value: object) -> str:
 
 
 def key_shown(key: str) -> str:
-    """A key as part of a path: as it is when that is harmless, else quoted."""
+    """Return a key as part of a path: unchanged if it has only harmless characters, else quoted."""
     return key if re.fullmatch(rf"[\w.-]{{1,{MAX_SHOWN}}}", key) else shown(key)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean …?`` with the known name most like ``name``, or nothing when none is."""
+    """Return ``; did you mean …?`` with the known name that is most similar; empty if none is similar."""
     close = get_close_matches(name[:MAX_SHOWN], list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""Where the configuration comes from, and who can read it."""
+"""Finds the configuration, and checks who can read its file."""
 
 import os
 import stat
@@ -16,8 +16,11 @@ NONE = (
 
 
 class Source(NamedTuple):
-    """A configuration that was found: its text, where it stood (for people), the folder its paths start from, and its
-    file, if it stood in one."""
+    """A configuration that was found.
+
+    ``where`` is its origin, for people. Relative paths in it start from ``base``. ``file`` is None if it was not in a
+    file.
+    """
 
     text: str
     where: str
@@ -26,9 +29,9 @@ class Source(NamedTuple):
 
 
 def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> Source:
-    """The file ``--config`` names, else ./vmpooler.yaml, else VMPOOLER_CONFIG_FILE's, else VMPOOLER_CONFIG itself.
+    """Return the file of ``--config``, else ./vmpooler.yaml, else VMPOOLER_CONFIG_FILE's, else VMPOOLER_CONFIG itself.
 
-    Raises ConfigError when there is none of them, or when the first one that there is cannot be read.
+    Raises ConfigError when none of them exists, or when the first one that exists cannot be read.
     """
     if config_option:
         return _file(cwd / config_option, "--config")
@@ -42,7 +45,7 @@ def find(config_option: str | None, environ: Mapping[str, str], cwd: Path) -> So
 
 
 def demo(cwd: Path) -> Source:
-    """What ``--demo`` stands for."""
+    """Return the configuration of ``--demo``."""
     text = files("vmpooler").joinpath("demo.yaml").read_text(encoding="utf-8")
     return Source(text, "the demo's configuration", cwd)
 

@@ -1,4 +1,4 @@
-"""A scalar of the file -> a value of the type and within the limits of its setting, or the endpoint that it means."""
+"""Converts the text of a setting into its value, within its limits, and the text of ``listen`` into an endpoint."""
 
 import ipaddress
 import math
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 LARGEST = 1_000_000_000
-"""No number of a setting may be larger: thousands of years in any unit, and safe in every sum and every store."""
+"""Maximum of the settings that have no other: thousands of years in any unit, and safe in every sum and store."""
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -15,11 +15,11 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Wrong(Exception):
-    """A value is not what its setting wants; the text says what that is ("a whole number")."""
+    """A value is not valid for its setting; the text says what was expected ("a whole number")."""
 
 
 def convert(raw: object, kind: type, limits: Mapping[str, Any]) -> Any:
-    """``raw`` as a ``kind`` (str, int, float or bool) within the ``limits`` of :func:`vmpooler.settings.setting`.
+    """Return ``raw`` as a str, int, float or bool within the ``limits`` of :func:`vmpooler.settings.setting`.
 
     Raises Wrong.
     """
@@ -73,16 +73,16 @@ READINGS: Mapping[type, tuple[str, Callable[[str], Any]]] = {
 
 MEANT = "a port, an address and port, or a Twisted endpoint such as tcp:4567"
 SCHEMES = ("tcp", "tcp6", "ssl", "unix", "systemd", "haproxy")
-"""Endpoints that come with Twisted. Of ``word:number`` with another word, the word is taken for a host's name."""
+"""Endpoints that are part of Twisted. In ``word:number``, any other word is the name of a host."""
 
 ADDRESS = re.compile(r"(?:(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):|\[(?P<ipv6>[0-9A-Fa-f:.]+)\]:)?(?P<port>[0-9]{1,5})")
 ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*:\S.*")
 
 
 def endpoint(listen: str) -> str:
-    """The server endpoint description of ``4567``, ``127.0.0.1:4567``, ``[::1]:4567`` or of an endpoint itself.
+    """Return the server endpoint description of ``4567``, ``127.0.0.1:4567``, ``[::1]:4567``, or of an endpoint itself.
 
-    Raises ValueError, whose text says what was expected, for anything else.
+    Raises ValueError for anything else; the text says what was expected.
     """
     text = listen.strip()
     address = ADDRESS.fullmatch(text)
