@@ -15,7 +15,7 @@ from vmpooler.settings import NAME, Pool, ProviderSettings
 
 
 @attrs.frozen
-class Entry:
+class ProviderEntry:
     """An entry of ``providers``.
 
     ``kind`` is its class, empty if that is a mistake. Without a driver and settings no pool can be on the entry;
@@ -28,9 +28,9 @@ class Entry:
     unusable: str = ""
 
 
-def read_providers(reader: Reader, sections: Mapping[str, object], drivers: Drivers) -> dict[str, Entry]:
+def read_providers(reader: Reader, sections: Mapping[str, object], drivers: Drivers) -> dict[str, ProviderEntry]:
     """Return the entries of ``providers`` by name, with the sections of old files that stand for such an entry."""
-    found: dict[str, Entry] = {}
+    found: dict[str, ProviderEntry] = {}
     for name, raw in (reader.mapping(sections.get("providers"), "providers") or {}).items():
         path = f"providers.{key_shown(name)}"
         if re.fullmatch(NAME, name):
@@ -47,10 +47,10 @@ def read_providers(reader: Reader, sections: Mapping[str, object], drivers: Driv
     return found
 
 
-def _entry(reader: Reader, name: str, raw: object, path: str, drivers: Drivers) -> Entry:
+def _entry(reader: Reader, name: str, raw: object, path: str, drivers: Drivers) -> ProviderEntry:
     given = reader.mapping(raw, path)
     if given is None:
-        return Entry()
+        return ProviderEntry()
     chosen = given.pop("provider_class", None)
     kind = name if chosen is None else chosen
     if isinstance(kind, str) and kind in drivers.names:
@@ -58,20 +58,24 @@ def _entry(reader: Reader, name: str, raw: object, path: str, drivers: Drivers) 
             driver = drivers.get(kind)
         except PluginError as error:
             reader.report.warn(path, f"of class {kind}, which cannot be loaded: {error}")
-            return Entry(kind, unusable=f"which cannot be loaded: {error}")
-        return Entry(kind, driver, reader.section(driver.settings, given, path, ignored=driver.ignored | PROVIDER_KEYS))
+            return ProviderEntry(kind, unusable=f"which cannot be loaded: {error}")
+        return ProviderEntry(
+            kind, driver, reader.section(driver.settings, given, path, ignored=driver.ignored | PROVIDER_KEYS)
+        )
     if isinstance(kind, str) and kind in PROVIDER_CLASSES:
         reader.report.warn(path, f"of class {kind}: {NOT_SERVED}")
-        return Entry(kind, unusable="which this version does not serve")
+        return ProviderEntry(kind, unusable="which this version does not serve")
     installed = " or ".join(drivers.names)
     if chosen is None:
         reader.report.mistake(path, f"no such class of provider; say provider_class: {installed}")
     else:
         reader.report.mistake(f"{path}.provider_class", f"expected {installed}, got {shown(kind)}")
-    return Entry()
+    return ProviderEntry()
 
 
-def assign(reader: Reader, pools: Iterable[Pool], entries: dict[str, Entry], drivers: Drivers) -> tuple[Pool, ...]:
+def assign(
+    reader: Reader, pools: Iterable[Pool], entries: dict[str, ProviderEntry], drivers: Drivers
+) -> tuple[Pool, ...]:
     """Return the pools with their providers resolved.
 
     An implied provider is added to ``entries`` if a pool is on it and the file has no entry for it.
@@ -82,7 +86,7 @@ def assign(reader: Reader, pools: Iterable[Pool], entries: dict[str, Entry], dri
     )
 
 
-def _default(entries: Mapping[str, Entry], drivers: Drivers) -> list[str]:
+def _default(entries: Mapping[str, ProviderEntry], drivers: Drivers) -> list[str]:
     """Return the entries that a pool which names none can mean: one of them if the configuration is correct."""
     known = {name: entry for name, entry in entries.items() if entry.kind in drivers.names}
     named = {name: entry for name, entry in known.items() if entry.driver is None or not entry.driver.implied} or known
@@ -90,7 +94,7 @@ def _default(entries: Mapping[str, Entry], drivers: Drivers) -> list[str]:
 
 
 def _assigned(
-    reader: Reader, pool: Pool, path: str, default: list[str], entries: dict[str, Entry], drivers: Drivers
+    reader: Reader, pool: Pool, path: str, default: list[str], entries: dict[str, ProviderEntry], drivers: Drivers
 ) -> Pool:
     if pool.provider is None:
         return pool  # a mistake that is reported already
@@ -100,7 +104,7 @@ def _assigned(
     name = pool.provider or default[0]
     if name not in entries and name in drivers.implied():
         driver = drivers.get(name)
-        entries[name] = Entry(name, driver, reader.section(driver.settings, None, f"providers.{name}"))
+        entries[name] = ProviderEntry(name, driver, reader.section(driver.settings, None, f"providers.{name}"))
     if name not in entries:
         reader.report.mistake(f"{path}.provider", f"{shown(name)} is not configured{_hint(name, entries, drivers)}")
         return pool
@@ -113,7 +117,7 @@ def _assigned(
     return attrs.evolve(pool, provider=name)
 
 
-def _hint(name: str, entries: Mapping[str, Entry], drivers: Drivers) -> str:
+def _hint(name: str, entries: Mapping[str, ProviderEntry], drivers: Drivers) -> str:
     if name in drivers.names:
         return ""
     return nearest(name, {*entries, *drivers.implied()}) or f"; the installed classes are {', '.join(drivers.names)}"

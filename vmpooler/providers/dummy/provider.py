@@ -14,7 +14,7 @@ from vmpooler.providers.base import Listener, NoAnswer, ProviderError
 from vmpooler.providers.dummy.failure_injection import FailureInjection
 from vmpooler.providers.dummy.memory import SavedState
 from vmpooler.providers.dummy.settings import Dummy
-from vmpooler.providers.dummy.simulation import Simulation
+from vmpooler.providers.dummy.simulation import SimulatedHypervisor
 from vmpooler.providers.dummy.vm import Disk, SimulatedVm
 from vmpooler.providers.reach import reach
 from vmpooler.settings import Pool
@@ -42,7 +42,7 @@ class DummyProvider:
         self._settings = settings
         self._injection = FailureInjection(settings, chance)
         memory = SavedState(Path(settings.filename), may_order) if settings.filename else None
-        self._simulation = Simulation(clock, wall, memory)
+        self._simulation = SimulatedHypervisor(clock, wall, memory)
         self._reactor = reactor
         self._running = False
         self._outage: str | None = None

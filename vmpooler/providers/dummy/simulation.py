@@ -43,7 +43,7 @@ class Waits:
             self.done(what, error)
 
 
-class Simulation:
+class SimulatedHypervisor:
     """The VMs by name; without a ``memory`` they exist only as long as this object.
 
     The hypervisor has its own clock. When the world is opened, the clock is set to ``wall`` (epoch), or to the latest

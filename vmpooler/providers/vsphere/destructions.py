@@ -16,7 +16,7 @@ from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.messages import ListedVm
 from vmpooler.providers.vsphere.stamp import is_ours
-from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
+from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VsphereVms
 
 log = Logger()
 
@@ -29,7 +29,7 @@ class Destructions:
         cache: InventoryCache,
         executor: Executor,
         clones: Clones,
-        vms: VmOperations,
+        vms: VsphereVms,
         slots: int,
         foreign_too: bool,
     ) -> None:

@@ -25,7 +25,7 @@ from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Place
 from vmpooler.providers.vsphere.settings import Vsphere
 from vmpooler.providers.vsphere.template_layers import TemplateLayers
-from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VmOperations
+from vmpooler.providers.vsphere.vms import UPDATE_TIMEOUT, VsphereVms
 from vmpooler.settings import General, Pool
 
 log = Logger()
@@ -63,7 +63,7 @@ class VsphereProvider:
         self._layers = TemplateLayers(self._executor)
         layers = self._layers if general.create_template_delta_disks else None
         self._clones = Clones(self._cache, self._executor, targets, layers, settings.max_clones, reactor, wall)
-        self._vms = VmOperations(self._cache, self._executor, self._clones, settings.max_changes)
+        self._vms = VsphereVms(self._cache, self._executor, self._clones, settings.max_changes)
         self._destructions = Destructions(
             self._cache, self._executor, self._clones, self._vms, settings.max_destroys, general.destroy_foreign
         )

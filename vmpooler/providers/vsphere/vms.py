@@ -24,7 +24,7 @@ UPDATE_TIMEOUT = 30.0
 """Seconds within which the cache must show the effect of an operation on a VM."""
 
 
-class VmOperations:
+class VsphereVms:
     """VMs by name: the VM in the given folder, else in any watched folder, else anywhere at the vCenter.
 
     ``slots``: how many VMs may be changed at once.
