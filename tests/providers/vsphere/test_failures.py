@@ -161,11 +161,11 @@ async def test_hundreds_of_operations_that_wait_for_their_turn_all_end_when_the_
         ensureDeferred(case.provider.destroy(case.pool, name)).addBoth(ends.append)
     await deferLater(clock, 0.2)
     case.cut_off()
-    for _ in range(800):
-        if len(ends) == 300:
-            break
-        await deferLater(clock, 0.01)
-    assert len(ends) == 300
+
+    async def all_ended() -> bool:
+        return len(ends) == 300
+
+    await case.until(all_ended)
 
 
 async def test_a_vm_that_is_destroyed_while_it_waits_for_its_turn_is_never_ordered(simulator: Simulator) -> None:
