@@ -548,6 +548,9 @@ func (f *front) ctl(w http.ResponseWriter, r *http.Request) {
 				if len(p) > 1 {
 					f.crush, _ = strconv.ParseFloat(p[1], 64)
 				}
+			default:
+				http.Error(w, "there is no query "+k, http.StatusBadRequest)
+				return
 			case "boot":
 				f.boot, _ = time.ParseDuration(v)
 			case "host":

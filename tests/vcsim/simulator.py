@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -117,7 +118,7 @@ class Simulator:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def control(self, **what: str) -> None:
-        """Change its behaviour; README.md lists the queries."""
+        """Change its behaviour; README.md lists the queries. Raises ValueError for one that does not exist."""
         self._ask(what)
 
     def calls(self) -> Mapping[str, int]:
@@ -129,6 +130,10 @@ class Simulator:
         connection = HTTPConnection(self.host, self.port, timeout=10)
         try:
             connection.request("GET", f"/ctl?{urlencode(what)}")
-            return connection.getresponse().read().decode()
+            response = connection.getresponse()
+            answer = response.read().decode()
+            if response.status != HTTPStatus.OK:
+                raise ValueError(f"the simulator refuses {what}: {answer}")
+            return answer
         finally:
             connection.close()
