@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import LogEvent, formatEvent
 from twisted.web.http import Request
 from twisted.web.server import NOT_DONE_YET
@@ -105,6 +106,16 @@ async def test_trouble_there_is_logged_once_and_costs_no_more_than_a_moment_of_a
         f"[!] {where} no history, charts show only our own: {why}",
         f"[*] {where} its history again",
     ]
+
+
+async def test_a_client_that_hangs_up_says_nothing_of_graphite(render: Render, logged: list[LogEvent]) -> None:
+    memory = render.charts()
+    read = Deferred.fromCoroutine(memory.read("1h", 60))
+    read.cancel()
+    with pytest.raises(CancelledError):
+        await read
+    assert await memory.read("1h", 60) == FOUND
+    assert lines(logged) == []
 
 
 async def test_where_nobody_listens_there_is_no_history(logged: list[LogEvent]) -> None:

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
 
-from vmpooler.deferreds import Slots
+from vmpooler.deferreds import Slots, shield
 from vmpooler.domain import graphite
 from vmpooler.domain.graphite import NOTHING, SeriesOfPools
 from vmpooler.settings import Graphs
@@ -45,7 +45,10 @@ class Charts:
         self._kept: dict[str, tuple[float, SeriesOfPools]] = {}
 
     async def read(self, range: str, steps: int, pool: str | None = None) -> SeriesOfPools:
-        """Return ``steps`` steps of the last ``range`` (1h, 24h, 7d) of all pools or one, where Graphite has data."""
+        """Return ``steps`` steps of the last ``range`` (1h, 24h, 7d) of all pools or one, where Graphite has data.
+
+        A read whose caller has gone ends by itself: its end by the caller would look like an error of Graphite.
+        """
         if not self._where:
             return NOTHING
         async with self._one_at_a_time:
@@ -53,10 +56,10 @@ class Charts:
             if now < self._away_until:
                 return NOTHING
             if pool is not None:
-                return await self._asked(range, steps, [pool])
+                return await shield(self._asked(range, steps, [pool]))
             self._kept = {each: kept for each, kept in self._kept.items() if now - kept[0] < CACHE_SECONDS}
             if range not in self._kept:
-                self._kept[range] = (now, await self._asked(range, steps, self._pools))
+                self._kept[range] = (now, await shield(self._asked(range, steps, self._pools)))
             return self._kept[range][1]
 
     async def _asked(self, range: str, steps: int, pools: list[str]) -> SeriesOfPools:

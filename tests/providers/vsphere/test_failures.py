@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pyVmomi import vim
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
 
@@ -150,11 +150,23 @@ async def test_destructions_do_not_wait_for_clones_and_no_more_run_than_are_allo
     await case.stop()
 
 
+async def test_a_caller_that_is_cancelled_waits_no_longer_and_asks_no_more(case: VsphereCase) -> None:
+    case.simulator.control(pre="CreateContainerView:1000")
+    search = ensureDeferred(case.provider.find(case.pool, "nobody"))
+    await deferLater(clock, 0.2)
+    search.cancel()
+    assert search.called
+    with pytest.raises(CancelledError):
+        await search
+    await deferLater(clock, 1.2)
+    assert case.simulator.calls()["CreateContainerView"] == 1
+
+
 async def test_hundreds_of_operations_that_wait_for_their_turn_all_end_when_the_connection_is_cut(
     case: VsphereCase,
 ) -> None:
     await case.provider.clone(case.pool, "one")
-    case.simulator.control(fault="FindByInventoryPath:hang:3000")
+    case.simulator.control(pre="CreateContainerView:3000")
     ends: list[object] = []
     for number in range(300):
         name = "one" if number < 8 else f"gone-{number}"

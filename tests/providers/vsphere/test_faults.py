@@ -1,13 +1,12 @@
 """Errors of a call, and what they say about the outcome of the request."""
 
 import pytest
-from twisted.internet.defer import CancelledError
 from twisted.logger import LogEvent, formatEvent
 
 from vmpooler.providers.vsphere.errors import Doubtful, failure
 
 
-@pytest.mark.parametrize("error", [CancelledError(), TimeoutError("timed out"), ConnectionResetError()])
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ConnectionResetError()])
 def test_who_waits_no_longer_does_not_know_the_outcome_and_that_is_no_defect(
     error: Exception, logged: list[LogEvent]
 ) -> None:

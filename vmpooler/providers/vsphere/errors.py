@@ -8,7 +8,6 @@ from http.client import HTTPException, RemoteDisconnected
 from typing import Any
 
 from pyVmomi import vim, vmodl
-from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -65,7 +64,7 @@ def failure(error: Exception, what: str) -> ProviderError:
         return Failed(text, error)
     if isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLCertVerificationError):
         return Away(text)
-    if not isinstance(error, OSError | HTTPException | CancelledError):  # CancelledError: the caller cancelled
+    if not isinstance(error, OSError | HTTPException):
         log.failure("[!] {what}: an answer that was not expected", Failure(error), what=what)
     return Doubtful(text)
 

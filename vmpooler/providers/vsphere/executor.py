@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from pyVmomi import vim
+from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -130,7 +131,7 @@ class Executor:
             raise Away(f"{what}: vCenter {self._cache.server} is no longer used")
         try:
             return await deferToThreadPool(self._reactor, self._threads, call, connected.session)
-        except _Held:
+        except (_Held, CancelledError):
             raise
         except Exception as error:
             if isinstance(error, vim.fault.NotAuthenticated):

@@ -48,7 +48,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -269,7 +269,7 @@ class Failover:
             try:
                 if again is not None:
                     await again(caller)
-            except StoreAway:
+            except (StoreAway, CancelledError):
                 raise
             except GivenTwice as error:
                 self.log.error("[!] after a loss: {why}", why=error)
