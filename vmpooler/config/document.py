@@ -17,8 +17,8 @@ NULL, MERGE = "tag:yaml.org,2002:null", "tag:yaml.org,2002:merge"
 def parse(text: str, report: Report) -> object:
     """Return the content of the YAML text. Every scalar except null is the text that was written.
 
-    A key that a mapping has twice is added to ``report``. Raises ConfigError when the text is not YAML; the message
-    quotes nothing of the text, which may contain secrets.
+    A key that a mapping has twice is added to ``report``. Raises ConfigError when the text is not YAML. The text
+    may contain secrets, so the message has no part of it.
     """
     if len(text) > LARGEST:
         raise ConfigError([f"the configuration is larger than {LARGEST} characters"])

@@ -114,12 +114,12 @@ class Peers:
             text=self._mine.text(),
             forgotten_after=REPORT_TIMEOUT,
         )
-        told = {who: Pools.of_text(text) for who, text in paired(flat).items()}
+        reports = {who: Pools.of_text(text) for who, text in paired(flat).items()}
         before, self._others = (
             self._others,
             {
                 who: self._mine.difference(pools)
-                for who, pools in sorted(told.items())
+                for who, pools in sorted(reports.items())
                 if pools is not None and pools != self._mine
             },
         )
