@@ -36,7 +36,7 @@ check: $(VENV)/.has-embedded $(VENV)/.has-test $(VENV)/.has-check  ## style, typ
 	$(BIN)/pytest tests/docs
 
 prove: $(VENV)/.has-embedded $(VENV)/.has-test  ## hold the service to its invariants for a few minutes: mutants, model, simulation, chaos (needs make test-deps); ARGS=--keep writes docs/proof.md
-	@$(BIN)/python -m tests.proof $(ARGS)
+	@$(BIN)/python -m tests.verification.proof $(ARGS)
 
 cases: $(VENV)/.has-embedded $(VENV)/.has-test  ## play each fault that took a VM from its client, against real processes (needs make test-deps); ARGS="--only 1a"
 	@$(BIN)/python -m tests.cases $(ARGS)
@@ -44,7 +44,7 @@ cases: $(VENV)/.has-embedded $(VENV)/.has-test  ## play each fault that took a V
 ci-long: cases prove  ## what is too long for every change: all cases, and the whole proof
 
 soak: $(VENV)/.has-embedded $(VENV)/.has-test  ## simulation and chaos side by side for an hour, and write docs/proof.md; MINUTES=600 for longer
-	@$(BIN)/python -m tests.proof --soak $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.verification.proof --soak $(MINUTES) $(ARGS)
 
 test-deps: $(VENV)/.has-test  ## install the Debian packages that some tests need
 	@packages=$$($(BIN)/python -m tests.parts); \

@@ -2,9 +2,9 @@
 
 from benchmarks.row import ResultRow, absent
 from benchmarks.scale import Scale
-from tests.load.bearing import rate
 from tests.parts import PARTS
 from tests.vcsim.simulator import binary
+from tests.verification.load.bearing import rate
 
 BEARS = "8:2"
 """Up to 8 concurrent clones take no longer than one. More take (clones / 8)² times as long."""

@@ -14,7 +14,7 @@ from benchmarks.redis import RedisConnection
 from benchmarks.row import ResultRow
 from benchmarks.scale import Scale
 from benchmarks.wrk import RequestLoad, run
-from tests.load.crowd import Crowd
+from tests.verification.load.crowd import Crowd
 from vmpooler.store import keys
 
 LATE, KIBIBYTES, ANSWER = 300.0, 10.0, 20.0

@@ -9,13 +9,13 @@ from benchmarks.events import events
 from benchmarks.redis import RedisConnection
 from benchmarks.row import ResultRow, absent
 from benchmarks.scale import Scale
-from tests.load.replay import EventReplay, percentile
 from tests.parts import PARTS
 from tests.ports import free_port
 from tests.service.process import Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
+from tests.verification.load.replay import EventReplay, percentile
 from vmpooler.domain.events import Event, What
 
 REFILL, READY, READY_VCENTER = 20.0, 100.0, 700.0

@@ -20,12 +20,12 @@ from tests.cases.world import (
     take,
     there,
 )
-from tests.chaos.proxy import HOST, TcpProxy
-from tests.chaos.redis_reader import RedisReader
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.service.process import Service, until
+from tests.verification.chaos.proxy import HOST, TcpProxy
+from tests.verification.chaos.redis_reader import RedisReader
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -19,7 +19,7 @@ from tests.cases.world import (
     members,
     take,
 )
-from tests.chaos.redis_reader import RedisReader
+from tests.verification.chaos.redis_reader import RedisReader
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys

@@ -31,8 +31,8 @@ from tests.cases.world import (
     there,
     without,
 )
-from tests.chaos.redis_reader import RedisReader
 from tests.service.process import Service, until
+from tests.verification.chaos.redis_reader import RedisReader
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -24,9 +24,9 @@ from tests.cases.world import (
     take,
     taken,
 )
-from tests.chaos.redis_reader import RedisReader
 from tests.redis_server import RedisServer
 from tests.service.process import Service, processes, until
+from tests.verification.chaos.redis_reader import RedisReader
 
 RUNS = 2
 

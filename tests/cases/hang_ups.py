@@ -6,7 +6,7 @@ import time
 
 from tests.cases.case import case
 from tests.cases.world import POOL, CaseWorld, comes, config, events_of, full, hold, members, on, take
-from tests.chaos.redis_reader import RedisReader
+from tests.verification.chaos.redis_reader import RedisReader
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 

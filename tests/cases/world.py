@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.chaos.reaper import Reaper
-from tests.chaos.redis_reader import RedisReader
 from tests.host_clock import HostClock
 from tests.ports import free_port
 from tests.redis_server import RedisServer
@@ -20,6 +18,8 @@ from tests.service.process import TWISTD, Answer, Service, until
 from tests.vcsim.listener import Listener
 from tests.vcsim.simulator import PASSWORD, USER, Simulator, binary
 from tests.vcsim.vcenter import Vcenter
+from tests.verification.chaos.reaper import Reaper
+from tests.verification.chaos.redis_reader import RedisReader
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -1,7 +1,7 @@
 """The page about the proof agrees with the code and the ledger."""
 
-from tests.proof import ledger, page
-from tests.proof.invariants import INVARIANTS
+from tests.verification.proof import ledger, page
+from tests.verification.proof.invariants import INVARIANTS
 
 
 def test_the_page_has_the_invariants_as_the_checks_have_them() -> None:

@@ -1,0 +1,1 @@
+"""Programs that test the whole service: simulation, chaos, load, and the proof that runs them."""
