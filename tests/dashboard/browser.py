@@ -28,6 +28,9 @@ new PerformanceObserver((list) => {
 
 FLAGS = ("--headless=new", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars", "--lang=en-GB")
 
+STOPPED = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+"""What the browser reports of its requests when the service stops, whatever it is doing at that moment."""
+
 Scheme = Literal["light", "dark"]
 
 
@@ -116,8 +119,11 @@ class Browser:
         until(lambda: not self.all(selector), f"no more {selector}")
 
     def text(self, selector: str = "body") -> str:
-        """Return the visible text of the elements that match."""
-        return "\n".join(self._text(each) for each in self.all(selector))
+        """Return the visible text of the elements that match, read again if the page replaces one of them meanwhile."""
+        try:
+            return "\n".join(each.text for each in self.all(selector))
+        except StaleElementReferenceException:
+            return self.text(selector)
 
     def sums(self) -> dict[str, str]:
         """Return the totals at the top of the page, by name."""

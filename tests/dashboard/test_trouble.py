@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dashboard.browser import Browser
+from tests.dashboard.browser import STOPPED, Browser
 from tests.service.process import Service, until
 
 pytestmark = pytest.mark.needs("chromium")
@@ -20,7 +20,7 @@ pools:
 
 
 def test_a_failing_pool_is_listed_first_with_the_reason(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
+    browser.forgiven = STOPPED
     with Service(TROUBLED) as service:
         browser.open(service.url)
         tile = browser.sees(".urgent .tile", "Cloning fails")
@@ -48,7 +48,7 @@ pools:
 
 
 def test_a_pool_flagged_by_the_mass_guard_is_listed_first_with_the_reason(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
+    browser.forgiven = STOPPED
     with Service(GUARDED) as service:
         until(lambda: service.ready("guarded-1") == 3, "the pool is full")
         service.stop()
@@ -72,7 +72,7 @@ pools: [{name: calm-1, size: 1}, {name: gone-1, size: 1}]
 
 
 def test_a_drained_pool_is_listed_first_until_it_is_empty(browser: Browser) -> None:
-    browser.forgiven = ("ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_REFUSED")  # when the service stops
+    browser.forgiven = STOPPED
     with Service(DRAINED) as service:
         until(lambda: service.ready("gone-1") == 1, "the pool is full")
         vm = service.request("POST", "/vm/gone-1").body["gone-1"]["hostname"]

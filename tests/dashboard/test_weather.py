@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dashboard.browser import Browser
+from tests.dashboard.browser import STOPPED, Browser
 from tests.dashboard.conftest import POOLS
 from tests.dashboard.test_page import check_out
 from tests.redis_server import RedisServer
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("chromium")
 
 
 def test_the_page_recovers_by_itself_after_a_restart_of_the_service(browser: Browser) -> None:
-    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503")
+    browser.forgiven = (*STOPPED, "status of 503")
     with Service(POOLS) as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "all pools are full")
         browser.open(service.url)
@@ -36,7 +36,7 @@ def test_the_page_recovers_by_itself_after_a_restart_of_the_service(browser: Bro
 
 
 def test_the_page_reports_that_redis_is_away_and_recovers_by_itself(browser: Browser, spare_redis: RedisServer) -> None:
-    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503")
+    browser.forgiven = (*STOPPED, "status of 503")
     with Service(CONFIG.format(socket=spare_redis.socket)) as service:
         until(lambda: service.request("GET", "/status").body["capacity"]["percent"] == 100, "the pool is full")
         browser.open(service.url)
@@ -68,7 +68,7 @@ def test_a_hidden_tab_disconnects_and_is_up_to_date_when_it_is_shown_again(servi
 
 
 def test_a_page_reports_a_missing_manager_until_one_leads(browser: Browser, spare_redis: RedisServer) -> None:
-    browser.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")  # when the service stops
+    browser.forgiven = STOPPED
     config = POOLS.replace("server: embedded", f"socket: {spare_redis.socket}")
     with Service(config, "--role=api") as api:
         browser.open(api.url)
