@@ -67,6 +67,14 @@ sys.exit(run())
 BESIDE_A_MANAGER = ("vmpooler/manager/history.py", "vmpooler/process/", "vmpooler/store/stream.py")
 """Samples of the pools, the rest of the start, and events: a manager does this beside its work on VMs."""
 
+BESIDE_AN_EVENT = (
+    "vmpooler/store/failover/",
+    "vmpooler/store/redis/",
+    "vmpooler/web/events/pool_state.py",
+    "vmpooler/web/routes/vm.py",
+)
+"""The ids that recovery and checkouts note, the next read, and the counts of the pools, which clients get later."""
+
 CONFIG = "config: {{prefix: b}}\nredis: {{socket: {socket}}}\npools: [{{name: {pool}, size: 1}}]\n"
 
 
@@ -133,7 +141,7 @@ def _happen(service: Service, book: RedisConnection) -> None:
 
 CHECKOUT = Way("a checkout", Channel.dataReceived, Wire._execute, "api", _check_out)
 READY = Way("a VM that becomes ready", Manager.start, Queues.promote, "manager", beside=BESIDE_A_MANAGER)
-EVENT = Way("an event", EventStream._deliver, subscriber._taken, "api", _happen)
+EVENT = Way("an event", EventStream._deliver, subscriber._taken, "api", _happen, BESIDE_AN_EVENT)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from benchmarks.hops import CHECKOUT, EVENT, READY, Way
     [
         (CHECKOUT, 11, "vmpooler/web/http/server.py", "vmpooler/store/redis/protocol.py"),
         (READY, 35, "vmpooler/manager/manager.py", "vmpooler/store/commands/transitions.py"),
-        (EVENT, 15, "vmpooler/store/stream.py", "vmpooler/web/events/subscriber.py"),
+        (EVENT, 7, "vmpooler/store/stream.py", "vmpooler/web/events/subscriber.py"),
     ],
     ids=lambda given: given.name if isinstance(given, Way) else "",
 )

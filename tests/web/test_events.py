@@ -73,7 +73,7 @@ async def build(store: Connection) -> AsyncIterator[Build]:
         await reading.wait_ready(10)
         stream = EventStream(reading, reactor)
         api = Api(settings, connection, reactor, reactor.seconds, pace=pace)
-        stream.listen(api.on_event)
+        api.follow(stream)
         stream.start()
         listening: Any = reactor
         port = listening.listenTCP(0, api.site(), interface="127.0.0.1")

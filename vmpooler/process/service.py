@@ -144,8 +144,7 @@ class Vmpooler(Service):
             self._api = Api(
                 settings, self._connection, reactor, wall, secrets.choice, role=self._role, state=self._state
             )
-            self._events.follow(self._api.saw)
-            self._events.listen(self._api.on_event)
+            self._api.follow(self._events)
         self._starting: Deferred[None] | None = None
 
     def setServiceParent(self, parent: Any) -> None:

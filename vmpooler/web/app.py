@@ -10,7 +10,6 @@ from twisted.web.resource import Resource
 from vmpooler import __version__
 from vmpooler.auth import Authenticator, authenticator_of
 from vmpooler.domain.change import ChangeRules
-from vmpooler.domain.events import Event
 from vmpooler.domain.names import Choice
 from vmpooler.metrics.charts import Charts
 from vmpooler.settings import Limits, Settings
@@ -24,6 +23,7 @@ from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.commands import Commands
+from vmpooler.store.stream import EventStream
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
 from vmpooler.web.http.credentials import Admissions
@@ -56,8 +56,7 @@ class Api:
     ``wall`` returns the time (epoch) by Redis's clock. ``choice`` picks a random character, for ids and tokens.
     ``resolve`` looks up the address of a host. ``authenticator`` checks users, instead of the one from the settings.
     StartError is raised when the one from the settings cannot be created. ``role`` is shown to people, and ``state``
-    returns what /readyz reports of this process. ``on_event`` must be called with every event. ``router`` makes the
-    router of the routes.
+    returns what /readyz reports of this process. ``router`` makes the router of the routes.
     """
 
     def __init__(
@@ -139,13 +138,10 @@ class Api:
             rates, tokens = Rates(connection, limits), settings.auth is not None
             self._entrance = RateLimit(self._router, rates, limits, tokens, self._in_flight, wall)
 
-    def saw(self, newest: str) -> None:
-        """Callback of the event stream's reader: store the id of the newest event."""
-        self._vm.saw(newest)
-
-    def on_event(self, event: Event) -> None:
-        """Callback of the event stream: send an event to the subscribers."""
-        self.hub.on_event(event)
+    def follow(self, stream: EventStream) -> None:
+        """Get the events of a stream: they go to the subscribers, and a checkout notes which was the last before it."""
+        stream.follow(self._vm.saw)
+        stream.listen(self.hub.on_event)
 
     def site(self, most: int | None = None) -> Site:
         """Return the factory for a port's connections.

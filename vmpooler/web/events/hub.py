@@ -27,11 +27,10 @@ from vmpooler.domain.events import Event
 from vmpooler.settings import Pool
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
-from vmpooler.web.events.log import MAX_EVENTS_BEHIND, EventLog, Filter, Id, frame, framed, parsed
+from vmpooler.web.events.log import MAX_EVENTS_BEHIND, EventLog, Filter, Id, frame, framed, parsed, to_json
 from vmpooler.web.events.pool_state import RETRY_DELAY, Model
 from vmpooler.web.events.subscriber import Subscriber
 from vmpooler.web.http.server import Request
-from vmpooler.web.views.event import to_json
 
 BATCH = 100
 """Subscribers that are served in one turn of the reactor: the API answers requests between two turns."""

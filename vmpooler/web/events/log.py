@@ -1,6 +1,6 @@
 """A bounded log of recent events and changes of pools, shared by all subscribers, in which each has a position.
 
-It holds the frames of server-sent events (SSE): see docs/events.md.
+It holds what clients get: the JSON of events, in the frames of server-sent events (SSE). See docs/events.md.
 """
 
 from bisect import bisect_right
@@ -10,15 +10,19 @@ from typing import Any
 
 import attrs
 
-from vmpooler.domain.events import Event
+from vmpooler.domain.events import Event, sentence
 from vmpooler.web.http import json
 from vmpooler.web.http.json import Json
-from vmpooler.web.views.event import to_json
 
 MAX_EVENTS_BEHIND = 2000
 """Entries that a subscriber can be behind without missing one."""
 
 Id = tuple[int, int]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return the members of an event as clients get them, also in the details of pools and VMs."""
+    return attrs.asdict(event) | {"more": dict(event.more), "text": sentence(event)}
 
 
 def frame(id: str, kind: str, data: Json) -> bytes:

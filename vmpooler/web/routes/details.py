@@ -12,11 +12,11 @@ from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
+from vmpooler.web.events.log import to_json
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.server import Request
 from vmpooler.web.views import pool as pool_view
 from vmpooler.web.views import vm as vm_view
-from vmpooler.web.views.event import to_json
 
 EVENTS = 50
 """Events of a pool that are returned."""
