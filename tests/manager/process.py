@@ -13,8 +13,7 @@ from vmpooler.domain.events import Event
 from vmpooler.manager.manager import Manager
 from vmpooler.providers.base import Listener, Provider
 from vmpooler.store.failover.lease import Lease
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import fenced, load
+from vmpooler.store.redis.scripts import Commands, fenced, load
 from vmpooler.store.stream import EventStream
 
 if TYPE_CHECKING:

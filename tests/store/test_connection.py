@@ -24,8 +24,8 @@ from twisted.python.failure import Failure
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import Invalid, StartError, StoreAway
 from vmpooler.settings import Redis
-from vmpooler.store.redis.client import Connection, StoreFault, require_version
-from vmpooler.store.redis.scripts import script
+from vmpooler.store.redis.client import Connection, require_version
+from vmpooler.store.redis.scripts import StoreFault, script
 
 clock: Any = reactor
 

@@ -38,8 +38,7 @@ from vmpooler.store.failover.lease import Lease
 from vmpooler.store.queries import stats
 from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import fenced, load
+from vmpooler.store.redis.scripts import Commands, fenced, load
 
 MEMORY = PoolMemory(Pool(name="old", size=0, provider="dummy"), "dummy")
 

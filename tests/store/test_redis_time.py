@@ -13,13 +13,13 @@ from twisted.logger import LogEvent
 
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.redis_time import DRIFT, MEASURE_INTERVAL, RedisTime
+from vmpooler.store.redis.client import DRIFT, MEASURE_INTERVAL, Connection, RedisTime
+from vmpooler.store.redis.scripts import Commands
 
 EPOCH = 1_700_000_000.0
 
 
-class Far:
+class FarRedis(Commands):
     """A Redis. Its clock is ``offset`` seconds off; a request takes ``there`` seconds, and a reply ``back`` seconds."""
 
     def __init__(self, clock: Clock, offset: float = 0.0) -> None:
@@ -35,16 +35,13 @@ class Far:
         self._clock.advance(self.back)
         return [int(now), int(now % 1 * 1e6)]
 
-    async def run(self, *_: Any, **__: Any) -> Any:
-        raise AssertionError("nothing but TIME is asked")
-
 
 class Case:
     """A Redis, and a process on a host whose clock is ``own`` seconds off."""
 
     def __init__(self, own: float = 0.0) -> None:
         self.clock, self.own = Clock(), own
-        self.redis = Far(self.clock)
+        self.redis = FarRedis(self.clock)
         self.time = RedisTime(self.clock, lambda: EPOCH + self.clock.seconds() + self.own)
 
     def measure(self) -> None:

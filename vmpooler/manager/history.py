@@ -10,7 +10,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.queries import stats
 from vmpooler.store.queries.event_log import EventHistory
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 
 MINUTE = MINUTES.seconds
 

@@ -29,7 +29,7 @@ from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.pool_state import read_state
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 
 NEIGHBOURS = 10
 """Number of pools of a provider that are woken at once to probe their guests, after a guest did not answer."""

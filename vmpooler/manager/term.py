@@ -12,7 +12,7 @@ from vmpooler.settings import Settings
 from vmpooler.store.commands.registry import Registry
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 
 
 @attrs.frozen(kw_only=True)

@@ -37,8 +37,7 @@ from vmpooler.process.workers import Workers
 from vmpooler.settings import Settings
 from vmpooler.store.failover.peers import Peers
 from vmpooler.store.failover.recovery import Failover
-from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.redis_time import RedisTime
+from vmpooler.store.redis.client import Connection, RedisTime
 from vmpooler.store.stream import BLOCK_SECONDS, EventStream
 from vmpooler.web.app import Api, health_site
 

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.redis.client import StoreFault
+from vmpooler.store.redis.scripts import StoreFault
 from vmpooler.store.stored import paired
 
 BLOCK_SECONDS = 10.0

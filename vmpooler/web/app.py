@@ -22,7 +22,7 @@ from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 from vmpooler.store.stream import EventStream
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve

@@ -26,8 +26,7 @@ from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover.recent_writes import Again, RecentWrites
-from vmpooler.store.redis.client import StoreFault
-from vmpooler.store.redis.scripts import Script
+from vmpooler.store.redis.scripts import Script, StoreFault
 
 PLACES: dict[What, Queue | None] = {
     What.CLONE: Queue.PENDING,

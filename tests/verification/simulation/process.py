@@ -16,9 +16,8 @@ from tests.verification.simulation.simulation import Simulation
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
 from vmpooler.store.failover.recovery import Failover
-from vmpooler.store.redis.client import Connection
+from vmpooler.store.redis.client import Connection, RedisTime
 from vmpooler.store.redis.protocol import ServerError, Value, Wire
-from vmpooler.store.redis.redis_time import RedisTime
 from vmpooler.store.stream import EventStream, order
 
 ON_BEHALF: ContextVar[Any] = ContextVar("ON_BEHALF", default=None)

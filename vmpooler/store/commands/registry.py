@@ -14,8 +14,7 @@ from twisted.logger import Logger
 from vmpooler.domain.estate import PoolMemory, of_json, to_json
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import paired
 
 log = Logger()

@@ -14,8 +14,7 @@ import attrs
 
 from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import number
 
 EXTRA_SECONDS = 3600

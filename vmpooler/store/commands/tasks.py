@@ -21,7 +21,7 @@ from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions, admitted, shown
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 
 UNLIKE = 8
 """Number of random characters in a request id, so that a Redis that lost its data does not issue an id again."""

@@ -8,8 +8,7 @@ from vmpooler.domain.admission import Admission
 from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
 from vmpooler.domain.estate import REFUSED
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import Given, load
+from vmpooler.store.redis.scripts import Commands, Given, load
 
 
 @attrs.frozen

@@ -17,8 +17,7 @@ from vmpooler.domain.times import DAY, HOUR
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions, shown
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import Given, load
+from vmpooler.store.redis.scripts import Commands, Given, load
 from vmpooler.store.stored import paired
 
 PASSED_OVER = 75.0

@@ -39,9 +39,8 @@ from twisted.logger import Logger
 
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
 from vmpooler.store.redis.protocol import Value
-from vmpooler.store.redis.scripts import Given, Script, fenced, load
+from vmpooler.store.redis.scripts import Commands, Given, Script, fenced, load
 
 HOLDS = 3.0
 """Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis
@@ -134,7 +133,7 @@ class Lease:
         return int(self.holds * 1000)
 
 
-class Fenced:
+class Fenced(Commands):
     """The connection of a leader. When another manager leads, it rejects everything.
 
     Each call then calls ``refused`` and raises NotLeading.

@@ -22,8 +22,7 @@ from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions
 from vmpooler.store.commands.transitions import CLONES
 from vmpooler.store.queries.vms import Vms
-from vmpooler.store.redis.client import Caller
-from vmpooler.store.redis.scripts import Given, Script, load
+from vmpooler.store.redis.scripts import Commands, Given, Script, load
 
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a promised write is remembered."""
@@ -39,7 +38,7 @@ BY_NOBODY = {"need": "", "own": ""}
 CHECKOUT = "checkout "
 """Prefix of the names of promised checkouts."""
 
-Again = Callable[[Caller], Awaitable[object]]
+Again = Callable[[Commands], Awaitable[object]]
 """Replays a promised write over the given connection. It changes nothing if Redis already has the write."""
 
 
@@ -55,7 +54,7 @@ class Ran:
         """Return the value of a key or an argument."""
         return self.values[name]
 
-    async def again(self, over: Caller, /, **changed: Given) -> Any:
+    async def again(self, over: Commands, /, **changed: Given) -> Any:
         """Run the script again, without the fence of a manager, and with some values changed."""
         script = load(self.script)
         return await over.run(script, **{name: self.values[name] for name in script.names} | changed)
@@ -107,7 +106,7 @@ def _given_back(ran: Ran) -> Named:
     yield _checkout(ran["checkout_id"], ran["vm"]), None
 
 
-async def _restore(ran: Ran, pool: str, vm: str, over: Caller) -> None:
+async def _restore(ran: Ran, pool: str, vm: str, over: Commands) -> None:
     """Any queue -> running, for the client that got the VM."""
     answer = await Transitions(over, ran["kept"], BY).run(
         "restore",
@@ -135,7 +134,7 @@ def _completed(ran: Ran) -> Named:
     yield f"complete {ran['vm']}", partial(_complete, ran)
 
 
-async def _same_client(ran: Ran, over: Caller) -> None:
+async def _same_client(ran: Ran, over: Commands) -> None:
     """Raise GivenTwice when another client got the VM after this write. No client has a quarantined VM."""
     record = await Vms(over).record(ran["vm"])
     given = times.moment(record.get("checkout", ""))
@@ -145,7 +144,7 @@ async def _same_client(ran: Ran, over: Caller) -> None:
         )
 
 
-async def _complete(ran: Ran, over: Caller) -> None:
+async def _complete(ran: Ran, over: Commands) -> None:
     """Any queue -> completed. The destruction of the VM may already have started."""
     await _same_client(ran, over)
     for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
@@ -158,7 +157,7 @@ def _changed(ran: Ran) -> Named:
         yield f"change {ran['vm']} {ran['now']} {ran['text']}", partial(_change, ran)
 
 
-async def _change(ran: Ran, over: Caller) -> None:
+async def _change(ran: Ran, over: Commands) -> None:
     known = [(event.what, event.why, event.when) for event in await Vms(over).timeline(ran["vm"])]
     if (What.CHANGED, ran["text"], float(ran["now"])) not in known:
         await _same_client(ran, over)
@@ -169,7 +168,7 @@ def _requested(ran: Ran) -> Named:
     yield f"request {ran['suffix']}", partial(_request, ran)
 
 
-async def _request(ran: Ran, over: Caller) -> None:
+async def _request(ran: Ran, over: Commands) -> None:
     end = f"-{ran['suffix']}"
     if not any(event.more.get("task", "").endswith(end) for event in await Vms(over).timeline(ran["vm"])):
         await _same_client(ran, over)

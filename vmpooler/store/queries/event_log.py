@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 from vmpooler.store.stored import paired
 
 PAGE_SIZE = 500

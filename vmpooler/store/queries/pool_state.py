@@ -8,8 +8,7 @@ from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.tasks import Task
 from vmpooler.domain.times import lifetime_given, lifetime_limit, moment
 from vmpooler.store import keys
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import number, paired, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)

@@ -9,8 +9,7 @@ from vmpooler.domain.counts import Counts, PoolCounts
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.commands.registry import NOTES, Leftovers, leftovers_of
-from vmpooler.store.redis.commands import Commands
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import paired
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)

@@ -6,15 +6,14 @@ from typing import Any
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
-from vmpooler.store.redis.client import Caller
-from vmpooler.store.redis.scripts import load
+from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import members, paired
 
 
 class Vms:
     """Read access to VM records and histories."""
 
-    def __init__(self, connection: Caller) -> None:
+    def __init__(self, connection: Commands) -> None:
         self._connection = connection
 
     async def record(self, vm: str) -> Mapping[str, str]:

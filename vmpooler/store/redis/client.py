@@ -1,93 +1,52 @@
-"""The connection to Redis: a command is sent immediately or fails immediately; commands are never queued."""
+"""The connection to Redis, and its clock. A command is sent immediately or fails immediately, and is never queued.
+
+Note [Two clocks]
+
+Timers and intervals use the reactor's clock, which is never set (process/service.py). Times that are stored in Redis,
+shown to people, or compared with records use :class:`RedisTime`: the reactor's clock plus a measured offset to Redis's
+``TIME``. So the clocks of the service's hosts need not agree, and may be set while the service runs. The clock of
+Redis's own host is authoritative: when that clock is set, all these times change with it.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from math import inf
 from operator import attrgetter
 from typing import Any, Protocol
 
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from vmpooler.domain.errors import NotLeading, StartError, StoreAway, VmpoolerError
+from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
-from vmpooler.store.redis.endpoint import endpoint_of
-from vmpooler.store.redis.protocol import ServerError, Value, Wire, Wires, message_of
-from vmpooler.store.redis.redis_time import RedisTime
-from vmpooler.store.redis.scripts import LASTING, Given, Script
-from vmpooler.store.redis.sentinel import Sentinels
+from vmpooler.store.redis.endpoint import Sentinels, endpoint_of
+from vmpooler.store.redis.protocol import Value, Wire, Wires
+from vmpooler.store.redis.scripts import LASTING, Commands, Script, StoreFault
 
 OLDEST = (6, 2)
 """The oldest version of Redis that supports everything the scripts use."""
 
-PASSING = re.compile(
-    r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) .*", re.DOTALL
-)
-"""Errors of a Redis that is unavailable now but may recover. Redis raises them before a script's first write, so
-nothing was changed. Version 6.2 puts the position in the script in front of the error code."""
+MEASURE_INTERVAL = 5.0
+"""Seconds between two measurements of Redis's clock."""
 
-FENCED = "NOTLEADING "
-"""Prefix of the error with which a script rejects a manager that is not the leader."""
+DRIFT = 1e-4
+"""Seconds per second by which two clocks may drift apart: twice the sum of quartz error and NTP's corrections."""
+
+NOTABLE = 1.0
+"""Smallest clock difference that is logged, in seconds."""
 
 _load = attrgetter("load")
 
 log = Logger()
 
 
-class StoreFault(VmpoolerError):
-    """Redis rejects a command or a script because of its content: a defect in this program or in the data."""
-
-
-class Caller:
-    """Base class of everything that can send commands and scripts."""
-
-    async def call(self, *command: Value) -> Any:
-        """Send one command and return its reply. Raises StoreAway or StoreFault."""
-        try:
-            return await self._send(*command)
-        except ServerError as error:
-            raise self._meaning(message_of(error), str(command[0])) from None
-
-    async def run(self, script: Script, /, **values: Given) -> Any:
-        """Run a script with these keys and arguments, and return its result.
-
-        Raises StoreAway or StoreFault; a fenced script also NotLeading.
-        """
-        command, send = script.command(values), self._sender(script)
-        try:
-            try:
-                reply = await send(*command)
-            except ServerError as error:
-                if not str(error).startswith("NOSCRIPT"):
-                    raise
-                reply = await send("EVAL", script.source, *command[2:])
-        except ServerError as error:
-            raise self._meaning(message_of(error), script.name) from None
-        self._ran(script, command, reply)
-        return reply
-
-    def _send(self, *command: Value) -> Awaitable[Any]:
-        """Send one command and return its reply. Raises StoreAway or ServerError."""
-        raise NotImplementedError
-
-    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
-        """Called after a script has run, with what ``script.command`` returned; subclasses override it."""
-
-    def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
-        """Return the function that sends this script."""
-        return self._send
-
-    def _meaning(self, error: str, what: str) -> VmpoolerError:
-        if error.startswith(FENCED):
-            return NotLeading(error.removeprefix(FENCED))
-        if passing := PASSING.search(error):
-            return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
-        return StoreFault(f"{what}: {error}")
-
-
-class OneWire(Caller):
+class OneWire(Commands):
     """Sends everything over one wire, which may not be released for general use yet."""
 
     def __init__(self, wire: Wire) -> None:
@@ -105,20 +64,87 @@ class Arrival(Protocol):
     writes: bool
     """Whether Redis writes each change to a file before it answers."""
 
-    def start(self, caller: Caller, cut: Callable[[str], None]) -> None:
+    def start(self, caller: Commands, cut: Callable[[str], None]) -> None:
         """Start the heartbeat over ``caller``. ``cut`` closes all wires with a reason; they reconnect."""
 
     async def leave(self) -> None:
         """Sign off: this process ends in an orderly way."""
 
-    async def arrive(self, wire: Caller, tell: Callable[[str], None]) -> None:
+    async def arrive(self, wire: Commands, tell: Callable[[str], None]) -> None:
         """Prepare a new wire; return when it may be used. ``tell`` is called with the reason for a wait."""
 
     def ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         """Record a script that has run and whose effect will be reported to a client."""
 
 
-class Connection(Caller):
+class RedisTime:
+    """A callable that returns the current time (epoch) by Redis's clock.
+
+    Until the first measurement it uses ``own``, the clock of this host. A measurement is accurate to half of its round
+    trip. It replaces the known offset when it is more accurate; the known offset loses accuracy by DRIFT every second.
+    It also replaces an offset that it contradicts, because then a clock was set.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, own: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._own = own
+        self._offset = own() - clock.seconds()
+        self._error = inf
+        self._measured_at = 0.0
+        self._connection: Commands | None = None
+        self._measuring = LoopingCall(lambda: Deferred.fromCoroutine(self._measure_again()))
+        self._measuring.clock = clock
+
+    def __call__(self) -> float:
+        """Return the current time (epoch)."""
+        return self._clock.seconds() + self._offset
+
+    def start(self, connection: Commands) -> None:
+        """Start to measure regularly over ``connection``."""
+        self._connection = connection
+        self._measuring.start(MEASURE_INTERVAL, now=False)
+
+    def stop(self) -> None:
+        """Stop the measurements."""
+        if self._measuring.running:
+            self._measuring.stop()
+
+    async def measure(self, connection: Commands) -> None:
+        """Measure the offset to Redis's time once. Raises StoreAway or StoreFault."""
+        sent = self._clock.seconds()
+        seconds, microseconds = await connection.call("TIME")
+        self._use(sent, self._clock.seconds(), int(seconds) + int(microseconds) / 1e6)
+
+    def _use(self, sent: float, received: float, told: float) -> None:
+        """Use one measurement: Redis's time was ``told`` at some point between ``sent`` and ``received``."""
+        offset, error = told - (sent + received) / 2, (received - sent) / 2
+        known = self._error + DRIFT * (received - self._measured_at)
+        contradicted = abs(offset - self._offset) > known + error
+        if error > known and not contradicted:
+            return
+        first, step = self._error == inf, offset - self._offset
+        self._offset, self._error, self._measured_at = offset, error, received
+        if first and abs(self() - self._own()) >= NOTABLE:
+            text = "[!] the clock of this host differs by {by:+.1f} s from Redis's, by which the service goes"
+            self.log.warn(text, by=self._own() - self())
+        elif not first and contradicted and abs(step) >= NOTABLE:
+            self.log.warn(
+                "[!] Redis's clock was set by {step:+.1f} s, and the moments of the service with it", step=step
+            )
+
+    async def _measure_again(self) -> None:
+        try:
+            if self._connection is not None:
+                await self.measure(self._connection)
+        except StoreAway:
+            return  # the next measurement follows when Redis is available again
+        except Exception:
+            self.log.failure("[!] Redis does not tell its time")
+
+
+class Connection(Commands):
     """A connection to Redis over a few wires, which reconnect automatically.
 
     Each command uses the least busy wire, so two commands are ordered only when the first is awaited before the second
@@ -270,7 +296,7 @@ class Connection(Caller):
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._told)
 
-    async def _require_fit(self, wire: Caller) -> None:
+    async def _require_fit(self, wire: Commands) -> None:
         """Raise StoreAway for an unsupported Redis, and store the reason for ``wait_ready``."""
         try:
             require_version(await wire.call("INFO", "server"), self.address)

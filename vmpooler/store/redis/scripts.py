@@ -1,4 +1,4 @@
-"""Loads the Lua scripts in ``lua/``: one script makes one transition.
+"""The Lua scripts in ``lua/``, and what runs them: one script makes one transition.
 
 Note [Signatures of scripts]
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from operator import itemgetter
@@ -26,9 +26,10 @@ from typing import Any
 
 import attrs
 
+from vmpooler.domain.errors import NotLeading, StoreAway, VmpoolerError
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.redis.protocol import Value
+from vmpooler.store.redis.protocol import ServerError, Value, message_of
 
 Given = Value | Sequence[Value]
 """What Python passes for a name: a value, or a list or tuple where the name ends in ``...``."""
@@ -53,6 +54,15 @@ HEAD = f"local {', '.join(BEGINNINGS)} = {', '.join(repr(key) for key in BEGINNI
 
 LASTING = ("checkout", "complete", "change", "request", "add_token", "drop_token")
 """Scripts whose effect is promised to clients, or ends a VM. With ``wait_replicas``, replicas must have the writes."""
+
+PASSING = re.compile(
+    r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) .*", re.DOTALL
+)
+"""Errors of a Redis that is unavailable now but may recover. Redis raises them before a script's first write, so
+nothing was changed. Version 6.2 puts the position in the script in front of the error code."""
+
+FENCED = "NOTLEADING "
+"""Prefix of the error with which a script rejects a manager that is not the leader."""
 
 
 @attrs.frozen
@@ -176,3 +186,54 @@ def _header(kind: str, text: str) -> str:
 
 def _text(name: str) -> str:
     return files("vmpooler.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+class StoreFault(VmpoolerError):
+    """Redis rejects a command or a script because of its content: a defect in this program or in the data."""
+
+
+class Commands:
+    """Base class of connections to Redis: what can send commands and run scripts."""
+
+    async def call(self, *command: Value) -> Any:
+        """Send one command and return its reply. Raises StoreAway or StoreFault."""
+        try:
+            return await self._send(*command)
+        except ServerError as error:
+            raise self._meaning(message_of(error), str(command[0])) from None
+
+    async def run(self, script: Script, /, **values: Given) -> Any:
+        """Run a script with these keys and arguments, and return its result.
+
+        Raises StoreAway or StoreFault; a fenced script also NotLeading.
+        """
+        command, send = script.command(values), self._sender(script)
+        try:
+            try:
+                reply = await send(*command)
+            except ServerError as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+                reply = await send("EVAL", script.source, *command[2:])
+        except ServerError as error:
+            raise self._meaning(message_of(error), script.name) from None
+        self._ran(script, command, reply)
+        return reply
+
+    def _send(self, *command: Value) -> Awaitable[Any]:
+        """Send one command and return its reply. Raises StoreAway or ServerError."""
+        raise NotImplementedError
+
+    def _ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
+        """Called after a script has run, with what ``script.command`` returned; subclasses override it."""
+
+    def _sender(self, script: Script) -> Callable[..., Awaitable[Any]]:
+        """Return the function that sends this script."""
+        return self._send
+
+    def _meaning(self, error: str, what: str) -> VmpoolerError:
+        if error.startswith(FENCED):
+            return NotLeading(error.removeprefix(FENCED))
+        if passing := PASSING.search(error):
+            return StoreAway(f"Redis is away: {passing[0].removeprefix(': -')}")
+        return StoreFault(f"{what}: {error}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from vmpooler.store.commands.registry import leader_and_leftovers
 from vmpooler.store.queries import stats
-from vmpooler.store.redis.commands import Commands
+from vmpooler.store.redis.scripts import Commands
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.server import Request
 from vmpooler.web.views.pool import left_of
