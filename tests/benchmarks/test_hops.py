@@ -9,7 +9,7 @@ from benchmarks.hops import CHECKOUT, EVENT, READY, Way
 @pytest.mark.parametrize(
     ("way", "most", "first", "last"),
     [
-        (CHECKOUT, 11, "vmpooler/web/http/server.py", "vmpooler/store/redis/protocol.py"),
+        (CHECKOUT, 9, "vmpooler/web/http/server.py", "vmpooler/store/redis/protocol.py"),
         (READY, 35, "vmpooler/manager/manager.py", "vmpooler/store/commands/transitions.py"),
         (EVENT, 7, "vmpooler/store/stream.py", "vmpooler/web/events/subscriber.py"),
     ],

@@ -13,14 +13,13 @@ from tests.manager.process import Process
 from vmpooler.config import load
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Catalogue
 from vmpooler.domain.events import Event, line
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name
 from vmpooler.domain.tasks import Kind
 from vmpooler.providers.dummy import Dummy, DummyProvider
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Catalogue, Checkouts
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.vms import Vms

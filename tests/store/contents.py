@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.model import Queue
 from vmpooler.settings import General, Redis, Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Checkouts, Wanted
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stored import paired

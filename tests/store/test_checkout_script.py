@@ -25,11 +25,10 @@ from tests.store.contents import (
 )
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
-from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Checkouts
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Checkouts, Given, Wanted
 from vmpooler.store.redis.client import Connection
 
 LATER = NOW + 100

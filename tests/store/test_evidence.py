@@ -20,13 +20,12 @@ from tests.store.contents import (
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import PoolEmpty, StoreAway
 from vmpooler.domain.evidence import BY_STAMP, LONGER
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Given, Wanted
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.redis.client import Connection
 

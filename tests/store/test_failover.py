@@ -16,13 +16,13 @@ from tests.redis_server import RedisServer
 from tests.store.contents import NOW, checkouts_of, events, hash_of, make_ready, members, queues_of, settings, standing
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Pool, Redis
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Given, Wanted
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.commands.vm_updates import Changes

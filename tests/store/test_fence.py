@@ -21,7 +21,6 @@ from tests.store.contents import (
 )
 from tests.store.test_scripts import NAMES
 from vmpooler.domain.admission import FREE
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NotLeading
 from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.guest import Holder
@@ -30,6 +29,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Pool
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Wanted
 from vmpooler.store.commands.registry import Registry, leader_and_leftovers, leftovers
 from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.commands.tasks import Tasks

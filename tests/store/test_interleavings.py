@@ -7,10 +7,10 @@ import pytest
 
 from tests.store.contents import NOW, all_keys, checkouts_of, hash_of, members, queues_of
 from vmpooler.domain.admission import FREE
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Wanted
 from vmpooler.store.commands.tokens import Tokens
 from vmpooler.store.redis.client import Connection
 

@@ -21,13 +21,13 @@ from tests.store.contents import (
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.settings import Limits, Pool
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Wanted
 from vmpooler.store.commands.rate_limit import Rates
 from vmpooler.store.commands.registry import Registry
 from vmpooler.store.commands.samples import Samples, SamplesTaken

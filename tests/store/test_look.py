@@ -9,12 +9,11 @@ import pytest
 from tests.store.contents import NOW, POOL, make_completed, make_ready, make_running, queues_of, settings
 from vmpooler.domain import times
 from vmpooler.domain.backoff import SECOND_CHECK_DELAY
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.counts import PoolCounts
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Checkouts, Wanted
 from vmpooler.store.queries.pool_state import Look, Trouble, read_state
 from vmpooler.store.queries.stats import counts
 from vmpooler.store.redis.client import Connection

@@ -21,13 +21,12 @@ from tests.store.contents import (
 )
 from vmpooler.domain.admission import FREE
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
 from vmpooler.store.commands import mass_guard
-from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Wanted
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.failover import recovery

@@ -22,10 +22,10 @@ from tests.store.contents import (
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Wanted
 from vmpooler.domain.errors import NoSuchToken, NothingToDelete, NotYours, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Wanted
 from vmpooler.store.commands.tokens import BATCH, GOOD_FOR, Token, Tokens
 from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.pool_state import read_state

@@ -13,8 +13,7 @@ from tests.redis_server import RedisServer
 from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve, Served
 from tests.web.test_vm import now
-from vmpooler.domain.checkout import Wanted
-from vmpooler.store.commands.checkouts import PAGE_SIZE, Checkouts, TakenVm
+from vmpooler.store.commands.checkouts import PAGE_SIZE, Checkouts, TakenVm, Wanted
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import BEFORE_ALL, newest
 from vmpooler.web.http.router import RequestsInFlight

@@ -8,10 +8,9 @@ from twisted.internet.task import Clock, deferLater
 from tests.store.contents import make_ready, members
 from tests.web.conftest import PLAIN
 from tests.web.test_vm import now
-from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Checkouts, Given, Wanted
 from vmpooler.store.keys import queue
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import Script

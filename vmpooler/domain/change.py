@@ -7,9 +7,11 @@ from typing import Any, Self
 
 import attrs
 
-from vmpooler.domain.checkout import whole
 from vmpooler.domain.errors import Unfit
 from vmpooler.settings import Settings
+
+MAX_NUMBER = 10**15 - 1
+"""The largest number that a client can send: a larger one counts as this one."""
 
 VALUE_MOST = 1024
 """Maximum bytes of a tag value."""
@@ -58,6 +60,23 @@ class ChangeRules:
         """Return the rules that the settings define."""
         general = settings.general
         return cls(general.allowed_tags, settings.tagfilter, general.max_lifetime_upper_limit)
+
+
+def whole(value: object) -> int | None:
+    """Return the integer that a number means, or text that begins with one: 0 to MAX_NUMBER, 0 if it contains none.
+
+    None for a value that cannot mean a number: true, false, a list, an object. Source: docs/compatibility.md#checkout.
+    """
+    match value:
+        case None:
+            return 0
+        case bool() | list() | dict():
+            return None
+        case int() | float():
+            return int(max(0, min(value, MAX_NUMBER)))
+        case _:
+            digits = re.match(r"\s*\+?(\d[\d_]*)", str(value), re.ASCII)
+            return min(MAX_NUMBER, int(digits[1].replace("_", "")[:20])) if digits else 0
 
 
 def change_of(body: object, rules: ChangeRules) -> Change:

@@ -19,9 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from vmpooler.domain.checkout import Given
 from vmpooler.domain.errors import StoreAway, VmpoolerError
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Checkouts, Given
 from vmpooler.store.stream import order
 from vmpooler.web.http.router import RequestsInFlight
 

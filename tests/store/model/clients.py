@@ -10,12 +10,11 @@ from tests.store.model.manager import Manager
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Given, Wanted
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, StoreAway, TokenNeeded, Unfit, VmpoolerError
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import OF_A_CHECKOUT
+from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Given, Wanted
 
 
 def in_pools(few: Iterable[Wanted], stock: Callable[[str], int]) -> int:

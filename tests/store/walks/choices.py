@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tests.store.contents import NOW
 from vmpooler.domain.admission import Admission, Need
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Catalogue
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.settings import Pool
 from vmpooler.store import keys
+from vmpooler.store.commands.checkouts import Catalogue
 
 POOLS = ("debian", "centos", "fedora")
 ALIASES = {"debian": ("linux",), "centos": ("rpm", "linux"), "fedora": ("rpm",)}

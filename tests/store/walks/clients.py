@@ -15,11 +15,10 @@ from tests.store.walks.compared import outcome
 from tests.store.walks.managers import Managers
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
-from vmpooler.domain.checkout import Given
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
-from vmpooler.store.commands.checkouts import TakenVm
+from vmpooler.store.commands.checkouts import Given, TakenVm
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.stream import BEFORE_ALL
 

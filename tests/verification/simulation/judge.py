@@ -13,11 +13,11 @@ from tests.verification.simulation.book import Place, Sight
 from tests.verification.simulation.redis import Command
 from tests.verification.simulation.request import Asking
 from tests.verification.simulation.simulation import Simulation
-from vmpooler.domain.checkout import Catalogue, Wanted
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.providers.dummy import DummyProvider
+from vmpooler.store.commands.checkouts import Catalogue, Wanted
 from vmpooler.store.failover.recovery import FORGOTTEN_AFTER
 
 MOVES: Mapping[What, tuple[Queue | None, Queue | None]] = {

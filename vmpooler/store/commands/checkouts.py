@@ -1,18 +1,17 @@
-"""Checkouts: clients take VMs, return them, and finish with them."""
+"""Checkouts: which pools serve what a client wants; clients take VMs, return them, and finish with them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import attrs
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
-from vmpooler.domain.checkout import Given, Wanted
-from vmpooler.domain.errors import PoolEmpty, StoreAway, TokenNeeded
+from vmpooler.domain.errors import PoolEmpty, StoreAway, TokenNeeded, UnknownPools
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.settings import Settings
+from vmpooler.settings import Pool, Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transition import Transitions, admitted
 from vmpooler.store.commands.transitions import PRIORITY_SECONDS, complete
@@ -31,6 +30,27 @@ PAGE_SIZE = 1000
 
 
 @attrs.frozen
+class Wanted:
+    """A requested number of VMs of a pool or alias.
+
+    ``pools`` can serve it: the pool of that name comes first, if it exists.
+    """
+
+    name: str
+    count: int
+    pools: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Given:
+    """A VM that was handed out, and the name under which it was requested."""
+
+    name: str
+    pool: str
+    vm: str
+
+
+@attrs.frozen
 class TakenVm:
     """A VM that a checkout took."""
 
@@ -46,6 +66,30 @@ class Asked:
     pools: tuple[str, ...]
     places: tuple[str, ...]
     request: tuple[str | int, ...]
+
+
+class Catalogue:
+    """Maps pool names and aliases to the pools that serve them."""
+
+    def __init__(self, pools: Iterable[Pool]) -> None:
+        self.pools = tuple(pools)
+        serving: dict[str, list[str]] = {}
+        for pool in self.pools:
+            serving.setdefault(pool.name, []).insert(0, pool.name)
+            for alias in pool.alias:
+                if pool.name not in serving.setdefault(alias, []):
+                    serving[alias].append(pool.name)
+        self._serving: Mapping[str, tuple[str, ...]] = {name: tuple(names) for name, names in serving.items()}
+
+    def wanted(self, counts: Mapping[str, int]) -> list[Wanted]:
+        """Return the requested VMs with the pools that can serve them.
+
+        Raises UnknownPools with the unknown names (at most 10).
+        """
+        unknown = [name for name in counts if name not in self._serving]
+        if unknown:
+            raise UnknownPools(f"no such pool: {', '.join(unknown[:10])}")
+        return [Wanted(name, count, self._serving[name]) for name, count in counts.items() if count > 0]
 
 
 class Checkouts:

@@ -7,11 +7,11 @@ from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
 
-from vmpooler.domain.checkout import Catalogue, Given, Wanted, counts_of_body, counts_of_path
-from vmpooler.domain.errors import NoSuchVm, PoolEmpty, StoreAway
+from vmpooler.domain.change import whole
+from vmpooler.domain.errors import Invalid, NoSuchVm, PoolEmpty, StoreAway, UnknownPools
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.settings import Settings
-from vmpooler.store.commands.checkouts import Checkouts
+from vmpooler.store.commands.checkouts import Catalogue, Checkouts, Given, Wanted
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.stream import BEFORE_ALL
@@ -23,6 +23,9 @@ from vmpooler.web.http.router import RequestsInFlight
 from vmpooler.web.http.server import Request
 from vmpooler.web.unclaimed import UnclaimedVms
 from vmpooler.web.views import vm as vm_view
+
+MAX_COUNT = 10**6
+"""Upper bound of a requested count: more VMs than any pool has. A larger count is cut to this number."""
 
 MAX_CACHED_LENGTH = 200
 """Maximum length in characters of a requested path that is cached: this bounds the cache."""
@@ -160,3 +163,34 @@ class VmRoutes:
 
     def _domain(self) -> dict[str, str]:
         return {"domain": self._general.domain} if self._general.domain else {}
+
+
+def counts_of_path(path: str) -> dict[str, int]:
+    """Return the requested number of VMs by name for a path such as ``a+a+b``. Empty parts at its end are ignored."""
+    counts: dict[str, int] = {}
+    for name in path.rstrip("+").split("+") if path.strip("+") else []:
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def counts_of_body(body: object) -> dict[str, int]:
+    """Return the requested number of VMs by name for a request body.
+
+    Raises UnknownPools for null, Invalid if it is not an object of names and counts.
+    """
+    if body is None:
+        raise UnknownPools("nothing was asked for")
+    if not isinstance(body, dict):
+        raise Invalid("expected an object of pools and counts")
+    return {str(name): count_of(name, value) for name, value in body.items()}
+
+
+def count_of(name: str, value: object) -> int:
+    """Return a count as clients send it: a number, or text that begins with one; 0 if it contains none.
+
+    Raises Invalid for a value that cannot mean a number. Source: docs/compatibility.md#checkout.
+    """
+    count = whole(value)
+    if count is None:
+        raise Invalid(f"the count of {name} is not a number")
+    return min(count, MAX_COUNT)

@@ -1,4 +1,4 @@
-"""What a client requests, and which pools can serve it."""
+"""How many VMs of which pool a client requests, in a path and in a body."""
 
 import json
 
@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpooler.domain.checkout import MAX_COUNT, Catalogue, Wanted, count_of, counts_of_body, counts_of_path
 from vmpooler.domain.errors import Invalid, UnknownPools
-from vmpooler.settings import Pool
+from vmpooler.web.routes.vm import MAX_COUNT, count_of, counts_of_body, counts_of_path
 
 NAMES = st.text("ab.-_1", min_size=1, max_size=4)
 JSON = st.recursive(
@@ -16,10 +15,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-
-a = Pool(name="a", alias=("both", "b"), size=1)
-b = Pool(name="b", alias=("both",), size=1)
-catalogue = Catalogue([a, b])
 
 
 @pytest.mark.parametrize(
@@ -82,25 +77,3 @@ def test_any_json_is_counts_or_a_known_error(body: object) -> None:
     except (Invalid, UnknownPools):
         return
     assert all(0 <= count <= MAX_COUNT for count in counts.values())
-
-
-def test_an_alias_is_served_by_all_its_pools_and_a_pool_by_itself_first() -> None:
-    assert catalogue.wanted({"both": 2, "a": 1, "b": 3}) == [
-        Wanted("both", 2, ("a", "b")),
-        Wanted("a", 1, ("a",)),
-        Wanted("b", 3, ("b", "a")),
-    ]
-
-
-def test_a_pool_serves_under_its_own_name_first_wherever_it_stands() -> None:
-    assert Catalogue([b, a]).wanted({"b": 1}) == [Wanted("b", 1, ("b", "a"))]
-    assert Catalogue([Pool(name="a", alias=("a", "x", "x"), size=1)]).wanted({"a": 1, "x": 1}) == [
-        Wanted("a", 1, ("a",)),
-        Wanted("x", 1, ("a",)),
-    ]
-
-
-def test_a_name_of_which_none_is_wanted_must_still_be_known() -> None:
-    assert catalogue.wanted({"a": 0}) == []
-    with pytest.raises(UnknownPools, match="c, d"):
-        catalogue.wanted({"a": 1, "c": 0, "d": 1})
