@@ -20,8 +20,8 @@ from vmpooler.process.remains import redis_of
 from vmpooler.providers.driver import Command, Context
 from vmpooler.providers.plugins import installed
 from vmpooler.settings import Settings
-from vmpooler.store.commands.mass_guard import confirm, unknown
 from vmpooler.store.commands.registry import leftovers
+from vmpooler.store.commands.vm_updates import confirm, unknown
 from vmpooler.store.redis.client import Connection
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from tests.store.contents import NOW, checkouts_of, hash_of, queues_of
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.transitions import PASSED_OVER, PRIORITY_SECONDS, Begun, Queues
+from vmpooler.store.commands.transitions import PASSED_OVER, PRIORITY_SECONDS, CloneStart, Queues
 from vmpooler.store.redis.client import Connection
 
 MANY = 1000
@@ -22,7 +22,7 @@ class Line:
         self.queues: Queues = queues_of(store, task_limit=limit)
         self.made = 0
 
-    async def asks(self, pool: str, now: float = NOW) -> Begun:
+    async def asks(self, pool: str, now: float = NOW) -> CloneStart:
         self.made += 1
         return await self.queues.begin_clone(pool, f"{pool}-{self.made}", MANY, now)
 

@@ -25,10 +25,9 @@ from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
-from vmpooler.store.commands import mass_guard
 from vmpooler.store.commands.checkouts import OF_A_CHECKOUT, Wanted
 from vmpooler.store.commands.tasks import Tasks
-from vmpooler.store.commands.vm_updates import Changes
+from vmpooler.store.commands.vm_updates import Changes, confirm
 from vmpooler.store.failover import recovery
 from vmpooler.store.failover.recent_writes import REMEMBERED_SECONDS
 from vmpooler.store.failover.recovery import Failover
@@ -173,7 +172,7 @@ async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process
     await process.gives("vm")
     await store.call("FLUSHALL")
     assert await queues_of(store).discover("debian", "vm", True, NOW)
-    assert await mass_guard.confirm(store, "debian") == ["vm"]
+    assert await confirm(store, "debian") == ["vm"]
     await process.comes()
     assert await standing(store) == [Queue.RUNNING]
     assert await store.call("EXISTS", keys.confirmed("debian")) == 0

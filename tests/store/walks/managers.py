@@ -17,8 +17,8 @@ from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Task
 from vmpooler.store import keys
-from vmpooler.store.commands import mass_guard
 from vmpooler.store.commands.registry import Registry
+from vmpooler.store.commands.vm_updates import confirm
 from vmpooler.store.queries.pool_state import read_state
 
 LOOKED_AT = (Queue.PENDING, Queue.READY)
@@ -80,7 +80,7 @@ class Managers(Compared):
 
     @rule(pool=pools)
     def unknown_vms_are_given_up(self, pool: str) -> None:
-        self.same(mass_guard.confirm(self.store, pool), lambda: self.model.standing(Queue.DISCOVERED, pool))
+        self.same(confirm(self.store, pool), lambda: self.model.standing(Queue.DISCOVERED, pool))
         self.model.confirmed |= {*self.model.standing(Queue.DISCOVERED, pool)}
 
     @rule(vm=standing(Queue.RUNNING, Queue.READY), guess=st.none() | st.sampled_from(Queue), missing=st.booleans())

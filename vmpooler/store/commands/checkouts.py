@@ -13,8 +13,7 @@ from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.settings import Pool, Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions, admitted
-from vmpooler.store.commands.transitions import PRIORITY_SECONDS, complete
+from vmpooler.store.commands.transitions import PRIORITY_SECONDS, Transitions, admitted
 from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import load
 from vmpooler.store.stored import paired
@@ -201,7 +200,7 @@ class Checkouts:
         Raises TokenNeeded or NotYours when the client is not authorized, NoSuchVm when the VM is not running.
         """
         why = "its client is done with it"
-        admitted(await complete(self._transitions, pool, vm, Queue.RUNNING, why, now, admission), vm)
+        admitted(await self._transitions.complete(pool, vm, Queue.RUNNING, why, now, admission), vm)
 
 
 @lru_cache(maxsize=1000)

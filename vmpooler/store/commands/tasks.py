@@ -20,7 +20,7 @@ from vmpooler.domain.names import Choice, random_name
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions, admitted, shown
+from vmpooler.store.commands.transitions import Transitions, admitted, shown
 from vmpooler.store.redis.scripts import Commands
 
 UNLIKE = 8

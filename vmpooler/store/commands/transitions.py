@@ -1,22 +1,25 @@
-"""The manager's transitions of VMs between queues: one method runs one script, which makes one transition.
+"""Transitions of VMs between queues: one script makes one transition, and one method runs it.
 
 Methods return whether the transition happened; a VM that has moved on in the meantime is not changed. Times are in
 seconds since the epoch. Every method raises StoreAway when Redis is unavailable.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
+
+import attrs
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
+from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
+from vmpooler.domain.estate import REFUSED
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.times import DAY, HOUR
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions, shown
 from vmpooler.store.redis.scripts import Commands, Given, load
 from vmpooler.store.stored import paired
 
@@ -29,7 +32,54 @@ PRIORITY_SECONDS = 60.0
 CLONES = {"cloning": keys.CLONING, "tasks_clone": keys.TASKS_CLONE}
 """The keys of the clones in flight."""
 
-Begun = Literal["ok", "full", "limit", "taken"]
+CloneStart = Literal["ok", "full", "limit", "taken"]
+
+
+@attrs.frozen
+class Transitions:
+    """Runs scripts that write events. The stream keeps about ``kept`` events; ``by`` is the author that events name."""
+
+    connection: Commands
+    kept: int
+    by: str
+
+    async def run(self, script: str, pool: str, vm: str, now: float, /, **own: Given) -> Any:
+        """Run a script for a VM of a pool (either may be empty) at ``now`` (epoch), and return its result.
+
+        ``own``: the keys and arguments that are not those of the prelude.
+        """
+        return await self.connection.run(
+            load(script), events=keys.EVENTS, now=f"{now:.3f}", kept=self.kept, by=self.by, pool=pool, vm=vm, **own
+        )
+
+    async def complete(
+        self,
+        pool: str,
+        vm: str,
+        queue: Queue,
+        why: str,
+        now: float,
+        admission: Admission = FREE,
+        terms: tuple[str, str] | None = None,
+    ) -> int:
+        """``queue`` -> completed, if the admission allows it. Returns 1, or another return code of complete.lua."""
+        answer: int = await self.run(
+            "complete",
+            pool,
+            vm,
+            now,
+            **shown(admission),
+            **CLONES,
+            queue=keys.queue(queue, pool),
+            completed=keys.queue(Queue.COMPLETED, pool),
+            active=keys.active(pool),
+            since=keys.since(pool),
+            now_text=times.text(now),
+            queue_name=queue,
+            why=why,
+            terms=terms or (),
+        )
+        return answer
 
 
 class Queues:
@@ -49,7 +99,7 @@ class Queues:
         self._lifetime = settings.general.vm_lifetime
         self._transitions = Transitions(connection, settings.general.events_max, by)
 
-    async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> Begun:
+    async def begin_clone(self, pool: str, vm: str, size: int, now: float) -> CloneStart:
         """none -> pending, if the pool is below ``size`` and it is its turn to clone.
 
         Pools that clients found empty come first. Returns ``ok``, ``full`` (the pool), ``limit`` (wait for the turn) or
@@ -73,7 +123,7 @@ class Queues:
             passed_over=PASSED_OVER,
             priority_seconds=PRIORITY_SECONDS,
         )
-        return cast(Begun, answer)
+        return cast(CloneStart, answer)
 
     async def end_clone(self, pool: str, vm: str, seconds: float | None, now: float) -> bool:
         """Record that the clone finished after ``seconds``; None: the manager stopped waiting for it."""
@@ -120,7 +170,7 @@ class Queues:
         With ``terms``, only while the checkout time and lifetime in the record still equal them: the client may have
         extended the lifetime in the meantime, or another client may have the VM now.
         """
-        return await complete(self._transitions, pool, vm, queue, why, now, terms=terms) == 1
+        return await self._transitions.complete(pool, vm, queue, why, now, terms=terms) == 1
 
     async def forget(self, pool: str, vm: str, seconds: float, now: float) -> bool:
         """completed -> none, ``seconds`` after the destruction of the VM was ordered."""
@@ -318,34 +368,22 @@ class Queues:
         return bool(await self._transitions.run(script, pool, vm, now, **own))
 
 
-async def complete(
-    transitions: Transitions,
-    pool: str,
-    vm: str,
-    queue: Queue,
-    why: str,
-    now: float,
-    admission: Admission = FREE,
-    terms: tuple[str, str] | None = None,
-) -> int:
-    """``queue`` -> completed, if the admission allows it. Returns 1, or another return code of complete.lua."""
-    answer: int = await transitions.run(
-        "complete",
-        pool,
-        vm,
-        now,
-        **shown(admission),
-        **CLONES,
-        queue=keys.queue(queue, pool),
-        completed=keys.queue(Queue.COMPLETED, pool),
-        active=keys.active(pool),
-        since=keys.since(pool),
-        now_text=times.text(now),
-        queue_name=queue,
-        why=why,
-        terms=terms or (),
-    )
-    return answer
+def shown(admission: Admission) -> dict[str, str]:
+    """Return the key and the arguments of ``refusal`` that describe an admission. ``own`` is "1" for own VMs only."""
+    return {"token": keys.token(admission.token or ""), "need": admission.need, "own": "1" if admission.own else ""}
+
+
+def admitted(answer: int, vm: str) -> None:
+    """Raise the error that a script's return code stands for; return when the code reports success."""
+    match answer:
+        case -4:
+            raise PoolGone(f"{vm}: {REFUSED}")
+        case -2:
+            raise NotYours(f"{vm} was checked out by another user")
+        case -1:
+            raise TokenNeeded(f"{vm}: a known token is needed")
+        case 0:
+            raise NoSuchVm(f"{vm} is not known, or not where this can be done")
 
 
 def _hours(since: float, until: float | None) -> str:

@@ -1,12 +1,13 @@
-"""Client updates to VMs: lifetime and tags."""
+"""Updates of VMs by people: clients set lifetimes and tags, operators give up what the mass guard protects."""
 
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
 from vmpooler.domain.errors import Unfit
+from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions, admitted, shown
+from vmpooler.store.commands.transitions import Transitions, admitted, shown
 from vmpooler.store.redis.client import Connection
 
 BY = "api"
@@ -46,3 +47,19 @@ class Changes:
         if made == TOO_MANY:
             raise Unfit([f"tags: a VM can have at most {self._most}"])
         admitted(made, vm)
+
+
+async def unknown(connection: Connection, pool: str) -> list[str]:
+    """Return the VMs that are in a pool's folder and in none of its other queues: the discovered ones."""
+    return sorted(await connection.call("SMEMBERS", keys.queue(Queue.DISCOVERED, pool)))
+
+
+async def confirm(connection: Connection, pool: str) -> list[str]:
+    """Release the pool's discovered VMs from the guard, and return them.
+
+    The guard no longer counts them, so those that this service made are destroyed.
+    """
+    names = await unknown(connection, pool)
+    if names:
+        await connection.call("SADD", keys.confirmed(pool), *names)
+    return names

@@ -19,8 +19,7 @@ from vmpooler.domain.errors import GivenTwice
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions
-from vmpooler.store.commands.transitions import CLONES
+from vmpooler.store.commands.transitions import CLONES, Transitions
 from vmpooler.store.queries.vms import Vms
 from vmpooler.store.redis.scripts import Commands, Given, Script, load
 

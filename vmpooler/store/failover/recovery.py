@@ -59,7 +59,7 @@ from vmpooler.domain.errors import GivenTwice, StoreAway, VmpoolerError
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.commands.transition import Transitions
+from vmpooler.store.commands.transitions import Transitions
 from vmpooler.store.failover.recent_writes import BY, CHECKOUT, RecentWrites
 from vmpooler.store.redis.scripts import Commands, Script, load
 
