@@ -7,7 +7,6 @@ from tests.web.client import Answer
 from tests.web.peer import Peer, request
 from vmpooler.settings import Limits
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.klein_routes import klein_routes
 from vmpooler.web.http.router import Mount, Parts, RequestsInFlight, Route, Router
 from vmpooler.web.http.server import Request, Site, sent
 
@@ -38,7 +37,7 @@ TABLE = (
 
 def made() -> Router:
     """Return a router of the table, with at most one counted request at a time."""
-    return Router(TABLE, klein_routes, RequestsInFlight(), 1)
+    return Router(TABLE, RequestsInFlight(), 1)
 
 
 def peer(router: Router) -> Peer:

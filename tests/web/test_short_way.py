@@ -26,8 +26,8 @@ class Marked(Resource):
         return b"klein's"
 
 
-def marked(table: Sequence[Row], _: object, *rest: Any) -> Router:
-    return Router(table, lambda routes: Marked(), *rest)
+def marked(table: Sequence[Row], *rest: Any) -> Router:
+    return Router(table, *rest, by_klein=lambda routes: Marked())
 
 
 HOT = [

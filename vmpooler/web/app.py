@@ -27,7 +27,6 @@ from vmpooler.store.stream import EventStream
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
 from vmpooler.web.http.credentials import Admissions
-from vmpooler.web.http.klein_routes import klein_routes
 from vmpooler.web.http.rate_limit import RateLimit
 from vmpooler.web.http.router import Mount, RequestsInFlight, Route, Router, Row
 from vmpooler.web.http.server import Site, room
@@ -132,7 +131,7 @@ class Api:
             Route("GET", "/dashboard/stats/vmpooler/running", status.running, bare=True),
         )
         limits = settings.limits
-        self._router = router(self.routes, klein_routes, self._in_flight, limits.requests, status.forget)
+        self._router = router(self.routes, self._in_flight, limits.requests, status.forget)
         self._entrance: Resource = self._router
         if limits.rate:
             rates, tokens = Rates(connection, limits), settings.auth is not None
@@ -177,7 +176,7 @@ def health_routes(connection: Commands, state: State) -> Sequence[Route]:
 def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
     """Return the factory for connections to the port of a process that only runs a manager."""
     routes = [attrs.evolve(route, bare=True) for route in health_routes(connection, state)]
-    router = Router(routes, klein_routes, RequestsInFlight(), MAX_HEALTH_CONNECTIONS)
+    router = Router(routes, RequestsInFlight(), MAX_HEALTH_CONNECTIONS)
     return Site(router, reactor, wall, Limits(), MAX_HEALTH_CONNECTIONS)
 
 

@@ -19,8 +19,7 @@ from vmpooler.manager.manager import Manager
 from vmpooler.store.failover.lease import Lease
 from vmpooler.web.app import Api
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.klein_routes import klein_routes
-from vmpooler.web.http.router import Handler, Route, Router, Row
+from vmpooler.web.http.router import Handler, Route, Router, Row, klein_routes
 from vmpooler.web.http.server import Request
 
 HOLDS = 12.0
@@ -89,9 +88,9 @@ class LateRoutes:
         self._handlers: dict[str, Handler] = {}
         self._resource: IResource | None = None
 
-    def router(self, table: Sequence[Row], _: object, *rest: Any) -> Router:
+    def router(self, table: Sequence[Row], *rest: Any) -> Router:
         """Return the router of a new process."""
-        return Router(table, self._by_klein, *rest)
+        return Router(table, *rest, by_klein=self._by_klein)
 
     def _by_klein(self, routes: Sequence[Route]) -> IResource:
         self._handlers |= {route.name: route.handler for route in routes}

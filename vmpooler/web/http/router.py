@@ -14,17 +14,18 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import attrs
+from klein import Klein
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from vmpooler.deferreds import Signal
+from vmpooler.deferreds import Signal, shield
 from vmpooler.web.http import json
 from vmpooler.web.http.errors import error_reply
 from vmpooler.web.http.json import Json
-from vmpooler.web.http.server import Request, json_response
+from vmpooler.web.http.server import Request, json_response, sent
 
 PREFIX = ("api", "v1")
 """Routes are also reachable without it, and no redirect adds it. Source: docs/compatibility.md#bare-routes."""
@@ -129,11 +130,35 @@ class RequestsInFlight:
         return self._idle.wait().addTimeout(seconds, clock, onTimeoutCancel=lambda *_: False)
 
 
+def klein_routes(routes: Sequence[Route]) -> IResource:
+    """Return routes as a resource for twisted.web. A route of GET also answers HEAD."""
+    app = Klein()
+    app.handle_errors(Exception)(_failed)
+    for route in routes:
+        app.route(route.path, methods=[route.method], endpoint=route.name)(_endpoint(route))
+    return app.resource()
+
+
+def _endpoint(route: Route) -> Callable[..., Coroutine[Deferred[Any], Any, bytes]]:
+    async def answer(request: Request, **parts: str) -> bytes:
+        request.route = route.name
+        work = route.handler(request, **parts)
+        # Klein cancels this coroutine when its client disconnects. A change finishes nevertheless.
+        reply = await (work if route.method == "GET" else shield(work))
+        return sent(request, route.status, reply if isinstance(reply, bytes) else json.of(reply), route.headers)
+
+    return answer
+
+
+def _failed(request: Any, failure: Failure) -> bytes:
+    return json_response(request, *error_reply(request, failure))
+
+
 class Router(Resource):
     """The resource for all paths. It passes at most ``most`` counted requests at a time to the routes.
 
-    ``by_klein`` makes a resource of all routes. ``changed`` is called after each request that may have changed
-    something. ``ending``: the service is about to stop, and connections are closed after their answer.
+    ``changed`` is called after each request that may have changed something. ``by_klein`` makes a resource of all
+    routes. ``ending``: the service is about to stop, and connections are closed after their answer.
     """
 
     isLeaf = True
@@ -142,10 +167,11 @@ class Router(Resource):
     def __init__(
         self,
         table: Sequence[Row],
-        by_klein: Callable[[Sequence[Route]], IResource],
         in_flight: RequestsInFlight,
         most: int,
         changed: Callable[[], None] = lambda: None,
+        *,
+        by_klein: Callable[[Sequence[Route]], IResource] = klein_routes,
     ) -> None:
         super().__init__()
         self._in_flight = in_flight
