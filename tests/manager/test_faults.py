@@ -92,7 +92,7 @@ async def test_a_destruction_whose_permission_comes_too_late_is_not_ordered(stor
         await world.advance(minutes=1)
         await world.begin()
         old = world.processes[0]
-        with pausing_after(world, "look"):
+        with pausing_after(world, "pool_state"):
             await world.delete(vm)
         assert old.paused
         await until_led_by(world, "manager-2", TAKEOVER)

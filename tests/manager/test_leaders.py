@@ -176,7 +176,7 @@ async def test_what_a_client_did_after_its_revert_is_not_undone_by_an_old_leader
         await world.ask(vm, Kind.SNAPSHOT, "before")
         await world.advance(30)
         await world.begin()
-        with pausing_after(world, "look"):
+        with pausing_after(world, "pool_state"):
             await world.ask(vm, Kind.REVERT, "before")
         assert not world.processes[0].runs
         await until_led_by(world, "manager-2", TAKEOVER)

@@ -68,12 +68,12 @@ class Watched:
         return getattr(self._connection, name)
 
     async def run(self, script: Script, /, **values: Any) -> Any:
-        self._looks += script.name == "look"
+        self._looks += script.name == "pool_state"
         self.most = max(self.most, self._looks)
         try:
             return await self._connection.run(script, **values)
         finally:
-            self._looks -= script.name == "look"
+            self._looks -= script.name == "pool_state"
 
 
 async def test_many_pools_take_turns_to_look_and_all_have_theirs(store: Connection) -> None:

@@ -73,7 +73,7 @@ CHANGES: dict[str, Deed] = {
     "finish_task": lambda me: me.tasks.finish(POOL, TASK, NOW),
     "flag": lambda me: me.queues.flag(POOL, "why", NOW),
     "forget": lambda me: me.queues.forget(POOL, "completed", 1, NOW),
-    "look": lambda me: read_state(me.store, POOL, 24),
+    "pool_state": lambda me: read_state(me.store, POOL, 24),
     "mend": lambda me: me.queues.mend(POOL, "ready", Queue.READY, NOW + 1),
     "miss": lambda me: me.queues.miss(POOL, "running", Queue.RUNNING, True, NOW),
     "promote": lambda me: me.queues.promote(POOL, "pending", "", 1, NOW),

@@ -52,7 +52,7 @@ class EventStream:
         self._listeners: list[Listener] = []
         self._followers: list[Callable[[str], None]] = []
         self._last = ""
-        self._begun = False
+        self._started = False
         self._running: Deferred[None] | None = None
 
     def listen(self, listener: Listener) -> None:
@@ -84,7 +84,7 @@ class EventStream:
                     "XREAD", "COUNT", 500, "BLOCK", int(BLOCK_SECONDS * 1000), "STREAMS", keys.EVENTS, self._last
                 )
             except StoreAway:
-                self._begun = False
+                self._started = False
                 await deferLater(self._clock, RETRY_DELAY)
                 continue
             except StoreFault as fault:
@@ -97,10 +97,10 @@ class EventStream:
 
     async def _begin(self) -> None:
         """Find the end of the stream before the first read, and before the first read after Redis was unavailable."""
-        if not self._begun:
+        if not self._started:
             end = await newest(self._connection)
             self._last = min(self._last or end, end, key=order)
-            self._begun = True
+            self._started = True
 
     def _deliver(self, entries: Sequence[tuple[str, Sequence[str]]]) -> None:
         for follower in self._followers:

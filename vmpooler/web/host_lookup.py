@@ -29,7 +29,7 @@ HOST = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 @attrs.frozen
-class Known:
+class LookupResult:
     """The result for a host; ``address`` is empty when it has none. ``until`` is when the result expires."""
 
     address: str
@@ -42,7 +42,7 @@ class Lookup:
     def __init__(self, resolve: Resolve, clock: IReactorTime) -> None:
         self._resolve = resolve
         self._clock = clock
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, LookupResult] = {}
         self._asked: dict[str, Signal[str]] = {}
 
     async def address(self, host: str) -> str:
@@ -63,5 +63,5 @@ class Lookup:
         address = "" if isinstance(found, Failure) else found
         while len(self._known) >= KNOWN_MOST:
             del self._known[next(iter(self._known))]
-        self._known[host] = Known(address, self._clock.seconds() + FRESH)
+        self._known[host] = LookupResult(address, self._clock.seconds() + FRESH)
         self._asked.pop(host).send(address)

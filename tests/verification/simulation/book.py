@@ -23,7 +23,7 @@ READS = frozenset({"PING", "GET", "XRANGE", "XREVRANGE", "XREAD", "HGETALL", "LR
 """Commands that change nothing."""
 
 READ_SCRIPTS = frozenset(
-    {"look", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}
+    {"pool_state", "counts", "overview", "sizes", "samples", "sample", "where", "tags", "days", "token"}
 ) | {
     "arrive",
     "present",

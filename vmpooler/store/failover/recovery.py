@@ -201,16 +201,16 @@ class Failover:
         """Register a callback for each time that Redis may have lost writes and is usable again."""
         self._when_lost.append(listener)
 
-    async def arrive(self, wire: Commands, tell: Callable[[str], None]) -> None:
+    async def arrive(self, wire: Commands, notify: Callable[[str], None]) -> None:
         """Return when a wire to this Redis may be used for all commands.
 
-        ``tell`` is called with the reason for a wait. Raises StoreAway or StoreFault.
+        ``notify`` is called with the reason for a wait. Raises StoreAway or StoreFault.
         """
         async with self._turn:
             self._news |= await self._come(wire)
             await self._say_again(wire)
         while missing := await self._present(wire):
-            tell(f"{LOST}: {', '.join(sorted(missing))} is waited for")
+            notify(f"{LOST}: {', '.join(sorted(missing))} is waited for")
             await deferLater(self._clock, CHECK_INTERVAL)
         if self._news:
             self._news = False
@@ -263,7 +263,7 @@ class Failover:
         A write that fails stays scheduled, and its failure is logged once. The other writes do not wait for it.
         """
         kept = self._promises.all()
-        for name, told in list(self._owed.items()):
+        for name, logged in list(self._owed.items()):
             again = kept.get(name)
             try:
                 if again is not None:
@@ -274,12 +274,12 @@ class Failover:
                 self.log.error("[!] after a loss: {why}", why=error)
             except VmpoolerError as error:
                 self._owed[name] = True
-                if not told:
+                if not logged:
                     self.log.error("[!] after a loss this cannot be restored yet: {name}: {why}", name=name, why=error)
                 continue
             except Exception:
                 self._owed[name] = True
-                if not told:
+                if not logged:
                     self.log.failure("[!] after a loss this cannot be restored yet: {name}", name=name)
                 continue
             self._owed.pop(name, None)

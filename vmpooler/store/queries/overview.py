@@ -44,7 +44,7 @@ class Overviews:
         self._of: tuple[Any, ...] = ()
         self._read_at = 0.0
 
-    async def look(self, pools: Sequence[str], now: float) -> Overview:
+    async def read(self, pools: Sequence[str], now: float) -> Overview:
         """Return the state of these pools. Raises StoreAway."""
         day = times.day(now)
         reply = await self._connection.run(

@@ -12,7 +12,7 @@ from vmpooler.store.redis.scripts import Commands, load
 from vmpooler.store.stored import number, paired, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
-"""The queues in the order of look.lua's reply."""
+"""The queues in the order of pool_state.lua's reply."""
 
 Row = Sequence[str]
 
@@ -55,7 +55,7 @@ class Look:
 async def read_state(connection: Commands, pool: str, default_lifetime: float) -> Look:
     """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
     reply = await connection.run(
-        load("look"),
+        load("pool_state"),
         **{queue.value: keys.queue(queue, pool) for queue in ORDER},
         active=keys.active(pool),
         since=keys.since(pool),

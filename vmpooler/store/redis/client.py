@@ -70,8 +70,8 @@ class Arrival(Protocol):
     async def leave(self) -> None:
         """Sign off: this process ends in an orderly way."""
 
-    async def arrive(self, wire: Commands, tell: Callable[[str], None]) -> None:
-        """Prepare a new wire; return when it may be used. ``tell`` is called with the reason for a wait."""
+    async def arrive(self, wire: Commands, notify: Callable[[str], None]) -> None:
+        """Prepare a new wire; return when it may be used. ``notify`` is called with the reason for a wait."""
 
     def ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
         """Record a script that has run and whose effect will be reported to a client."""
@@ -117,9 +117,9 @@ class RedisTime:
         seconds, microseconds = await connection.call("TIME")
         self._use(sent, self._clock.seconds(), int(seconds) + int(microseconds) / 1e6)
 
-    def _use(self, sent: float, received: float, told: float) -> None:
-        """Use one measurement: Redis's time was ``told`` at some point between ``sent`` and ``received``."""
-        offset, error = told - (sent + received) / 2, (received - sent) / 2
+    def _use(self, sent: float, received: float, reported: float) -> None:
+        """Use one measurement: Redis's time was ``reported`` at some point between ``sent`` and ``received``."""
+        offset, error = reported - (sent + received) / 2, (received - sent) / 2
         known = self._error + DRIFT * (received - self._measured_at)
         contradicted = abs(offset - self._offset) > known + error
         if error > known and not contradicted:
@@ -141,7 +141,7 @@ class RedisTime:
         except StoreAway:
             return  # the next measurement follows when Redis is available again
         except Exception:
-            self.log.failure("[!] Redis does not tell its time")
+            self.log.failure("[!] Redis does not report its time")
 
 
 class Connection(Commands):
@@ -192,7 +192,7 @@ class Connection(Commands):
         self._disk = disk
         self._refuses = False
         self._time = time
-        self._wires = Wires(settings, size, reply_timeout, reactor, self._told, self._welcome, self._unwritten)
+        self._wires = Wires(settings, size, reply_timeout, reactor, self._on_state, self._welcome, self._unwritten)
         self._sentinels: Sentinels | None = None
         if settings.sentinels:
             self.address = f"{settings.sentinel_master} of {', '.join(settings.sentinels)}"
@@ -294,7 +294,7 @@ class Connection(Commands):
         if self._time is not None:
             await self._time.measure(OneWire(wire))
         if self._failover is not None:
-            await self._failover.arrive(OneWire(wire), self._told)
+            await self._failover.arrive(OneWire(wire), self._on_state)
 
     async def _require_fit(self, wire: Commands) -> None:
         """Raise StoreAway for an unsupported Redis, and store the reason for ``wait_ready``."""
@@ -303,7 +303,7 @@ class Connection(Commands):
         except StartError as error:
             self._unfit = error
         except StoreFault as error:
-            self._unfit = StartError(f"Redis at {self.address} does not tell its version: {error}")
+            self._unfit = StartError(f"Redis at {self.address} does not report its version: {error}")
         else:
             self._unfit = None
         if self._unfit is not None:
@@ -346,7 +346,7 @@ class Connection(Commands):
             text = "[!] Redis at {address} cannot write its data: make room on {disk} ({why})"
             log.error(text, address=self.address, disk=self._disk, why=why)
 
-    def _told(self, why: str) -> None:
+    def _on_state(self, why: str) -> None:
         if "MISCONF" in why:
             self._cannot_write(why)
         if self._closed or why == self.last_error:
@@ -364,6 +364,6 @@ def require_version(info: str, address: str) -> None:
     """Raise StartError when the reply to INFO has no Redis version or one that is older than OLDEST."""
     found = re.search(r"^redis_version:((\d+)\.(\d+)\S*)", info, re.MULTILINE)
     if found is None:
-        raise StartError(f"Redis at {address} does not tell its version: at least 6.2 is needed")
+        raise StartError(f"Redis at {address} does not report its version: at least 6.2 is needed")
     if (int(found[2]), int(found[3])) < OLDEST:
         raise StartError(f"Redis at {address} is version {found[1]}: at least 6.2 is needed, upgrade it")

@@ -150,10 +150,10 @@ class _Sentinel:
         self.address = f"{host}:{port}"
         self.trouble = CONNECTING
         self.endpoint = endpoint_of(own, reactor)
-        self.wires = Wires(own, 1, QUERY_TIMEOUT, reactor, self._told)
+        self.wires = Wires(own, 1, QUERY_TIMEOUT, reactor, self._on_state)
 
     async def answer(self, name: str) -> tuple[int, Address] | None:
-        """Return the epoch of its configuration, and the address of the primary; None when it does not tell."""
+        """Return the epoch of its configuration, and the address of the primary; None when it does not report them."""
         wires = self.wires.ready()
         if not wires:
             return None
@@ -170,5 +170,5 @@ class _Sentinel:
             self.trouble = "it makes no sense"
         return None
 
-    def _told(self, why: str) -> None:
+    def _on_state(self, why: str) -> None:
         self.trouble = why

@@ -91,7 +91,7 @@ class Wire(txredisapi.HiredisProtocol):
         await self.execute_command("PING")
         await self.factory.welcome(self)
         self._ready = True
-        self.factory.tell("")
+        self.factory.notify("")
         waiting, self._waiting_for_connect = self._waiting_for_connect, []
         for waiter in waiting:
             waiter.callback(self)
@@ -171,7 +171,7 @@ class Wire(txredisapi.HiredisProtocol):
             self._watchdog = None
         if not self._end:
             self._end = why
-            self.factory.tell(why)
+            self.factory.notify(why)
         unanswered, self._unanswered = self._unanswered, deque()
         for answer in (*self.factory.held_back.taken(self), *(answer for _, answer, _ in unanswered)):
             answer.errback(StoreAway(f"Redis is away: {self._end}", sent=True))
@@ -239,7 +239,7 @@ async def _at_once(wire: Wire) -> None:
 class Wires(txredisapi.RedisFactory):
     """Keeps ``size`` wires connected permanently: retries after 0.1 s, doubled up to 2 s, with some jitter.
 
-    ``tell`` is called with the reason whenever a wire ends or cannot connect, and with "" when Redis answers.
+    ``notify`` is called with the reason whenever a wire ends or cannot connect, and with "" when Redis answers.
     ``welcome`` prepares a wire after its first PING: it returns when other commands may follow, and raises the reason
     when the wire must not be used. ``unwritten`` is called with the reason when Redis could not write a change that it
     had confirmed.
@@ -256,7 +256,7 @@ class Wires(txredisapi.RedisFactory):
         size: int,
         reply_timeout: float,
         clock: IReactorTime,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         welcome: Callable[[Wire], Awaitable[None]] = _at_once,
         unwritten: Callable[[str], None] = lambda why: None,
     ) -> None:
@@ -271,13 +271,13 @@ class Wires(txredisapi.RedisFactory):
             convertNumbers=False,
         )
         self.clock = clock
-        self.tell = tell
+        self.notify = notify
         self.welcome = welcome
         self.held_back = HeldBack(clock, unwritten)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         """Start to connect, and keep the wires connected."""
-        self.startConnecting(_Telling(endpoint, self.tell))
+        self.startConnecting(_Reporting(endpoint, self.notify))
 
     def ready(self) -> list[Wire]:
         """Return the wires on which a command can be sent."""
@@ -304,19 +304,19 @@ class Wires(txredisapi.RedisFactory):
 
 
 @implementer(IStreamClientEndpoint)
-class _Telling:
+class _Reporting:
     """An endpoint wrapper that reports why it cannot connect; otherwise only the retry's log line has the reason."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, tell: Callable[[str], None]) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, notify: Callable[[str], None]) -> None:
         self._endpoint = endpoint
-        self._tell = tell
+        self._notify = notify
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """Connect to the wrapped endpoint; report a failure and pass it on."""
         return self._endpoint.connect(protocolFactory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
-        self._tell(failure.getErrorMessage())
+        self._notify(failure.getErrorMessage())
         return failure
 
 

@@ -28,7 +28,7 @@ from vmpooler.settings import Pool
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.web.events.log import MAX_EVENTS_BEHIND, EventLog, Filter, Id, frame, framed, parsed, to_json
-from vmpooler.web.events.pool_state import RETRY_DELAY, Model
+from vmpooler.web.events.pool_state import RETRY_DELAY, PoolRows
 from vmpooler.web.events.subscriber import Subscriber
 from vmpooler.web.http.server import Request
 
@@ -96,7 +96,7 @@ class Hub:
         self._log = EventLog()
         self._replay = Replay(self._log, past, clock)
         notify = self._fill, self._on_rows, self._on_state, self._notify_all
-        self._model = Model(pools, overviews, clock, wall, pace.spacing, pace.whole, *notify)
+        self._pools = PoolRows(pools, overviews, clock, wall, pace.spacing, pace.whole, *notify)
         self._texts: dict[tuple[int, Filter], tuple[bytes, int]] = {}
         self._states: dict[tuple[Filter, bool], tuple[float, bytes]] = {}
         self._filled = False
@@ -116,7 +116,7 @@ class Hub:
         """Callback of the event stream: log an event, and send it to the subscribers."""
         if self._log.happened(event):
             self._forget()
-            self._model.on_event(event.pool)
+            self._pools.on_event(event.pool)
             self._notify_all()
 
     def join(self, request: Request, wanted: Filter, last: str | None) -> None:
@@ -124,7 +124,7 @@ class Hub:
         subscriber = Subscriber(request, wanted, self._clock, self._pace.stall, self._send, self._leave)
         self.subscribers[subscriber] = succeed(None)
         subscriber.start()
-        self._model.start()
+        self._pools.start()
         if not self._beating.running:
             self._beating.start(self._pace.beat, now=False)
         self.subscribers[subscriber] = Deferred.fromCoroutine(self._begin(subscriber, last))
@@ -164,24 +164,24 @@ class Hub:
 
     def _state(self, wanted: Filter, gap: bool) -> bytes | None:
         """Return the frame of the complete state at the end of the log; None while the state is not known."""
-        if not self._model.ready:
+        if not self._pools.ready:
             return None
         now, found = self._states.get((wanted, gap), (None, b""))
-        if now != self._model.now:
-            rows = {pool: row for pool, row in self._model.rows.items() if wanted.pools is None or pool in wanted.pools}
+        if now != self._pools.now:
+            rows = {pool: row for pool, row in self._pools.rows.items() if wanted.pools is None or pool in wanted.pools}
             recent = [to_json(event) for event in self._log.recent(RECENT_EVENTS, wanted)]
             data = {"gap": gap, **self._about, **self._counts(rows), "recent": recent}
             found = frame(self._log.newest, "state", data)
-            self._states[wanted, gap] = (self._model.now, found)
+            self._states[wanted, gap] = (self._pools.now, found)
         return found
 
     def _trouble(self) -> bytes | None:
         """Return the frame with the reason why the state is not known; None without such a reason."""
-        why = self._model.trouble
+        why = self._pools.trouble
         return None if why is None else frame(self._log.newest, "away", {"message": why})
 
     def _counts(self, rows: Mapping[str, Any]) -> dict[str, Any]:
-        return {"now": self._model.now, "pools": list(rows.values()), **self._model.figures}
+        return {"now": self._pools.now, "pools": list(rows.values()), **self._pools.figures}
 
     def _on_rows(self, rows: Mapping[str, Any]) -> None:
         self._log.changed(rows)
@@ -203,7 +203,7 @@ class Hub:
     def _leave(self, subscriber: Subscriber) -> None:
         self.subscribers.pop(subscriber).cancel()
         if not self.subscribers:
-            self._model.stop()
+            self._pools.stop()
             self._beating.stop()
             self._resting.cancel()
 

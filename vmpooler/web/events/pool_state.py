@@ -20,7 +20,7 @@ RETRY_DELAY = 1.0
 """Seconds before the next attempt when Redis is unavailable."""
 
 
-class Model:
+class PoolRows:
     """Keeps the pool rows of docs/events.md and the day's figures up to date while it is running.
 
     ``spacing``: seconds between two readings. ``whole``: seconds after which all pools are read even without events.
@@ -127,7 +127,7 @@ class Model:
 
     async def _read_rows(self, pools: Collection[str]) -> None:
         now = self._wall()
-        seen = await self._overviews.look(list(pools), now)
+        seen = await self._overviews.read(list(pools), now)
         notes = self._left.notes
         rows = {pool: row(self._pools[pool], standing) | notes.get(pool, {}) for pool, standing in seen.pools.items()}
         figures = {"managed": seen.managed, "today": attrs.asdict(seen.today)}

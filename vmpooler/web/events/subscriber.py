@@ -25,7 +25,7 @@ from vmpooler.web.http.server import Request
 SEND_BUFFER = 1 << 17
 """Bytes that the kernel buffers for a client.
 
-Its default is megabytes: a client that reads nothing would fill them, and would look healthy for minutes.
+Its default is megabytes: a client that reads nothing would fill them, and would seem healthy for minutes.
 """
 
 

@@ -93,7 +93,7 @@ Row = Route | Mount
 
 
 @attrs.frozen
-class Target:
+class PathTarget:
     """What a path leads to. ``parts`` are those of the path without PREFIX, and ``rest`` those after the fixed ones.
 
     ``fast`` has the routes of the short way by method.
@@ -248,10 +248,10 @@ class Router(Resource):
 
         return attrs.evolve(route, handler=handler)
 
-    def _target(self, path: bytes) -> Target | None:
+    def _target(self, path: bytes) -> PathTarget | None:
         return self._cached(path) if len(path) <= MAX_CACHED_LENGTH else self._find(path)
 
-    def _find(self, path: bytes) -> Target | None:
+    def _find(self, path: bytes) -> PathTarget | None:
         """Return what a path leads to; None for a path that no route can have."""
         parts = segments(path)
         if parts is None:
@@ -259,9 +259,9 @@ class Router(Resource):
         found = None
         if parts[: len(PREFIX)] == PREFIX:
             found = self._match(parts[len(PREFIX) :], with_prefix=True)
-        return found or self._match(parts) or Target(parts)
+        return found or self._match(parts) or PathTarget(parts)
 
-    def _match(self, parts: Parts, with_prefix: bool = False) -> Target | None:
+    def _match(self, parts: Parts, with_prefix: bool = False) -> PathTarget | None:
         """Return the target of the rows that have this path, those with the most fixed parts first."""
         for count in range(len(parts), -1, -1):
             rows = [
@@ -272,7 +272,7 @@ class Router(Resource):
             if rows:
                 mount = rows[0] if isinstance(rows[0], Mount) else None
                 fast = {row.method.encode(): row for row in rows if isinstance(row, Route) and row.fast}
-                return Target(parts, parts[count:], rows[0], mount, fast)
+                return PathTarget(parts, parts[count:], rows[0], mount, fast)
         return None
 
 

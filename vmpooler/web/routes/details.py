@@ -48,7 +48,7 @@ class DetailRoutes:
         pool = self._pools.get(name)
         if pool is None:
             pool = await self._drained(name, left)
-        seen = await self._overviews.look([name], now)
+        seen = await self._overviews.read([name], now)
         found = pool_view.by_queue((await read_state(self._connection, name, self._lifetime)).vms)
         shown = [vm.name for vms in found.values() for vm in vms[: pool_view.SHOWN_MOST] if vm.queue is Queue.RUNNING]
         tags = {vm: vm_view.tagged(fields) for vm, fields in (await self._vms.tags(shown)).items()}

@@ -40,7 +40,7 @@ WHOLE = status_view.MEMBERS | LEFT
 
 
 @attrs.frozen(eq=False)
-class Counted:
+class PoolsCounted:
     """The counts of all pools, when the process had run for ``uptime`` seconds.
 
     ``written`` contains the encoded replies, by the members that were requested.
@@ -113,11 +113,11 @@ class StatusRoutes:
         history = await self._past(request, "running")
         return status_view.running(self._pools, await self._sizes(Queue.RUNNING, self._pools), history or {})
 
-    async def _count(self) -> Counted:
+    async def _count(self) -> PoolsCounted:
         uptime = self._clock.seconds() - self._started
         names = [pool.name for pool in self._pools]
         counts, left = await stats.counts_and_leftovers(self._connection, names, self._wall())
-        return Counted(uptime, counts, left)
+        return PoolsCounted(uptime, counts, left)
 
     async def _past(self, request: Request, what: str) -> Mapping[str, Points] | None:
         """Return Graphite's data of the last hour; None when the request does not ask for it."""
