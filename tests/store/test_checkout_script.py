@@ -258,11 +258,11 @@ async def test_a_checkout_is_one_event_a_vm_the_same_in_stream_and_history(
     store: Connection, checkouts: Checkouts
 ) -> None:
     await make_ready(store, "vm", "other")
-    heard = len(await events(store))
+    before = len(await events(store))
     await checkouts.checkout([Wanted("any", 2, (POOL,))], "id1", None, LATER)
-    told = (await events(store))[heard:]
+    new = (await events(store))[before:]
     common = {"what": "checkout", "pool": POOL, "when": "1700000100.000", "by": "anonymous", "checkout_id": "id1"}
-    assert sorted(told, key=lambda event: event["vm"]) == [{**common, "vm": "other"}, {**common, "vm": "vm"}]
+    assert sorted(new, key=lambda event: event["vm"]) == [{**common, "vm": "other"}, {**common, "vm": "vm"}]
     assert (await history(store, "vm"))[-1] == {**common, "vm": "vm"}
 
 

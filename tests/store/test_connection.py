@@ -310,14 +310,14 @@ def test_a_newer_redis_is_accepted(version: str) -> None:
 
 
 @attrs.frozen
-class Authority:
+class RedisAuthority:
     """A certificate authority of the tests, and the certificate of a server that it has signed."""
 
     path: str
     server: PrivateCertificate
 
 
-def authority(folder: Path) -> Authority:
+def authority(folder: Path) -> RedisAuthority:
     """Create one certificate that is both, for 127.0.0.1."""
     folder.mkdir()
     key = ec.generate_private_key(ec.SECP256R1())
@@ -335,7 +335,7 @@ def authority(folder: Path) -> Authority:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "ca.pem").write_bytes(b"What openssl writes in front.\n" + pem)
-    return Authority(str(folder / "ca.pem"), PrivateCertificate.loadPEM(secret + pem))
+    return RedisAuthority(str(folder / "ca.pem"), PrivateCertificate.loadPEM(secret + pem))
 
 
 class Relay(Protocol):

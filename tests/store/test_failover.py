@@ -60,7 +60,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
         await reader.wait_ready(SOON)
         streams.append(EventStream(reader, reactor))
         streams[-1].follow(process.saw)
-        if isinstance(process, Process):
+        if isinstance(process, WitnessProcess):
             streams[-1].listen(process.on_event)
         streams[-1].start()
         return connection
@@ -72,7 +72,7 @@ async def join(spare_redis: RedisServer) -> AsyncIterator[Join]:
         await connection.close()
 
 
-class Process(Failover):
+class WitnessProcess(Failover):
     """A process on which tests can wait until it has received an event."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
@@ -82,13 +82,13 @@ class Process(Failover):
     def on_event(self, event: Event) -> None:
         self.seen.append(event.what)
 
-    async def until_heard(self, what: What) -> None:
+    async def until_seen(self, what: What) -> None:
         while what not in self.seen:
             await deferLater(clock, 0.01)
 
 
-def process(who: str, longest: float = recovery.MAX_WAIT, **redis: Any) -> Process:
-    return Process(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
+def process(who: str, longest: float = recovery.MAX_WAIT, **redis: Any) -> WitnessProcess:
+    return WitnessProcess(attrs.evolve(settings(), pools=POOLS, redis=Redis(**redis)), who, clock, longest)
 
 
 async def check_out(connection: Connection, vms: int = 1, token: str | None = None) -> list[str]:
@@ -225,7 +225,7 @@ async def given_by_one_that_dies(join: Join, redis: RedisServer, **settings: Any
     await queues_of(one).begin_clone("debian", "cloning", 5, NOW)
     await forget_what_follows(one)
     (given,) = await check_out(other)
-    await witness.until_heard(What.CHECKOUT)
+    await witness.until_seen(What.CHECKOUT)
     redis.kill()
     await other.close()
     redis.start()
@@ -296,7 +296,7 @@ async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
     await make_ready(one, "vm")
     await forget_what_follows(one)
     await check_out(other)
-    await witness.until_heard(What.CHECKOUT)
+    await witness.until_seen(What.CHECKOUT)
     spare_redis.kill()
     await other.close()
     spare_redis.start()
@@ -377,7 +377,7 @@ async def test_a_process_that_died_beside_a_redis_that_lost_nothing_is_no_reason
     witness, doomed = process("one", SHORT), process("doomed")
     one, other = await join(witness), await join(doomed)
     await make_ready(one, "vm")
-    await witness.until_heard(What.READY)
+    await witness.until_seen(What.READY)
     await one.call("ZADD", keys.PROCESSES, int(clock.seconds()), "doomed")
     await forget_what_follows(one)
     spare_redis.kill()
@@ -398,7 +398,7 @@ async def test_where_no_process_lived_on_nothing_is_put_away(join: Join, spare_r
     spare_redis.start()
     one = await join(process("one", SHORT))
     assert await standing(one) == [Queue.READY]
-    assert await one.call("EXISTS", keys.VERIFIED) == 0, "it is given without a look at its stamp"
+    assert await one.call("EXISTS", keys.VERIFIED) == 0, "it is given before its stamp was read"
 
 
 async def test_a_first_start_and_one_with_a_redis_of_its_own_wait_for_nobody(
@@ -446,7 +446,7 @@ async def test_what_a_process_that_is_missing_may_have_given_is_put_away_in_ever
         await one.call("SADD", keys.queue(Queue.READY, pool), f"vm-of-{pool}")
     await forget_what_follows(one)
     await make_ready(other, "last")
-    await witness.until_heard(What.READY)
+    await witness.until_seen(What.READY)
     spare_redis.kill()
     await other.close()
     spare_redis.start()
@@ -525,9 +525,9 @@ async def test_a_checkout_that_redis_could_not_write_down_was_promised_to_nobody
     restart(small_disk)
     await one.wait_ready(SOON)
     assert await standing(one) == [Queue.READY]
-    told = [str(event) for event in logged if "make room on" in str(event.get("log_format"))]
-    assert len(told) == 1
-    assert "the disk of /data" in told[0]
+    messages = [str(event) for event in logged if "make room on" in str(event.get("log_format"))]
+    assert len(messages) == 1
+    assert "the disk of /data" in messages[0]
     await one.call("SADD", keys.VERIFIED, "debian")  # as a manager does after it has compared the pool
     assert await check_out(one) == ["vm"]
     await one.close()

@@ -46,7 +46,7 @@ TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
 
 
 @attrs.frozen
-class Manager:
+class FencedParts:
     """The parts of the store that a manager uses."""
 
     store: Commands
@@ -56,7 +56,7 @@ class Manager:
     registry: Registry
 
 
-Deed = Callable[[Manager], Awaitable[object]]
+Deed = Callable[[FencedParts], Awaitable[object]]
 
 CHANGES: dict[str, Deed] = {
     "adopt": lambda me: me.tasks.adopt([POOL], NOW),
@@ -144,14 +144,14 @@ async def everything(store: Connection) -> None:
     await store.call("HSET", keys.POOLS, "gone", "{}")
 
 
-async def manager(store: Connection, name: str) -> Manager:
+async def manager(store: Connection, name: str) -> FencedParts:
     """Return a manager that leads from now on, whichever manager led before."""
     lease = Lease(store, Clock(), name, alone=True)
     assert await lease.take()
     behind = lease.fence(lambda: None)
     chance = random.Random(2).choice
     requests = Tasks(behind, settings(), chance, "manager")
-    return Manager(behind, Queues(behind, settings()), requests, Samples(behind), Registry(behind))
+    return FencedParts(behind, Queues(behind, settings()), requests, Samples(behind), Registry(behind))
 
 
 def test_every_script_is_known_to_be_a_managers_or_a_clients() -> None:
@@ -191,16 +191,16 @@ async def test_one_that_has_dropped_its_lease_is_refused_though_nobody_else_lead
 
 
 async def test_whoever_is_refused_has_it_told_at_once(store: Connection) -> None:
-    told: list[bool] = []
+    refusals: list[bool] = []
     lease = Lease(store, Clock(), "a")
     assert await lease.take()
-    behind = lease.fence(lambda: told.append(True))
+    behind = lease.fence(lambda: refusals.append(True))
     await behind.call("GET", "x")
-    assert told == []
+    assert refusals == []
     await manager(store, "new")
     with pytest.raises(NotLeading):
         await behind.call("GET", "x")
-    assert told == [True]
+    assert refusals == [True]
 
 
 async def test_a_reply_is_the_same_behind_the_fence(store: Connection) -> None:

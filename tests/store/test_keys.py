@@ -177,5 +177,5 @@ async def test_no_token_stands_anywhere_but_where_the_original_has_it(store: Con
     checkouts = checkouts_of(store)
     await checkouts.checkout([Wanted("debian", 1, ("debian",))], "id1", secret, NOW)
     await checkouts.complete("debian", "vm", Admission(secret, Need.WHERE_TAKEN), NOW)
-    told = {key for key, value in (await contents(store)).items() if secret in str(value)}
-    assert told == {keys.record("vm")}
+    found = {key for key, value in (await contents(store)).items() if secret in str(value)}
+    assert found == {keys.record("vm")}

@@ -142,7 +142,7 @@ async def test_a_redis_that_has_lost_its_data_ends_it(store: Connection) -> None
     assert not lease.leading
     other = lease_of(store, "b")
     assert await other.take()
-    assert epoch(other) == 1, "which is told apart from the first by its name"
+    assert epoch(other) == 1, "its name differs from the first"
     assert not await lease.keep()
 
 
@@ -151,19 +151,19 @@ async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Co
     lease = lease_of(store, clock=clock)
     assert await lease.take()
     await lease.ensure_leading()
-    heard: list[str] = []
+    outcomes: list[str] = []
 
     async def ask() -> None:
         try:
             await lease.ensure_leading()
-            heard.append("leads")
+            outcomes.append("leads")
         except NotLeading:
-            heard.append("is over")
+            outcomes.append("is over")
 
     clock.advance(3)
     waiting = Deferred.fromCoroutine(ask())
     clock.advance(1)
-    assert heard == []
+    assert outcomes == []
     await lease.keep()
     clock.advance(0.1)
     await waiting
@@ -172,7 +172,7 @@ async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Co
     await lease.drop()
     clock.advance(0.1)
     await waiting
-    assert heard == ["leads", "is over"]
+    assert outcomes == ["leads", "is over"]
 
 
 async def test_a_lease_that_would_hold_for_longer_than_a_lease_can_is_cut(

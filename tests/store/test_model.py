@@ -18,7 +18,7 @@ from tests.store.contents import NOW
 from tests.store.direct import Direct
 from tests.store.model.books import pool_of
 from tests.store.walks.choices import PROCESSES
-from tests.store.walks.failovers import Failovers
+from tests.store.walks.failovers import FailoverRules
 from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.change import Change
 from vmpooler.domain.events import What
@@ -58,7 +58,7 @@ def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transit
     many = os.environ.get("MODEL_EXAMPLES")
     seen: set[str] = set()
 
-    class Walk(Failovers):
+    class Walk(FailoverRules):
         def __init__(self) -> None:
             super().__init__(direct, seen)
 
@@ -77,7 +77,7 @@ def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transit
     assert seen >= USUAL, "the walks were too short to mean anything"
 
 
-class Tour(Failovers):
+class Tour(FailoverRules):
     """A walk with given steps."""
 
     def go(self, rule: Callable[..., object], *args: object) -> None:
@@ -210,7 +210,7 @@ def test_whatever_a_redis_forgot_is_said_again_and_the_rest_is_out_of_reach(tour
     go(tour.client_takes, {"centos": 1}, None)
     go(tour.client_changes, given[0], Change(5, {"team": "a"}), FREE)
     go(tour.client_asks, given[0], Kind.SNAPSHOT, "1", FREE, "done")
-    go(tour.client_asks, given[0], Kind.REVERT, "1", FREE, "unheard")
+    go(tour.client_asks, given[0], Kind.REVERT, "1", FREE, "not adopted")
     go(tour.vm_is_finished_with, tour.one("fedora", Queue.READY), Queue.READY, "why")
     go(tour.client_is_done, given[1], FREE)
     go(tour.token_is_deleted, "t-bob", "bob", True)

@@ -17,7 +17,7 @@ def peers(store: Connection, who: str, *pools: Pool) -> Peers:
 
 
 async def test_a_difference_is_said_once_until_the_processes_agree(store: Connection) -> None:
-    with capturedLogs() as told:
+    with capturedLogs() as messages:
         one, two, three = peers(store, "one", A, B), peers(store, "two", A, C), peers(store, "three", B, A)
         for _ in range(3):
             for each in (one, two, three):
@@ -25,13 +25,13 @@ async def test_a_difference_is_said_once_until_the_processes_agree(store: Connec
         assert one.state() == {"other_pools": {"two": "also c; not b"}}
         assert two.state() == {"other_pools": {"one": "also b; not c", "three": "also b; not c"}}
         text = "{who}: configured with other pools than here: {difference}"
-        said = [(each["who"], each["difference"]) for each in told if text in str(each.get("log_format"))]
+        said = [(each["who"], each["difference"]) for each in messages if text in str(each.get("log_format"))]
         assert said.count(("two", "also c; not b")) == 2, "one and three say it"
         two = peers(store, "two", B, A)
         for each in (two, one, three):
             await each.compare()
         assert [each.state() for each in (one, two, three)] == [{}, {}, {}]
-        assert sum("the same pools again" in str(each.get("log_format")) for each in told) == 2
+        assert sum("the same pools again" in str(each.get("log_format")) for each in messages) == 2
 
 
 async def test_other_settings_of_the_same_pools_are_a_difference(store: Connection) -> None:

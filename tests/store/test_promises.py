@@ -35,7 +35,7 @@ from vmpooler.store.redis.client import Connection
 from vmpooler.store.redis.scripts import Script
 
 
-class Process(Failover):
+class RecordedProcess(Failover):
     """A process, its commands to Redis, and its clock.
 
     Scripts and commands in ``failing`` fail as if Redis were unavailable. ``done`` are the scripts that ran.
@@ -78,12 +78,12 @@ class Process(Failover):
 
 
 @pytest.fixture
-def process(store: Connection) -> Process:
-    return Process(store)
+def process(store: Connection) -> RecordedProcess:
+    return RecordedProcess(store)
 
 
 async def test_a_redis_that_goes_away_while_promises_are_said_again_hears_them_the_next_time(
-    store: Connection, process: Process
+    store: Connection, process: RecordedProcess
 ) -> None:
     await process.gives("vm")
     await store.call("FLUSHALL")
@@ -98,7 +98,7 @@ async def test_a_redis_that_goes_away_while_promises_are_said_again_hears_them_t
 
 
 async def test_a_promise_that_cannot_be_kept_is_not_the_last_that_is_said_again(
-    store: Connection, process: Process
+    store: Connection, process: RecordedProcess
 ) -> None:
     for vm in ("one", "other"):
         await process.gives(vm, f"first {vm}")
@@ -112,7 +112,7 @@ async def test_a_promise_that_cannot_be_kept_is_not_the_last_that_is_said_again(
 
 
 async def test_what_one_client_did_is_not_redone_to_a_vm_that_another_got_since(
-    store: Connection, process: Process
+    store: Connection, process: RecordedProcess
 ) -> None:
     for vm in ("deleted", "changed"):
         await process.gives(vm)
@@ -131,7 +131,9 @@ async def test_what_one_client_did_is_not_redone_to_a_vm_that_another_got_since(
     assert not any(key.startswith("vmpooler__tasks__") for key in after.keys() - before.keys())
 
 
-async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Connection, process: Process) -> None:
+async def test_a_process_shows_signs_of_life_again_when_redis_is_back(
+    store: Connection, process: RecordedProcess
+) -> None:
     await process.comes()
     process.failing = {"PING", "present"}
     process.start(process.connection, lambda _: None)
@@ -148,7 +150,7 @@ async def test_a_process_shows_signs_of_life_again_when_redis_is_back(store: Con
     assert await store.call("ZCARD", keys.PROCESSES) == 0
 
 
-async def test_what_was_promised_long_ago_is_not_said_again(store: Connection, process: Process) -> None:
+async def test_what_was_promised_long_ago_is_not_said_again(store: Connection, process: RecordedProcess) -> None:
     await process.gives("old")
     process.clock.advance(REMEMBERED_SECONDS + 1)
     await process.gives("new")
@@ -158,7 +160,9 @@ async def test_what_was_promised_long_ago_is_not_said_again(store: Connection, p
     assert await members(store, Queue.RUNNING) == {"new"}
 
 
-async def test_a_vm_that_was_destroyed_meanwhile_is_not_brought_back(store: Connection, process: Process) -> None:
+async def test_a_vm_that_was_destroyed_meanwhile_is_not_brought_back(
+    store: Connection, process: RecordedProcess
+) -> None:
     await process.gives("vm")
     await store.call("FLUSHALL")
     await make_completed(store, "vm")
@@ -168,7 +172,7 @@ async def test_a_vm_that_was_destroyed_meanwhile_is_not_brought_back(store: Conn
     assert "checkout" not in await hash_of(store, keys.record("vm"))
 
 
-async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process: Process) -> None:
+async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process: RecordedProcess) -> None:
     await process.gives("vm")
     await store.call("FLUSHALL")
     assert await queues_of(store).discover("debian", "vm", True, NOW)
@@ -179,7 +183,7 @@ async def test_a_restored_vm_is_not_given_up_any_more(store: Connection, process
 
 
 async def test_a_vm_that_waits_for_its_stamp_in_the_redis_of_before_is_restored(
-    store: Connection, process: Process
+    store: Connection, process: RecordedProcess
 ) -> None:
     """The earlier client never got the VM. It returned to ready, and another client got it: Redis lost both steps."""
     await process.gives("vm")
@@ -194,7 +198,9 @@ async def test_a_vm_that_waits_for_its_stamp_in_the_redis_of_before_is_restored(
     assert "unclaimed" not in record
 
 
-async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(store: Connection, process: Process) -> None:
+async def test_a_restored_vm_keeps_its_record_for_as_long_as_it_runs(
+    store: Connection, process: RecordedProcess
+) -> None:
     await process.gives("vm")
     await store.call("FLUSHALL")
     await store.call("HSET", keys.record("vm"), "template", "debian")

@@ -119,9 +119,9 @@ async def test_promote_makes_a_vm_ready_as_both_ages_of_the_original_note_it(sto
     await queues.end_clone(POOL, "vm", 50, LATER)
     assert await queues.promote(POOL, "vm", "10.0.0.1", 99.5, LATER)
     assert await standing(store) == [Queue.READY]
-    told = await record(store)
-    assert (told["ready"], told["check"], told["ip"]) == (WRITTEN_LATER, WRITTEN_LATER, "10.0.0.1")
-    assert (told["template"], told["pool"]) == (POOL, POOL)
+    fields = await record(store)
+    assert (fields["ready"], fields["check"], fields["ip"]) == (WRITTEN_LATER, WRITTEN_LATER, "10.0.0.1")
+    assert (fields["template"], fields["pool"]) == (POOL, POOL)
     assert await hash_of(store, keys.boot_times(TODAY)) == {f"{POOL}:vm": "99.50"}
     assert await hash_of(store, keys.LASTBOOT) == {POOL: WRITTEN_LATER}
 
@@ -392,7 +392,7 @@ async def missing(store: Connection) -> None:
     await queues_of(store).miss(POOL, "vm", Queue.RUNNING, True, NOW)
 
 
-TOLD: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, str]]] = {
+TRANSITIONS: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, str]]] = {
     What.CLONE: (nowhere, lambda q: q.begin_clone(POOL, "vm", SIZE, LATER), {}),
     What.CLONED: (began, ACTS["end_clone"], {"seconds": "1.00"}),
     What.READY: (began, ACTS["promote"], {"seconds": "1.00"}),
@@ -411,16 +411,16 @@ TOLD: dict[What, tuple[Callable[[Connection], Awaitable[None]], Act, dict[str, s
 }
 
 
-@pytest.mark.parametrize("what", TOLD)
+@pytest.mark.parametrize("what", TRANSITIONS)
 async def test_a_transition_is_one_event_the_same_in_the_stream_and_in_the_vms_history(
     store: Connection, queues: Queues, what: What
 ) -> None:
-    before, act, more = TOLD[what]
+    before, act, more = TRANSITIONS[what]
     await before(store)
-    heard, known = len(await events(store)), len(await history(store))
+    count, known = len(await events(store)), len(await history(store))
     assert await act(queues)
     event = {"what": what, "pool": POOL, "vm": "vm", "when": "1700000100.000", "by": "manager", **more}
-    assert (await events(store))[heard:] == [event]
+    assert (await events(store))[count:] == [event]
     assert (await history(store))[known:] == [event]
     assert Event.of("1-0", event) is not None
 
@@ -441,8 +441,8 @@ async def test_what_concerns_a_pool_is_one_event_and_in_no_history(
 ) -> None:
     act, more = OF_THE_POOL[what]
     assert await act(queues)
-    told = {"what": what, "pool": POOL, "vm": "", "when": "1700000100.000", "by": "manager", **more}
-    assert await events(store) == [told]
+    event = {"what": what, "pool": POOL, "vm": "", "when": "1700000100.000", "by": "manager", **more}
+    assert await events(store) == [event]
     assert await store.call("EXISTS", keys.history("")) == 0
 
 
@@ -452,8 +452,8 @@ async def test_the_stream_and_a_history_are_bounded(store: Connection) -> None:
     for turn in range(400):
         assert await few.miss(POOL, "vm", Queue.RUNNING, turn % 2 == 0, NOW + turn)
     assert await store.call("XLEN", keys.EVENTS) < 300
-    told = await history(store)
-    assert (len(told), told[-1]["when"]) == (200, "1700000399.000")
+    entries = await history(store)
+    assert (len(entries), entries[-1]["when"]) == (200, "1700000399.000")
 
 
 async def test_a_history_without_a_record_does_not_stay_for_ever(store: Connection, queues: Queues) -> None:
@@ -541,11 +541,11 @@ async def test_a_vm_that_has_moved_on_is_not_doubted(store: Connection, queues: 
 async def test_what_works_again_ends_the_doubt_and_is_said_once(store: Connection, queues: Queues) -> None:
     await make_ready(store, "vm")
     await queues.doubt(POOL, "vm", Queue.READY, "is unreachable", LATER, first=True)
-    heard = len(await events(store))
+    before = len(await events(store))
     assert await queues.recover(POOL, "vm", LATER + 9)
     assert not await queues.recover(POOL, "vm", LATER + 9)
     assert "doubt" not in await record(store)
-    (event,) = (await events(store))[heard:]
+    (event,) = (await events(store))[before:]
     assert (event["what"], event["vm"], event["subject"]) == (What.RECOVERED, "vm", "vm")
     assert (await history(store))[-1] == event
 
@@ -560,8 +560,8 @@ async def test_a_wait_that_is_longer_than_any_is_none(store: Connection, queues:
 async def test_miss_notes_now_where_a_moment_lies_ahead(store: Connection, queues: Queues) -> None:
     await make_running(store, "vm")
     assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW + 3600)
-    told = len(await events(store))
+    count = len(await events(store))
     assert await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW)
     assert await hash_of(store, keys.since(POOL)) == {"vm": "1700000000.000"}
-    assert len(await events(store)) == told
+    assert len(await events(store)) == count
     assert not await queues.miss(POOL, "vm", Queue.RUNNING, True, NOW - 1)

@@ -36,7 +36,7 @@ class FarRedis(Commands):
         return [int(now), int(now % 1 * 1e6)]
 
 
-class Case:
+class ClockCase:
     """A Redis, and a process on a host whose clock is ``own`` seconds off."""
 
     def __init__(self, own: float = 0.0) -> None:
@@ -55,14 +55,14 @@ class Case:
 
 
 def test_before_it_was_measured_it_is_the_hosts_own() -> None:
-    case = Case(own=100)
+    case = ClockCase(own=100)
     case.clock.advance(5)
     assert case.error == pytest.approx(100)
 
 
 @given(own=st.floats(-1e5, 1e5), there=st.floats(0, 2), back=st.floats(0, 2))
 def test_it_is_exact_to_half_of_the_round_trip_whatever_the_host_says(own: float, there: float, back: float) -> None:
-    case = Case(own)
+    case = ClockCase(own)
     case.redis.there, case.redis.back = there, back
     case.measure()
     assert abs(case.error) <= (there + back) / 2 + 1e-5
@@ -71,7 +71,7 @@ def test_it_is_exact_to_half_of_the_round_trip_whatever_the_host_says(own: float
 
 
 def test_a_slow_answer_is_not_used_where_a_quick_one_was() -> None:
-    case = Case()
+    case = ClockCase()
     case.measure()
     case.clock.advance(MEASURE_INTERVAL)
     case.redis.back = 2.0
@@ -80,7 +80,7 @@ def test_a_slow_answer_is_not_used_where_a_quick_one_was() -> None:
 
 
 def test_what_is_known_loses_its_worth_with_time() -> None:
-    case = Case()
+    case = ClockCase()
     case.measure()
     case.redis.offset = 0.1  # the two clocks have drifted apart
     case.redis.back = 0.02
@@ -91,7 +91,7 @@ def test_what_is_known_loses_its_worth_with_time() -> None:
 
 @pytest.mark.parametrize("step", [-600.0, 3600.0])
 def test_a_clock_that_is_set_is_followed_however_slow_the_answer(step: float, logged: list[LogEvent]) -> None:
-    case = Case()
+    case = ClockCase()
     case.measure()
     case.redis.offset, case.redis.there = step, 1.0
     case.measure()
@@ -100,7 +100,7 @@ def test_a_clock_that_is_set_is_followed_however_slow_the_answer(step: float, lo
 
 
 def test_it_measures_on_and_a_redis_that_is_away_changes_nothing() -> None:
-    case = Case(own=-50)
+    case = ClockCase(own=-50)
     case.time.start(case.redis)
     case.clock.advance(MEASURE_INTERVAL)
     assert case.error == pytest.approx(0, abs=1e-5)

@@ -32,7 +32,7 @@ async def test_a_task_that_fails_is_one_event_the_same_in_the_stream_and_in_the_
 ) -> None:
     task = await a_disk(store, tasks)
     more = {"task": task.id, "kind": "disk", "argument": "8"}
-    for what, told in ((What.DELAYED, {"tries": "1", "seconds": "1"}), (What.GAVE_UP, {"tries": "2"})):
+    for what, own in ((What.DELAYED, {"tries": "1", "seconds": "1"}), (What.GAVE_UP, {"tries": "2"})):
         before = len(await events(store))
         await tasks.fail(POOL, task, "full", NOW)
         (event,) = (await events(store))[before:]
@@ -44,7 +44,7 @@ async def test_a_task_that_fails_is_one_event_the_same_in_the_stream_and_in_the_
             "by": "manager",
             "why": "full",
             **more,
-            **told,
+            **own,
         }
         assert (await history(store))[-1] == event
         assert Event.of("1-0", event) is not None

@@ -36,7 +36,7 @@ WRITTEN = times.text(NOW)
 
 
 @attrs.define
-class Counted:
+class CountedTrips:
     """A connection that counts round trips."""
 
     connection: Connection
@@ -48,8 +48,8 @@ class Counted:
 
 
 @pytest.fixture
-def counted(store: Connection) -> Counted:
-    return Counted(store)
+def counted(store: Connection) -> CountedTrips:
+    return CountedTrips(store)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_a_user_may_have_any_name(tokens: Tokens, user: str) -> None:
 
 
 async def test_among_many_keys_the_tokens_are_looked_for_once(
-    store: Connection, tokens: Tokens, counted: Counted
+    store: Connection, tokens: Tokens, counted: CountedTrips
 ) -> None:
     await crowd(store)
     expected = [f"t{number}" for number in range(9)]
@@ -194,7 +194,7 @@ async def test_an_unknown_token_is_not_told_of(tokens: Tokens, name: str) -> Non
 
 @pytest.mark.parametrize("take", [taken, taken_elsewhere])
 async def test_a_token_has_the_running_vms_that_were_checked_out_with_it(
-    store: Connection, tokens: Tokens, counted: Counted, take: Any
+    store: Connection, tokens: Tokens, counted: CountedTrips, take: Any
 ) -> None:
     for name in ("t1", "t2"):
         await tokens.add(name, "ann", NOW)

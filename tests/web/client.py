@@ -45,7 +45,7 @@ class Client(Protocol):
         assert self.transport is not None
         self.transport.loseConnection()
 
-    async def on_event(self) -> Answer:
+    async def read_answer(self) -> Answer:
         answer = await self.answer
         assert answer is not None, f"no complete answer: {self._bytes!r}"
         self.answer = Deferred()
@@ -90,7 +90,7 @@ async def said(port: int, data: bytes, head_only: bool = False) -> Answer:
     client = await connected(port, head_only)
     client.say(data)
     try:
-        return await client.on_event()
+        return await client.read_answer()
     finally:
         client.hang_up()
         await client.ended

@@ -23,7 +23,7 @@ class Frame:
     data: Any
 
 
-class Ear(Protocol):
+class EventClient(Protocol):
     """A subscriber.
 
     ``frames``: the events received. ``comments``: the number of comments received. ``head``: the head of the response.
@@ -97,7 +97,7 @@ class Ear(Protocol):
         """Continue to read."""
         self.transport.resumeProducing()
 
-    async def until(self, condition: Callable[["Ear"], Any], seconds: float = 10) -> None:
+    async def until(self, condition: Callable[["EventClient"], Any], seconds: float = 10) -> None:
         """Wait until the condition is true for this client."""
         from twisted.internet import reactor
 
@@ -112,10 +112,10 @@ class Ear(Protocol):
         await self.ended
 
 
-async def ear(port: int, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> Ear:
+async def subscribe(port: int, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> EventClient:
     """Connect and return a subscriber."""
     from twisted.internet import reactor
 
-    client = Ear(path, last, version)
+    client = EventClient(path, last, version)
     await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), client)
     return client

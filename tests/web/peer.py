@@ -58,7 +58,7 @@ class Peer:
         return answer
 
 
-class Slow(Resource):
+class SlowResource(Resource):
     """A resource that never finishes its response."""
 
     isLeaf = True

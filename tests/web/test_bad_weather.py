@@ -148,10 +148,10 @@ async def test_an_end_waits_for_what_is_under_way(served: Served, spare_redis: R
     assert not await served.api.drained(0.05)
     drained: Deferred[Any] = Deferred.fromCoroutine(served.api.drained(5))
     spare_redis.thaw()
-    assert (await client.on_event()).json[POOL]["hostname"] == "vm1"
+    assert (await client.read_answer()).json[POOL]["hostname"] == "vm1"
     assert await drained
     client.say(b"GET /vm HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert (await client.on_event()).headers["connection"] == "close"
+    assert (await client.read_answer()).headers["connection"] == "close"
     await client.ended
 
 
@@ -181,19 +181,19 @@ async def test_what_redis_refuses_stays_owed(store: Connection, logged_errors: l
     for vm in ("vm1", "vm2"):
         returns.later(f"of-{vm}", BEFORE_ALL, "lost")
 
-    async def look() -> None:
+    async def search() -> None:
         clock.advance(MAX_RETRY_DELAY)
         await store.call("PING")
         await deferLater(reactor, 0.02)
 
     for _ in range(5):
-        await look()
+        await search()
     assert await store.call("SMEMBERS", f"vmpooler__ready__{other}") == ["vm2"], "it does not wait for the other"
     assert not await under_way.idle(0.01, reactor)
     assert len(logged_errors) == 1
     logged_errors.clear()
     await store.call("DEL", f"vmpooler__ready__{POOL}")
-    await look()
+    await search()
     assert await store.call("SMEMBERS", f"vmpooler__ready__{POOL}") == ["vm1"]
     assert await under_way.idle(0.01, reactor)
 

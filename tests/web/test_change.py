@@ -53,8 +53,8 @@ async def test_a_lifetime_and_tags_are_set_as_the_original_does(serve: Serve, pa
 async def test_a_change_is_one_event_that_says_what_was_set(serve: Serve) -> None:
     served = await taken(serve, WITH_AUTH)
     await put(served, {"lifetime": 4, "tags": {"a": "b"}}, "anns")
-    told = [[event[field] for field in ("what", "pool", "vm", "by", "why")] for event in await events(served.store)]
-    assert told == [["changed", POOL, HOST, "ann", "lifetime 4 hours, a=b"]]
+    found = [[event[field] for field in ("what", "pool", "vm", "by", "why")] for event in await events(served.store)]
+    assert found == [["changed", POOL, HOST, "ann", "lifetime 4 hours, a=b"]]
 
 
 async def test_tags_are_added_and_overwritten_and_never_removed(serve: Serve) -> None:

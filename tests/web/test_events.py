@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from tests.redis_server import RedisServer
 from tests.web.client import said
 from tests.web.conftest import PLAIN, POOLS
-from tests.web.listening import Ear, ear
+from tests.web.listening import EventClient, subscribe
 from vmpooler.domain.events import What
 from vmpooler.settings import Auth, General, Limits, Settings
 from vmpooler.store import keys
@@ -29,18 +29,18 @@ DEBIAN, UBUNTU, SPARE = (pool.name for pool in POOLS)
 
 
 @attrs.define
-class House:
+class EventsServer:
     """An API whose process reads the event stream, and its subscribers."""
 
     api: Api
     port: int
     store: Connection
-    ears: list[Ear]
+    clients: list[EventClient]
 
-    async def ear(self, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> Ear:
+    async def client(self, path: str = "/dashboard/events", last: str = "", version: str = "1.0") -> EventClient:
         """Connect a subscriber; it stays connected until the test ends."""
-        self.ears.append(await ear(self.port, path, last, version))
-        return self.ears[-1]
+        self.clients.append(await subscribe(self.port, path, last, version))
+        return self.clients[-1]
 
     async def happens(self, vm: str, pool: str = DEBIAN, what: What = What.READY, **more: str) -> str:
         """Write an event as the scripts do, and return its id."""
@@ -59,15 +59,15 @@ class House:
         await self.store.call("SADD", f"vmpooler__{queue}__{pool}", *vms)
 
 
-Build = Callable[..., Awaitable[House]]
+Build = Callable[..., Awaitable[EventsServer]]
 
 
 @pytest_twisted.async_yield_fixture
 async def build(store: Connection) -> AsyncIterator[Build]:
     """Builds APIs with event streams, several on one Redis if needed. All are stopped after the test."""
-    made: list[tuple[House, Any, EventStream, Connection]] = []
+    made: list[tuple[EventsServer, Any, EventStream, Connection]] = []
 
-    async def one(settings: Settings = PLAIN, connection: Connection = store, pace: Pace = USUAL) -> House:
+    async def one(settings: Settings = PLAIN, connection: Connection = store, pace: Pace = USUAL) -> EventsServer:
         reading = connection.reader(30)
         reading.start()
         await reading.wait_ready(10)
@@ -77,13 +77,13 @@ async def build(store: Connection) -> AsyncIterator[Build]:
         stream.start()
         listening: Any = reactor
         port = listening.listenTCP(0, api.site(), interface="127.0.0.1")
-        house = House(api, port.getHost().port, connection, [])
-        made.append((house, port, stream, reading))
-        return house
+        server = EventsServer(api, port.getHost().port, connection, [])
+        made.append((server, port, stream, reading))
+        return server
 
     yield one
-    for house, port, stream, reading in made:
-        for each in house.ears:
+    for server, port, stream, reading in made:
+        for each in server.clients:
             await each.hang_up()
         await port.stopListening()
         stream.stop()
@@ -92,17 +92,17 @@ async def build(store: Connection) -> AsyncIterator[Build]:
 
 
 async def test_first_comes_the_whole_state(build: Build) -> None:
-    house = await build(Settings(pools=POOLS, general=General(site_name="Lab 7"), auth=Auth(provider="dummy")))
-    await house.put("ready", DEBIAN, "a", "b")
-    await house.put("running", DEBIAN, "c")
-    await house.put("pending", UBUNTU, "d", "e")
-    await house.store.call("HSET", keys.CLONING, "d", UBUNTU)
-    await house.store.call("HSET", keys.FLAGGED, DEBIAN, "9 of 9 unknown")
+    server = await build(Settings(pools=POOLS, general=General(site_name="Lab 7"), auth=Auth(provider="dummy")))
+    await server.put("ready", DEBIAN, "a", "b")
+    await server.put("running", DEBIAN, "c")
+    await server.put("pending", UBUNTU, "d", "e")
+    await server.store.call("HSET", keys.CLONING, "d", UBUNTU)
+    await server.store.call("HSET", keys.FLAGGED, DEBIAN, "9 of 9 unknown")
     trouble = '{"tries": 3, "until": 1700000060, "why": "no such template"}'
-    await house.store.call("HSET", keys.trouble(UBUNTU), ":clone", trouble)
-    await house.store.call("HSET", keys.LASTBOOT, DEBIAN, "2023-11-14 22:13:20 +0000")
-    id = await house.happens("a", seconds="12.5")
-    client = await house.ear()
+    await server.store.call("HSET", keys.trouble(UBUNTU), ":clone", trouble)
+    await server.store.call("HSET", keys.LASTBOOT, DEBIAN, "2023-11-14 22:13:20 +0000")
+    id = await server.happens("a", seconds="12.5")
+    client = await server.client()
     await client.until(lambda it: it.frames)
     assert "text/event-stream" in client.head
     (first,) = client.frames
@@ -144,12 +144,12 @@ async def test_first_comes_the_whole_state(build: Build) -> None:
 
 
 async def test_an_event_is_told_at_once_and_then_the_counts_of_its_pool_alone(build: Build) -> None:
-    house = await build()
-    client = await house.ear("/api/v1/events")
+    server = await build()
+    client = await server.client("/api/v1/events")
     await client.until(lambda it: it.frames)
     began = reactor.seconds()
-    await house.put("ready", DEBIAN, "a")
-    id = await house.happens("a")
+    await server.put("ready", DEBIAN, "a")
+    id = await server.happens("a")
     await client.until(lambda it: len(it.frames) == 3)
     assert reactor.seconds() - began < 5
     event, counts = client.frames[1:]
@@ -159,13 +159,13 @@ async def test_an_event_is_told_at_once_and_then_the_counts_of_its_pool_alone(bu
 
 
 async def test_counts_are_told_at_most_four_times_a_second_however_much_happens(build: Build) -> None:
-    house = await build()
-    client = await house.ear()
+    server = await build()
+    client = await server.client()
     await client.until(lambda it: it.frames)
     began = reactor.seconds()
     for number in range(300):
-        await house.put("ready", DEBIAN, f"vm{number}")
-        await house.happens(f"vm{number}")
+        await server.put("ready", DEBIAN, f"vm{number}")
+        await server.happens(f"vm{number}")
         await deferLater(reactor, 0.003)
     seconds = reactor.seconds() - began
     last = lambda it: it.of("counts") and it.of("counts")[-1]["pools"][0]["ready"] == 300  # noqa: E731 - one line, used below
@@ -175,26 +175,26 @@ async def test_counts_are_told_at_most_four_times_a_second_however_much_happens(
 
 
 async def test_what_another_program_changes_without_an_event_is_seen_within_seconds(build: Build) -> None:
-    house = await build(pace=HURRIED)
-    client = await house.ear()
+    server = await build(pace=HURRIED)
+    client = await server.client()
     await client.until(lambda it: it.frames)
-    await house.put("ready", UBUNTU, "a")
+    await server.put("ready", UBUNTU, "a")
     await client.until(lambda it: it.of("counts"))
     assert [row["name"] for row in client.of("counts")[0]["pools"]] == [UBUNTU]
 
 
 async def test_a_filter_leaves_what_it_names(build: Build) -> None:
-    house = await build()
-    ubuntu = await house.ear("/api/v1/events?pool=ubuntu-22.04")
-    linux = await house.ear("/api/v1/events?pool=linux")
-    one = await house.ear("/api/v1/events?vm=b.example.com")
+    server = await build()
+    ubuntu = await server.client("/api/v1/events?pool=ubuntu-22.04")
+    linux = await server.client("/api/v1/events?pool=linux")
+    one = await server.client("/api/v1/events?vm=b.example.com")
     for client in (ubuntu, linux, one):
         await client.until(lambda it: it.frames)
-    await house.put("ready", DEBIAN, "a", "b")
-    await house.happens("a")
-    await house.happens("b")
-    await house.put("ready", UBUNTU, "c")
-    await house.happens("c", UBUNTU)
+    await server.put("ready", DEBIAN, "a", "b")
+    await server.happens("a")
+    await server.happens("b")
+    await server.put("ready", UBUNTU, "c")
+    await server.happens("c", UBUNTU)
     for client in (ubuntu, linux):
         await client.until(lambda it: {row["ready"] for counts in it.of("counts") for row in counts["pools"]} >= {1})
     assert [len(client.of("state")[0]["pools"]) for client in (ubuntu, linux, one)] == [1, 2, 3]
@@ -203,24 +203,24 @@ async def test_a_filter_leaves_what_it_names(build: Build) -> None:
 
 
 async def test_a_pool_that_there_is_not_is_refused(build: Build) -> None:
-    house = await build()
-    answer = await said(house.port, b"GET /api/v1/events?pool=nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    server = await build()
+    answer = await said(server.port, b"GET /api/v1/events?pool=nothing HTTP/1.1\r\nHost: x\r\n\r\n")
     assert (answer.status, answer.json) == (404, {"ok": False})
 
 
 async def test_more_clients_than_may_are_refused_until_one_leaves(build: Build) -> None:
-    house = await build(Settings(pools=POOLS, general=General(event_clients=2), limits=Limits(requests=1)))
-    first, second = await house.ear(), await house.ear()
+    server = await build(Settings(pools=POOLS, general=General(event_clients=2), limits=Limits(requests=1)))
+    first, second = await server.client(), await server.client()
     await second.until(lambda it: it.frames)
     ask = b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = await said(house.port, ask)
+    answer = await said(server.port, ask)
     assert answer.status == 503
     assert "config.event_clients" in answer.json["message"]
     assert int(answer.headers["retry-after"]) > 0
-    assert (await said(house.port, b"GET /vm HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200, "these count apart"
+    assert (await said(server.port, b"GET /vm HTTP/1.1\r\nHost: x\r\n\r\n")).status == 200, "these count apart"
     await first.hang_up()
-    house.ears.remove(first)
-    third = await house.ear()
+    server.clients.remove(first)
+    third = await server.client()
     await third.until(lambda it: it.frames)
 
 
@@ -228,30 +228,30 @@ async def test_the_end_may_come_while_the_pools_are_being_read(build: Build, spa
     connection = Connection(spare_redis.settings, reactor)
     connection.start()
     await connection.wait_ready(10)
-    house = await build(connection=connection)
+    server = await build(connection=connection)
     spare_redis.freeze()
-    client = await house.ear()
+    client = await server.client()
     await client.until(lambda it: it.head)
-    await house.api.drained(0.1)
+    await server.api.drained(0.1)
     await client.ended
     spare_redis.thaw()
-    house.ears.clear()
+    server.clients.clear()
     await connection.close()
 
 
 async def test_who_comes_back_is_told_what_it_missed_and_nothing_twice(build: Build) -> None:
-    house, other = await build(), await build()
-    await house.happen(0, 3)
-    first = await house.ear()
+    server, other = await build(), await build()
+    await server.happen(0, 3)
+    first = await server.client()
     await first.until(lambda it: it.frames)
-    await house.happens("vm3")
+    await server.happens("vm3")
     await first.until(lambda it: it.vms() == ["vm3"])
     last = first.last
     await first.hang_up()
-    house.ears.remove(first)
-    await house.happen(4, 2)
-    for where, path, known in ((house, "", last), (other, "", last), (other, f"?last={last}", "")):
-        client = await where.ear(f"/dashboard/events{path}", known)
+    server.clients.remove(first)
+    await server.happen(4, 2)
+    for where, path, known in ((server, "", last), (other, "", last), (other, f"?last={last}", "")):
+        client = await where.client(f"/dashboard/events{path}", known)
         await client.until(lambda it: it.of("state"))
         assert client.vms() == ["vm4", "vm5"]
         assert client.of("state")[0]["gap"] is False
@@ -259,12 +259,12 @@ async def test_who_comes_back_is_told_what_it_missed_and_nothing_twice(build: Bu
 
 
 async def test_a_long_absence_is_made_up_for_from_redis(build: Build) -> None:
-    house = await build()
-    id = await house.happens("vm-1")
-    await house.happen(0, 4500)
-    client = await house.ear(last=id)
+    server = await build()
+    id = await server.happens("vm-1")
+    await server.happen(0, 4500)
+    client = await server.client(last=id)
     await client.until(lambda it: it.of("state"))
-    await house.happen(4500, 1)
+    await server.happen(4500, 1)
     await client.until(lambda it: len(it.vms()) > 4500)
     assert client.vms() == [f"vm{number}" for number in range(4501)]
     assert client.of("state")[0]["gap"] is False
@@ -272,53 +272,53 @@ async def test_a_long_absence_is_made_up_for_from_redis(build: Build) -> None:
 
 @pytest.mark.parametrize("last", ["1-1", "nonsense", "99999999999999-0"])
 async def test_who_missed_what_nobody_has_any_more_is_told_so(build: Build, last: str) -> None:
-    house = await build()
-    await house.happen(0, 3)
-    client = await house.ear(last=last)
+    server = await build()
+    await server.happen(0, 3)
+    client = await server.client(last=last)
     await client.until(lambda it: it.frames)
     assert [frame.kind for frame in client.frames] == ["state"]
     assert client.of("state")[0]["gap"] is True
-    await house.happens("next")
+    await server.happens("next")
     await client.until(lambda it: it.vms() == ["next"])
 
 
 async def test_nobody_misses_or_hears_twice_what_happens_while_it_comes_and_goes(build: Build) -> None:
     """Events keep coming; the client reconnects every few events, to each of two processes in turn."""
-    houses = [await build(), await build()]
-    heard: list[str] = []
-    first = await houses[0].ear()
+    servers = [await build(), await build()]
+    received: list[str] = []
+    first = await servers[0].client()
     await first.until(lambda it: it.frames)
     last, number = first.last, 0
     for turn in range(25):
-        client = await houses[turn % 2].ear(last=last)
+        client = await servers[turn % 2].client(last=last)
         for _ in range(8):
-            await houses[0].happen(number, 5)
+            await servers[0].happen(number, 5)
             number += 5
             await deferLater(reactor, 0.002 * (turn % 5))
         await client.hang_up()
-        houses[turn % 2].ears.remove(client)
-        heard += client.vms()
+        servers[turn % 2].clients.remove(client)
+        received += client.vms()
         last = client.last if client.frames else last
-    client = await houses[0].ear(last=last)
+    client = await servers[0].client(last=last)
     await client.until(lambda it: it.of("state"))
-    assert heard + client.vms() == [f"vm{number}" for number in range(number)]
+    assert received + client.vms() == [f"vm{number}" for number in range(number)]
     assert [state["gap"] for state in client.of("state")] == [False]
 
 
 async def test_a_client_that_reads_slowly_is_told_the_state_and_that_it_missed_some(build: Build) -> None:
-    house = await build()
-    client = await house.ear()
+    server = await build()
+    client = await server.client()
     await client.until(lambda it: it.frames)
     client.pause()
-    feed = house.api.hub
+    feed = server.api.hub
     behind = feed.end
     for first in range(0, 30_000, 1000):
-        await house.happen(first, 1000)
+        await server.happen(first, 1000)
         await deferLater(reactor, 0.02)
     await client.until(lambda it: feed.end >= behind + 30_000, 30)  # on a busy machine the stream is read late
     client.resume()
     await client.until(lambda it: len(it.of("state")) > 1, 20)
-    await house.happens("next")
+    await server.happens("next")
     await client.until(lambda it: "next" in it.vms())
     assert [state["gap"] for state in client.of("state")][:2] == [False, True]
     assert len(client.vms()) < 30_000
@@ -326,10 +326,10 @@ async def test_a_client_that_reads_slowly_is_told_the_state_and_that_it_missed_s
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_what_the_system_takes_in_parts_comes_whole_and_in_order(build: Build, version: str) -> None:
-    house = await build()
-    client = await house.ear(version=version)
+    server = await build()
+    client = await server.client(version=version)
     await client.until(lambda it: it.frames)
-    (subscriber,) = house.api.hub.subscribers
+    (subscriber,) = server.api.hub.subscribers
     handle = client.transport.getHandle()
     for number in range(200):  # in one reactor turn: the socket has room again before the listener is resumed
         subscriber.write(frame("1-1", "event", {"vm": str(number), "more": "x" * 20_000}))
@@ -340,15 +340,15 @@ async def test_what_the_system_takes_in_parts_comes_whole_and_in_order(build: Bu
 
 
 async def test_a_client_that_reads_nothing_is_hung_up_on_and_comments_come_to_the_others(build: Build) -> None:
-    house = await build(pace=HURRIED)
-    deaf, quiet = await house.ear(), await house.ear()
+    server = await build(pace=HURRIED)
+    deaf, quiet = await server.client(), await server.client()
     for client in (deaf, quiet):
         await client.until(lambda it: it.frames)
     deaf.pause()
     for first in range(0, 30_000, 1000):
-        await house.happen(first, 1000)
+        await server.happen(first, 1000)
         await deferLater(reactor, 0.02)
-    await quiet.until(lambda it: len(house.api.hub.subscribers) == 1)
+    await quiet.until(lambda it: len(server.api.hub.subscribers) == 1)
     await quiet.until(lambda it: it.comments > 2)
     deaf.resume()
     await deaf.ended
@@ -358,13 +358,13 @@ async def test_while_redis_is_away_clients_stay_and_then_are_told_all(build: Bui
     store = Connection(spare_redis.settings, reactor, quiet=True)
     store.start()
     await store.wait_ready(10)
-    house = await build(connection=store, pace=HURRIED)
-    client = await house.ear()
+    server = await build(connection=store, pace=HURRIED)
+    client = await server.client()
     await client.until(lambda it: it.frames)
     spare_redis.kill()
     before = client.comments
     await client.until(lambda it: it.comments >= before + 3)
-    late = await house.ear()
+    late = await server.client()
     await late.until(lambda it: it.comments)
     for each in (client, late):
         await each.until(lambda it: it.of("away"))
@@ -374,37 +374,37 @@ async def test_while_redis_is_away_clients_stay_and_then_are_told_all(build: Bui
     for each in (client, late):
         await each.until(lambda it: it.of("state"))
     await client.until(lambda it: len(it.of("state")) == 2)
-    await house.put("ready", DEBIAN, "a")
-    await house.happens("a")
+    await server.put("ready", DEBIAN, "a")
+    await server.happens("a")
     for each in (client, late):
         await each.until(lambda it: it.vms() == ["a"])
     for each in (client, late):
         await each.hang_up()
-    house.ears.clear()
+    server.clients.clear()
     await store.close()
 
 
 async def test_an_end_of_the_service_does_not_wait_for_those_who_listen(build: Build) -> None:
-    house = await build()
-    client = await house.ear()
+    server = await build()
+    client = await server.client()
     await client.until(lambda it: it.frames)
     began = reactor.seconds()
-    assert await house.api.drained(10)
+    assert await server.api.drained(10)
     await client.ended
     assert reactor.seconds() - began < 5
-    answer = await said(house.port, b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await said(server.port, b"GET /dashboard/events HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.status == 503
 
 
 async def test_no_token_is_told(build: Build) -> None:
-    house = await build(Settings(pools=POOLS, auth=Auth(provider="dummy")))
+    server = await build(Settings(pools=POOLS, auth=Auth(provider="dummy")))
     secret = "abcdefghijklmnopqrstuvwxyz012345"
-    await house.store.call("HSET", keys.token(secret), "user", "ann")
-    client = await house.ear()
+    await server.store.call("HSET", keys.token(secret), "user", "ann")
+    client = await server.client()
     await client.until(lambda it: it.frames)
-    await house.put("ready", DEBIAN, "a")
+    await server.put("ready", DEBIAN, "a")
     ask = f"POST /vm/{DEBIAN} HTTP/1.1\r\nHost: x\r\nX-AUTH-TOKEN: {secret}\r\nContent-Length: 0\r\n\r\n"
-    assert (await said(house.port, ask.encode())).status == 200
+    assert (await said(server.port, ask.encode())).status == 200
     await client.until(lambda it: it.of("event"))
     assert client.of("event")[0]["by"] == "ann"
     assert secret not in str(client.frames)

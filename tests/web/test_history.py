@@ -107,10 +107,10 @@ async def test_the_day_of_two_hundred_pools_is_told_without_keeping_others_waiti
     took = perf_counter() - began
     ticking.stop()
     pause = max(after - before for before, after in pairwise(moments))
-    told = json.loads(gzip.decompress(answer))
+    reply = json.loads(gzip.decompress(answer))
     print(f"\n200 pools, a day: {took:.2f} s, longest pause {1000 * pause:.0f} ms, {len(answer)} bytes packed", end="")
-    assert len(told["pools"]) == 200
-    assert told["pools"]["debian-7"]["ready"][10] == 5
+    assert len(reply["pools"]) == 200
+    assert reply["pools"]["debian-7"]["ready"][10] == 5
     assert pause < 0.6
 
 

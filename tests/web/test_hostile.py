@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, formatEvent
 from tests.store.contents import contents
 from tests.web.client import connected
 from tests.web.conftest import POOLS, WITH_AUTH, Serve, Served
-from tests.web.peer import Peer, Slow, quiet_api, request
+from tests.web.peer import Peer, SlowResource, quiet_api, request
 from vmpooler.settings import Limits
 from vmpooler.web.http.server import Site
 
@@ -109,7 +109,7 @@ async def test_what_is_hostile_changes_nothing_and_leaks_nothing(
     client = await connected(served.port, head_only=data.startswith(HEAD))
     client.say(data)
     answer = await client.answer
-    assert answer is not None, "the client is not told"
+    assert answer is not None, "the client gets no answer"
     assert answer.status in expected
     assert data.startswith(HEAD) or answer.json["ok"] is False
     client.hang_up()
@@ -158,7 +158,7 @@ def test_of_too_many_connections_the_oldest_that_wait_for_their_clients_are_clos
 
 def test_who_waits_for_an_answer_is_not_cut_off_for_others_nor_for_the_time_it_takes() -> None:
     clock = Clock()
-    site = Site(Slow(), clock, clock.seconds, Limits(), most=2)
+    site = Site(SlowResource(), clock, clock.seconds, Limits(), most=2)
     served, idle = Peer(site), Peer(site)
     served.say(request(b"/vm", method=GET))
     latest = Peer(site)

@@ -13,7 +13,7 @@ from twisted.web.resource import Resource
 from tests.redis_server import RedisServer
 from tests.web.client import connected, until
 from tests.web.conftest import PLAIN, Serve
-from tests.web.peer import HOME, Peer, Slow, quiet_api, request
+from tests.web.peer import HOME, Peer, SlowResource, quiet_api, request
 from vmpooler.settings import Limits, Settings
 from vmpooler.store.redis.client import Connection
 from vmpooler.web.http.server import REFUSAL_SECONDS, Site
@@ -81,7 +81,7 @@ def addresses(count: int) -> list[IAddress]:
 
 @pytest.mark.parametrize("many", [[HOME] * 3, addresses(3)], ids=["one address", "one /64"])
 def test_of_too_many_connections_of_an_address_the_oldest_that_wait_are_closed(many: list[IAddress]) -> None:
-    site = Site(Slow(), Clock(), float, Limits(connections_per_address=2))
+    site = Site(SlowResource(), Clock(), float, Limits(connections_per_address=2))
     working, waiting = Peer(site, many[0]), Peer(site, many[1])
     working.say(request(b"/vm", method=GET))
     others = [Peer(site, OTHER), Peer(site, IPv6Address("TCP", "2001:db8:0:1::1", 40000))]
@@ -139,7 +139,7 @@ async def test_of_too_many_requests_under_way_the_latest_are_told_to_come_back(
 
     await until(let_in)
     spare_redis.thaw()
-    assert [(await client.on_event()).status for client in (first, health)] == [200, 200]
+    assert [(await client.read_answer()).status for client in (first, health)] == [200, 200]
     for client in (first, health):
         client.hang_up()
         await client.ended

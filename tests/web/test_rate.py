@@ -28,7 +28,7 @@ GET = b"GET"
 
 
 @attrs.frozen
-class Service:
+class RateLimited:
     """Processes that serve the API on one Redis, with one clock for all of them."""
 
     sites: list[Any]
@@ -53,12 +53,12 @@ class Service:
         return [(await self.ask(path, *headers, **more)).status for _ in range(count)]
 
 
-def service(store: Connection, limits: Limits = LIMITS, auth: bool = True, processes: int = 1) -> Service:
+def service(store: Connection, limits: Limits = LIMITS, auth: bool = True, processes: int = 1) -> RateLimited:
     clock = Clock()
     clock.advance(START)
     settings = Settings(pools=POOLS, limits=limits, auth=Auth(provider="dummy") if auth else None)
     sites = [Api(settings, store, clock, clock.seconds, resolve=nowhere).site() for _ in range(processes)]
-    return Service(sites, store, clock)
+    return RateLimited(sites, store, clock)
 
 
 async def test_who_asks_too_often_is_told_in_json_when_to_come_back_and_nothing_changes(store: Connection) -> None:

@@ -42,7 +42,7 @@ ROUTES: list[tuple[str, str, str, dict[str, str]]] = [
 ]
 
 
-class Counting:
+class CountingConnection:
     """A connection that counts the commands it sends."""
 
     def __init__(self, connection: Connection) -> None:
@@ -77,7 +77,7 @@ async def populated(served: Served, vms: int) -> str:
 
 @pytest.mark.limit(60)
 async def test_no_route_needs_more_than_two_round_trips_whatever_there_is(serve: Serve, store: Connection) -> None:
-    counting = Counting(store)
+    counting = CountingConnection(store)
     served = await serve(MANY, connection=counting)
     vm = await populated(attrs.evolve(served, store=store), 10)
     print(f"\n{'route':45} commands")

@@ -96,7 +96,7 @@ async def lives(served: Served, request: bytes) -> bool:
     """Return whether a connection can be used again after a request."""
     client = await connected(served.port)
     client.say(request)
-    assert (await client.on_event()).status == 200
+    assert (await client.read_answer()).status == 200
     client.say(b"GET /vm HTTP/1.1\r\nHost: a\r\n\r\n")
     again = await client.answer
     client.hang_up()

@@ -69,8 +69,8 @@ async def test_one_round_trip_is_enough_for_any_number_of_pools(serve: Serve, pa
     await served.ask("POST", "/vm/nothing")  # a POST that may have changed the state discards the cached status
     await served.store.call("CONFIG", "RESETSTAT")
     assert (await served.ask("GET", path)).status == 200
-    told = await served.store.call("INFO", "stats")
-    assert "total_reads_processed:2\r\n" in told, "the request's, and this one"
+    stats = await served.store.call("INFO", "stats")
+    assert "total_reads_processed:2\r\n" in stats, "the request's, and this one"
 
 
 async def ready(served: Served) -> int:

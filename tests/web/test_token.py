@@ -90,13 +90,13 @@ async def test_a_user_logs_in_whatever_the_case_and_a_password_may_have_colons(s
     assert answer.status == 200
 
 
-class Away:
+class AwayAuthenticator:
     async def check(self, user: str, password: str) -> bool:
         raise AuthAway("the LDAP server cannot be asked now")
 
 
 async def test_who_knows_the_users_being_away_is_503_with_a_reason(serve: Serve) -> None:
-    served = await serve(WITH_AUTH, authenticator=Away())
+    served = await serve(WITH_AUTH, authenticator=AwayAuthenticator())
     for method, path in (("GET", "/token"), ("POST", "/token"), ("DELETE", "/token/abc")):
         answer = await served.ask(method, path, headers=ANN)
         assert answer.status == 503
@@ -139,7 +139,7 @@ async def test_a_token_shows_its_user_its_last_use_and_its_running_vms_to_anyone
     answer = await served.ask("GET", f"/token/{token}")
     assert (answer.status, list(answer.json)) == (200, ["ok", token])
     assert answer.json[token].keys() == {"user", "created"}
-    assert "last" not in (await served.ask("GET", f"/token/{token}")).json[token], "a look is no use"
+    assert "last" not in (await served.ask("GET", f"/token/{token}")).json[token], "to show a token is not to use it"
 
     await served.have(POOL, "d1", "d2")
     assert (await served.ask("POST", f"/vm/{POOL}+{POOL}", headers={"X-AUTH-TOKEN": token})).status == 200
@@ -229,13 +229,13 @@ async def test_tokens_and_passwords_are_never_logged_nor_in_events_or_messages(
         messages = await life(served, token)
         broken = await serve(WITH_AUTH, authenticator=Fails())
         messages.append((await broken.ask("DELETE", f"/token/{token}", headers=basic("ann", "pa55word"))).text)
-        await retold(served)
+        await log_all_events(served)
     finally:
         for observer in observers:
             globalLogPublisher.removeObserver(observer)
-    told = plain.getvalue() + as_json.getvalue() + "".join(map(str, logged)) + "".join(messages)
-    assert "for ann" in told
-    assert "DELETE /token/<token> failed" in told
+    output = plain.getvalue() + as_json.getvalue() + "".join(map(str, logged)) + "".join(messages)
+    assert "for ann" in output
+    assert "DELETE /token/<token> failed" in output
     assert len(logged_errors) == 2
     logged_errors.clear()
     where = await contents(served.store)
@@ -244,7 +244,7 @@ async def test_tokens_and_passwords_are_never_logged_nor_in_events_or_messages(
     }
     assert "d1" in str(kept)
     for secret in (token, "pa55word", b64encode(b"ann:pa55word").decode()):
-        assert secret not in told
+        assert secret not in output
         assert secret not in str(kept)
     assert "pa55word" not in str(where)
 
@@ -277,7 +277,7 @@ async def life(served: Served, token: str) -> list[str]:
     return [*messages, answer.text]
 
 
-async def retold(served: Served) -> None:
+async def log_all_events(served: Served) -> None:
     """Write all events to the log, as a manager does."""
     entries = await served.store.call("XRANGE", "vmpooler__x__events", "-", "+")
     events = [Event.of(id, paired(flat)) for id, flat in entries]

@@ -57,8 +57,8 @@ async def test_head_works_where_get_does_and_has_no_body(serve: Serve) -> None:
     served = await serve()
     client = await connected(served.port, head_only=True)
     client.say(b"HEAD /vm HTTP/1.1\r\nHost: a\r\n\r\nHEAD /status HTTP/1.1\r\nHost: a\r\n\r\n")
-    first = await client.on_event()
-    second = await client.on_event()
+    first = await client.read_answer()
+    second = await client.read_answer()
     client.hang_up()
     await client.ended
     assert (first.status, second.status) == (200, 200)
@@ -105,9 +105,9 @@ async def test_a_get_may_say_that_it_has_no_body(serve: Serve) -> None:
 async def test_requests_on_one_connection_are_answered_in_turn(serve: Serve) -> None:
     client = await connected((await serve()).port)
     client.say(b"GET /vm HTTP/1.1\r\nHost: a\r\n\r\n")
-    first = await client.on_event()
+    first = await client.read_answer()
     client.say(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
-    second = await client.on_event()
+    second = await client.read_answer()
     client.hang_up()
     await client.ended
     assert (first.status, second.status) == (200, 404)
@@ -149,13 +149,13 @@ async def test_a_body_beyond_the_limit_is_413_before_it_is_there(serve: Serve) -
     head = b"POST /vm HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 65537\r\n\r\n"
     client = await connected(served.port)
     client.say(head)
-    answer = await client.on_event()
+    answer = await client.read_answer()
     assert answer.status == 413
     assert answer.json["ok"] is False
     assert answer.headers["content-type"] == "application/json"
     client.say(b" " * 65537)
     await client.ended
-    assert client.statuses == [413], "the client is not told to go on"
+    assert client.statuses == [413], "the client gets no 100"
     just_right = b'{"ubuntu-22.04": 0' + b" " * (65536 - 19) + b"}"
     assert (await served.ask("POST", "/vm", just_right)).status == 200
 
@@ -165,7 +165,7 @@ async def test_a_chunked_body_beyond_the_limit_is_413_too_and_then_the_connectio
     client.say(b"POST /vm HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(5):
         client.say(b"4000\r\n" + b" " * 0x4000 + b"\r\n")
-    assert (await client.on_event()).status == 413
+    assert (await client.read_answer()).status == 413
     client.say(b"0\r\n\r\n")
     await client.ended
 
@@ -173,7 +173,7 @@ async def test_a_chunked_body_beyond_the_limit_is_413_too_and_then_the_connectio
 async def test_a_client_that_never_stops_sending_is_cut_off(serve: Serve) -> None:
     client = await connected((await serve()).port)
     client.say(b"POST /vm HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n")
-    assert (await client.on_event()).status == 413
+    assert (await client.read_answer()).status == 413
     for _ in range(18):
         client.say(b" " * (1 << 20))
     await client.ended

@@ -5,9 +5,9 @@ Each method is one transition. It returns, raises, and records events as the sto
 
 import attrs
 
-from tests.store.model.failovers import Failovers
+from tests.store.model.failovers import FailoverTransitions
 
 
 @attrs.define
-class Model(Failovers):
+class Model(FailoverTransitions):
     """The model of the whole store."""

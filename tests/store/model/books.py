@@ -102,7 +102,7 @@ class Books:
 
     # Parts of transitions.
 
-    def tell(self, what: What, vm: str, pool: str, by: str = "manager", why: str = "", **more: str) -> None:
+    def record_event(self, what: What, vm: str, pool: str, by: str = "manager", why: str = "", **more: str) -> None:
         """Append an event to the stream, and to the VM's history if the event has a VM."""
         fields = {"what": str(what), "pool": pool, "vm": vm, "when": self.moment, "by": by, **more}
         self.events.append({**fields, "why": why} if why else fields)
@@ -168,7 +168,7 @@ class Books:
     def contents(self) -> Mapping[str, Any]:
         """Return every key of Redis except the event stream, with its value."""
         found: dict[str, Any] = {keys.record(vm): fields for vm, fields in self.records.items()}
-        found |= {keys.history(vm): told for vm, told in self.histories.items()}
+        found |= {keys.history(vm): events for vm, events in self.histories.items()}
         found |= {keys.token(name): known for name, known in self.tokens.items()}
         found |= {keys.tokens(user): names for user, names in self.listed.items()}
         found |= {keys.intake(kind): requests for kind, requests in self.intake.items()}

@@ -6,7 +6,7 @@ from itertools import chain, combinations
 import attrs
 
 from tests.store.model.books import pool_of
-from tests.store.model.manager import Manager
+from tests.store.model.manager import ManagerTransitions
 from vmpooler.domain import times
 from vmpooler.domain.admission import Admission
 from vmpooler.domain.change import Change
@@ -23,7 +23,7 @@ def in_pools(few: Iterable[Wanted], stock: Callable[[str], int]) -> int:
 
 
 @attrs.define
-class Clients(Manager):
+class ClientTransitions(ManagerTransitions):
     """Transitions of VMs that clients have, request or change."""
 
     def can_be_served(self, wanted: Sequence[Wanted], stock: Callable[[str], int]) -> bool:
@@ -76,7 +76,7 @@ class Clients(Manager):
             if token is not None:
                 self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
             self.active[vm] = self.text
-            self.tell(What.CHECKOUT, vm, pool, user or "anonymous", checkout_id=id)
+            self.record_event(What.CHECKOUT, vm, pool, user or "anonymous", checkout_id=id)
 
     def give_back(self, vm: str, id: str, why: str) -> bool:
         mine = self.records.get(vm, {}).get("checkout_id") == id
@@ -88,7 +88,7 @@ class Clients(Manager):
         if stamped:
             self.write(vm, unclaimed=why)
             self.since[vm] = self.moment
-        self.tell(What.UNCLAIMED if stamped else What.RETURNED, vm, pool_of(vm), "api", why)
+        self.record_event(What.UNCLAIMED if stamped else What.RETURNED, vm, pool_of(vm), "api", why)
         return True
 
     def delete(self, vm: str, admission: Admission) -> None:
@@ -108,4 +108,4 @@ class Clients(Manager):
             self.write(vm, **{f"tag:{name}": value})
             self.note(keys.tag_values(times.day(self.now)), f"{vm}:{name}", value)
         if change != Change():
-            self.tell(What.CHANGED, vm, self.records[vm].get("pool", ""), who, str(change))
+            self.record_event(What.CHANGED, vm, self.records[vm].get("pool", ""), who, str(change))

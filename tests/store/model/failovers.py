@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from tests.store.model.books import pool_of
-from tests.store.model.clients import Clients
+from tests.store.model.clients import ClientTransitions
 from tests.store.model.requests import Requests
 from vmpooler.domain import times
 from vmpooler.domain.admission import FREE
@@ -40,7 +40,7 @@ class Known:
 
 
 @attrs.define
-class Failovers(Clients, Requests):
+class FailoverTransitions(ClientTransitions, Requests):
     """Arrivals, heartbeats, replays of recent writes, and the leadership lease.
 
     ``signs`` maps each process to the time of its last heartbeat (Redis's clock, which no walk changes). ``ids`` are
@@ -123,7 +123,7 @@ class Failovers(Clients, Requests):
     def restore(self, vm: str, id: str, token: str | None) -> None:
         """Replay a checkout."""
         record, queue = self.records.get(vm, {}), self.queues.get(vm)
-        if any(told.get("checkout_id") == id for told in self.histories.get(vm, [])):
+        if any(event.get("checkout_id") == id for event in self.histories.get(vm, [])):
             if queue is Queue.RUNNING and record.get("checkout_id") == id and token is not None:
                 record.setdefault("token:token", token)
             return
@@ -151,7 +151,7 @@ class Failovers(Clients, Requests):
         if token is not None:
             user = self.tokens.get(token, {}).get("user", "")
             self.write(vm, **{"token:token": token, "token:user": user, "lifetime": self.lifetime})
-        self.tell(What.RESTORED, vm, pool, user or BY, "a fail-over had lost its checkout", checkout_id=id)
+        self.record_event(What.RESTORED, vm, pool, user or BY, "a fail-over had lost its checkout", checkout_id=id)
 
     def same_client(self, vm: str) -> None:
         """Raise GivenTwice if another client got the VM since. Nothing is replayed on such a VM."""
@@ -168,8 +168,8 @@ class Failovers(Clients, Requests):
 
     def change_again(self, vm: str, change: Change) -> None:
         """Replay a change. Its token is not checked again."""
-        told = {"what": str(What.CHANGED), "why": str(change), "when": self.moment}
-        if any(told.items() <= entry.items() for entry in self.histories.get(vm, [])):
+        event = {"what": str(What.CHANGED), "why": str(change), "when": self.moment}
+        if any(event.items() <= entry.items() for entry in self.histories.get(vm, [])):
             return
         self.same_client(vm)
         if vm in self.records:
@@ -177,7 +177,7 @@ class Failovers(Clients, Requests):
 
     def request_again(self, vm: str, kind: Kind, argument: str, unlike: str) -> None:
         """Replay a request, whether or not Redis still has the snapshot that it names."""
-        if any(told.get("task", "").endswith(f"-{unlike}") for told in self.histories.get(vm, [])):
+        if any(event.get("task", "").endswith(f"-{unlike}") for event in self.histories.get(vm, [])):
             return
         self.same_client(vm)
         if "pool" in self.records.get(vm, {}):

@@ -17,7 +17,7 @@ from vmpooler.store.commands.transitions import PASSED_OVER, PRIORITY_SECONDS
 
 
 @attrs.define
-class Manager(Books):
+class ManagerTransitions(Books):
     """Transitions of VMs and pools; each returns what the store should return."""
 
     def begin_clone(self, vm: str, size: int) -> str:
@@ -42,7 +42,7 @@ class Manager(Books):
         self.write(vm, clone=self.text, template=pool, pool=pool)
         self.cloning.add(vm)
         self.counted = True
-        self.tell(What.CLONE, vm, pool)
+        self.record_event(What.CLONE, vm, pool)
         return "ok"
 
     def into_line(self, pool: str, urgent: bool) -> None:
@@ -75,7 +75,7 @@ class Manager(Books):
             took = f"{seconds:.2f}"
             self.write(vm, clone_time=took)
             self.note(keys.clone_times(times.day(self.now)), f"{pool_of(vm)}:{vm}", took)
-            self.tell(What.CLONED, vm, pool_of(vm), seconds=took)
+            self.record_event(What.CLONED, vm, pool_of(vm), seconds=took)
             self.recover(pool_of(vm), keys.CLONES)
         return True
 
@@ -90,7 +90,7 @@ class Manager(Books):
         self.cloning.discard(vm)
         if took:
             self.note(keys.boot_times(times.day(self.now)), f"{pool}:{vm}", took)
-        self.tell(What.READY, vm, pool, seconds=took)
+        self.record_event(What.READY, vm, pool, seconds=took)
         return True
 
     def complete(
@@ -109,7 +109,7 @@ class Manager(Books):
         self.cloning.discard(vm)
         if queue is Queue.RUNNING:
             self.write(vm, completed=self.text)
-        self.tell(What.COMPLETED, vm, pool_of(vm), who, why, queue=queue)
+        self.record_event(What.COMPLETED, vm, pool_of(vm), who, why, queue=queue)
         return True
 
     def terms(self, vm: str) -> tuple[str, str]:
@@ -125,7 +125,7 @@ class Manager(Books):
         self.fading.add(keys.record(vm))
         self.troubles.pop((pool, vm), None)
         self.confirmed.discard(vm)
-        self.tell(What.DESTROYED, vm, pool, seconds=f"{seconds:.2f}")
+        self.record_event(What.DESTROYED, vm, pool, seconds=f"{seconds:.2f}")
         return True
 
     def discover(self, vm: str, stamped: bool) -> bool:
@@ -138,7 +138,7 @@ class Manager(Books):
             return True
         self.queues[vm] = Queue.DISCOVERED
         self.since[vm] = self.moment
-        self.tell(What.DISCOVERED, vm, pool_of(vm), stamped=str(int(stamped)))
+        self.record_event(What.DISCOVERED, vm, pool_of(vm), stamped=str(int(stamped)))
         return True
 
     def quarantine(self, vm: str, why: str, by: str) -> None:
@@ -151,7 +151,7 @@ class Manager(Books):
             self.records.setdefault(vm, {}).pop(field, None)
         self.write(vm, checkout=self.text, quarantined=why, template=pool, pool=pool)
         self.write(vm, lifetime_default=self.default_lifetime)
-        self.tell(What.QUARANTINED, vm, pool, by, why)
+        self.record_event(What.QUARANTINED, vm, pool, by, why)
 
     def explain(self, vm: str, why: str) -> bool:
         if not self.leave(vm, Queue.DISCOVERED, None):
@@ -159,7 +159,7 @@ class Manager(Books):
         self.confirmed.discard(vm)
         if vm in self.records:
             self.fading.add(keys.record(vm))
-        self.tell(What.EXPLAINED, vm, pool_of(vm), why=why)
+        self.record_event(What.EXPLAINED, vm, pool_of(vm), why=why)
         return True
 
     def reclaim(self, vm: str, queue: Queue, holder: Holder, why: str) -> bool:
@@ -191,7 +191,7 @@ class Manager(Books):
                 record.pop("lifetime", None)
             self.write(vm, lifetime_default="0" if holder.until is None else repr((holder.until - holder.since) / 3600))
         who = holder.owner if named else "manager"
-        self.tell(What.RESTORED, vm, pool, who, why, checkout_id=holder.checkout_id)
+        self.record_event(What.RESTORED, vm, pool, who, why, checkout_id=holder.checkout_id)
         return True
 
     def _asked_for_more(self, lifetime: str, holder: Holder) -> bool:
@@ -214,7 +214,7 @@ class Manager(Books):
             return False
         self.records[vm].pop("unclaimed")
         self.records[vm].pop("stamping", None)
-        self.tell(What.RETURNED, vm, pool_of(vm), why=why)
+        self.record_event(What.RETURNED, vm, pool_of(vm), why=why)
         return True
 
     def miss(self, vm: str, queue: Queue, missing: bool) -> bool:
@@ -224,7 +224,7 @@ class Manager(Books):
             self.since[vm] = self.moment
         else:
             del self.since[vm]
-        self.tell(What.MISSING if missing else What.FOUND, vm, pool_of(vm))
+        self.record_event(What.MISSING if missing else What.FOUND, vm, pool_of(vm))
         return True
 
     def mend(self, vm: str, queue: Queue) -> bool:
@@ -258,7 +258,7 @@ class Manager(Books):
         wait: int = min(most, least * 2 ** (tries - 1))
         trouble.update(tries=tries, until=self.now + wait, why=why)
         vm = "" if subject.startswith(":") else subject
-        self.tell(What.FAILED, vm, pool, why=why, subject=subject, tries=str(tries), seconds=str(wait))
+        self.record_event(What.FAILED, vm, pool, why=why, subject=subject, tries=str(tries), seconds=str(wait))
         return wait
 
     def recover(self, pool: str, subject: str) -> bool:
@@ -267,7 +267,7 @@ class Manager(Books):
             self.records[vm].pop("doubt", None)
         if self.troubles.pop((pool, subject), None) is None:
             return False
-        self.tell(What.RECOVERED, vm, pool, subject=subject)
+        self.record_event(What.RECOVERED, vm, pool, subject=subject)
         return True
 
     def flag(self, pool: str, why: str) -> bool:
@@ -276,7 +276,7 @@ class Manager(Books):
             self.flagged[pool] = why
         if bool(before) is bool(why):
             return False
-        self.tell(What.FLAGGED if why else What.UNFLAGGED, "", pool, why=why)
+        self.record_event(What.FLAGGED if why else What.UNFLAGGED, "", pool, why=why)
         return True
 
     def note_empty(self, pool: str) -> bool:
@@ -284,7 +284,7 @@ class Manager(Books):
         if empty is (pool in self.empty):
             return False
         self.empty ^= {pool}
-        self.tell(What.EMPTY if empty else What.FILLED, "", pool)
+        self.record_event(What.EMPTY if empty else What.FILLED, "", pool)
         return True
 
     def recount(self, pools: Sequence[str]) -> int:

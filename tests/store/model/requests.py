@@ -28,7 +28,7 @@ class Requests(Books):
         """Store a request where the next manager adopts it."""
         id = self.next_id(unlike)
         self.intake[kind].add(f"{vm}:{argument}:{id}")
-        self.tell(What.REQUESTED, vm, self.records[vm]["pool"], who, task=id, kind=kind, argument=argument)
+        self.record_event(What.REQUESTED, vm, self.records[vm]["pool"], who, task=id, kind=kind, argument=argument)
 
     def next_id(self, unlike: str) -> str:
         self.number += 1
@@ -57,7 +57,7 @@ class Requests(Books):
                 self.write(task.vm, disk=":".join(filter(None, disks)))
             elif task.kind is Kind.SNAPSHOT:
                 self.write(task.vm, **{f"snapshot:{task.argument}": self.text})
-        self.tell(What.DONE, task.vm, pool_of(task.vm), task=task.id, kind=task.kind, argument=task.argument)
+        self.record_event(What.DONE, task.vm, pool_of(task.vm), task=task.id, kind=task.kind, argument=task.argument)
         return True
 
     def fail_task(self, task: Task, why: str, final: bool) -> None:
@@ -68,12 +68,12 @@ class Requests(Books):
         more = {"task": task.id, "kind": task.kind, "argument": task.argument, "tries": str(tries)}
         if tries < self.tries and not final:
             self.books[task.id] = attrs.evolve(known, tries=tries, retry_at=self.now + wait)
-            self.tell(What.DELAYED, task.vm, pool_of(task.vm), why=why, **more, seconds=str(wait))
+            self.record_event(What.DELAYED, task.vm, pool_of(task.vm), why=why, **more, seconds=str(wait))
             return
         del self.books[task.id]
         if task.vm in self.records:
             self.write(task.vm, **{f"failed:{task.id}": f"{task}: {why}"})
-        self.tell(What.GAVE_UP, task.vm, pool_of(task.vm), why=why, **more)
+        self.record_event(What.GAVE_UP, task.vm, pool_of(task.vm), why=why, **more)
 
     # Tokens.
 

@@ -23,7 +23,7 @@ from vmpooler.store.queries.vms import Vms
 from vmpooler.store.stream import BEFORE_ALL
 
 
-class Clients(Managers):
+class ClientRules(Managers):
     """The rules for checkouts, tasks, changes and the end of VMs, and for tokens."""
 
     @initialize(stock=st.integers(1, 3), wish=choices.wishes, token=st.sampled_from([None, "t-ann"]))
@@ -99,7 +99,7 @@ class Clients(Managers):
         kind=st.sampled_from(Kind),
         argument=choices.arguments,
         admission=choices.admissions,
-        ends=st.sampled_from(["unheard", "heard", "done", "fails", "given up"]),
+        ends=st.sampled_from(["not adopted", "adopted", "done", "fails", "given up"]),
     )
     def client_asks(self, vm: str, kind: Kind, argument: str, admission: Admission, ends: str) -> None:
         self.asked = (self.asked + 1) % 25
@@ -112,12 +112,12 @@ class Clients(Managers):
                 model.request_again(vm, kind, argument, unlike)
 
         self.promise(again)
-        if ends != "unheard":
+        if ends != "not adopted":
             self.requests_are_adopted({*POOLS})
             task = next((task for task in self.model.books.values() if task.id.endswith(unlike)), None)
             if ends == "done":
                 self.task_is_done(task)
-            elif ends != "heard":
+            elif ends != "adopted":
                 self.task_fails(task, "because", ends == "given up")
 
     @rule(vm=standing(Queue.RUNNING), kind=st.sampled_from(Kind), argument=choices.arguments)

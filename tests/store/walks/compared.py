@@ -119,7 +119,7 @@ class Compared(RuleBasedStateMachine):
         self.put_away = 0.0
         self.promised: list[Again] = []
         self.kept: list[tuple[Again, Callable[[Model], object]]] = []
-        self.heard = 0
+        self.compared_events = 0
         self.last = "-"
 
     def same(self, done: Coroutine[Any, Any, object], said: Callable[[], object]) -> None:
@@ -149,22 +149,22 @@ class Compared(RuleBasedStateMachine):
         found, expiring = {}, set()
         for key, kind, value, left in at_once(self.store.call("EVAL", EVERYTHING, 0, self.last)):
             if key == keys.EVENTS:
-                self._hear(value)
+                self._compare_events(value)
                 continue
             found[key] = _as_model(key, kind, value)
             expiring |= {key} if left >= 0 else set()
         assert found == self.model.contents()
         assert expiring == self.model.expiring()
-        assert self.heard == len(self.model.events), "an event is missing"
+        assert self.compared_events == len(self.model.events), "an event is missing"
 
-    def _hear(self, entries: list[tuple[str, list[str]]]) -> None:
+    def _compare_events(self, entries: list[tuple[str, list[str]]]) -> None:
         """Check that the events since the last comparison are those of the model."""
-        told = [dict(_pairs(flat)) for _, flat in entries]
-        assert told == self.model.events[self.heard :]
-        self.heard += len(told)
+        events = [dict(_pairs(flat)) for _, flat in entries]
+        assert events == self.model.events[self.compared_events :]
+        self.compared_events += len(events)
         self.last = f"({entries[-1][0]}" if entries else self.last
-        self.seen |= {fields["what"] for fields in told}
-        for vm in {fields["vm"] for fields in told} & self.model.records.keys():
+        self.seen |= {fields["what"] for fields in events}
+        for vm in {fields["vm"] for fields in events} & self.model.records.keys():
             self._replay(vm)
 
     def _replay(self, vm: str) -> None:

@@ -14,7 +14,7 @@ from tests.store.direct import Direct, at_once
 from tests.store.model import Model
 from tests.store.model.failovers import Known, losses
 from tests.store.walks.choices import CATALOGUE, POOLS, PROCESSES, pools, processes
-from tests.store.walks.clients import Clients
+from tests.store.walks.clients import ClientRules
 from tests.store.walks.compared import OVER, outcome
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Redis
@@ -46,7 +46,7 @@ CONNECTED = {
 
 
 @attrs.frozen
-class Process:
+class WalkProcess:
     """A process: its failover handling, its clock and settings, and what it should know of Redis.
 
     ``cut`` contains the reasons for which it closed its wires.
@@ -64,18 +64,18 @@ class Backup:
     """The state of the model and of the walk at the time a copy of Redis was made."""
 
     model: Model
-    heard: int
+    compared_events: int
     last: str
 
 
-class Failovers(Clients):
+class FailoverRules(ClientRules):
     """The rules for arrivals, replays of recent writes, and leadership leases."""
 
     def __init__(self, store: Direct, seen: set[str]) -> None:
         super().__init__(store, seen)
         self.redis = re.findall(r"run_id:(\w+)", at_once(store.call("INFO", "server")))[0]
         self.leases = {name: Lease(store, Clock(), name, holds=LONG) for name in ("a", "b")}
-        self.processes: dict[str, Process] = {}
+        self.processes: dict[str, WalkProcess] = {}
         for who in PROCESSES:
             self.process_begins(who)
         self.backup_is_made()
@@ -88,13 +88,13 @@ class Failovers(Clients):
     @rule()
     def backup_is_made(self) -> None:
         at_once(self.store.call("EVAL", COPY, 0, 0, 1))
-        self.backup = Backup(copy.deepcopy(self.model), self.heard, self.last)
+        self.backup = Backup(copy.deepcopy(self.model), self.compared_events, self.last)
 
     @rule()
     def backup_is_put_back(self) -> None:
         at_once(self.store.call("EVAL", COPY, 0, 1, 0))
         self.model = attrs.evolve(copy.deepcopy(self.backup.model), now=self.now, serial=self.model.serial)
-        self.heard, self.last = self.backup.heard, self.backup.last
+        self.compared_events, self.last = self.backup.compared_events, self.backup.last
         self.tasks = dict(self.model.books)  # ids of requests are assigned again from this state on
 
     @rule(which=st.integers(0, 19))
@@ -125,7 +125,7 @@ class Failovers(Clients):
         clock = Clock()
         clock.rightNow = self.now
         settings = attrs.evolve(self.operator, pools=CATALOGUE.pools, redis=CONNECTED[who])
-        each = Process(Failover(settings, who, clock, LONG), clock, CONNECTED[who])
+        each = WalkProcess(Failover(settings, who, clock, LONG), clock, CONNECTED[who])
         each.failover.start(self.store, each.cut.append)
         self.processes[who] = each
 
@@ -135,13 +135,15 @@ class Failovers(Clients):
         if elsewhere and self.model.primary:
             self.model.primary = f"another {losses(self.model.primary)}"
             at_once(self.store.call("SET", keys.PRIMARY, self.model.primary))
-        each, told = self.processes[who], list[str]()
-        arrived = _until_it_waits(each.failover.arrive(self.store, told.append))
+        each, messages = self.processes[who], list[str]()
+        arrived = _until_it_waits(each.failover.arrive(self.store, messages.append))
         self.model.arrive(who, each.known, self.redis, bool(each.redis.sentinels))
         missing = self._signed(who)
         assert missing is not None, "it has just come"
         assert arrived is not bool(missing)
-        assert told == ([f"it may have lost something: {', '.join(sorted(missing))} is waited for"] if missing else [])
+        assert messages == (
+            [f"it may have lost something: {', '.join(sorted(missing))} is waited for"] if missing else []
+        )
 
     @rule(who=processes)
     def process_beats(self, who: str) -> None:
