@@ -167,7 +167,7 @@ class _Sentinel:
                 error.subFailure.raiseException()  # cancelled: the wire that asks is closed
             self.trouble = message_of(error.subFailure.value)
         except (TypeError, ValueError, KeyError):
-            self.trouble = "it makes no sense"
+            self.trouble = "its answer is invalid"
         return None
 
     def _on_state(self, why: str) -> None:

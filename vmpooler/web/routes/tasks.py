@@ -48,4 +48,4 @@ class TaskRoutes:
             argument = None
         await self._tasks.request(vm, kind, argument, admission, self._wall())
         if argument is None:
-            raise NoSuchVm(f"{kind} makes no sense of {vm}")
+            raise NoSuchVm(f"{kind}: invalid argument for {vm}")
