@@ -14,14 +14,14 @@ from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys
 from vmpooler.store.commands.checkouts import Checkouts, Wanted
-from vmpooler.store.queries.pool_state import Look, Trouble, read_state
+from vmpooler.store.queries.pool_state import StoredPool, Trouble, read_state
 from vmpooler.store.queries.stats import counts
 from vmpooler.store.redis.client import Connection
 
 HOURS = 24.0
 
 
-async def seen(store: Connection, pool: str = POOL) -> Look:
+async def seen(store: Connection, pool: str = POOL) -> StoredPool:
     return await read_state(store, pool, HOURS)
 
 
@@ -39,7 +39,7 @@ async def stands(store: Connection, *queues: Queue, **fields: str) -> None:
 
 
 async def test_an_empty_redis_has_nothing_of_a_pool(store: Connection) -> None:
-    assert await seen(store) == Look((), {}, frozenset(), frozenset(), False, False, False, ())
+    assert await seen(store) == StoredPool((), {}, frozenset(), frozenset(), False, False, False, ())
 
 
 async def test_a_vm_is_seen_with_all_its_moments(store: Connection) -> None:
@@ -211,7 +211,7 @@ async def test_the_marks_of_a_pool_are_seen(store: Connection) -> None:
     await queues.flag(POOL, "why", NOW)
     await queues.note_empty(POOL, NOW)
     await store.call("SADD", keys.confirmed(POOL), "x")
-    assert await seen(store) == Look(
+    assert await seen(store) == StoredPool(
         (), {}, frozenset("x"), frozenset(), flagged=True, empty=True, waiting=True, tasks=()
     )
     await queues.withdraw(POOL)

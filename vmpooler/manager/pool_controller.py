@@ -22,7 +22,7 @@ from vmpooler.manager.term import Term
 from vmpooler.manager.vm_operations import OperationsInFlight, VmOperations
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.store import keys
-from vmpooler.store.queries.pool_state import Look, Trouble, read_state
+from vmpooler.store.queries.pool_state import StoredPool, Trouble, read_state
 
 INVENTORY_TIMEOUT = 60.0
 """Seconds after which the read of an inventory times out."""
@@ -166,7 +166,7 @@ class PoolController:
         missed = withheld or any(isinstance(action, act.Miss) for action in plan)
         return min(BUSY_INTERVAL, due) if self.refused or missed or awaited else due
 
-    def _log_unreadable(self, seen: Look) -> None:
+    def _log_unreadable(self, seen: StoredPool) -> None:
         """Log once what another version wrote and this one cannot read. It is not changed."""
         for text in seen.unreadable:
             if text not in self._unreadable:
@@ -184,7 +184,7 @@ class PoolController:
             if vm not in busy:
                 await self._queues.end_clone(self._pool.name, vm, None, self._now())
 
-    async def _read(self) -> tuple[frozenset[str], Mapping[str, Guest], Look]:
+    async def _read(self) -> tuple[frozenset[str], Mapping[str, Guest], StoredPool]:
         """Return the busy VMs, the inventory, and the queues, read in this order. Raises ProviderError."""
         # Note [Order of a look]: in this order, a VM that is created or destroyed during the look is in ``busy``. So it
         # is never treated as unknown or missing.
@@ -201,7 +201,7 @@ class PoolController:
         except DeferTimeout:
             raise ProviderError(f"the provider did not answer within {INVENTORY_TIMEOUT:g} s") from None
 
-    async def _withhold(self, seen: Look, unseen: frozenset[str]) -> bool:
+    async def _withhold(self, seen: StoredPool, unseen: frozenset[str]) -> bool:
         """Withhold from clients the ready VMs whose places cannot be read now; return whether there were any.
 
         It is not known whether these VMs are alive, or what is written on them. The pool gets new VMs in addition to
@@ -216,7 +216,7 @@ class PoolController:
         """Return whether the places of these VMs may still answer: their providers were started only just now."""
         return bool(late) and self._term.clock.seconds() - self._opened < FORMER_PLACE_TIMEOUT
 
-    async def _replace_stranded(self, seen: Look, stranded: frozenset[str]) -> None:
+    async def _replace_stranded(self, seen: StoredPool, stranded: frozenset[str]) -> None:
         """Complete, after the grace, pending and ready VMs at places that no provider can read.
 
         They are destroyed when their provider is back. The grace is for a provider that was only renamed.
@@ -228,7 +228,7 @@ class PoolController:
                 why = "stands at a former place of its pool that no provider has"
                 await self._queues.complete(self._pool.name, vm.name, vm.queue, why, now)
 
-    async def _own(self, inventory: Mapping[str, Guest], seen: Look) -> Mapping[str, Guest]:
+    async def _own(self, inventory: Mapping[str, Guest], seen: StoredPool) -> Mapping[str, Guest]:
         """Return the inventory without VMs of other pools in the same folder: those pools decide about them."""
         mine = {vm.name for vm in seen.vms if vm.queue is not Queue.DISCOVERED}
         strange = [name for name in inventory if name not in mine]
@@ -257,7 +257,7 @@ class PoolController:
         witnesses, since = answers.wanted(now)
         return attrs.evolve(state, witnesses=witnesses, witnesses_since=since)
 
-    async def _record_unanswered(self, seen: Look) -> None:
+    async def _record_unanswered(self, seen: StoredPool) -> None:
         """Record once that VMs are kept although their guests do not answer, and once that this has ended."""
         why = self._answers.guards(self._pool.name, self._now())
         if why and keys.ANSWERS not in seen.troubles:
@@ -265,7 +265,7 @@ class PoolController:
         elif not why and keys.ANSWERS in seen.troubles:
             await self._queues.recover(self._pool.name, keys.ANSWERS, self._now())
 
-    async def _perform(self, action: act.Action, seen: Look, state: PoolState) -> None:  # noqa: C901 - an arm each
+    async def _perform(self, action: act.Action, seen: StoredPool, state: PoolState) -> None:  # noqa: C901 - an arm each
         pool, now = self._pool.name, self._now()
         match action:
             case act.Clone(count, beside):
@@ -359,7 +359,7 @@ class PoolController:
                     return
 
 
-def state_of(seen: Look, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
+def state_of(seen: StoredPool, inventory: Mapping[str, Guest], busy: frozenset[str]) -> PoolState:
     """Convert what was read from Redis and the provider into the state that the planner uses."""
     growing = [seen.troubles.get(subject, Trouble()) for subject in (keys.CLONES, keys.POWER)]
     return PoolState(

@@ -30,7 +30,7 @@ class Trouble:
 
 
 @attrs.frozen
-class Look:
+class StoredPool:
     """The state of a pool in Redis.
 
     ``cloning``: its VMs whose clone is in flight. ``waiting``: the pool is in the clone queue. ``unreadable``: troubles
@@ -52,7 +52,7 @@ class Look:
     verified: bool = True
 
 
-async def read_state(connection: Commands, pool: str, default_lifetime: float) -> Look:
+async def read_state(connection: Commands, pool: str, default_lifetime: float) -> StoredPool:
     """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
     reply = await connection.run(
         load("pool_state"),
@@ -74,7 +74,7 @@ async def read_state(connection: Commands, pool: str, default_lifetime: float) -
     found = {subject: read(text, Trouble) for subject, text in paired(troubles).items()}
     known = {subject: trouble for subject, trouble in found.items() if trouble is not None}
     asked = [(text, read(text, Task)) for text in tasks]
-    return Look(
+    return StoredPool(
         vms=_vms(reply[:5], known, default_lifetime),
         troubles=known,
         confirmed=frozenset(confirmed),
