@@ -152,6 +152,7 @@ class Wire(txredisapi.HiredisProtocol):
                     answer.callback(reply)
         except (txredisapi.InvalidData, IndexError):
             self.cut("what answers there is not Redis")
+        self.factory.held_back.ask()
 
     def cut(self, why: str) -> None:
         """Abort this wire immediately, and report the reason to the factory."""
@@ -185,42 +186,32 @@ class HeldBack:
     failed write it rejects PING on every wire. ``unwritten`` is called with the reason when Redis could not write.
     """
 
-    def __init__(self, clock: IReactorTime, unwritten: Callable[[str], None]) -> None:
-        self._clock = clock
+    def __init__(self, unwritten: Callable[[str], None]) -> None:
         self._unwritten = unwritten
         self._held: list[tuple[Wire, Deferred[Any], Any]] = []
         self._asked: list[tuple[Wire, Deferred[Any], Any]] = []
-        self._turn: IDelayedCall | None = None
 
     def add(self, wire: Wire, answer: Deferred[Any], reply: Any) -> None:
         """Hold back a reply that arrived on this wire."""
         self._held.append((wire, answer, reply))
-        self._ask_next()
 
     def taken(self, wire: Wire) -> list[Deferred[Any]]:
         """Remove and return the Deferreds of the replies that arrived on this wire, which has ended."""
         found = [answer for each, answer, _ in (*self._asked, *self._held) if each is wire]
         self._asked = [held for held in self._asked if held[0] is not wire]
         self._held = [held for held in self._held if held[0] is not wire]
-        if self._turn is not None and not self._held:
-            self._turn.cancel()
-            self._turn = None
         return found
 
-    def _ask_next(self) -> None:
-        if self._held and not self._asked and self._turn is None:
-            self._turn = self._clock.callLater(0, self._ask)  # one PING for all replies of this reactor turn
-
-    def _ask(self) -> None:
-        self._turn = None
-        self._asked, self._held = self._held, []
-        self._asked[0][0].execute_command("PING").addCallbacks(self._written, self._not_written)
+    def ask(self) -> None:
+        """Send a PING for the replies that are held back, if none is on its way. Called after each piece of data."""
+        if self._held and not self._asked:
+            self._asked, self._held = self._held, []
+            self._asked[0][0].execute_command("PING").addCallbacks(self._written, self._not_written)
 
     def _written(self, _: object) -> None:
         asked, self._asked = self._asked, []
         for _, answer, reply in asked:
             answer.callback(reply)
-        self._ask_next()
 
     def _not_written(self, failure: Failure) -> None:
         """Fail all held replies, also those after the PING: the next wire may reach a Redis that lacks the changes."""
@@ -273,7 +264,7 @@ class Wires(txredisapi.RedisFactory):
         self.clock = clock
         self.notify = notify
         self.welcome = welcome
-        self.held_back = HeldBack(clock, unwritten)
+        self.held_back = HeldBack(unwritten)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         """Start to connect, and keep the wires connected."""
