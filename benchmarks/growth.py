@@ -20,8 +20,7 @@ from tests.service.process import until
 from vmpooler.domain.backoff import IDLE_INTERVAL
 from vmpooler.domain.guest import Holder, Stamp
 from vmpooler.domain.model import NOBODY, Queue
-from vmpooler.providers.dummy.memory import SavedState
-from vmpooler.providers.dummy.vm import SimulatedVm
+from vmpooler.providers.dummy.simulation import SavedState, SimulatedVm
 
 READY, RUNNING = 40, 20
 """VMs of each pool in these queues."""

@@ -12,7 +12,7 @@ from twisted.logger import LogEvent
 
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import NoAnswer, ProviderError
-from vmpooler.providers.dummy.vm import SimulatedVm
+from vmpooler.providers.dummy.simulation import SimulatedVm
 from vmpooler.testing import ProviderContract, booted, cloned
 
 from .dummies import EPOCH, DummyCase, started
@@ -45,10 +45,10 @@ def error_of(work: Deferred[None]) -> str:
     return errors[0]
 
 
-async def test_a_vm_is_cloned_then_boots_then_answers_and_each_change_is_told() -> None:
+async def test_a_vm_is_cloned_then_boots_then_answers_and_listeners_see_each_change() -> None:
     case = await started(createvm_max_time=10, bootvm_max_time=40)
-    heard: list[float] = []
-    case.dummy.changes(lambda pool: heard.append(case.clock.seconds()))
+    changed: list[float] = []
+    case.dummy.changes(lambda pool: changed.append(case.clock.seconds()))
     clone = ensureDeferred(case.provider.clone(case.pool, "one"))
     vm = case.dummy.vms()["one"]
     assert vm.booted is not None
@@ -66,7 +66,7 @@ async def test_a_vm_is_cloned_then_boots_then_answers_and_each_change_is_told() 
     guest = (await case.provider.inventory(case.pool))["one"]
     assert (guest.hostname, guest.address) == ("one", "127.1.0.2")
     await case.provider.probe(case.pool, guest)
-    assert heard == pytest.approx([vm.cloned, vm.booted])
+    assert changed == pytest.approx([vm.cloned, vm.booted])
 
 
 class Unasked(SimulatedVm):
@@ -109,7 +109,7 @@ async def test_every_vm_has_an_address_of_its_own_on_the_loopback() -> None:
     assert {address.split(".")[0] for address in addresses} == {"127"}
 
 
-async def test_clones_fail_as_often_as_told_and_leave_nothing() -> None:
+async def test_clones_fail_as_often_as_configured_and_leave_nothing() -> None:
     case = await started(createvm_max_time=10, createvm_fail_percent=30)
     errors: list[str] = []
     for number in range(1000):
@@ -122,7 +122,7 @@ async def test_clones_fail_as_often_as_told_and_leave_nothing() -> None:
     assert len(await case.provider.inventory(case.pool)) == 1000 - len(errors)
 
 
-async def test_guests_fail_to_boot_and_to_answer_as_often_as_told() -> None:
+async def test_guests_fail_to_boot_and_to_answer_as_often_as_configured() -> None:
     case = await started(bootvm_fail_percent=20, vmready_fail_percent=40)
     for number in range(1000):
         ensureDeferred(case.provider.clone(case.pool, f"vm-{number}"))
@@ -139,7 +139,7 @@ async def test_guests_fail_to_boot_and_to_answer_as_often_as_told() -> None:
 
 
 @pytest.mark.parametrize("verb", ["destroyvm", "createdisk", "createsnapshot", "revertsnapshot"])
-async def test_what_fails_as_told_takes_its_time_and_changes_nothing(verb: str) -> None:
+async def test_an_injected_failure_takes_its_time_and_changes_nothing(verb: str) -> None:
     case = await started(**{f"{verb}_fail_percent": 100, f"{verb}_max_time": 60})
     provider, pool = case.provider, case.pool
     await booted(case)
@@ -160,7 +160,7 @@ async def test_what_fails_as_told_takes_its_time_and_changes_nothing(verb: str) 
     assert case.dummy.vms() == before
 
 
-async def test_looks_find_guests_switched_off_or_renamed_as_often_as_told_and_for_good() -> None:
+async def test_inventories_find_guests_switched_off_or_renamed_as_often_as_configured_and_permanently() -> None:
     case = await started(getvm_poweroff_percent=10, getvm_rename_percent=10)
     for number in range(1000):
         case.dummy.plant("alpha", f"vm-{number}", stamped=True)
@@ -173,12 +173,12 @@ async def test_looks_find_guests_switched_off_or_renamed_as_often_as_told_and_fo
     assert off < {guest.name for guest in again if not guest.powered_on}
 
 
-async def test_what_happens_behind_our_back_is_told_and_seen() -> None:
+async def test_changes_from_outside_are_listed_and_listeners_see_them() -> None:
     case = await started()
-    dummy, heard = case.dummy, list[str]()
+    dummy, changed = case.dummy, list[str]()
     await booted(case, "one")
     await booted(case, "two")
-    dummy.changes(heard.append)
+    dummy.changes(changed.append)
     dummy.switch_off("one")
     dummy.rename("two", "impostor")
     dummy.plant("alpha", "orphan", stamped=True)
@@ -191,7 +191,7 @@ async def test_what_happens_behind_our_back_is_told_and_seen() -> None:
         await dummy.probe(case.pool, guests["one"])
     dummy.vanish("one")
     assert "one" not in await dummy.inventory(case.pool)
-    assert heard == ["alpha"] * 5
+    assert changed == ["alpha"] * 5
 
 
 async def test_a_vm_that_vanishes_ends_what_others_wait_for() -> None:
@@ -255,11 +255,11 @@ async def test_a_stop_lets_go_of_the_clock_and_of_everyone_who_waits() -> None:
 
 async def test_a_listener_that_fails_hurts_no_other(logged_errors: list[LogEvent]) -> None:
     case = await started()
-    heard: list[str] = []
-    case.dummy.changes(lambda pool: heard.remove("never there"))
-    case.dummy.changes(heard.append)
+    changed: list[str] = []
+    case.dummy.changes(lambda pool: changed.remove("never there"))
+    case.dummy.changes(changed.append)
     case.dummy.plant("alpha", "one", stamped=True)
-    assert heard == ["alpha"]
+    assert changed == ["alpha"]
     assert logged_errors.pop()["pool"] == "alpha"
 
 

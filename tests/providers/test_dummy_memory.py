@@ -17,7 +17,7 @@ from twisted.logger import LogEvent
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.dummy import DummyProvider
-from vmpooler.providers.dummy.memory import SavedState
+from vmpooler.providers.dummy.simulation import SavedState
 from vmpooler.testing import booted
 
 from .dummies import EPOCH, DummyCase, started
@@ -48,12 +48,12 @@ async def test_a_clone_in_flight_at_a_crash_goes_on(file: Path) -> None:
     ensureDeferred(case.provider.clone(case.pool, "one"))
     case.clock.advance(0)
     heir = await started(EPOCH + 1, filename=str(file))
-    heard: list[str] = []
-    heir.provider.changes(heard.append)
+    changed: list[str] = []
+    heir.provider.changes(changed.append)
     assert (await heir.provider.inventory(heir.pool))["one"].cloning
     heir.clock.advance(10)
     assert (await heir.provider.inventory(heir.pool))["one"].hostname == "one"
-    assert heard == ["alpha"]
+    assert changed == ["alpha"]
 
 
 async def test_a_failing_clone_and_a_destruction_in_flight_at_a_crash_leave_nothing(file: Path) -> None:
@@ -131,7 +131,7 @@ async def test_a_file_that_cannot_be_read_or_written_is_refused(tmp_path: Path, 
 
 async def test_five_hundred_clones_at_once_are_one_write_and_little_work(file: Path) -> None:
     case = await started(filename=str(file), createvm_max_time=5, bootvm_max_time=5, destroyvm_max_time=5)
-    begun = time.process_time()
+    before = time.process_time()
     clones = [ensureDeferred(case.provider.clone(case.pool, f"vm-{number}")) for number in range(500)]
     assert len(case.clock.getDelayedCalls()) == 500 + 1
     assert json.loads(file.read_text())["vms"] == []
@@ -141,7 +141,7 @@ async def test_five_hundred_clones_at_once_are_one_write_and_little_work(file: P
     case.clock.pump([0.1] * 100)
     assert all(clone.called for clone in clones)
     assert file.stat().st_ino == written
-    spent = time.process_time() - begun
+    spent = time.process_time() - before
     print(f"500 clones and boots: {spent:.2f} s of CPU")
     assert spent < 2
 
@@ -149,8 +149,7 @@ async def test_five_hundred_clones_at_once_are_one_write_and_little_work(file: P
 WRITER = """
 import sys
 from pathlib import Path
-from vmpooler.providers.dummy.memory import SavedState
-from vmpooler.providers.dummy.vm import SimulatedVm
+from vmpooler.providers.dummy.simulation import SavedState, SimulatedVm
 memory = SavedState(Path(sys.argv[1]))
 for turn in range(10**9):
     name = f"vm-{turn % 300}"

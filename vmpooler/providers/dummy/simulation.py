@@ -1,25 +1,168 @@
-"""All simulated VMs: stores them, and notifies waiting callers and listeners when the state of a VM changes."""
+"""The simulated hypervisor: its VMs, their changes over time, and the file in which they survive the process."""
 
 from __future__ import annotations
 
+import json
+import os
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
 
 import attrs
+import cattrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from vmpooler.deferreds import Signal
+from vmpooler.domain.guest import Guest, Stamp
 from vmpooler.providers.base import Listener, ProviderError
-from vmpooler.providers.dummy.memory import SavedState
-from vmpooler.providers.dummy.vm import SimulatedVm
 
 log = Logger()
 
+MARK = "simulated hypervisor of vmpooler, version"
+VERSION = 1
+
+_converter = cattrs.Converter()
+"""Ignores members that this version does not know: a newer version may have written them."""
+
 WRITE_RETRY_DELAY = 0.1
 """Seconds until the next attempt to write the memory while another process owns the file."""
+
+
+@attrs.frozen
+class Disk:
+    """An extra disk: the id of the request that added it, and its size in GB."""
+
+    id: str
+    size: int
+
+
+@attrs.frozen(kw_only=True)
+class SimulatedVm:
+    """A VM whose state at any time follows from this record and the time alone: nothing has to run in between.
+
+    Times are in seconds since the epoch. ``number`` is unique at the hypervisor. ``cloned``: when its clone ends, with
+    success or (``fails``) without a VM. ``booted``: when its guest is up; None if it never comes up. ``gone``: when its
+    destruction, once ordered, is done. ``hostname`` is the host name that the guest reports. ``disks`` are the extra
+    disks; ``snapshots`` contains the disks at the time of each snapshot, by the snapshot's name.
+    """
+
+    name: str
+    pool: str
+    number: int
+    hostname: str
+    cloned: float
+    booted: float | None
+    stamp: Stamp | None = None
+    fails: bool = False
+    gone: float | None = None
+    powered_on: bool = True
+    disks: tuple[Disk, ...] = ()
+    snapshots: Mapping[str, tuple[Disk, ...]] = attrs.field(factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Its own loopback address, 127.1.0.1 for number 0 and so on: a program can listen on it."""
+        high, low = divmod(self.number, 254)
+        return f"127.{1 + high // 256 % 254}.{high % 256}.{1 + low}"
+
+    @property
+    def moments(self) -> tuple[float, ...]:
+        """The times at which its state changes, in order."""
+        if self.gone is not None:
+            return (self.gone,)
+        if self.fails or self.booted is None:
+            return (self.cloned,)
+        return (self.cloned, self.booted)
+
+    def exists(self, now: float) -> bool:
+        """Return whether it exists: it is not destroyed, and its clone has not failed."""
+        end = self.cloned if self.fails else self.gone
+        return end is None or now < end
+
+    def cloning(self, now: float) -> bool:
+        """Return whether its clone is in progress."""
+        return self.gone is None and now < self.cloned
+
+    def up(self, now: float) -> bool:
+        """Return whether its guest has booted and the VM is neither powered off nor being destroyed."""
+        return self.powered_on and self.gone is None and self.booted is not None and now >= self.booted
+
+    def guest(self, now: float) -> Guest:
+        """Return the VM as an inventory lists it."""
+        on = self.powered_on and self.gone is None and not self.cloning(now)
+        guest = Guest(self.name, cloning=self.cloning(now), powered_on=on, stamp=self.stamp)
+        return attrs.evolve(guest, hostname=self.hostname, address=self.address) if self.up(now) else guest
+
+
+class SavedState:
+    """The VMs as text: a JSON file with one VM per line.
+
+    The encoded lines are cached, so that a change costs the encoding of one VM and not of all. The file is replaced as
+    a whole: if the process is killed at any moment, the file is either the old one or the new one. Only one process may
+    use the file at a time: the one for which ``may_write`` returns True. ``may_write`` is called immediately before the
+    replacement.
+    """
+
+    def __init__(self, path: Path, may_write: Callable[[], bool] = lambda: True) -> None:
+        self._path = path
+        self._may_write = may_write
+        self._lines: dict[str, str] = {}
+
+    def read(self) -> list[SimulatedVm]:
+        """Return the stored VMs, or none when the file does not exist.
+
+        Raises ProviderError when the file cannot be read or is not a file of this simulator.
+        """
+        try:
+            vms = self._decoded(self._path.read_bytes())
+        except FileNotFoundError:
+            vms = []
+        except OSError as error:
+            raise ProviderError(f"{self._path}: cannot be read: {error.strerror}") from error
+        self._lines = {vm.name: _line(vm) for vm in vms}
+        return vms
+
+    def keep(self, vm: SimulatedVm) -> None:
+        """Add this VM or replace its line; :meth:`write` writes the file."""
+        self._lines[vm.name] = _line(vm)
+
+    def drop(self, name: str) -> None:
+        """Remove a VM; :meth:`write` writes the file."""
+        self._lines.pop(name, None)
+
+    def write(self) -> bool:
+        """Write the file; return False if ``may_write`` returns False. Raises ProviderError if it cannot be written."""
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
+        try:
+            draft.write_text(_file(self._lines.values()))
+            if may_write := self._may_write():
+                draft.replace(self._path)
+            else:
+                draft.unlink()
+        except OSError as error:
+            raise ProviderError(f"{self._path}: cannot be written: {error.strerror}") from error
+        return may_write
+
+    def _decoded(self, content: bytes) -> list[SimulatedVm]:
+        try:
+            document = json.loads(content)
+            if document[MARK] != VERSION:
+                raise ValueError(document[MARK])
+            return _converter.structure(document["vms"], list[SimulatedVm])
+        except (ValueError, LookupError, TypeError, cattrs.BaseValidationError) as error:
+            cure = "move it away or set another filename"
+            raise ProviderError(f"{self._path}: not the VMs of a simulated hypervisor; {cure}") from error
+
+
+def _line(vm: SimulatedVm) -> str:
+    return json.dumps(_converter.unstructure(vm))
+
+
+def _file(lines: Iterable[str]) -> str:
+    return f'{{"{MARK}": {VERSION}, "vms": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 class Waits:
