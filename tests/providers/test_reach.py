@@ -90,10 +90,10 @@ async def test_a_name_that_does_not_resolve_is_no_answer(host: str) -> None:
 
 
 async def test_silence_is_no_answer_when_the_time_is_over(blackhole: tuple[str, int]) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(NoAnswer, match=r"no answer within 0\.2 s"):
         await reach(reactor, *blackhole, timeout=0.2)
-    assert 0.2 <= time.monotonic() - begun < 1
+    assert 0.2 <= time.monotonic() - started < 1
 
 
 async def test_a_caller_who_gives_up_leaves_no_connection_behind(blackhole: tuple[str, int]) -> None:
@@ -135,7 +135,7 @@ async def test_a_caller_who_gives_up_while_the_resolver_hangs_is_let_go(deaf_res
         await probe
 
 
-async def test_the_dummy_probes_its_guests_addresses_for_real_when_told() -> None:
+async def test_the_dummy_probes_its_guests_addresses_for_real_when_configured() -> None:
     dummy = DummyProvider(Dummy(tcp_probe=True), reactor, reactor.seconds, random.Random(1), reactor)
     await dummy.start()
     port = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.1.0.2")

@@ -91,7 +91,7 @@ async def test_a_clone_that_is_answered_too_late_is_found_and_made_once(simulato
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ("NoDiskSpace", "the datastore LocalDS_0 is full"),
         ("NoPermission", "the account lacks the right"),
@@ -102,10 +102,10 @@ async def test_a_clone_that_is_answered_too_late_is_found_and_made_once(simulato
         ("SystemError", "SystemError"),
     ],
 )
-async def test_a_clone_that_fails_says_why_and_leaves_nothing(case: VsphereCase, fault: str, told: str) -> None:
+async def test_a_clone_that_fails_says_why_and_leaves_nothing(case: VsphereCase, fault: str, message: str) -> None:
     case.simulator.control(fail=f"CloneVM_Task:1:task:{fault}")
     why = await error_of(case.provider.clone(case.pool, "one"))
-    assert told in why
+    assert message in why
     assert TEMPLATE in why
     assert "\n" not in why
     assert dict(await case.provider.inventory(case.pool)) == {}
@@ -125,7 +125,7 @@ async def test_a_destruction_that_fails_succeeds_when_it_is_tried_again(
 
 
 @pytest.mark.parametrize("how", ["drop", "503", "hang:500", "soap:SystemError"])
-async def test_a_wait_for_updates_that_fails_is_begun_anew(case: VsphereCase, how: str) -> None:
+async def test_a_wait_for_updates_that_fails_is_started_again(case: VsphereCase, how: str) -> None:
     await case.provider.clone(case.pool, "one")
     case.simulator.control(fail=f"WaitForUpdatesEx:2:{how}")
     case.vcenter.make(TEMPLATE, case.pool.folder, "two")
@@ -231,7 +231,7 @@ async def test_clones_and_destructions_outlive_a_connection_that_is_cut(case: Vs
     assert case.simulator.calls()["CloneVM_Task"] == 6
 
 
-async def test_a_vcenter_that_hangs_is_told_of_and_its_clones_come_through(simulator: Simulator) -> None:
+async def test_a_vcenter_that_hangs_is_reported_and_its_clones_succeed(simulator: Simulator) -> None:
     case = VsphereCase(simulator, timeout=3)
     await case.start()
     simulator.control(delay="CloneVM_Task:500")
@@ -353,11 +353,11 @@ async def test_a_missing_folder_is_an_error_until_it_is_there_or_made(
     await case.stop()
 
 
-async def test_what_others_do_to_a_vm_is_seen_and_told(case: VsphereCase) -> None:
+async def test_what_others_do_to_a_vm_is_listed_and_listeners_see_it(case: VsphereCase) -> None:
     for name in ("one", "two"):
         await case.provider.clone(case.pool, name)
-    heard: list[str] = []
-    case.provider.changes(heard.append)
+    changed: list[str] = []
+    case.provider.changes(changed.append)
     case.vcenter.destroy(f"{case.pool.folder}/one")
     case.vcenter.ask(case.vcenter.find(f"{case.pool.folder}/two").PowerOffVM_Task())
 
@@ -366,7 +366,7 @@ async def test_what_others_do_to_a_vm_is_seen_and_told(case: VsphereCase) -> Non
         return list(seen) == ["two"] and not seen["two"].powered_on
 
     await case.until(is_seen)
-    assert "alpha" in heard
+    assert "alpha" in changed
     await case.provider.destroy(case.pool, "one")
     await case.provider.destroy(case.pool, "two")
 
@@ -447,16 +447,14 @@ async def test_whatever_is_written_on_a_foreign_vm_it_is_listed(case: VsphereCas
     assert (await case.provider.inventory(case.pool))["odd"].stamp is None
 
 
-async def test_the_log_tells_when_there_is_another_reason_for_being_away(
-    case: VsphereCase, logged: list[LogEvent]
-) -> None:
+async def test_the_log_has_each_new_reason_for_being_away(case: VsphereCase, logged: list[LogEvent]) -> None:
     case.simulator.control(fail="Login:1:soap:InvalidLogin")
     case.vcenter.end_sessions()
 
-    async def is_told() -> bool:
+    async def is_logged() -> bool:
         return any("check username and password" in formatEvent(event) for event in logged)
 
-    await case.until(is_told)
+    await case.until(is_logged)
 
 
 async def test_the_host_of_a_vm_and_when_it_was_switched_on_are_known(case: VsphereCase) -> None:

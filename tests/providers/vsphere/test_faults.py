@@ -14,6 +14,6 @@ def test_who_waits_no_longer_does_not_know_the_outcome_and_that_is_no_defect(
     assert not logged
 
 
-def test_an_answer_that_nobody_expects_is_told_with_its_traceback(logged_errors: list[LogEvent]) -> None:
+def test_an_unexpected_answer_is_logged_with_its_traceback(logged_errors: list[LogEvent]) -> None:
     assert isinstance(failure(KeyError("x"), "the clone"), Doubtful)
     assert formatEvent(logged_errors.pop()) == "[!] the clone: an answer that was not expected"

@@ -1,4 +1,4 @@
-"""A process that may not give orders sends none. Work that was already begun waits for the permission."""
+"""A process that may not give orders sends none. Work that was already started waits for the permission."""
 
 import random
 from threading import Event

@@ -37,15 +37,15 @@ def test_vms_that_were_placed_since_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "limit", "told"),
+    ("hosts", "limit", "message"),
     [
         ([], 0, "none of the 0 hosts of cluster c is green"),
         ([host("a", healthy=False)], 0, "none of the 1 hosts of cluster c is green"),
         ([host("a", 0.91), host("b", 0.1, 0.95)], 0.9, "used above utilization_limit, 90%"),
     ],
 )
-def test_without_a_host_it_is_told_why(hosts: list[Host], limit: float, told: str) -> None:
-    with pytest.raises(ProviderError, match=told):
+def test_without_a_host_the_error_names_the_reason(hosts: list[Host], limit: float, message: str) -> None:
+    with pytest.raises(ProviderError, match=message):
         choose(hosts, {}, limit, "c")
 
 
@@ -119,7 +119,7 @@ async def test_a_clone_goes_where_the_settings_say(case: VsphereCase) -> None:
 
 @pytest.mark.needs("vcsim")
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"clone_target": "nowhere"}, "there is no cluster nowhere: check clone_target"),
         ({"datastore": "nowhere"}, "there is no datastore nowhere: check datastore"),
@@ -127,9 +127,9 @@ async def test_a_clone_goes_where_the_settings_say(case: VsphereCase) -> None:
     ],
 )
 async def test_a_clone_that_cannot_be_placed_says_which_setting_is_at_fault(
-    case: VsphereCase, wrong: dict[str, Any], told: str
+    case: VsphereCase, wrong: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ProviderError, match=told):
+    with pytest.raises(ProviderError, match=message):
         await case.provider.clone(attrs.evolve(case.pool, **wrong), "one")
     assert "CloneVM_Task" not in case.simulator.calls()
 
