@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, formatEvent
 
 from vmpooler.domain.events import Event, What
 from vmpooler.metrics.graphite import MAX_QUEUED, GraphiteClient
-from vmpooler.metrics.registry import Gauge, Registry
+from vmpooler.metrics.registry import Gauge, MetricsRegistry
 from vmpooler.settings import Graphite as Settings
 
 NOW = 1_700_000_000.4
@@ -70,7 +70,7 @@ def sender(port: int) -> GraphiteClient:
 async def test_figures_have_the_names_of_the_original_and_go_over_one_connection() -> None:
     carbon = Carbon()
     graphite = sender(carbon.port)
-    metrics = Registry(graphite)
+    metrics = MetricsRegistry(graphite)
     metrics.sampled({"debian-12": [4, 7, 2, 1], "ubuntu": [0, 0, 0, 0]}, NOW)
     metrics.on_event(Event("1-0", What.CLONED, "debian-12", "vm", NOW, "manager", more={"seconds": "12.53"}))
     metrics.on_event(Event("2-0", What.DESTROYED, "ubuntu", "vm", NOW, "manager", more={"seconds": "0.5"}))

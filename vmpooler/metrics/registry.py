@@ -1,7 +1,7 @@
 """The metrics of the service: each is declared here, and every value goes to all sinks.
 
 The names are those of Ruby vmpooler. Source: docs/compatibility.md#graphite-names. A new metric is a line in METRICS; a
-new source of values is also a method of Registry. A sink decides how it sends each kind.
+new source of values is also a method of MetricsRegistry. A sink decides how it sends each kind.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Sink(Protocol):
         """Send the value of a metric at ``when`` (epoch), now or later. It must not raise and must not block."""
 
 
-class Registry:
+class MetricsRegistry:
     """Passes values of METRICS to these sinks."""
 
     def __init__(self, *sinks: Sink) -> None:

@@ -13,7 +13,7 @@ from vmpooler.domain.names import random_name
 from vmpooler.log import tell
 from vmpooler.manager.manager import Manager
 from vmpooler.metrics.graphite import GraphiteClient
-from vmpooler.metrics.registry import Registry
+from vmpooler.metrics.registry import MetricsRegistry
 from vmpooler.providers.plugins import drainers_of, providers_of
 from vmpooler.settings import Settings
 from vmpooler.store.failover.lease import Lease
@@ -35,7 +35,7 @@ class Managing:
     ) -> None:
         self._events = events
         self._graphite = GraphiteClient(settings.graphite, reactor) if settings.graphite else None
-        metrics = Registry(self._graphite) if self._graphite else Registry()
+        metrics = MetricsRegistry(self._graphite) if self._graphite else MetricsRegistry()
         process = f"{socket.gethostname()}-{os.getpid()}"
         self._manager = Manager(
             settings,
