@@ -12,7 +12,7 @@ from tests.vcsim.simulator import Simulator
 from vmpooler.domain.guest import Holder
 from vmpooler.providers.base import ProviderError
 from vmpooler.providers.vsphere import specs, stamp
-from vmpooler.providers.vsphere.placement import Host, Load, choose
+from vmpooler.providers.vsphere.inventory_lookup import Cluster, Host, Load
 from vmpooler.providers.vsphere.session import address
 from vmpooler.settings import General
 
@@ -23,16 +23,20 @@ def host(name: str, cpu: float = 0.1, memory: float = 0.1, healthy: bool = True)
     return Host(name, name, healthy, Load(cpu, memory))
 
 
+def cluster(*hosts: Host) -> Cluster:
+    return Cluster("c", "pool", hosts)
+
+
 def test_the_least_used_healthy_host_is_chosen_by_what_runs_out_first() -> None:
     hosts = [host("a", 0.1, 0.5), host("b", 0.4, 0.4), host("c", 0.0, 0.0, healthy=False)]
-    assert choose(hosts, {}, 0, "c").name == "b"
+    assert cluster(*hosts).choose({}, 0).name == "b"
 
 
 def test_vms_that_were_placed_since_count() -> None:
     hosts = [host("a", 0.10), host("b", 0.13)]
     placed = {"a": 0, "b": 0}
     for _ in range(10):
-        placed[choose(hosts, placed, 0, "c").name] += 1
+        placed[cluster(*hosts).choose(placed, 0).name] += 1
     assert placed == {"a": 6, "b": 4}
 
 
@@ -46,7 +50,7 @@ def test_vms_that_were_placed_since_count() -> None:
 )
 def test_without_a_host_the_error_names_the_reason(hosts: list[Host], limit: float, message: str) -> None:
     with pytest.raises(ProviderError, match=message):
-        choose(hosts, {}, limit, "c")
+        cluster(*hosts).choose({}, limit)
 
 
 def test_a_server_is_a_name_and_maybe_a_port() -> None:

@@ -15,7 +15,6 @@ from vmpooler.providers.vsphere import inventory_lookup
 from vmpooler.providers.vsphere.executor import Executor
 from vmpooler.providers.vsphere.inventory_cache import InventoryCache
 from vmpooler.providers.vsphere.inventory_lookup import Cluster, Survey, TemplateSource
-from vmpooler.providers.vsphere.placement import choose
 from vmpooler.providers.vsphere.session import Ref, Session
 from vmpooler.settings import Pool
 
@@ -26,7 +25,7 @@ AGE = 60.0
 
 
 @attrs.frozen(eq=False)
-class Target:
+class CloneTarget:
     """The template of a clone and the place where the clone is created."""
 
     source: Ref
@@ -46,7 +45,7 @@ class _Memo:
 
 
 class CloneTargets:
-    """Looks up templates, clusters, hosts and datastores. ``limit``: see :func:`placement.choose`."""
+    """Looks up templates, clusters, hosts and datastores. ``limit``: see :meth:`Cluster.choose`."""
 
     def __init__(self, cache: InventoryCache, executor: Executor, clock: IReactorTime, limit: float) -> None:
         self._cache = cache
@@ -60,20 +59,20 @@ class CloneTargets:
         """Drop all cached values: an object that was looked up may no longer exist."""
         self._memos.clear()
 
-    async def of(self, pool: Pool, home: str) -> Target:
+    async def of(self, pool: Pool, home: str) -> CloneTarget:
         """Return the target of a pool's next clone; ``home`` is the path of its datacenter. Raises ProviderError."""
         path = f"{home}/vm/{pool.template.strip('/')}"
         source = await self._known(path, lambda session: inventory_lookup.source(session, path))
         if source.pool is not None and not pool.clone_target and not pool.datastore:
-            return Target(source.ref, source.pool, None, None)
+            return CloneTarget(source.ref, source.pool, None, None)
         survey: Survey = await self._known(home, lambda session: self._survey(session, home))
         datastore = survey.datastore(pool.datastore) if pool.datastore else None
         if not pool.clone_target:
-            return Target(source.ref, source.pool or _cluster_of(survey, source, pool).pool, None, datastore)
+            return CloneTarget(source.ref, source.pool or _cluster_of(survey, source, pool).pool, None, datastore)
         cluster = survey.cluster(pool.clone_target)
-        host = choose(cluster.hosts, self._placed, self._limit, cluster.name)
+        host = cluster.choose(self._placed, self._limit)
         self._placed[host.name] += 1
-        return Target(source.ref, cluster.pool, host.ref, datastore)
+        return CloneTarget(source.ref, cluster.pool, host.ref, datastore)
 
     def _survey(self, session: Session, home: str) -> Survey:
         found = inventory_lookup.survey(session, home)

@@ -1,19 +1,44 @@
-"""Looks up at a vCenter the objects that the settings name. Everything here blocks."""
+"""Looks up at a vCenter the objects that the settings name. The functions of this module block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 from pyVmomi import vim
 
 from vmpooler.providers.base import ProviderError
-from vmpooler.providers.vsphere.placement import Host, Load
 from vmpooler.providers.vsphere.session import Ref, Session, Spec
 
 Place = tuple[str, str]
 """A folder of VMs: the name of its datacenter (empty if the vCenter has only one), and its path below that."""
+
+LOAD_PER_VM = 0.02
+"""The share of a host that is added for each VM placed on it after its load was read."""
+
+
+@attrs.frozen
+class Load:
+    """The shares of a host's CPU and memory that are in use, 0 to 1."""
+
+    cpu: float
+    memory: float
+
+    @property
+    def most(self) -> float:
+        """The larger share: the resource that is exhausted first."""
+        return max(self.cpu, self.memory)
+
+
+@attrs.frozen
+class Host:
+    """A host. ``healthy``: its status is green, it is connected, and it is not in maintenance."""
+
+    name: str
+    ref: Any
+    healthy: bool
+    load: Load
 
 
 @attrs.frozen(eq=False)
@@ -23,6 +48,25 @@ class Cluster:
     name: str
     pool: Ref
     hosts: tuple[Host, ...]
+
+    def choose(self, placed: Mapping[str, int], limit: float) -> Host:
+        """Return the least used healthy host.
+
+        ``placed``: the number of VMs ordered on each host since its load was read. ``limit``: the share of CPU or
+        memory, 0 to 1, from which a host gets no more VMs; 0 means no limit. Raises ProviderError.
+        """
+        healthy = [host for host in self.hosts if host.healthy]
+        if not healthy:
+            count = len(self.hosts)
+            raise ProviderError(f"none of the {count} hosts of cluster {self.name} is green and out of maintenance")
+        free = [host for host in healthy if not limit or _use(host, placed) < limit]
+        if not free:
+            raise ProviderError(f"all hosts of cluster {self.name} are used above utilization_limit, {limit:.0%}")
+        return min(free, key=lambda host: (_use(host, placed), host.name))
+
+
+def _use(host: Host, placed: Mapping[str, int]) -> float:
+    return host.load.most + LOAD_PER_VM * placed.get(host.name, 0)
 
 
 @attrs.frozen(eq=False)
