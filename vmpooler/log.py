@@ -22,7 +22,7 @@ TROUBLE = (What.QUARANTINED, What.FAILED, What.DELAYED, What.GAVE_UP, What.FLAGG
 """The kinds of event that are logged as warnings."""
 
 
-def tell(event: Event) -> None:
+def log_event(event: Event) -> None:
     """Write an event to the log: a listener of the event stream."""
     level = LogLevel.warn if event.what in TROUBLE else LogLevel.info
     _log.emit(level, "{text}", text=line(event), event=event)
@@ -90,6 +90,6 @@ def _plain(event: LogEvent, level: str) -> str:
 
 def _json(event: LogEvent, level: str) -> str:
     when = datetime.fromtimestamp(event["log_time"]).astimezone().isoformat(timespec="milliseconds")
-    told = event.get("event")
-    known = attrs.asdict(told) if isinstance(told, Event) else {}
+    logged = event.get("event")
+    known = attrs.asdict(logged) if isinstance(logged, Event) else {}
     return json.dumps({"time": when, "level": level, "text": _text(event)} | ({"event": known} if known else {}))

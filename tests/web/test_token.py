@@ -13,7 +13,7 @@ from tests.web.client import Answer, connected
 from tests.web.conftest import OWNER_ONLY, POOLS, WITH_AUTH, Serve, Served
 from vmpooler.domain.errors import AuthAway
 from vmpooler.domain.events import Event
-from vmpooler.log import Lines, tell
+from vmpooler.log import Lines, log_event
 from vmpooler.store.stored import paired
 
 NO = '{\n  "ok": false\n}'
@@ -284,4 +284,4 @@ async def log_all_events(served: Served) -> None:
     assert len(events) > 5
     for event in events:
         assert event is not None
-        tell(event)
+        log_event(event)

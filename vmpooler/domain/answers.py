@@ -1,10 +1,10 @@
 """Decides whether guests that do not answer count as dead. All guests of one provider are judged together."""
 
-# Note [When a look that failed is believed]
-# A look is a check of one guest. One failed check is not trusted where the fault may lie between this service and the
-# guest. This applies to a ready VM that does not answer or whose guest reports another host name (a guest may report
-# another name while it requests its address), and to a pending VM whose timeout has passed (it may have had a single
-# probe, if the manager was away).
+# Note [When a failed check is believed]
+# One failed check of a guest is not trusted where the fault may lie between this service and the guest. This applies to
+# a ready VM that does not answer or whose guest reports another host name (a guest may report another name while it
+# requests its address), and to a pending VM whose timeout has passed (it may have had a single probe, if the manager
+# was away).
 #
 # - The first failed check is stored in the VM's record (`doubt`), so that it survives a change of managers. The VM is
 #   completed when a later check fails too, at least SECOND_CHECK_DELAY seconds after the first, and no check between

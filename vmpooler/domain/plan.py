@@ -215,8 +215,8 @@ def trims(
 def witnesses(state: PoolState, actions: Mapping[str, VmAction | None], now: float) -> dict[str, VmAction | None]:
     """Return the checks of ready VMs that are made early, the VM that was checked longest ago first.
 
-    Their answers show whether the network is at fault for the VMs that do not answer. See Note [When a look that failed
-    is believed].
+    Their answers show whether the network is at fault for the VMs that do not answer. See Note [When a failed check is
+    believed].
     """
     idle = {vm for vm, action in actions.items() if action is None} & state.inventory.keys()
     ready = [vm for vm in state.vms if vm.queue is Queue.READY and vm.name in idle]

@@ -81,8 +81,7 @@ def next_action(case: Case) -> VmAction | None:
 def in_doubt_since(vm: Vm, now: float) -> float | None:
     """Return when a check of a VM first failed without a successful check since.
 
-    None if no check failed, or if the run of failed checks was interrupted. See Note [When a look that failed is
-    believed].
+    None if no check failed, or if the run of failed checks was interrupted. See Note [When a failed check is believed].
     """
     if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
         return None

@@ -19,6 +19,7 @@ from vmpooler.manager.history import OnSample
 from vmpooler.manager.leadership import DrainersOf, Leadership
 from vmpooler.manager.loop import Loop
 from vmpooler.providers.base import Provider, ProviderError
+from vmpooler.providers.driver import MayOrder
 from vmpooler.settings import Pool, Settings
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.stream import EventStream
@@ -28,8 +29,6 @@ ATTEMPT_INTERVAL = 0.25
 
 RENEWALS_PER_LEASE = 3
 """Number of times that the lease is renewed within the time that it holds."""
-
-MayOrder = Callable[[], bool]
 
 Providers = Callable[[MayOrder], Mapping[str, Provider]]
 """Creates the providers of one term. They call ``MayOrder`` at the last moment before an order, and send the order only

@@ -1,4 +1,4 @@
-"""One pool of the leader: its loop, its rounds (look, plan, perform), and its operations in flight."""
+"""One pool of the leader: its loop, its rounds (read, plan, perform), and its operations in flight."""
 
 from collections.abc import Mapping, Sequence
 
@@ -123,7 +123,7 @@ class PoolController:
         return self.moved.stranded if self.moved else frozenset()
 
     async def _round(self) -> float:
-        """Look, plan and perform; return the seconds until the next round is due if no event comes before.
+        """Read, plan and perform; return the seconds until the next round is due if no event comes before.
 
         Raises StoreAway when Redis is unavailable, NotLeading when another manager leads. What was not done then is
         done by the next round, or by the other manager.
@@ -186,7 +186,7 @@ class PoolController:
 
     async def _read(self) -> tuple[frozenset[str], Mapping[str, Guest], StoredPool]:
         """Return the busy VMs, the inventory, and the queues, read in this order. Raises ProviderError."""
-        # Note [Order of a look]: in this order, a VM that is created or destroyed during the look is in ``busy``. So it
+        # Note [Order of a read]: in this order, a VM that is created or destroyed during the read is in ``busy``. So it
         # is never treated as unknown or missing.
         lifetime = self._term.settings.general.vm_lifetime
         busy = self._in_flight.busy()

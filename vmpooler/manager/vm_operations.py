@@ -189,7 +189,7 @@ class VmOperations:
     async def _unanswered(self, vm: Vm, queue: Queue, since: float | None, why: str) -> None:
         """Handle a failed check of a VM: complete the VM if an earlier check failed too and the failure is believed.
 
-        Otherwise check it again later. See Note [When a look that failed is believed].
+        Otherwise check it again later. See Note [When a failed check is believed].
         """
         pool, now = self.pool.name, self.term.wall()
         self.answers.failed(pool, vm.name, now if since is None else since)

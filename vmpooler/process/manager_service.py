@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from vmpooler.domain.names import random_name
-from vmpooler.log import tell
+from vmpooler.log import log_event
 from vmpooler.manager.manager import Manager
 from vmpooler.metrics.graphite import GraphiteClient
 from vmpooler.metrics.registry import MetricsRegistry
@@ -48,15 +48,15 @@ class Managing:
             metrics.sampled,
             drainers=partial(drainers_of, settings, reactor, wall),
         )
-        self._listen(tell)
+        self._listen(log_event)
         self._listen(metrics.on_event)
 
     def state(self) -> Mapping[str, Any]:
         """Return the state of the manager, for programs that monitor processes."""
         return self._manager.state()
 
-    def look_again(self) -> None:
-        """Look at all pools now if this process leads, because Redis may have lost data."""
+    def wake_all(self) -> None:
+        """Run a round of each pool now if this process leads, because Redis may have lost data."""
         self._manager.wake_all()
 
     async def start(self) -> None:

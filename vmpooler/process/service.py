@@ -137,7 +137,7 @@ class Vmpooler(Service):
         if self._role != "api":
             alone = self._embedded is not None
             self._managing = Managing(settings, self._connection, self._events, alone, reactor, wall)
-            failover.when_lost(self._managing.look_again)
+            failover.when_lost(self._managing.wake_all)
         self._api: Api | None = None
         if self._role != "manager" and self._workers is None:
             self._api = Api(
@@ -253,7 +253,7 @@ class Vmpooler(Service):
     def stopService(self) -> Deferred[None]:
         """Accept no more requests, finish work in flight, and disconnect from Redis last."""
         super().stopService()
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the stop has already begun
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the stop has already started
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once, which loses nothing either
         return Deferred.fromCoroutine(self._stop())
 

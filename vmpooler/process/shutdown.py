@@ -39,12 +39,12 @@ class Ending:
         than LOG_AFTER is logged.
         """
         ends = {awaited: self.step(*part) for awaited, part in parts.items()}
-        telling = self._reactor.callLater(LOG_AFTER, self._tell_waits, ends)
+        timer = self._reactor.callLater(LOG_AFTER, self._log_waits, ends)
         await gatherResults(ends.values())
-        if telling.active():
-            telling.cancel()
+        if timer.active():
+            timer.cancel()
 
-    def _tell_waits(self, ends: Mapping[str, Deferred[Any]]) -> None:
+    def _log_waits(self, ends: Mapping[str, Deferred[Any]]) -> None:
         waits = " and ".join(awaited for awaited, end in ends.items() if not end.called)
         self.log.info("[*] stopping: waits up to {most:g} s for {what}", most=DRAIN, what=waits)
 

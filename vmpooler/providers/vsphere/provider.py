@@ -113,7 +113,7 @@ class VsphereProvider:
         """Return the VMs in the pool's folder and the clones in progress. See Note [What the inventory is exact of]."""
         place = self._place(pool)
         if not self._cache.is_known(place):
-            await self._look_again(place)
+            await self._refresh_folders(place)
         listed = {vm.guest.name: vm.guest for vm in self._cache.vms(place)}
         return {**listed, **{guest.name: guest for guest in self._clones.guests(place)}}
 
@@ -207,7 +207,7 @@ class VsphereProvider:
                 except Exception:
                     log.failure("a listener failed on a change of pool {pool}", pool=pool)
 
-    async def _look_again(self, place: Place) -> None:
+    async def _refresh_folders(self, place: Place) -> None:
         """Look up the folders again, because this one is not known: it may exist by now, or may be created."""
         connected = self._cache.now
         path = inventory_lookup.folder_path(connected.session, place)
