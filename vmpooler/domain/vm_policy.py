@@ -23,9 +23,8 @@ from vmpooler.domain.actions import (
     Welcome,
     WriteStamp,
 )
-from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.backoff import CLOCK_TOLERANCE, backs_off
-from vmpooler.domain.evidence import claim, recorded
+from vmpooler.domain.evidence import claim, in_doubt_since, recorded
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.names import is_called
@@ -76,17 +75,6 @@ def next_action(case: Case) -> VmAction | None:
     checks, orders = Probe | Check | PowerOn | Seek, WriteStamp | Destroy
     held_up = checks if vm.doubted is not None else checks | orders
     return None if isinstance(action, held_up) and backs_off(vm.retry_at, vm.failures, case.now) else action
-
-
-def in_doubt_since(vm: Vm, now: float) -> float | None:
-    """Return when a check of a VM first failed without a successful check since.
-
-    None if no check failed, or if the run of failed checks was interrupted. See Note [When a failed check is believed].
-    """
-    if vm.doubted is None or not vm.doubted <= now <= vm.retry_at + ROW_ENDS:
-        return None
-    well = max(filter(None, (vm.ordered, vm.ready, vm.checked)), default=0.0)
-    return vm.doubted if vm.doubted > well else None
 
 
 def is_misnamed(guest: Guest, name: str) -> bool:

@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from vmpooler.deferreds import Slots
 from vmpooler.domain import estate
 from vmpooler.domain.adaptive_limit import AdaptiveLimit
-from vmpooler.domain.answers import Answers
 from vmpooler.domain.backoff import BUSY_INTERVAL, SECOND_CHECK_DELAY, longest_pause
 from vmpooler.domain.estate import Charge
 from vmpooler.domain.events import Event, What
+from vmpooler.domain.evidence import Answers
 from vmpooler.domain.names import Choice
 from vmpooler.manager.history import OnSample, Sampler
 from vmpooler.manager.loop import Loop

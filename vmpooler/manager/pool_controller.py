@@ -8,14 +8,13 @@ from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.logger import Logger
 
 from vmpooler.domain import actions as act
-from vmpooler.domain.answers import Answers
 from vmpooler.domain.backoff import BUSY_INTERVAL, CLOCK_TOLERANCE, MIN_INTERVAL, pause
 from vmpooler.domain.estate import Charge
+from vmpooler.domain.evidence import Answers, in_doubt_since
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import vm_name
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
-from vmpooler.domain.vm_policy import in_doubt_since
 from vmpooler.manager.loop import Loop
 from vmpooler.manager.moved import Former, Moved
 from vmpooler.manager.term import Term

@@ -15,10 +15,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from vmpooler.domain.answers import Answers
 from vmpooler.domain.backoff import PROBE_RETRY_DELAY
 from vmpooler.domain.errors import NotLeading, StoreAway
-from vmpooler.domain.evidence import Claim, claim
+from vmpooler.domain.evidence import Answers, Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.plan import is_stamped

@@ -24,9 +24,8 @@ from vmpooler.domain.actions import (
     Welcome,
     WriteStamp,
 )
-from vmpooler.domain.answers import ROW_ENDS
 from vmpooler.domain.backoff import BACKOFF_MOST, CLOCK_TOLERANCE, SECOND_CHECK_DELAY
-from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER
+from vmpooler.domain.evidence import BY_RECORD, BY_STAMP, LONGER, ROW_ENDS
 from vmpooler.domain.guest import Guest, Holder, Stamp
 from vmpooler.domain.model import Queue, Vm
 from vmpooler.domain.plan import is_stamped

@@ -1,7 +1,7 @@
 """Whether guests that do not answer count as dead."""
 
-from vmpooler.domain.answers import ANSWER_IS_RECENT, LEAST, SAID_AFTER, Answers
 from vmpooler.domain.backoff import SECOND_CHECK_DELAY
+from vmpooler.domain.evidence import ANSWER_IS_RECENT, LEAST, SAID_AFTER, Answers
 
 NOW = 1_700_000_000.0
 GRACE = 600.0
