@@ -7,8 +7,7 @@ from twisted.logger import LogEvent
 
 from vmpooler.domain.backoff import BUSY_INTERVAL
 from vmpooler.domain.errors import StoreAway
-from vmpooler.manager.loop import STORE_AWAY, Loop
-from vmpooler.manager.vm_operations import OPERATION_TIMEOUT, OperationsInFlight
+from vmpooler.manager.loop import OPERATION_TIMEOUT, STORE_AWAY, Loop, OperationsInFlight
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Plans a round of a pool: first decides on each VM, then counts the VMs."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -30,7 +30,7 @@ from vmpooler.domain.backoff import SECOND_CHECK_DELAY, backs_off, waits
 from vmpooler.domain.estate import NOT_CONFIGURED, REFUSED
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import PoolState, Queue, Vm
-from vmpooler.domain.tasks import first_of_each
+from vmpooler.domain.tasks import Task
 from vmpooler.domain.vm_policy import CLONE_SETTLES, Case, next_action
 from vmpooler.settings import Pool
 
@@ -234,9 +234,17 @@ def due_tasks(state: PoolState, actions: Mapping[str, VmAction | None], now: flo
     """Return the tasks of clients that can run now: in order for each VM, and after more urgent actions for it."""
     idle = {vm for vm, action in actions.items() if action is None or isinstance(action, Check | WriteStamp)}
     can = {vm.name for vm in state.vms if vm.queue in ALIVE and _is_made(state, vm.name)}
-    first = first_of_each(state.tasks)
+    first = _first_of_each(state.tasks)
     due = {vm: task for vm, task in first.items() if not backs_off(task.retry_at, task.tries, now)}
     return {vm: RunTask(vm, task) for vm, task in due.items() if vm in idle & can}
+
+
+def _first_of_each(tasks: Iterable[Task]) -> dict[str, Task]:
+    """Return for each VM the task that runs before its others."""
+    first: dict[str, Task] = {}
+    for task in sorted(tasks, key=lambda task: task.id):
+        first.setdefault(task.vm, task)
+    return first
 
 
 def _is_made(state: PoolState, vm: str) -> bool:

@@ -4,7 +4,6 @@ Tasks are durable, and run in order for each VM.
 """
 
 import re
-from collections.abc import Iterable
 from enum import StrEnum
 
 import attrs
@@ -43,11 +42,3 @@ class Task:
 def gigabytes(text: str) -> int:
     """Return the size of a disk from text that is one integer and nothing else; 0 for any other text."""
     return int(text) if SIZE.fullmatch(text) else 0
-
-
-def first_of_each(tasks: Iterable[Task]) -> dict[str, Task]:
-    """Return for each VM the task that runs before its others."""
-    first: dict[str, Task] = {}
-    for task in sorted(tasks, key=lambda task: task.id):
-        first.setdefault(task.vm, task)
-    return first

@@ -21,7 +21,7 @@ from vmpooler.manager.history import OnSample, Sampler
 from vmpooler.manager.loop import Loop
 from vmpooler.manager.moved import Former
 from vmpooler.manager.pool_controller import PoolController
-from vmpooler.manager.term import Term
+from vmpooler.manager.vm_operations import Term
 from vmpooler.providers.base import Provider
 from vmpooler.settings import AUTO, Pool, Settings
 from vmpooler.store.commands.registry import Registry, leftovers

@@ -1,11 +1,14 @@
-"""Schedules the rounds of a pool: at intervals, and at once when an event wakes the loop."""
+"""Runs the work of a pool: a loop of rounds, never two at once, and operations in flight, at most one for each VM."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from vmpooler.domain.backoff import BUSY_INTERVAL, MIN_INTERVAL
 from vmpooler.domain.errors import NotLeading, StoreAway
@@ -15,7 +18,10 @@ MOST_REST = 1.0
 took, so that a storm of events uses at most half of a core."""
 
 STORE_AWAY = 1.0
-"""Seconds before the next round when Redis is unavailable."""
+"""Seconds before the next round or operation when Redis is unavailable."""
+
+OPERATION_TIMEOUT = 900.0
+"""Seconds after which an operation is cancelled: a provider that never answers must not block a VM permanently."""
 
 
 class Loop:
@@ -89,3 +95,70 @@ class Loop:
             self._woken = False
             due = min(self._clock.seconds() - began, MOST_REST)
         self._call.interval = max(due, MIN_INTERVAL / 10)
+
+
+class OperationsInFlight:
+    """The operations in flight for the VMs of one pool. ``done`` is called after each, whatever its outcome."""
+
+    log = Logger()
+
+    def __init__(self, pool: str, clock: IReactorTime, done: Callable[[], None]) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._done = done
+        self._in_flight: dict[str, Deferred[None]] = {}
+
+    def busy(self) -> frozenset[str]:
+        """Return the VMs that have an operation in flight."""
+        return frozenset(self._in_flight)
+
+    def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = OPERATION_TIMEOUT) -> None:
+        """Start an operation for a VM that is not busy. Its failures are logged with the VM's name.
+
+        Raises ValueError for a busy VM.
+        """
+        if vm in self._in_flight:
+            work.close()
+            raise ValueError(f"{vm} is busy")
+        operation = Deferred.fromCoroutine(work)
+        self._in_flight[vm] = operation
+        operation.addTimeout(longest, self._clock)
+        operation.addErrback(self._failed, vm)
+        operation.addBoth(self._ended, vm)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait up to ``seconds`` until nothing is in flight, then cancel the rest.
+
+        Work at the provider continues there, and the next start finds its result.
+        """
+        if self._in_flight and seconds > 0:
+            everything = DeferredList(list(self._in_flight.values()))
+            await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Cancel all operations."""
+        for operation in list(self._in_flight.values()):
+            operation.cancel()
+
+    def _failed(self, failure: Failure, vm: str) -> Deferred[None] | None:
+        """Log a failure.
+
+        After StoreAway the VM stays busy for STORE_AWAY seconds, so that the operation is not retried at once: a Redis
+        that refuses writes may still answer reads.
+        """
+        if failure.check(CancelledError, NotLeading):
+            return None
+        why = failure.getErrorMessage()
+        if failure.check(StoreAway):
+            self.log.warn("[!] [{pool}] '{vm}' waits for Redis: {why}", pool=self._pool, vm=vm, why=why)
+            return deferLater(self._clock, STORE_AWAY)
+        if failure.check(DeferTimeout):
+            self.log.error("[!] [{pool}] '{vm}' given up: no end in sight", pool=self._pool, vm=vm)
+        else:
+            self.log.failure("[!] [{pool}] '{vm}' failed", failure, pool=self._pool, vm=vm)
+        return None
+
+    def _ended(self, _: object, vm: str) -> None:
+        del self._in_flight[vm]
+        self._done()

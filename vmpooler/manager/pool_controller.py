@@ -15,10 +15,9 @@ from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import PoolState, Queue, Vm
 from vmpooler.domain.names import vm_name
 from vmpooler.domain.plan import Rules, is_stamped, plan_pool, stamped_for_others
-from vmpooler.manager.loop import Loop
+from vmpooler.manager.loop import Loop, OperationsInFlight
 from vmpooler.manager.moved import Former, Moved
-from vmpooler.manager.term import Term
-from vmpooler.manager.vm_operations import OperationsInFlight, VmOperations
+from vmpooler.manager.vm_operations import Term, VmOperations
 from vmpooler.providers.base import Provider, ProviderError
 from vmpooler.store import keys
 from vmpooler.store.queries.pool_state import StoredPool, Trouble, read_state

@@ -1,106 +1,65 @@
-"""Operations on VMs: work that outlives the round that started it, one operation per VM at a time.
+"""The operations on VMs, and what they share with all pools of a leadership term.
 
 Each operation calls the provider and records the outcome in Redis. If Redis is unavailable in between, only the record
 is lost: the next round reads the provider's state and continues.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferTimeout
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
+from vmpooler.deferreds import Slots
+from vmpooler.domain.adaptive_limit import AdaptiveLimit
 from vmpooler.domain.backoff import PROBE_RETRY_DELAY
-from vmpooler.domain.errors import NotLeading, StoreAway
 from vmpooler.domain.evidence import Answers, Claim, claim
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue, Vm
+from vmpooler.domain.names import Choice
 from vmpooler.domain.plan import is_stamped
 from vmpooler.domain.tasks import Kind, Task, gigabytes
 from vmpooler.domain.vm_policy import is_misnamed
-from vmpooler.manager.loop import STORE_AWAY
-from vmpooler.manager.term import Term
 from vmpooler.providers.base import NoAnswer, Provider, ProviderError
-from vmpooler.settings import Pool
+from vmpooler.settings import Pool, Settings
 from vmpooler.store import keys
-
-OPERATION_TIMEOUT = 900.0
-"""Seconds after which an operation is cancelled: a provider that never answers must not block a VM permanently."""
+from vmpooler.store.commands.registry import Registry
+from vmpooler.store.commands.tasks import Tasks
+from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.redis.scripts import Commands
 
 UNNAMED = "-"
 """Stands in a record for a checkout without an id whose holder was written on the VM. See stamp.lua."""
 
 
-class OperationsInFlight:
-    """The operations in flight for the VMs of one pool. ``done`` is called after each, whatever its outcome."""
+@attrs.frozen(kw_only=True)
+class Term:
+    """What all pools of one term share.
 
-    log = Logger()
+    ``ensure_leading`` is awaited before every order to a provider: it returns when this manager certainly leads, and
+    raises NotLeading when it does not lead any more. ``clone_limit`` counts every clone. ``reads`` limits how many
+    pools are read from Redis at once. ``pools`` returns the pools that exist. The others are called with the name of a
+    pool after each of its operations (``operation_ended``) and after a round of a drained pool that found nothing
+    (``emptied``), and with the name of a provider after a failed check of one of its guests (``unsure``), so that
+    others are checked too.
+    """
 
-    def __init__(self, pool: str, clock: IReactorTime, done: Callable[[], None]) -> None:
-        self._pool = pool
-        self._clock = clock
-        self._done = done
-        self._in_flight: dict[str, Deferred[None]] = {}
-
-    def busy(self) -> frozenset[str]:
-        """Return the VMs that have an operation in flight."""
-        return frozenset(self._in_flight)
-
-    def start(self, vm: str, work: Coroutine[Deferred[Any], Any, None], longest: float = OPERATION_TIMEOUT) -> None:
-        """Start an operation for a VM that is not busy. Its failures are logged with the VM's name.
-
-        Raises ValueError for a busy VM.
-        """
-        if vm in self._in_flight:
-            work.close()
-            raise ValueError(f"{vm} is busy")
-        operation = Deferred.fromCoroutine(work)
-        self._in_flight[vm] = operation
-        operation.addTimeout(longest, self._clock)
-        operation.addErrback(self._failed, vm)
-        operation.addBoth(self._ended, vm)
-
-    async def drain(self, seconds: float) -> None:
-        """Wait up to ``seconds`` until nothing is in flight, then cancel the rest.
-
-        Work at the provider continues there, and the next start finds its result.
-        """
-        if self._in_flight and seconds > 0:
-            everything = DeferredList(list(self._in_flight.values()))
-            await everything.addTimeout(seconds, self._clock, onTimeoutCancel=lambda *_: None)
-        self.give_up()
-
-    def give_up(self) -> None:
-        """Cancel all operations."""
-        for operation in list(self._in_flight.values()):
-            operation.cancel()
-
-    def _failed(self, failure: Failure, vm: str) -> Deferred[None] | None:
-        """Log a failure.
-
-        After StoreAway the VM stays busy for STORE_AWAY seconds, so that the operation is not retried at once: a Redis
-        that refuses writes may still answer reads.
-        """
-        if failure.check(CancelledError, NotLeading):
-            return None
-        why = failure.getErrorMessage()
-        if failure.check(StoreAway):
-            self.log.warn("[!] [{pool}] '{vm}' waits for Redis: {why}", pool=self._pool, vm=vm, why=why)
-            return deferLater(self._clock, STORE_AWAY)
-        if failure.check(DeferTimeout):
-            self.log.error("[!] [{pool}] '{vm}' given up: no end in sight", pool=self._pool, vm=vm)
-        else:
-            self.log.failure("[!] [{pool}] '{vm}' failed", failure, pool=self._pool, vm=vm)
-        return None
-
-    def _ended(self, _: object, vm: str) -> None:
-        del self._in_flight[vm]
-        self._done()
+    settings: Settings
+    store: Commands
+    queues: Queues
+    requests: Tasks
+    registry: Registry
+    clock: IReactorTime
+    wall: Callable[[], float]
+    choice: Choice
+    ensure_leading: Callable[[], Awaitable[None]]
+    clone_limit: AdaptiveLimit
+    reads: Slots
+    pools: Callable[[], Collection[str]]
+    operation_ended: Callable[[str], None]
+    emptied: Callable[[str], Awaitable[None]]
+    unsure: Callable[[str], None]
 
 
 @attrs.frozen
