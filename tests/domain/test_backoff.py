@@ -35,7 +35,7 @@ def test_a_pool_that_awaits_nothing_rests_for_long() -> None:
     ],
     ids=["a VM that boots", "a destruction", "a turn to clone"],
 )
-def test_a_pool_that_awaits_something_looks_often(state: PoolState) -> None:
+def test_a_pool_that_awaits_something_has_frequent_rounds(state: PoolState) -> None:
     assert pause(state, NOW) == BUSY_INTERVAL
 
 

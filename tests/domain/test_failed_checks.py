@@ -54,7 +54,7 @@ def test_half_of_the_guests_are_believed_to_be_dead_when_the_others_answer() -> 
     assert not answers.believes(NOW, THEN), "six of eleven are most"
 
 
-def test_who_answered_before_the_first_look_failed_says_nothing_of_the_network_now() -> None:
+def test_who_answered_before_the_first_check_failed_says_nothing_of_the_network_now() -> None:
     answers = silent(1)
     for name in names(20)[10:]:
         answers.answered("debian", name, NOW + 1)
@@ -110,7 +110,7 @@ def test_as_many_witnesses_are_wanted_as_are_in_doubt_and_some_at_the_least() ->
     assert answers.wanted(NOW + 3) == (6, NOW + 2), "who answered before that says nothing of it"
 
 
-def test_a_look_at_a_guest_in_doubt_is_no_witness() -> None:
+def test_a_check_of_a_guest_in_doubt_is_no_witness() -> None:
     answers = silent(3)
     answers.ask("vm-0")
     assert answers.wanted(NOW + 1) == (3, NOW)

@@ -198,12 +198,12 @@ def test_a_vm_that_stays_off_is_replaced_at_once() -> None:
 # Witnesses: ready VMs that are checked early while others are in doubt.
 
 
-def looked_at(name: str, ago: float, **known: Any) -> Vm:
+def checked(name: str, ago: float, **known: Any) -> Vm:
     return attrs.evolve(ready(name), checked=NOW - ago, **known)
 
 
-def test_witnesses_are_the_ready_vms_that_were_not_looked_at_for_the_longest_time() -> None:
-    vms = (looked_at("a", 60), looked_at("b", 80), looked_at("c", 2))
+def test_witnesses_are_the_ready_vms_that_were_not_checked_for_the_longest_time() -> None:
+    vms = (checked("a", 60), checked("b", 80), checked("c", 2))
     assert planned(pool_of(*vms, witnesses=1, witnesses_since=NOW - 5.0)) == [Check("b")]
     assert set(planned(pool_of(*vms, witnesses=3, witnesses_since=NOW - 5.0))) == {Check("a"), Check("b")}
     assert planned(pool_of(*vms, witnesses=0, witnesses_since=NOW - 5.0)) == []
@@ -228,8 +228,8 @@ def test_a_pool_is_filled_beside_vms_that_are_missing_for_more_than_a_moment() -
     assert pause(state, NOW) == 3
 
 
-def test_nobody_who_is_busy_in_trouble_or_looked_at_in_the_same_second_is_a_witness() -> None:
-    vms = (looked_at("a", 60), looked_at("b", 60, retry_at=NOW + 1), looked_at("c", 5))
+def test_nobody_who_is_busy_in_trouble_or_checked_in_the_same_second_is_a_witness() -> None:
+    vms = (checked("a", 60), checked("b", 60, retry_at=NOW + 1), checked("c", 5))
     state = pool_of(*vms, witnesses=3, witnesses_since=NOW - 4.5, busy=frozenset("a"))
     assert planned(state) == []
 
@@ -454,9 +454,9 @@ def test_a_vm_that_somebody_has_by_any_witness_is_neither_completed_nor_kept_rea
 
 
 @given(states(), SIZES)
-def test_only_a_vm_that_is_there_is_looked_at(state: PoolState, size: int) -> None:
-    looks = (action for action in planned(state, size) if isinstance(action, Check | Probe))
-    assert {action.vm for action in looks} <= state.inventory.keys()
+def test_only_a_vm_that_is_there_is_checked(state: PoolState, size: int) -> None:
+    checks = (action for action in planned(state, size) if isinstance(action, Check | Probe))
+    assert {action.vm for action in checks} <= state.inventory.keys()
 
 
 @given(states(), SIZES)

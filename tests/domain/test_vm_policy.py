@@ -98,7 +98,7 @@ def test_a_pending_vm_that_does_not_come_up_fails_when_its_time_is_up_and_not_be
     assert failed == Complete("vm", PENDING, f"marked as 'failed' after 15 minutes: {trouble}")
 
 
-def test_a_pending_vm_whose_time_is_up_fails_by_its_second_look() -> None:
+def test_a_pending_vm_whose_time_is_up_fails_by_its_second_check() -> None:
     since = NOW - SECOND_CHECK_DELAY
     known: Any = {"ordered": NOW - HOUR, "doubted": since}
     assert judged(PENDING, retry_at=NOW + 1, **known) is None
@@ -202,7 +202,7 @@ def test_a_ready_vm_that_is_visibly_not_well_is_completed(trouble: str) -> None:
     assert judged(READY, NOT_WELL[trouble], ready=NOW - 1) == Complete("vm", READY, trouble)
 
 
-def test_a_ready_vm_that_reports_another_host_name_is_looked_at_at_once() -> None:
+def test_a_ready_vm_that_reports_another_host_name_is_checked_at_once() -> None:
     assert judged(READY, attrs.evolve(UP, hostname="other"), ready=NOW - 1) == Check("vm")
 
 
@@ -210,7 +210,7 @@ def doubted(guest: Guest = UP, since: float = NOW - SECOND_CHECK_DELAY, **known:
     return judged(READY, guest, **{"ready": NOW - HOUR + 1, "checked": NOW - MINUTE, "doubted": since, **known})
 
 
-def test_a_ready_vm_that_failed_its_look_gets_a_second_one_some_seconds_later() -> None:
+def test_a_ready_vm_that_failed_its_check_gets_a_second_one_some_seconds_later() -> None:
     assert doubted(retry_at=NOW + 1) is None
     assert doubted(retry_at=NOW) == Check("vm", since=NOW - SECOND_CHECK_DELAY)
     renamed = attrs.evolve(UP, hostname="other")
@@ -219,15 +219,15 @@ def test_a_ready_vm_that_failed_its_look_gets_a_second_one_some_seconds_later() 
 
 
 NO_DOUBT: dict[str, dict[str, Any]] = {
-    "a look succeeded since": {"checked": NOW - 5},
+    "a check succeeded since": {"checked": NOW - 5},
     "it is of the future": {"since": NOW + 100, "retry_at": NOW + 100 + SECOND_CHECK_DELAY},
-    "its row of looks was broken off": {"retry_at": NOW - ROW_ENDS - 1},
-    "nothing says when the next look is due": {"retry_at": 0},
+    "its row of checks was broken off": {"retry_at": NOW - ROW_ENDS - 1},
+    "nothing says when the next check is due": {"retry_at": 0},
 }
 
 
 @pytest.mark.parametrize("why", NO_DOUBT)
-def test_a_look_that_failed_is_forgotten_when(why: str) -> None:
+def test_a_failed_check_is_forgotten_when(why: str) -> None:
     assert doubted(**{"retry_at": NOW, **NO_DOUBT[why]}) is None
     stale = attrs.evolve(UP, hostname="other")
     assert doubted(stale, **{**NO_DOUBT[why], "retry_at": min(NOW, NO_DOUBT[why].get("retry_at", NOW))}) == Check("vm")

@@ -103,7 +103,7 @@ async def test_a_destruction_whose_permission_comes_too_late_is_not_ordered(stor
         assert world.provider.ordered == (vm,)
 
 
-async def test_a_manager_that_stands_by_again_does_nothing_but_look_at_the_lease(store: Connection) -> None:
+async def test_a_manager_that_stands_by_again_does_nothing_but_read_the_lease(store: Connection) -> None:
     async with a_world(store) as world:
         await world.advance(minutes=1)
         await world.begin()
@@ -211,14 +211,14 @@ async def test_a_clone_that_never_ends_is_given_up_with_the_reason(store: Connec
         assert await world.counts() == {"ready": 3, "running": 1}
 
 
-async def test_a_provider_that_fails_ends_no_ready_vm_that_it_was_to_look_at(store: Connection) -> None:
+async def test_a_provider_that_fails_ends_no_ready_vm_that_it_was_to_check(store: Connection) -> None:
     async with World(store, a_pool("vm_checktime: 2"), Failing) as world:
         await world.advance(minutes=1)
         ready = await world.queue(Queue.READY)
         failing(world, "probe")
         await world.advance(minutes=10)
         assert await world.queue(Queue.READY) == ready
-        assert not ["doubt" for vm in ready if "doubt" in await world.record(vm)], "it was not looked at"
+        assert not ["doubt" for vm in ready if "doubt" in await world.record(vm)], "it was not checked"
         assert any("connection was lost" in event.why for event in world.events if event.what == "failed")
 
 

@@ -113,7 +113,7 @@ async def test_a_ready_vm_that_is_no_longer_fresh_is_replaced(store: Connection)
         assert any("reached end of TTL after 60 minutes" in line for line in world.log())
 
 
-async def test_a_ready_vm_that_is_switched_off_is_replaced_at_once_and_one_renamed_by_its_second_look(
+async def test_a_ready_vm_that_is_switched_off_is_replaced_at_once_and_one_renamed_by_its_second_check(
     store: Connection,
 ) -> None:
     async with World(store, a_pool()) as world:

@@ -1,4 +1,4 @@
-"""The look of a round: VMs outside their folder, VMs made or destroyed during a look, destructions that fail."""
+"""The reads of a round: VMs outside their folder, VMs made or destroyed during a read, destructions that fail."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -57,26 +57,26 @@ class Stubborn(DummyProvider):
 
 
 class Watched:
-    """A connection that records the largest number of looks in flight at once."""
+    """A connection that records the largest number of reads in flight at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._looks = 0
+        self._reads = 0
         self.most = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     async def run(self, script: Script, /, **values: Any) -> Any:
-        self._looks += script.name == "pool_state"
-        self.most = max(self.most, self._looks)
+        self._reads += script.name == "pool_state"
+        self.most = max(self.most, self._reads)
         try:
             return await self._connection.run(script, **values)
         finally:
-            self._looks -= script.name == "pool_state"
+            self._reads -= script.name == "pool_state"
 
 
-async def test_many_pools_take_turns_to_look_and_all_have_theirs(store: Connection) -> None:
+async def test_many_pools_take_turns_to_read_and_all_have_theirs(store: Connection) -> None:
     watched, names = Watched(store), [f"pool-{number}" for number in range(3 * MAX_POOLS_READ)]
     pools = "".join(f"  - {{name: {name}, size: 1}}\n" for name in names)
     config = f"config: {{task_limit: 100}}\nproviders: {{dummy: {{}}}}\npools:\n{pools}"
@@ -96,7 +96,7 @@ async def test_a_running_vm_that_somebody_moved_elsewhere_stays_its_clients(stor
         assert vm in await world.queue(Queue.RUNNING)
 
 
-async def test_what_is_destroyed_or_made_during_a_look_is_not_taken_for_unknown(store: Connection) -> None:
+async def test_what_is_destroyed_or_made_during_a_read_is_not_taken_for_unknown(store: Connection) -> None:
     async with World(store, a_pool(), Slow) as world:
         assert isinstance(world.provider, Slow)
         await world.advance(minutes=5)
@@ -104,7 +104,7 @@ async def test_what_is_destroyed_or_made_during_a_look_is_not_taken_for_unknown(
             await world.delete(vm)
             await world.advance(seconds=7)
         await world.advance(minutes=10)
-        world.provider.seconds = 0  # the last look must end, even if the test fails
+        world.provider.seconds = 0  # the last read must end, even if the test fails
         await world.advance(minutes=1)
         assert await world.counts() == {"ready": 3}
         assert {event.what for event in world.events} >= {"clone", "ready", "destroyed"}

@@ -1,4 +1,4 @@
-"""Guests that do not answer: no VM is replaced after one failed look, or when most guests fail at once."""
+"""Guests that do not answer: no VM is replaced after one failed check, or when most guests fail at once."""
 
 from collections.abc import Iterable
 
@@ -36,10 +36,10 @@ class Network(DummyProvider):
     away = False
     dead: frozenset[str] = frozenset()
     no_power = ""
-    looks = 0
+    checks = 0
 
     async def probe(self, pool: Pool, guest: Guest) -> None:
-        self.looks += 1
+        self.checks += 1
         if self.away or guest.name in self.dead:
             raise NoAnswer("no route to host")
         await super().probe(pool, guest)
@@ -73,12 +73,12 @@ def completed(world: World) -> set[str]:
 
 
 async def until_in_doubt(world: World) -> None:
-    """Advance the clock until the first look at a VM has failed."""
+    """Advance the clock until the first check of a VM has failed."""
     for _ in range(round(CHECK) + 10):
         if any(event.what is What.FAILED for event in world.events):
             return
         await world.advance(seconds=1)
-    raise AssertionError("no look has failed")
+    raise AssertionError("no check has failed")
 
 
 async def troubles(store: Connection, names: Iterable[str]) -> list[str]:
@@ -164,7 +164,7 @@ async def test_all_vms_of_one_pool_that_died_are_replaced_when_those_of_others_a
         assert len(await ready(world, "debian")) == 4
 
 
-async def test_the_one_vm_of_a_pool_of_one_is_replaced_after_its_second_look(store: Connection) -> None:
+async def test_the_one_vm_of_a_pool_of_one_is_replaced_after_its_second_check(store: Connection) -> None:
     async with World(store, pools(debian=1), Network) as world:
         (dead,) = await filled(world, "debian")
         network(world).dead = frozenset([dead])
@@ -191,18 +191,18 @@ async def test_where_all_vms_died_the_provider_is_full_again_after_the_grace(sto
         assert await troubles(store, ["debian"]) == []
 
 
-async def test_a_dead_vm_among_healthy_ones_costs_few_more_looks(store: Connection) -> None:
+async def test_a_dead_vm_among_healthy_ones_costs_few_more_checks(store: Connection) -> None:
     async with World(store, pools(debian=20), Network) as world:
         before = await filled(world, "debian")
         network(world).dead = frozenset([min(before)])
         await world.advance(seconds=CHECK - 30)
-        looks = network(world).looks
+        checks = network(world).checks
         await world.advance(seconds=60)
         assert completed(world) == {min(before)}
-        assert network(world).looks - looks < 20 + 10
+        assert network(world).checks - checks < 20 + 10
 
 
-async def test_a_trouble_of_a_vm_ends_with_the_look_that_succeeds_and_is_said_once(store: Connection) -> None:
+async def test_a_trouble_of_a_vm_ends_with_the_check_that_succeeds_and_is_logged_once(store: Connection) -> None:
     async with World(store, pools(debian=1), Network) as world:
         (vm,) = await filled(world, "debian")
         network(world).away = True
@@ -229,7 +229,7 @@ async def test_the_doubt_of_a_vm_that_is_given_meanwhile_ends_with_its_stamp(sto
         assert await world.queue(Queue.RUNNING) == {vm}
 
 
-async def test_a_pending_vm_whose_time_is_up_has_two_looks(store: Connection) -> None:
+async def test_a_pending_vm_whose_time_is_up_has_two_checks(store: Connection) -> None:
     async with World(store, pools(debian=1).replace("size: 1", "size: 1, timeout: 1"), Network) as world:
         (vm,) = await world.queue(Queue.PENDING)
         network(world).away = True
