@@ -1,8 +1,9 @@
-"""What a client may change on its VM: the lifetime, and tags."""
+"""What a client may change on its VM (the lifetime, and tags), and how it is authorized."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import Any, Self
 
 import attrs
@@ -27,6 +28,31 @@ TEXT_MOST = 300
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 NOT_IN_VALUES = re.compile(r"[\ud800-\udfff]")
+
+
+class Need(StrEnum):
+    """When a request needs a token."""
+
+    NEVER = ""
+    WHERE_TAKEN = "taken"  # for a VM that was checked out with a token
+    ALWAYS = "always"
+
+
+@attrs.frozen
+class Admission:
+    """How a client is authorized.
+
+    ``token`` is the token that it sent, None if it sent none. ``need`` is when one is required. ``own``: a client may
+    change only what belongs to its own user.
+    """
+
+    token: str | None = attrs.field(default=None, repr=False)
+    need: Need = Need.NEVER
+    own: bool = False
+
+
+FREE = Admission()
+"""No authorization is required: used for the manager's own operations."""
 
 
 @attrs.frozen

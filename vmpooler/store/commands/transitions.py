@@ -10,8 +10,8 @@ from typing import Any, Literal, cast
 import attrs
 
 from vmpooler.domain import times
-from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
+from vmpooler.domain.change import FREE, Admission
 from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
 from vmpooler.domain.estate import REFUSED
 from vmpooler.domain.evidence import BY_RECORD
