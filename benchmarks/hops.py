@@ -33,7 +33,7 @@ from vmpooler.web.events import subscriber
 from vmpooler.web.http.server import Channel
 
 TRACED = """
-import json, os, sys
+import inspect, json, os, sys
 from twisted.scripts.twistd import run
 begins, ends, beside, found = json.loads(os.environ["HOPS"])
 way = None
@@ -51,8 +51,8 @@ def called(frame, event, arg):
     file, name = file_of(frame), frame.f_code.co_qualname
     if event != "call" or not file:
         return
-    if name == begins:
-        way = []
+    if name == begins and not (way is not None and frame.f_code.co_flags & inspect.CO_COROUTINE):
+        way = []  # a coroutine that goes on has begun before
     if way is not None and not (beside and is_beside(frame)):
         way.append(file)
         if name == ends:
@@ -64,8 +64,15 @@ sys.setprofile(called)
 sys.exit(run())
 """
 
-BESIDE_A_MANAGER = ("vmpooler/manager/history.py", "vmpooler/process/", "vmpooler/store/stream.py")
-"""Samples of the pools, the rest of the start, and events: a manager does this beside its work on VMs."""
+BESIDE_A_MANAGER = (
+    "vmpooler/manager/history.py",
+    "vmpooler/process/",
+    "vmpooler/store/commands/registry.py",
+    "vmpooler/store/commands/tasks.py",
+    "vmpooler/store/stream.py",
+)
+"""Samples of the pools, the rest of the start, the search for removed pools, the tasks of clients, and events: a
+manager does this beside its work on VMs."""
 
 BESIDE_AN_EVENT = (
     "vmpooler/store/failover/",

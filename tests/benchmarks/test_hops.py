@@ -10,7 +10,7 @@ from benchmarks.hops import CHECKOUT, EVENT, READY, Way
     ("way", "most", "first", "last"),
     [
         (CHECKOUT, 9, "vmpooler/web/http/server.py", "vmpooler/store/redis/protocol.py"),
-        (READY, 28, "vmpooler/manager/manager.py", "vmpooler/store/commands/transitions.py"),
+        (READY, 31, "vmpooler/manager/manager.py", "vmpooler/store/commands/transitions.py"),
         (EVENT, 7, "vmpooler/store/stream.py", "vmpooler/web/events/subscriber.py"),
     ],
     ids=lambda given: given.name if isinstance(given, Way) else "",

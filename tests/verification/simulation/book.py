@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 import attrs
@@ -42,12 +43,15 @@ QUEUES = tuple(Queue)
 OBSERVE = script(
     "observe",
     """-- What stands where, and what happened.
--- keys: events cloning tasks_clone queues...
--- args: last
+-- keys: events cloning tasks_clone places...
+-- args: sets last
+--   sets: how many of the places are queues; the others are hashes of withheld VMs
 --   last: the last event that is known
 local reply = {redis.call('XRANGE', events, '(' .. last, '+'), redis.call('HGETALL', cloning),
   redis.call('GET', tasks_clone) or '0'}
-for i, queue in ipairs(queues) do reply[3 + i] = redis.call('SMEMBERS', queue) end
+for i, place in ipairs(places) do
+  reply[3 + i] = redis.call(i <= tonumber(sets) and 'SMEMBERS' or 'HKEYS', place)
+end
 return reply""",
 )
 
@@ -57,9 +61,13 @@ Place = tuple[str, Queue]
 
 @attrs.frozen
 class Sight:
-    """The contents of Redis at one moment. ``places`` maps each VM to all places where it stands."""
+    """The contents of Redis at one moment. ``places`` maps each VM to all places where it stands.
+
+    ``withheld``: the VMs that are not given to clients, because they are missing or may still be in use.
+    """
 
     places: Mapping[str, Sequence[Place]]
+    withheld: frozenset[str]
     cloning: frozenset[str]
     counted: int
 
@@ -68,7 +76,7 @@ class Sight:
         return [vm for vm, places in self.places.items() if (pool, queue) in places]
 
 
-NOTHING = Sight({}, frozenset(), 0)
+NOTHING = Sight({}, frozenset(), frozenset(), 0)
 
 
 @attrs.frozen
@@ -112,8 +120,10 @@ class Book:
         self._led: dict[str, bool] = {}
         queues = [(pool.name, queue) for pool in simulation.settings.pools for queue in QUEUES]
         self._queues = queues
-        touched = [keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, *(keys.queue(queue, pool) for pool, queue in queues)]
-        self._observe: Command = ("EVALSHA", OBSERVE.sha, len(touched), *touched)
+        places = [keys.queue(queue, pool) for pool, queue in queues]
+        withheld = [keys.since(pool.name) for pool in simulation.settings.pools]
+        touched = [keys.EVENTS, keys.CLONING, keys.TASKS_CLONE, *places, *withheld]
+        self._observe: Command = ("EVALSHA", OBSERVE.sha, len(touched), *touched, len(queues))
         redis.learn(OBSERVE)
         redis.empty(simulation.time.now)
         self.newest = "0-0"
@@ -229,10 +239,11 @@ class Book:
     def _sight(self, seen: Any) -> Sight:
         _, cloning, counted, *members = seen
         places: dict[str, list[Place]] = {}
-        for place, vms in zip(self._queues, members, strict=True):
+        for place, vms in zip(self._queues, members, strict=False):
             for vm in vms:
                 places.setdefault(vm, []).append(place)
-        return Sight(places, frozenset(cloning[::2]), int(counted))
+        withheld = frozenset(chain.from_iterable(members[len(self._queues) :]))
+        return Sight(places, withheld, frozenset(cloning[::2]), int(counted))
 
 
 OF_THE_SERVER: Mapping[str, Callable[[Book, Command], Any]] = {

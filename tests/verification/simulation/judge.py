@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import attrs
@@ -102,7 +102,6 @@ class Judge:
         self._asked: dict[int, Asking] = {}
         self.unknown: Callable[[str], float] = lambda who: 0.0
         self.has_come: Callable[[str, float], bool] = lambda name, since: True
-        self.missing: set[str] = set()
         self.released: set[str] = set()
         self._simulation = simulation
         self._tally = simulation.tally
@@ -119,7 +118,7 @@ class Judge:
             self._simulation.counts[f"event: {event.what}"] += 1
             if behalf is not None:
                 behalf.events.append(event)
-            self._follow(event, behalf, who)
+            self._follow(event, after.withheld, behalf, who)
         twice = {vm: places for vm, places in after.places.items() if len(places) != 1}
         self._tally.hold(ONE_QUEUE, not twice, lambda: f"in several queues: {twice}")
         lost = self.expected.keys() - after.places.keys()
@@ -132,13 +131,9 @@ class Judge:
         finding = f"{after.counted} clones are counted, {len(after.cloning)} under way, {self._limit} allowed"
         self._tally.hold(WITHIN_LIMITS, fits, lambda: finding)
 
-    def _follow(self, event: Event, behalf: Asking | None, who: str) -> None:
-        if event.what is What.MISSING:
-            self.missing.add(event.vm)
-        elif event.what is not What.FAILED:
-            self.missing.discard(event.vm)
+    def _follow(self, event: Event, withheld: Set[str], behalf: Asking | None, who: str) -> None:
         if event.what is What.CLONE:
-            self._ordered(event)
+            self._ordered(event, withheld)
         elif event.what is What.CHANGED and (hours := LIFETIME.match(event.why)) and event.vm in self.held:
             held = self.held[event.vm]
             held.changes.append(LifetimeChange(behalf, event.id, self._simulation.time.now, held.hours))
@@ -162,10 +157,10 @@ class Judge:
         if target is not None:
             self.expected[event.vm] = (event.pool, target)
 
-    def _ordered(self, event: Event) -> None:
+    def _ordered(self, event: Event, withheld: Set[str]) -> None:
         places = list(self.expected.values())
         there = sum(places.count((event.pool, queue)) for queue in (Queue.PENDING, Queue.READY))
-        there -= sum(self.expected.get(vm) == (event.pool, Queue.READY) for vm in self.missing)
+        there -= sum(self.expected.get(vm) == (event.pool, Queue.READY) for vm in withheld)
         finding = f"{event.vm} was ordered for {event.pool} with {there} pending and ready"
         self._tally.hold(WITHIN_LIMITS, there < self._sizes[event.pool], lambda: finding)
 
