@@ -25,7 +25,7 @@ ONE_CLIENT = Invariant(
     2,
     "One client",
     "A VM given to a client is given to nobody else, and is not completed before its lifetime ends or its client "
-    "deletes it; also where Redis lost that, once the VM bears its client's stamp.",
+    "deletes it; also where Redis lost that, once the VM carries its client's stamp.",
 )
 ACCOUNTED = Invariant(
     3,
@@ -56,7 +56,7 @@ ONE_EVENT = Invariant(
 FULL_AGAIN = Invariant(
     8,
     "Full again",
-    "When faults stop, every pool is at size again within the time that its clones need, with no hand helping.",
+    "When faults stop, every pool is at size again within the time that its clones need, without help.",
 )
 
 INVARIANTS = (ONE_QUEUE, ONE_CLIENT, ACCOUNTED, WITHIN_LIMITS, DURABLE, NOT_REFUSED, ONE_EVENT, FULL_AGAIN)
