@@ -40,7 +40,7 @@ async def why_away(settings: Ldap, logged: list[LogEvent]) -> str:
         await authenticator(settings).check("alice", "wonderland")
     assert str(caught.value).startswith("users cannot be checked now")
     assert caught.value.__cause__ is None
-    told = [formatEvent(event) for event in logged if str(event.get("log_namespace")).startswith("vmpooler.auth")]
+    messages = [formatEvent(event) for event in logged if str(event.get("log_namespace")).startswith("vmpooler.auth")]
     assert "wonderland" not in repr(logged)
-    assert len(told) == 1
-    return told[0]
+    assert len(messages) == 1
+    return messages[0]

@@ -56,10 +56,10 @@ async def test_a_server_that_ends_is_away_and_one_that_is_back_answers(
             await ask.check("alice", "wonderland")
     spare_directory.start()
     assert await ask.check("alice", "wonderland")
-    told = [formatEvent(event).split(str(spare_directory.port))[1] for event in logged if "where" in event]
-    assert len(told) == 2, "each change is told once"
-    assert told[0].startswith(" cannot be asked: cannot connect: Connection was refused")
-    assert told[1] == " can be asked again"
+    messages = [formatEvent(event).split(str(spare_directory.port))[1] for event in logged if "where" in event]
+    assert len(messages) == 2, "each change is logged once"
+    assert messages[0].startswith(" cannot be asked: cannot connect: Connection was refused")
+    assert messages[1] == " can be asked again"
 
 
 async def test_a_server_that_is_killed_midway_is_away(spare_directory: LdapServer) -> None:
@@ -68,11 +68,11 @@ async def test_a_server_that_is_killed_midway_is_away(spare_directory: LdapServe
     asking = Deferred.fromCoroutine(ask.check("alice", "wonderland"))
     await _later(0.1)
     assert not asking.called
-    begun = time.monotonic()
+    started = time.monotonic()
     spare_directory.kill()
     with pytest.raises(AuthAway):
         await asking
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize("encryption", ["start_tls", "simple_tls", "none"])
@@ -81,10 +81,10 @@ async def test_the_time_limit_holds_with_a_server_that_hangs(
 ) -> None:
     port = spare_directory.tls_port if encryption == "simple_tls" else spare_directory.port
     spare_directory.freeze()
-    begun = time.monotonic()
+    started = time.monotonic()
     settings = settings_for(spare_directory, encryption=encryption, port=port, timeout=0.3)
     assert "no answer within 0.3 s" in await why_away(settings, logged)
-    assert 0.3 <= time.monotonic() - begun < 5
+    assert 0.3 <= time.monotonic() - started < 5
     spare_directory.thaw()
 
 
@@ -113,14 +113,14 @@ async def test_only_so_many_connections_are_open_at_once(serve: Serve) -> None:
             Counted.now -= 1
 
     ask = authenticator(serve(Counted))
-    begun = time.monotonic()
+    started = time.monotonic()
     questions = [Deferred.fromCoroutine(ask.check("alice", "wonderland")) for _ in range(3 * CONNECTIONS)]
     for question in questions:
         question.addErrback(lambda failure: failure.trap(AuthAway))
     answers: list[Any] = await gatherResults(questions)
     assert answers == [AuthAway] * 3 * CONNECTIONS
     assert Counted.most == CONNECTIONS
-    assert time.monotonic() - begun < 1, "who waits for a connection waits within the same limit"
+    assert time.monotonic() - started < 1, "who waits for a connection waits within the same limit"
     await _later(0.05)
     assert Counted.now == 0
 
@@ -195,7 +195,7 @@ async def test_a_service_account_that_is_refused_is_no_no(directory: LdapServer,
     assert "secret of old" not in repr(logged)
 
 
-async def test_a_host_that_is_not_there_is_told(directory: LdapServer, logged: list[LogEvent]) -> None:
+async def test_a_host_that_does_not_exist_is_reported(directory: LdapServer, logged: list[LogEvent]) -> None:
     assert "cannot connect: " in await why_away(settings_for(directory, host="ldap.invalid"), logged)
 
 

@@ -30,12 +30,12 @@ def test_its_configurations_can_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [Auth, Ldap])
 def test_it_has_every_setting_with_its_default(kind: type[attrs.AttrsInstance]) -> None:
-    told = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\| ", PAGE, re.MULTILINE))
+    defaults = dict(re.findall(r"^\| `(\w+)` \| (.*?) ?\| ", PAGE, re.MULTILINE))
     for field in attrs.fields(kind):
         if (kind, field.name) == (Auth, "ldap"):
             continue
         default = "" if field.default in (attrs.NOTHING, None) else str(field.default)
-        assert told[field.name].strip("`") == (default.lower() if isinstance(field.default, bool) else default)
+        assert defaults[field.name].strip("`") == (default.lower() if isinstance(field.default, bool) else default)
 
 
 def test_it_has_what_the_log_says() -> None:

@@ -69,13 +69,13 @@ async def test_clear_text_must_be_asked_for(directory: LdapServer) -> None:
     assert await authenticator(settings_for(directory, encryption="none")).check("alice", "wonderland")
 
 
-async def test_an_encryption_that_is_not_the_ports_is_told(directory: LdapServer, logged: list[LogEvent]) -> None:
+async def test_an_encryption_for_another_port_is_reported(directory: LdapServer, logged: list[LogEvent]) -> None:
     for encryption, port in (("simple_tls", directory.port), ("start_tls", directory.tls_port)):
         why = await why_away(settings_for(directory, encryption=encryption, port=port), logged)
         assert "does auth.ldap.encryption fit the port?" in why
 
 
-def test_a_ca_file_that_is_none_is_told_at_the_start(directory: LdapServer, tmp_path: Any) -> None:
+def test_a_ca_file_without_certificates_is_reported_at_the_start(directory: LdapServer, tmp_path: Any) -> None:
     (tmp_path / "empty").touch()
     for name in ("empty", "gone"):
         with pytest.raises(StartError, match=r"auth\.ldap\.ca_file: cannot read certificates"):

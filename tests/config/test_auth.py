@@ -101,7 +101,7 @@ def test_a_service_account_may_have_its_password_elsewhere(tmp_path: Path) -> No
         assert password not in repr(found)
 
 
-def test_every_mistake_is_told_with_its_path() -> None:
+def test_every_mistake_is_reported_with_its_path() -> None:
     assert mistakes("auth: {provider: ldap}") == ("auth.ldap: must be given for the provider ldap",)
     assert mistakes("auth: {provider: pam}") == ("auth.provider: expected ldap or dummy, got 'pam'",)
     assert mistakes("auth: {provider: ldap, ldap: ldap.example.org}") == ("auth.ldap: expected a mapping, got text",)

@@ -37,7 +37,7 @@ def test_one_pool_of_a_name_and_a_size_is_a_configuration() -> None:
     assert all_of_it.settings.graphite is None
 
 
-def test_every_mistake_is_told_at_once_with_its_path() -> None:
+def test_every_mistake_is_reported_at_once_with_its_path() -> None:
     text = """
         config: {task_limt: 5, timeout: soon, vm_lifetime: .nan, log_format: xml, listen: "::", destroy_foreign: 1}
         redis: {port: 70000, database: true}
@@ -91,7 +91,7 @@ def test_a_configuration_without_pools_is_refused() -> None:
     assert mistakes("config: {}") == mistakes("") == mistakes("pools: []") == ("pools: at least one must be given",)
 
 
-def test_a_key_that_is_given_twice_is_told_with_its_line() -> None:
+def test_a_key_that_is_given_twice_is_reported_with_its_line() -> None:
     assert mistakes(ONE_POOL + "redis:\n  port: 1\n  port: 2\n") == ("line 4: port is given twice",)
     assert mistakes(ONE_POOL + ":redis: {}\nredis: {}\n") == ("line 3: redis is given twice",)
 
@@ -128,8 +128,7 @@ def test_text_stays_as_it_was_written_and_numbers_may_be_text() -> None:
 
 def test_a_limit_of_clones_may_be_left_to_their_provider() -> None:
     assert settings(ONE_POOL + "config: {task_limit: auto}").general.task_limit == AUTO
-    told = mistakes(ONE_POOL + "config: {task_limit: most, task_limit_max: auto}")
-    assert told == (
+    assert mistakes(ONE_POOL + "config: {task_limit: most, task_limit_max: auto}") == (
         "config.task_limit: expected a whole number or auto, got 'most'",
         "config.task_limit_max: expected a whole number, got 'auto'",
     )
@@ -175,12 +174,12 @@ def test_relative_paths_start_from_the_folder_of_the_file() -> None:
 
 def test_a_tagfilter_is_compiled_and_what_only_ruby_understands_is_refused() -> None:
     assert settings(ONE_POOL + r"tagfilter: {url: '(.*)\/'}").tagfilter["url"].search("a/b")
-    told = mistakes(ONE_POOL + r"tagfilter: {a: '\h+\z', b: '[[:alpha:]]', c: [x], d: '('}")
-    assert [mistake.split(":")[0] for mistake in told] == ["tagfilter.a", "tagfilter.b", "tagfilter.c", "tagfilter.d"]
-    assert "what only Ruby understands must be rewritten" in told[0]
+    found = mistakes(ONE_POOL + r"tagfilter: {a: '\h+\z', b: '[[:alpha:]]', c: [x], d: '('}")
+    assert [mistake.split(":")[0] for mistake in found] == ["tagfilter.a", "tagfilter.b", "tagfilter.c", "tagfilter.d"]
+    assert "what only Ruby understands must be rewritten" in found[0]
 
 
-def test_what_is_not_served_yet_is_a_warning_and_told_once_for_many_pools() -> None:
+def test_what_is_not_served_yet_is_one_warning_for_many_pools() -> None:
     text = """
         statsd: {server: s}
         tracing: {enabled: true}

@@ -39,15 +39,15 @@ def test_the_password_of_the_sentinels_is_their_own() -> None:
 def test_another_place_beside_sentinels_is_refused(other: str) -> None:
     key = other.split(":")[0].strip("'") or "server"
     (mistake,) = mistakes(f"{{sentinels: a, {other}}}")
-    assert mistake == f"redis.{key}: sentinels are given too, and tell where Redis is; keep one of them"
+    assert mistake == f"redis.{key}: sentinels are given too, and return the address of Redis; keep one of them"
 
 
-def test_what_is_no_place_of_a_sentinel_is_told() -> None:
+def test_an_address_that_no_sentinel_can_have_is_a_mistake() -> None:
     first, second, third = mistakes("{sentinels: ['http://a', 'a:99999', '']}")
     assert first.startswith("redis.sentinels[0]: expected text that matches")
     assert second.startswith("redis.sentinels[2]: expected text that matches")
     assert third == "redis.sentinels[1]: expected a port from 1 to 65535, got 'a:99999'"
 
 
-def test_what_is_said_of_sentinels_that_there_are_none_of_is_told() -> None:
+def test_a_master_without_sentinels_is_a_mistake() -> None:
     assert mistakes("{sentinel_master: m}") == ("redis.sentinel_master: means nothing without sentinels",)

@@ -151,7 +151,7 @@ def test_a_file_of_the_latest_version_loads() -> None:
     assert match[1] == "main"
 
 
-def test_what_is_not_served_of_the_latest_version_is_told() -> None:
+def test_what_is_not_served_of_the_latest_version_is_a_warning() -> None:
     assert {warning.split(":")[0] for warning in loaded(LATEST).warnings} >= {
         "statsd",
         "prometheus",

@@ -47,14 +47,14 @@ def test_each_provider_has_a_variable_of_its_own(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-    told = {
+    problems = {
         "gone": "cannot read 'gone': No such file or directory",
         ".": "cannot read '.': Is a directory",
         "empty": "'empty' is empty",
         "binary": "'binary' is not a file of UTF-8 text",
         "[x]": "expected the path of a file, got a list",
     }
-    for file, problem in told.items():
+    for file, problem in problems.items():
         assert mistakes(f"redis: {{password_file: {file}}}", tmp_path) == (f"redis.password_file: {problem}",)
     assert mistakes("redis: {password: a, password_file: b}", tmp_path) == (
         "redis.password_file: password is given too; keep one of them",
@@ -88,13 +88,13 @@ def test_a_secret_that_everybody_on_the_machine_can_read_is_a_warning_with_its_c
     for name, text in (("secret", "hunter2"), ("vmpooler.yaml", POOL + TWO_SECRETS)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(mode)
-    told = configuration(Options(), {}, tmp_path)[0].warnings
+    warnings = configuration(Options(), {}, tmp_path)[0].warnings
     risk = "stands in {0}, which everybody on this machine can read: chmod o= {0}"
     expected = {
         f"providers.v.password: {risk.format(tmp_path / 'secret')}",
         f"redis.password: {risk.format(tmp_path / 'vmpooler.yaml')}",
     }
-    assert set(told) == (expected if mode == 0o644 else set())
+    assert set(warnings) == (expected if mode == 0o644 else set())
 
 
 def test_a_file_without_a_secret_may_be_read_by_everybody(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_a_file_without_a_secret_may_be_read_by_everybody(tmp_path: Path) -> Non
     (tmp_path / "secret").chmod(0o600)
     (tmp_path / "vmpooler.yaml").chmod(0o644)
     environ = {"VMPOOLER_REDIS_PASSWORD": "ours"}
-    told = configuration(Options(), environ, tmp_path)[0].warnings
-    assert [each.partition(":")[0] for each in told] == ["redis.password"], "what is not used is a secret all the same"
+    warnings = configuration(Options(), environ, tmp_path)[0].warnings
+    assert [each.partition(":")[0] for each in warnings] == ["redis.password"], "an unused one is a secret too"
     (tmp_path / "vmpooler.yaml").write_text(POOL + TWO_SECRETS.replace("hunter2", '""'))
     assert configuration(Options(), environ, tmp_path)[0].warnings == ()
 

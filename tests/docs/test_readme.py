@@ -29,10 +29,10 @@ def test_its_command_checks_that_configuration(folder: Path, commands: list[list
 @pytest.mark.needs("curl")
 def test_its_ten_lines_get_vms_and_give_one_back(service: Service) -> None:
     lines = only("README.md", "sh", "api=").replace("curl ", "curl --fail ")
-    told = service.run(lines)
+    output = service.run(lines)
     assert len(lines.splitlines()) == 10
-    assert told.count('"hostname": "vm-') == told.count('"hostname": [') == 2
-    assert told.count('"state": "running"') == 1
+    assert output.count('"hostname": "vm-') == output.count('"hostname": [') == 2
+    assert output.count('"state": "running"') == 1
 
 
 @pytest.mark.needs("curl")

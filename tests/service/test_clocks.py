@@ -60,8 +60,8 @@ def test_the_clock_of_a_process_is_set_and_its_count_of_seconds_is_not(host: Hos
     asked = "import time; print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))"
     for step in (-HOUR, HOUR):
         host.set(step)
-        told = subprocess.run([sys.executable, "-c", asked], env=host.environ, capture_output=True, check=True)
-        wall, monotonic, since_boot = map(float, told.stdout.split())
+        done = subprocess.run([sys.executable, "-c", asked], env=host.environ, capture_output=True, check=True)
+        wall, monotonic, since_boot = map(float, done.stdout.split())
         assert abs(wall - time.time() - step) < 60
         assert abs(monotonic - time.monotonic()) < 60
         assert abs(since_boot - time.clock_gettime(time.CLOCK_BOOTTIME)) < 60
@@ -76,8 +76,8 @@ async def test_a_vm_lives_as_long_as_it_may_though_its_api_is_behind(
         api.redis_socket = spare_redis.socket
         vm = taken(api)
         began = time.time()
-        told = api.request("GET", f"/vm/{vm}").body[vm]
-        assert (told["running"], told["remaining"]) == (0, 0.02)
+        report = api.request("GET", f"/vm/{vm}").body[vm]
+        assert (report["running"], report["remaining"]) == (0, 0.02)
         checkout = times.moment(await api.redis("HGET", keys.record(vm), "checkout"))
         assert checkout is not None
         assert abs(checkout - began) < 5

@@ -60,7 +60,7 @@ def test_the_redis_of_the_demo_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "pool", "told"),
+    ("config", "pool", "message"),
     [
         (None, "debian-12", "vmpooler: no configuration: give --config FILE"),
         ("pools: [{name: a}]\n", "a", "pools[0].size: must be given"),
@@ -68,17 +68,17 @@ def test_the_redis_of_the_demo_is_found(tmp_path: Path) -> None:
         (QUICK, "debian-12", "is the service started?"),
     ],
 )
-def test_what_is_wrong_is_one_line(tmp_path: Path, config: str | None, pool: str, told: str) -> None:
+def test_what_is_wrong_is_one_line(tmp_path: Path, config: str | None, pool: str, message: str) -> None:
     if config is not None:
         (tmp_path / "vmpooler.yaml").write_text(config)
     done = vmpooler(tmp_path, "confirm", pool)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("vmpooler: ")
-    assert told in line
+    assert message in line
 
 
-def test_a_redis_that_is_away_is_told(tmp_path: Path, spare_redis: RedisServer) -> None:
+def test_a_redis_that_is_away_is_reported(tmp_path: Path, spare_redis: RedisServer) -> None:
     spare_redis.kill()
     (tmp_path / "vmpooler.yaml").write_text(f"redis: {{socket: {spare_redis.socket}}}\npools: [{{name: a, size: 1}}]\n")
     done = vmpooler(tmp_path, "confirm", "a")

@@ -86,7 +86,7 @@ pools: [{{name: debian-12, size: 1, provider: dummy}}, {{name: solaris, size: 1,
         await service.redis("CONFIG", "SET", "requirepass", "geheim-1")
         until(lambda: service.ready() > 0, "a VM is ready")
         assert service.request("POST", "/vm/debian-12", "geheim-2").status == 200
-        until(lambda: "for J." in service.said and "failure" in service.said, "the checkout and the failures are told")
+        until(lambda: "for J." in service.said and "failure" in service.said, "they are logged")
         spare_redis.kill()
         until(lambda: service.request("GET", "/status").status == 503, "Redis is missed")
         service.stop()

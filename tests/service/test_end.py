@@ -22,7 +22,7 @@ def test_it_ends_at_once_when_nothing_is_in_flight_and_leaves_nothing_running(nu
         assert "stopping" not in service.said
 
 
-async def test_a_request_in_flight_is_answered_while_nobody_new_is_heard_and_redis_ends_last() -> None:
+async def test_a_request_in_flight_is_answered_no_new_client_connects_and_redis_ends_last() -> None:
     with Service(QUICK) as service:
         until(lambda: service.ready() == 2, "the pool is full")
         process = service.process

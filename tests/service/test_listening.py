@@ -49,7 +49,7 @@ pools: [{{name: debian-12, size: 2}}]
 """
 
 
-def test_what_one_process_does_is_told_by_all_at_once(config: str) -> None:
+def test_an_event_of_one_process_is_sent_by_all_at_once(config: str) -> None:
     with Service(config, "--role=manager"), Service(config, "--role=api") as one, Service(config, "--role=api") as two:
         until(lambda: one.ready() == 2, "the pool is full")
         ears = [Ear(each.port) for each in (one, two)]
@@ -57,10 +57,10 @@ def test_what_one_process_does_is_told_by_all_at_once(config: str) -> None:
         assert [(state["role"], state["managed"] is not None) for state in states] == [("api", True)] * 2
         began = time.monotonic()
         vm = one.request("POST", "/vm/debian-12").body["debian-12"]["hostname"]
-        told = [ear.first("event") for ear in ears]
+        events = [ear.first("event") for ear in ears]
         assert time.monotonic() - began < 5
-        assert [(event["what"], event["vm"]) for event in told] == [("checkout", vm)] * 2
-        assert told[0]["id"] == told[1]["id"]
+        assert [(event["what"], event["vm"]) for event in events] == [("checkout", vm)] * 2
+        assert events[0]["id"] == events[1]["id"]
         for ear in ears:
             ear.close()
 

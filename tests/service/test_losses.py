@@ -72,7 +72,7 @@ async def test_what_is_answered_when_the_disk_fills_is_given_to_nobody_else() ->
             answer = service.request("POST", "/vm/linux")
             assert answer.status == 503
             assert "MISCONF" in answer.body["message"]
-            assert service.request("GET", "/status").status == 200, "what can be read is told"
+            assert service.request("GET", "/status").status == 200, "what can be read is returned"
             os.kill(redis, signal.SIGKILL)
             until(
                 lambda: redis_of(service) not in (0, redis) and service.request("GET", "/readyz").status == 200,

@@ -125,7 +125,7 @@ def asked(client: Client, vm: str) -> set[int]:
 
 
 @pytest.mark.needs("vcsim")
-def test_a_wrong_password_of_a_vcenter_is_not_told(
+def test_a_wrong_password_of_a_vcenter_is_not_printed(
     spare_redis: RedisServer, vcenter: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -136,7 +136,7 @@ def test_a_wrong_password_of_a_vcenter_is_not_told(
 
 
 @pytest.mark.limit(120)
-async def test_no_secret_is_written_or_told_whatever_fails(
+async def test_no_secret_is_written_or_sent_whatever_fails(
     spare_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -172,11 +172,11 @@ async def test_no_secret_is_written_or_told_whatever_fails(
                 for path in service.directory.rglob("*")
                 if path.is_file() and path.name != "vmpooler.yaml"
             }
-    assert f'"vm":"{vm}"' in client.on_event[-1], "events were told"
+    assert f'"vm":"{vm}"' in client.on_event[-1], "events were sent"
     assert "dummy.yaml" in written
-    assert "WRONGTYPE" in written["output"], "there was a defect to tell of"
-    told = {**written, "answers": "\n".join(client.on_event), "metrics": repr(metrics), "--check-config": check}
-    assert {where: around(text) for where, text in told.items() if SECRET in text} == {}
+    assert "WRONGTYPE" in written["output"], "a defect was logged"
+    texts = {**written, "answers": "\n".join(client.on_event), "metrics": repr(metrics), "--check-config": check}
+    assert {where: around(text) for where, text in texts.items() if SECRET in text} == {}
 
 
 def given(service: Service, token: str) -> str:

@@ -53,11 +53,11 @@ def rights() -> Rights:
         return Rights(os.geteuid())
     plain = ("setpriv", "--no-new-privs")
     nobody = (*plain, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    look = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+    reads = [f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
     none = ("--inh-caps=-all", "--bounding-set=-all")
     choices = [
         Rights(NOBODY, (*nobody, *none)),
-        Rights(NOBODY, (*nobody, *look)),
+        Rights(NOBODY, (*nobody, *reads)),
         Rights(0, (*plain, *none)),
         Rights(0),
     ]

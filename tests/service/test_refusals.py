@@ -40,15 +40,15 @@ def test_without_a_configuration_it_says_where_one_can_stand(service: Service) -
     assert line.endswith("give --demo")
 
 
-def test_malformed_yaml_is_told_with_its_line(service: Service) -> None:
+def test_malformed_yaml_is_refused_with_its_line(service: Service) -> None:
     assert re.match(r"vmpooler: \S+/vmpooler.yaml: line 2, column 1: not valid YAML", refusal(service, "pools: [\n"))
 
 
-def test_all_mistakes_are_told_at_once(service: Service) -> None:
+def test_all_mistakes_are_printed_at_once(service: Service) -> None:
     (service.directory / "vmpooler.yaml").write_text("pols: []\nconfig: {lisen: 1}\npools: [{name: a, size: five}]\n")
     assert service.run() == 1
-    told = [line.partition("vmpooler.yaml: ")[2] for line in service.said.splitlines()]
-    assert told == [
+    mistakes = [line.partition("vmpooler.yaml: ")[2] for line in service.said.splitlines()]
+    assert mistakes == [
         "pols: unknown section; did you mean pools?",
         "config.lisen: unknown key; did you mean listen?",
         "pools[0].size: expected a whole number, got 'five'",
@@ -56,7 +56,7 @@ def test_all_mistakes_are_told_at_once(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ("--role=boss", "--role: expected one of all, api, manager, got 'boss'"),
         ("--port=70000", "--port/--listen: expected a port of at most 65535"),
@@ -65,10 +65,10 @@ def test_all_mistakes_are_told_at_once(service: Service) -> None:
         ("--config=a.yaml", "--demo brings its own configuration: leave out --config"),
     ],
 )
-def test_options_that_make_no_sense_are_told_below_those_that_do(option: str, told: str, tmp_path: Path) -> None:
+def test_options_that_make_no_sense_are_named_below_the_usage(option: str, message: str, tmp_path: Path) -> None:
     service = Service(None, "--demo", option, directory=tmp_path)
     assert service.run() == 1
-    assert told in service.said.splitlines()[-1]
+    assert message in service.said.splitlines()[-1]
     assert "Traceback" not in service.said
 
 
@@ -167,19 +167,19 @@ def test_a_redis_that_is_too_old(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "code", "told"),
+    ("config", "code", "output"),
     [
         (QUICK, 0, "{file}: ok\n"),
         (QUICK + "statsd: {server: x}\n", 0, "warning: statsd: not served by this version, ignored\n{file}: ok\n"),
         ("pools: [{name: a}]\n", 1, "{file}: pools[0].size: must be given\n"),
     ],
 )
-def test_a_configuration_is_checked_and_nothing_started(tmp_path: Path, config: str, code: int, told: str) -> None:
+def test_a_configuration_is_checked_and_nothing_started(tmp_path: Path, config: str, code: int, output: str) -> None:
     file = tmp_path / "vmpooler.yaml"
     file.write_text(config)
     command = [sys.executable, TWISTD, "-n", "--pidfile=", "vmpooler", "--check-config"]
     done = subprocess.run(
         list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
     )
-    assert (done.returncode, done.stdout, done.stderr) == (code, told.format(file=file), "")
+    assert (done.returncode, done.stdout, done.stderr) == (code, output.format(file=file), "")
     assert [each.name for each in tmp_path.iterdir()] == ["vmpooler.yaml"]

@@ -93,8 +93,8 @@ async def test_a_pool_that_is_removed_is_named_everywhere_until_its_last_vm_is_d
         until(lambda: draining(service).get("b", {}).get("running") == 1, "it keeps its time")
         await verified(service, "b")
         await service.redis("HSET", keys.record(second), "checkout", ENDED)
-        told = ("what", "changed", "pool", "b", "vm", second, "when", "0", "by", "api")
-        await service.redis("XADD", keys.EVENTS, "*", *told)  # starts the next round now
+        event = ("what", "changed", "pool", "b", "vm", second, "when", "0", "by", "api")
+        await service.redis("XADD", keys.EVENTS, "*", *event)  # starts the next round now
         until(lambda: not draining(service), "the end of its lifetime ends the rest")
         assert f"[b] '{second}' destroyed" in service.said
         assert service.request("GET", "/dashboard/pools/b").status == 404

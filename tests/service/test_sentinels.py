@@ -140,9 +140,9 @@ async def test_vms_that_a_dead_process_may_have_given_away_stay_out_of_reach_and
         again = {until(service.takes, "VMs are given again") for _ in range(4)}
         assert not ready & again
         assert ready <= await service.queue(Queue.RUNNING, "debian-12")
-        told = service.request("GET", f"/vm/{given}").body[given]
-        assert told["state"] == "running"
-        assert "fail-over" in told["quarantined"]
+        report = service.request("GET", f"/vm/{given}").body[given]
+        assert report["state"] == "running"
+        assert "fail-over" in report["quarantined"]
 
 
 @pytest.mark.limit(60)

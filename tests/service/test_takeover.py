@@ -55,10 +55,10 @@ class Pair:
         places = await self.api.everywhere(["debian-12"])
         assert {vm: queues for vm, queues in places.items() if len(queues) != 1} == {}
         assert await self.api.queue(Queue.RUNNING, "debian-12") == set(taken)
-        told = [
+        events = [
             (event.what, event.vm) for event in await self.api.events() if event.what in ("clone", "ready", "checkout")
         ]
-        assert len(told) == len(set(told))
+        assert len(events) == len(set(events))
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ async def test_a_redis_that_hangs_for_longer_than_the_lease_is_led_on_as_soon_as
     await pair.sound(taken)
 
 
-def test_a_manager_alone_tells_how_it_stands_where_it_is_told_to(pair: Pair) -> None:
+def test_a_manager_alone_answers_health_requests_at_its_own_address(pair: Pair) -> None:
     (port,) = [option.rpartition(":")[2] for option in pair.second._options if option.startswith("--health")]
     pair.second.port = int(port)
     answer = pair.second.request("GET", "/readyz")

@@ -90,7 +90,7 @@ async def test_pools_of_two_vcenters_are_filled_used_and_refilled(vcenters: dict
         until(lambda: snapshot in service.request("GET", f"/vm/{one}").body[one].get("snapshots", []), "a snapshot")
         _done(service, "POST", f"/vm/{one}/disk/5")
         until(lambda: east.disks(f"pools/alpha/{one}") == [5], "a disk")
-        until(lambda: service.request("GET", f"/vm/{one}").body[one].get("disk") == ["+5gb"], "the disk is told")
+        until(lambda: service.request("GET", f"/vm/{one}").body[one].get("disk") == ["+5gb"], "the disk is reported")
         _done(service, "POST", f"/vm/{one}/snapshot/{snapshot}")
         until(lambda: east.disks(f"pools/alpha/{one}") == [], "the disk is gone again")
 
@@ -110,7 +110,7 @@ async def test_pools_of_two_vcenters_are_filled_used_and_refilled(vcenters: dict
         await service.full()
         assert len(there("beta")) == 3
         east.make("templates/base", "pools/beta", "foreign")
-        until(lambda: "foreign" in service.said, "a foreign VM is told of")
+        until(lambda: "foreign" in service.said, "a foreign VM is logged")
         service.stop()
         assert service.said.endswith("[*] stopped\n")
         assert "Traceback" not in service.said
@@ -178,7 +178,7 @@ async def test_a_vcenter_that_is_away_for_a_while_leaves_the_other_s_pools_alone
             assert service.request("POST", f"/vm/{pool}").status == 200
         east.control(down="3s")
         vcenters["east"].close()
-        until(lambda: f"vCenter {east.url}: the connection was cut" in service.said, "it is told")
+        until(lambda: f"vCenter {east.url}: the connection was cut" in service.said, "it is logged")
         assert service.request("POST", "/vm/delta").status == 200
         await service.full()
         service.stop()
@@ -238,13 +238,13 @@ def test_the_command_makes_templates_ready_for_linked_clones(vcenters: dict[str,
         "templates/gamma",
     ]
     assert run("templates", "--provider=west").stdout == "nothing in templates lacks a layer\n"
-    for wrong, told in {
+    for wrong, message in {
         ("templates",): "vmpooler: --provider must be one of: east, west\n",
         ("nowhere", "--provider=west"): "vmpooler: there is no folder DC0/vm/nowhere\n",
         ("templates", "--provider=east"): "vmpooler: template DC0/vm/templates/alpha is not switched off\n",
     }.items():
         refused = run(*wrong)
-        assert (refused.returncode, refused.stderr) == (1, told)
+        assert (refused.returncode, refused.stderr) == (1, message)
 
 
 TROUBLED = """

@@ -51,7 +51,7 @@ async def test_a_redis_that_is_killed_is_missed_at_once_and_work_goes_on_when_it
         until(lambda: service.ready() == 2, "the pool is full")
         await service.redis("SAVE")
         spare_redis.kill()
-        until(lambda: away(service), "the API tells", AT_ONCE)
+        until(lambda: away(service), "the API answers 503", AT_ONCE)
         assert quickly(service, "POST", "/vm/linux").status == 503
         assert quickly(service, "GET", "/nowhere").status == 404
         spare_redis.start()
@@ -68,7 +68,7 @@ async def test_a_redis_that_hangs_is_away_until_it_answers_and_nothing_is_lost(s
         ready = await service.queue(Queue.READY, "debian-12")
         spare_redis.freeze()
         start = time.monotonic()
-        until(lambda: service.request("GET", "/status").status == 503, "the last status is not told any more")
+        until(lambda: service.request("GET", "/status").status == 503, "the last status is not returned any more")
         assert time.monotonic() - start < 7, "who asks first waits for as long as Redis may take"
         assert away(service)
         spare_redis.thaw()
@@ -84,7 +84,7 @@ async def test_an_embedded_redis_that_is_killed_comes_back_with_its_data() -> No
         before = await service.everywhere(["debian-12"])
         (redis,) = [pid for pid, line in processes(service.directory).items() if "redis-server" in line]
         os.kill(redis, signal.SIGKILL)
-        until(lambda: away(service), "the API tells", AT_ONCE)
+        until(lambda: away(service), "the API answers 503", AT_ONCE)
         until(lambda: not away(service), "Redis is back")
         assert await service.everywhere(["debian-12"]) == before
         assert quickly(service, "GET", f"/vm/{host}").body[host]["state"] == "running"

@@ -121,7 +121,7 @@ def test_a_port_that_another_service_shares_is_taken(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--workers=two",), "--workers: expected a number, got 'two'"),
         (("--workers=2", "--role=manager"), "--workers answer the API, which --role manager does not"),
@@ -131,10 +131,10 @@ def test_a_port_that_another_service_shares_is_taken(service: Service) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_told(options: tuple[str, ...], told: str) -> None:
+def test_workers_that_cannot_be_are_refused(options: tuple[str, ...], message: str) -> None:
     service = Service(QUICK, *options)
     try:
         assert service.run() == 1
-        assert told in " ".join(service.said.split())
+        assert message in " ".join(service.said.split())
     finally:
         service.end()
