@@ -49,20 +49,13 @@ class OneFolderOfTheOriginal(OneFolder):
         return {name: attrs.evolve(guest, stamp=bare.get(name)) for name, guest in listed.items()}
 
 
-async def restart(world: World, yaml: str) -> None:
-    """Stop the service cleanly and start it with another configuration."""
-    await world.processes[-1].stop()
-    world.settings = load(yaml, environ={}, base=Path()).settings
-    await world.begin()
-
-
 async def test_a_pool_that_is_removed_is_drained_and_then_forgotten(store: Connection) -> None:
     async with World(store, BOTH) as world:
         await world.advance(minutes=1)
         given, kept = await world.checkout(old=2)
         await world.advance(minutes=1)
         assert await world.counts("old") == {"ready": 3, "running": 2}
-        await restart(world, ONE)
+        await world.restart(ONE)
         await store.call("SADD", keys.VERIFIED, "old")
         (drained,) = (await leftovers(store)).drained
         assert drained.pool == "old"
@@ -91,10 +84,10 @@ async def test_a_drained_pool_that_comes_back_fills_again(store: Connection) -> 
     async with World(store, BOTH) as world:
         await world.advance(minutes=1)
         (vm,) = await world.checkout(old=1)
-        await restart(world, ONE)
+        await world.restart(ONE)
         await world.advance(minutes=1)
         assert await world.counts("old") == {"running": 1}
-        await restart(world, BOTH)
+        await world.restart(BOTH)
         await world.advance(minutes=1)
         assert await world.counts("old") == {"ready": 3, "running": 1}
         assert (await leftovers(store)).drained == ()
@@ -106,7 +99,7 @@ async def test_clones_under_way_of_a_removed_pool_are_counted_until_they_end_and
 ) -> None:
     async with World(store, BOTH) as world:
         assert await world.counts("old") == {"pending": 3}
-        await restart(world, ONE)
+        await world.restart(ONE)
         assert await store.call("HLEN", keys.CLONING) == 6
         await world.advance(minutes=6)
         assert await world.counts("old") == {}
@@ -182,7 +175,7 @@ async def test_a_pool_whose_provider_is_not_known_stands_as_it_is_and_people_are
         await world.advance(minutes=5)
         assert await world.counts("old") == {"ready": 3, "completed": 1}
         assert vm in world.provider.vms()
-        await restart(world, two.replace("pools: [", "pools: [{name: old, provider: dummy, size: 0}, "))
+        await world.restart(two.replace("pools: [", "pools: [{name: old, provider: dummy, size: 0}, "))
         await world.advance(minutes=1)
         assert await world.counts("old") == {}
         assert vm not in world.provider.vms()
@@ -247,7 +240,7 @@ async def test_pools_in_one_folder_leave_each_others_vms_alone(
         await world.advance(minutes=5)
         assert await world.counts() == {"ready": 3}
         assert await world.counts("old") == {"ready": 3, "running": 3}
-        await restart(world, renamed)
+        await world.restart(renamed)
         await world.advance(minutes=5)
         assert await world.counts("new") == {"ready": 3}
         assert await world.counts("old") == {"running": 3}
@@ -276,7 +269,7 @@ async def test_an_orphan_of_a_drained_pool_is_accounted_for_before_that_is_forgo
         await world.advance(minutes=1)
         orphan, *_ = sorted(await world.queue(Queue.READY, "old"))
         await store.call("SREM", keys.queue(Queue.READY, "old"), orphan)
-        await restart(world, ONE.replace("vm_lifetime: 2", "vm_lifetime: 2, discovered_grace: 5"))
+        await world.restart(ONE.replace("vm_lifetime: 2", "vm_lifetime: 2, discovered_grace: 5"))
         await world.advance(minutes=2)
         assert orphan in world.provider.vms()
         assert [each.pool for each in (await leftovers(store)).drained] == ["old"]

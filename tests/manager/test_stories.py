@@ -1,7 +1,5 @@
 """The life of a pool, on a clock that the test advances."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.manager.world import World
@@ -265,14 +263,19 @@ async def test_a_ready_vm_that_vanished_is_replaced_at_once(store: Connection) -
         assert await world.counts() == {"ready": 3}
 
 
-async def test_a_pool_that_was_made_smaller_is_trimmed_the_stalest_first(store: Connection, tmp_path: Path) -> None:
-    pool = a_pool(dummy=f"filename: {tmp_path}/dummy.json")
-    async with World(store, pool) as world:
+async def test_a_pool_that_was_made_smaller_is_trimmed_the_stalest_first(store: Connection) -> None:
+    async with World(store, a_pool()) as world:
         await world.advance(minutes=1)
-    smaller = pool.replace("size: 3", "size: 1")
-    async with World(store, smaller) as world:
+        since = {vm: (await world.record(vm))["ready"] for vm in await world.queue(Queue.READY)}
+        assert len(since) == 3
+        *_, second, newest = sorted(since.values())
+        assert second < newest
+        await world.restart(a_pool().replace("size: 3", "size: 1"))
         await world.advance(minutes=2)
-        assert (await world.counts()).get("ready", 0) <= 1
+        assert await world.counts() == {"ready": 1}
+        (kept,) = world.provider.vms()
+        assert await world.queue(Queue.READY) == {kept}
+        assert since.get(kept) == newest
 
 
 async def test_pools_share_the_clones_and_none_goes_without(store: Connection) -> None:

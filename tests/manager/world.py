@@ -130,6 +130,12 @@ class World:
         self.processes[-1].kill()
         await self.begin()
 
+    async def restart(self, yaml: str) -> None:
+        """Stop the newest process cleanly, and start another one with this configuration on the same hypervisor."""
+        await self.processes[-1].stop()
+        self.settings = load(yaml, environ={}, base=Path()).settings
+        await self.begin()
+
     def leaders(self) -> list[str]:
         """Return the names of the running processes that act as leader."""
         return [process.name for process in self.processes if process.runs and process.manager.leads]
