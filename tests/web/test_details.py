@@ -4,9 +4,13 @@ from twisted.internet import reactor
 
 from tests.web.conftest import POOLS, WITH_AUTH, Serve
 from vmpooler.domain import times
+from vmpooler.domain.change import FREE
 from vmpooler.domain.model import Queue
+from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys
+from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
+from vmpooler.store.queries.pool_state import read_state
 
 DEBIAN = POOLS[0].name
 SECRET = "abcdefghijklmnopqrstuvwxyz012345"
@@ -61,15 +65,22 @@ async def test_a_vm_is_told_with_its_whole_life_and_without_its_token(serve: Ser
     await queues.end_clone(DEBIAN, "vm1", 9, now - 50)
     await queues.promote(DEBIAN, "vm1", "192.0.2.9", 30, now - 30)
     await served.ask("POST", f"/vm/{DEBIAN}", headers={"X-AUTH-TOKEN": SECRET})
-    await served.store.call("HSET", keys.record("vm1"), "tag:a", "b", "disk", "8:16", "snapshot:before", "then")
+    await served.store.call("HSET", keys.record("vm1"), "tag:a", "b", "snapshot:before", "then")
+    tasks = Tasks(served.store, WITH_AUTH, lambda some: some[0], "manager")
+    for size in ("8", "16"):
+        await tasks.request("vm1", Kind.DISK, size, FREE, now)
+    await tasks.adopt([DEBIAN], now)
+    for task in sorted((await read_state(served.store, DEBIAN, 1)).tasks, key=lambda task: task.id):
+        await tasks.finish(DEBIAN, task, now)
     answer = await served.ask("GET", "/dashboard/vms/vm1.example.com")
     found = answer.json
     assert (found["name"], found["pool"], found["queue"], found["state"]) == ("vm1", DEBIAN, "running", "running")
     assert (found["owner"], found["ip"], found["tags"]) == ("ann", "192.0.2.9", {"a": "b"})
-    assert (found["disk"], found["snapshots"]) == (["8", "16"], ["before"])
+    assert (found["disk"], found["snapshots"]) == (["+8gb", "+16gb"], ["before"])
     assert abs(found["ends"] - found["now"] - found["remaining"]) < 0.1
     assert found["lifetime"] * 3600 - 5 < found["remaining"] <= found["lifetime"] * 3600
-    assert [event["what"] for event in found["timeline"]] == ["clone", "cloned", "ready", "checkout"]
+    whats = ["clone", "cloned", "ready", "checkout", *2 * ["requested"], *2 * ["done"]]
+    assert [event["what"] for event in found["timeline"]] == whats
     assert "id" not in found["timeline"][0]
     assert found["timeline"][1]["more"] == {"seconds": "9.00"}
     assert found["record"]["token:user"] == "ann"
