@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -92,19 +93,30 @@ def test_a_pool_shows_its_vms_its_events_and_its_settings(service: Service, brow
 
 
 LIFELINE = """
-return [...document.querySelectorAll('.lifeline .part')].map((part) =>
-  [part.className, part.dataset.hint, Number(part.style.flexGrow), part.getBoundingClientRect().width])
+return [...document.querySelectorAll('.lifeline .part')].map((part) => ({
+  classes: part.className,
+  hint: part.dataset.hint,
+  seconds: Number(part.style.flexGrow),
+  left: part.getBoundingClientRect().left,
+  top: part.getBoundingClientRect().top,
+  width: part.getBoundingClientRect().width,
+}))
 """
 
 
 def lifeline(browser: Browser) -> tuple[list[str], list[float]]:
-    """Return the queues that the bar of a VM shows, and the seconds in each, which are its share of the width."""
+    """Return the queues that the bar of a VM shows, and the seconds in each.
+
+    The parts form one line from left to right, and the longest time has the widest part.
+    """
     parts = browser.script(LIFELINE)
-    queues = [hint.partition(" for ")[0] for _, hint, _, _ in parts]
-    assert [classes for classes, _, _, _ in parts] == [f"part {queue}" for queue in queues]
-    assert browser.sees(".lifeline").get_attribute("aria-label") == ", ".join(hint for _, hint, _, _ in parts)
-    assert min(width for _, _, _, width in parts) > 0
-    return queues, [seconds for _, _, seconds, _ in parts]
+    queues = [part["hint"].partition(" for ")[0] for part in parts]
+    assert [part["classes"] for part in parts] == [f"part {queue}" for queue in queues]
+    assert browser.sees(".lifeline").get_attribute("aria-label") == ", ".join(part["hint"] for part in parts)
+    assert len({part["top"] for part in parts}) == 1
+    assert all(one["left"] + one["width"] < next["left"] for one, next in pairwise(parts))
+    assert max(parts, key=itemgetter("width")) == max(parts, key=itemgetter("seconds"))
+    return queues, [part["seconds"] for part in parts]
 
 
 def test_a_vm_shows_its_events_and_lifeline_live(service: Service, browser: Browser) -> None:
