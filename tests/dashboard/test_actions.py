@@ -81,6 +81,14 @@ def test_a_requested_snapshot_is_shown_when_it_is_taken(service: Service, browse
     browser.sees(".facts", name)
 
 
+def test_requested_disks_are_shown_when_they_are_attached(service: Service, browser: Browser) -> None:
+    vm = check_out(service, POOL)
+    for size in (8, 16):
+        assert service.request("POST", f"/vm/{vm}/disk/{size}").status == 202
+    browser.open(service.url, f"#/vm/{vm}")
+    until(lambda: browser.text(".facts").endswith("\nExtra disks\n+8gb, +16gb"), "both disks")
+
+
 def test_no_action_works_without_the_required_token(guarded: Service, browser: Browser) -> None:
     browser.open(guarded.url, f"#/pool/{POOL}")
     browser.sees(".acts", "With a token")

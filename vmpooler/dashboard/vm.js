@@ -66,7 +66,7 @@ export class VmView {
       ["Lifetime", lifetime === null ? "for ever" : `${number(lifetime, Number.isInteger(lifetime) ? 0 : 1)} h from its checkout`],
       ["Ends", ends && moment(ends)], ["Time left", state === "running" && ends ? this.left : null],
       ...Object.entries(tags).map(([name, value]) => [`Tag ${name}`, value]),
-      ["Extra disks", disk.map((size) => `${size} GB`).join(", ")],
+      ["Extra disks", disk.join(", ")],
       ["Snapshots", snapshots.join(", ")],
     ];
     return facts.filter(([, value]) => value).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
