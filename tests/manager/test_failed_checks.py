@@ -6,7 +6,7 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.domain import times
-from vmpooler.domain.backoff import MAX_CHECK_DELAY, SECOND_CHECK_DELAY
+from vmpooler.domain.backoff import BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
 from vmpooler.domain.events import What
 from vmpooler.domain.guest import Guest
 from vmpooler.domain.model import Queue
@@ -298,7 +298,7 @@ async def test_where_vms_cannot_be_switched_on_clones_come_ever_more_rarely_unti
         await world.advance(minutes=60)
         orders = [event.when for event in world.events if event.what is What.CLONE]
         assert 4 + 8 <= len(orders) < 4 + 20
-        assert orders[-1] - orders[-2] > 300
+        assert BACKOFF_MOST < orders[-1] - orders[-2] < BACKOFF_MOST + CLONE_SETTLES + 30
         assert any("could not be switched on: no host has memory for it" in line for line in world.log())
         assert said(world, What.RECOVERED, keys.POWER) == 0
         world.provider.off = 0

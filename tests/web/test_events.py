@@ -104,7 +104,7 @@ async def test_first_comes_the_whole_state(build: Build) -> None:
     id = await server.happens("a", seconds="12.5")
     client = await server.client()
     await client.until(lambda it: it.frames)
-    assert "text/event-stream" in client.head
+    assert "\r\nContent-Type: text/event-stream; charset=utf-8\r\n" in client.head
     (first,) = client.frames
     assert (first.kind, first.id) == ("state", id)
     state = first.data
