@@ -188,7 +188,7 @@ def test_without_ready_ttl_a_ready_vm_never_goes_stale() -> None:
 
 
 def test_a_stale_vm_is_stale_also_when_a_check_is_due() -> None:
-    assert "TTL" in why(judged(READY, ready=NOW - HOUR, checked=NOW - HOUR))
+    assert why(judged(READY, ready=NOW - HOUR, checked=NOW - HOUR)) == "reached end of TTL after 60 minutes"
 
 
 NOT_WELL = {
