@@ -28,7 +28,7 @@ export class Feed {
         await this.listen();
         this.onLink(false, "the service closed the connection");
       } catch (error) {
-        if (error instanceof Refused) pause = FULL;
+        if (error instanceof EventsRefused) pause = FULL;
         this.onLink(error instanceof Resting ? null : false, error.message);
       }
       await this.wait(pause * (0.5 + Math.random() / 2));
@@ -52,7 +52,7 @@ export class Feed {
       const headers = this.last ? { "Last-Event-ID": this.last } : {};
       const reply = await fetch(this.url, { headers, signal: cut.signal, cache: "no-store" })
         .catch((error) => { throw cut.signal.aborted ? cut.signal.reason : new Error("the service cannot be reached"); });
-      if (!reply.ok) throw new Refused((await reply.json().catch(() => ({}))).message ?? `status ${reply.status}`);
+      if (!reply.ok) throw new EventsRefused((await reply.json().catch(() => ({}))).message ?? `status ${reply.status}`);
       await this.read(reply.body.pipeThrough(new TextDecoderStream()).getReader(), cut.signal);
     } finally {
       clearInterval(watch);
@@ -89,5 +89,5 @@ export class Feed {
   }
 }
 
-class Refused extends Error {}
+class EventsRefused extends Error {}
 class Resting extends Error {}

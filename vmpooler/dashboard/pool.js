@@ -29,7 +29,7 @@ const SETTINGS = {
 };
 
 /** The VMs of one queue. */
-class Queue {
+class QueueTable {
   constructor(name) {
     Object.assign(this, { name, rows: new Map(), whole: false, vms: [] });
     this.columns = name === "running" ? COLUMNS : [...COLUMNS.slice(0, 3), ""];
@@ -94,7 +94,7 @@ export class PoolView {
     this.act = el("div.acts");
     this.counts = new Chart({ kind: "lines", title: "Ready, running and pending", about: "How many of the pool's VMs stood in which queue", blank: "No samples yet: one is taken each minute" });
     this.taken = new Chart({ kind: "bars", title: "Checkouts", about: "How many VMs were checked out in each step", blank: "No samples yet: one is taken each minute" });
-    this.queues = Object.keys(QUEUES).map((queue) => new Queue(queue));
+    this.queues = Object.keys(QUEUES).map((queue) => new QueueTable(queue));
     this.stream = new Stream(50, { pool: name });
     this.settings = el("dl.facts");
     this.blank = el("p.blank", {}, "Loading…");
