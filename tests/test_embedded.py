@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ async def test_it_stays_stopped_when_it_is_stopped_before_a_restart(make: Make) 
     for _ in range(2):
         pid = await process_id(redis)
         os.kill(pid, signal.SIGKILL)
-        await until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]  # mypy knows no default of a lambda
+        await until(partial(is_gone, pid))
     await deferLater(clock, 0.1)
     await redis.stop()
     await deferLater(clock, 0.6)

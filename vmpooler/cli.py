@@ -74,7 +74,7 @@ async def _at_provider(
     names = [asked.provider] if asked.provider else list(entries)
     if len(names) != 1 or names[0] not in entries:
         sys.exit(f"vmpooler: --provider must be one of: {', '.join(entries) or f'(no entry is of class {kind})'}")
-    chance = random.Random()  # noqa: S311 - jitter, no secret
+    chance = random.Random()  # noqa: S311 - no secret is made of it
     context = Context(general=settings.general, pools=(), reactor=reactor, wall=time.time, chance=chance)
     try:
         print(await command.run(entries[names[0]], context, asked))

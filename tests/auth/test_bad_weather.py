@@ -125,6 +125,12 @@ async def test_only_so_many_connections_are_open_at_once(serve: Serve) -> None:
     assert Counted.now == 0
 
 
+class Answerer(Protocol):
+    """A server's end of a connection that is open."""
+
+    transport: Any
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
@@ -135,20 +141,20 @@ async def test_only_so_many_connections_are_open_at_once(serve: Serve) -> None:
     ],
 )
 async def test_nonsense_is_no_answer(serve: Serve, said: bytes, meant: str, logged: list[LogEvent]) -> None:
-    class Nonsense(Protocol):
+    class Nonsense(Answerer):
         def dataReceived(self, data: bytes) -> None:
-            self.transport.write(said)  # type: ignore[union-attr]  # it is connected
+            self.transport.write(said)
             if not said:
-                self.transport.loseConnection()  # type: ignore[union-attr]  # it is connected
+                self.transport.loseConnection()
 
     settings = serve(Nonsense, encryption="none")
     assert meant in await why_away(settings, logged)
 
 
 async def test_an_answer_of_another_kind_is_no_yes(serve: Serve, logged: list[LogEvent]) -> None:
-    class SearchDone(Protocol):
+    class SearchDone(Answerer):
         def dataReceived(self, data: bytes) -> None:
-            self.transport.write(_answer(data, 0x65, SUCCESS))  # type: ignore[union-attr]  # it is connected
+            self.transport.write(_answer(data, 0x65, SUCCESS))
 
     assert "does not speak LDAP" in await why_away(serve(SearchDone, encryption="none"), logged)
 
@@ -156,10 +162,10 @@ async def test_an_answer_of_another_kind_is_no_yes(serve: Serve, logged: list[Lo
 async def test_what_was_said_in_clear_text_does_not_count_under_tls(serve: Serve, logged: list[LogEvent]) -> None:
     """An attacker on the network relays the server's TLS, and injects the first byte of a forged success before it."""
 
-    class Forger(Protocol):
+    class Forger(Answerer):
         def dataReceived(self, data: bytes) -> None:
             if pureldap.LDAPStartTLSRequest.oid in data:
-                self.transport.write(_answer(data, 0x78, SUCCESS) + b"\x30")  # type: ignore[union-attr]  # it is connected
+                self.transport.write(_answer(data, 0x78, SUCCESS) + b"\x30")
 
     assert "someone may be tampering" in await why_away(serve(Forger), logged)
 
@@ -202,13 +208,13 @@ async def test_a_host_that_does_not_exist_is_reported(directory: LdapServer, log
 async def test_an_entry_without_a_name_is_nobodys(serve: Serve) -> None:
     """A bind without a name is anonymous: a server may accept it with any password."""
 
-    class Nameless(Protocol):
+    class Nameless(Answerer):
         def dataReceived(self, data: bytes) -> None:
             if data[4 + data[3]] == 0x63:
                 said = _answer(data, 0x64, b"\x04\x00\x30\x00") + _answer(data, 0x65, SUCCESS)
             else:
                 said = _answer(data, 0x61, SUCCESS)
-            self.transport.write(said)  # type: ignore[union-attr]  # it is connected
+            self.transport.write(said)
 
     account = ServiceAccount(user_dn="cn=x", password="x")
     assert not await authenticator(serve(Nameless, encryption="none", service_account_hash=account)).check("a", "b")
@@ -218,10 +224,10 @@ def _answering(code: int) -> type[Protocol]:
     """Return a protocol that answers every bind with this result code."""
     text = b"too much \x1b[2J to do"
 
-    class Answering(Protocol):
+    class Answering(Answerer):
         def dataReceived(self, data: bytes) -> None:
             result = bytes((0x0A, 1, code, 4, 0, 4, len(text))) + text
-            self.transport.write(_answer(data, 0x61, result))  # type: ignore[union-attr]  # it is connected
+            self.transport.write(_answer(data, 0x61, result))
 
     return Answering
 

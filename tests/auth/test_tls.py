@@ -52,7 +52,7 @@ async def test_a_certificate_that_has_expired_is_not_trusted(directory: LdapServ
 
     certificate, key = directory.authority.issue("expired", "127.0.0.1", ends=datetime.timedelta(hours=-1))
     context = DefaultOpenSSLContextFactory(str(key), str(certificate))
-    port = reactor.listenSSL(0, Factory.forProtocol(Protocol), context, interface="127.0.0.1")  # type: ignore[attr-defined]  # Twisted's interfaces say less
+    port = reactor.listenSSL(0, Factory.forProtocol(Protocol), context, interface="127.0.0.1")  # type: ignore[attr-defined]  # the declared type of reactor has no listenSSL
     settings = settings_for(directory, port=port.getHost().port, encryption="simple_tls")
     assert "its certificate is refused: it has expired" in await why_away(settings, logged)
     await port.stopListening()

@@ -5,6 +5,7 @@ import resource
 import signal
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tests.cases.case import case
@@ -65,7 +66,7 @@ def a_full_disk(world: CaseWorld) -> str:
         answered += len(held)
         with suppress(ValueError):  # Redis may have ended by itself, because it could not write
             os.kill(redis_of(service), signal.SIGKILL)
-        until(lambda service=service: books_answer(service), "Redis is started again", 30)  # type: ignore[misc]  # bound at once
+        until(partial(books_answer, service), "Redis is started again", 30)
         no_client_gets(service, held, 12, tries=2)
         still_had(service, books(service), held)
         service.kill()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases import __main__ as program
-from tests.cases.case import CASES, FaultCase
+from tests.cases.case import CASES, FaultCase, Play
 from tests.cases.world import CaseWorld, hold
 from tests.parts import ALL_TESTS, PARTS
 from tests.service.process import TWISTD
@@ -46,8 +46,8 @@ def broken(world: CaseWorld) -> str:
     ("play", "outcome", "facts"),
     [(well, "OK", "was there"), (wrong, "FAILED", "it is destroyed"), (broken, "FAILED", "OSError: no reply")],
 )
-def test_a_row_shows_the_result_of_a_case_and_its_folder_is_removed(play: object, outcome: str, facts: str) -> None:
-    done = program.play(FaultCase("1x", "a title", "what was seen", play), TWISTD)  # type: ignore[arg-type]  # one of these
+def test_a_row_shows_the_result_of_a_case_and_its_folder_is_removed(play: Play, outcome: str, facts: str) -> None:
+    done = program.play(FaultCase("1x", "a title", "what was seen", play), TWISTD)
     assert (done.outcome, facts in done.facts) == (outcome, True)
     text = program.row(done)
     assert "a title" in text

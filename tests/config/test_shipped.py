@@ -82,7 +82,7 @@ def test_the_example_has_every_setting_with_its_sentence_and_default(section: st
         assert "Required." in comment
     else:
         default = re.search(r"Default: (?!that of config)(.*)\.$", comment)
-        assert yaml.load(default[1] if default else value, yaml.BaseLoader) == text_of(field.default)  # noqa: S506 - BaseLoader makes text only
+        assert yaml.load(default[1] if default else value, yaml.BaseLoader) == text_of(field.default)  # noqa: S506 - BaseLoader returns only text
     assert ("Default: that of config." in comment) == bool(field.metadata["inherits"])
     if field.metadata["secret"]:
         assert f"{name}_file" in comment

@@ -279,7 +279,7 @@ async def test_one_whose_provider_is_not_fit_to_lead_with_leaves_the_lead_and_tr
         async def refuse() -> None:
             raise ProviderError("the file is broken")
 
-        unfit.manager._providers["dummy"].start = refuse  # type: ignore[method-assign]  # for once
+        unfit.manager._providers["dummy"].start = refuse  # type: ignore[method-assign]  # only this manager's provider refuses
         world.processes[0].kill()
         await world.advance(HOLDS + 1)
         assert (await leader_and_leftovers(store))[0] == ""

@@ -1,5 +1,6 @@
 """A complete service that sends its metrics to a real carbon."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def _story(home: Path) -> None:
         vm = service.request("POST", "/vm/debian-12").body["debian-12"]["hostname"]
         service.request("DELETE", f"/vm/{vm}")
         for name in ("ready", "running", "clone", "destroy"):
-            until(lambda name=name: carbon.values(f"lab.vmpooler.{name}.debian-12"), f"carbon has {name}")  # type: ignore[misc]  # mypy knows no default of a lambda
+            until(partial(carbon.values, f"lab.vmpooler.{name}.debian-12"), f"carbon has {name}")
         assert 0 <= max(carbon.values("lab.vmpooler.ready.debian-12")) <= 2
         assert 0 < max(carbon.values("lab.vmpooler.clone.debian-12")) < 2
         assert 0 <= max(carbon.values("lab.vmpooler.destroy.debian-12")) < 2

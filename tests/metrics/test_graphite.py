@@ -24,7 +24,7 @@ class Carbon(Factory):
     def __init__(self, port: int = 0) -> None:
         self.text = ""
         self.made = 0
-        self.protocols: list[Protocol] = []
+        self.protocols: list[Any] = []
         listening: Any = reactor
         self._port = listening.listenTCP(port, self, interface="127.0.0.1")
         self.port = self._port.getHost().port
@@ -50,7 +50,7 @@ class Carbon(Factory):
         await self._port.stopListening()
         for each in self.protocols:
             if each.transport is not None:
-                each.transport.abortConnection()  # type: ignore[attr-defined]  # Twisted's interfaces say less
+                each.transport.abortConnection()
         await deferLater(reactor, 0.05)
 
 
@@ -130,7 +130,7 @@ async def test_a_server_that_takes_nothing_costs_no_more_than_what_may_wait_and_
     carbon = Carbon()
     graphite = sender(carbon.port)
     await until(lambda: carbon.made)
-    carbon.protocols[0].transport.pauseProducing()  # type: ignore[union-attr]  # it is connected
+    carbon.protocols[0].transport.pauseProducing()
     for number in range(20):
         for _ in range(20_000):
             graphite.send(READY, "a.long.name.of.a.metric.that.fills.buffers.soon", number, NOW)

@@ -14,8 +14,7 @@ from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectionClosed
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, formatEvent
@@ -357,7 +356,7 @@ class Relay(Protocol):
         else:
             self.other.transport.write(data)
 
-    def connectionLost(self, reason: Failure = ConnectionClosed) -> None:  # type: ignore[assignment]  # as Twisted calls it
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.other is not None:
             self.other.transport.loseConnection()
 

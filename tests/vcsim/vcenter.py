@@ -16,7 +16,7 @@ class Vcenter:
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        context = ssl._create_unverified_context() if simulator.tls else None  # noqa: S323 - to this machine
+        context = ssl._create_unverified_context() if simulator.tls else None  # noqa: S323 - the simulator runs on this machine
         port = simulator.port if simulator.tls else -simulator.port
         self._stub = SoapStubAdapter(
             host=simulator.host, port=port, version=VERSION, sslContext=context, httpConnectionTimeout=20

@@ -168,8 +168,7 @@ async def test_counts_are_told_at_most_four_times_a_second_however_much_happens(
         await server.happens(f"vm{number}")
         await deferLater(reactor, 0.003)
     seconds = reactor.seconds() - began
-    last = lambda it: it.of("counts") and it.of("counts")[-1]["pools"][0]["ready"] == 300  # noqa: E731 - one line, used below
-    await client.until(last)
+    await client.until(lambda it: it.of("counts") and it.of("counts")[-1]["pools"][0]["ready"] == 300)
     assert client.vms() == [f"vm{number}" for number in range(300)]
     assert 2 <= len(client.of("counts")) <= 4 * seconds + 2
 

@@ -103,7 +103,7 @@ async def test_the_day_of_two_hundred_pools_is_told_without_keeping_others_waiti
     began = perf_counter()
     url = f"http://127.0.0.1:{served.port}/dashboard/history?range=24h"
     request = Request(url, headers={"Accept-Encoding": "gzip"})
-    answer = await deferToThread(lambda: urlopen(request).read())  # noqa: S310 - our own server
+    answer = await deferToThread(lambda: urlopen(request).read())  # noqa: S310 - the URL is that of the service under test
     took = perf_counter() - began
     ticking.stop()
     pause = max(after - before for before, after in pairwise(moments))

@@ -3,6 +3,8 @@
 Each limit is a setting. A limit stops applying when the client that reached it is gone.
 """
 
+from typing import Any
+
 import attrs
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -22,8 +24,8 @@ GET = b"GET"
 OTHER = IPv4Address("TCP", "192.0.2.2", 40000)
 
 
-def limited(**limits: object) -> Settings:
-    return attrs.evolve(PLAIN, limits=Limits(**limits))  # type: ignore[arg-type]  # each is what its test needs
+def limited(**limits: Any) -> Settings:
+    return attrs.evolve(PLAIN, limits=Limits(**limits))
 
 
 @pytest.mark.parametrize(

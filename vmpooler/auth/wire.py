@@ -95,7 +95,7 @@ class LdapClient(LDAPClient):
     def _sent(self, request: pureldap.LDAPProtocolRequest, *handler: Any) -> "Deferred[Any]":
         if not self.connected:
             raise LdapTrouble(self._why)
-        return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor has no types
+        return self.send_multiResponse(request, *handler) if handler else self.send(request)  # type: ignore[no-any-return]  # ldaptor ships no types
 
     async def _lasting(self, answer: "Deferred[Any]") -> Any:
         """Return the response. Raises LdapTrouble when the connection is lost before."""

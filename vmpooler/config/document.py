@@ -44,11 +44,11 @@ class _Loader(yaml.SafeLoader):
     So a password of 0123 stays as it is; with YAML's own types it would be the number 83.
     """
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML reads it from the class
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML declares it without ClassVar
         first: [(tag, pattern) for tag, pattern in resolvers if tag in (NULL, MERGE)]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    yaml_constructors = {  # noqa: RUF012 - the same
+    yaml_constructors = {  # noqa: RUF012 - PyYAML declares it without ClassVar
         NULL: SafeConstructor.construct_yaml_null,
         "tag:yaml.org,2002:str": SafeConstructor.construct_yaml_str,
         "tag:yaml.org,2002:seq": SafeConstructor.construct_yaml_seq,

@@ -16,7 +16,7 @@ from vmpooler.domain.errors import StartError
 WEB = {"tcp": "http", "tcp6": "http", "ssl": "https"}
 """The kinds of endpoints that curl reaches by an address, and the URL scheme of each."""
 
-EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - only compared with
 
 
 BACKLOG = 1024

@@ -25,7 +25,7 @@ class Options(usage.Options):
     synopsis = "[--config FILE | --demo] [options]"
     longdesc = "Keeps pools of virtual machines that are already running, and hands them out in one call."
 
-    optParameters = [  # noqa: RUF012 - twisted.python.usage reads it so
+    optParameters = [  # noqa: RUF012 - usage.Options declares it without ClassVar
         ["config", "c", None, "The configuration [default: ./vmpooler.yaml, $VMPOOLER_CONFIG_FILE, $VMPOOLER_CONFIG]"],
         ["role", "r", "all", "What this process does: all, api or manager"],
         ["port", "p", None, "The port that the API answers on, on all interfaces, with --demo on loopback (4567)"],
@@ -35,7 +35,7 @@ class Options(usage.Options):
         ["redis-socket", None, None, "The unix socket of the Redis to use, whatever the configuration says"],
         ["worker", None, None, "Which of the --workers this process is: they are started with it"],
     ]
-    optFlags = [  # noqa: RUF012 - the same
+    optFlags = [  # noqa: RUF012 - usage.Options declares it without ClassVar
         ["demo", None, "Simulated pools, a private Redis, on this machine only: nothing to set up"],
         ["share-port", None, "Let other processes listen on the same TCP port, if they say so too (SO_REUSEPORT)"],
         ["check-config", None, "Print every mistake in the configuration, or ok, and exit"],

@@ -126,7 +126,7 @@ def _built(
         pools=pools,
         reactor=reactor,
         wall=wall,
-        chance=random.Random(),  # noqa: S311 - not for secrecy
+        chance=random.Random(),  # noqa: S311 - no secret is made of it
         may_order=may_order,
     )
     return installed().get(section.kind).build(section, context)

@@ -33,7 +33,7 @@ class Ldap:
         "The attributes, one or several, that may have a user's name.", pattern="[A-Za-z][A-Za-z0-9-]*|[0-9.]+"
     )
     timeout: float = setting("Seconds that a check of a password may take.", 10, minimum=0.1, maximum=60)
-    service_account_hash: ServiceAccount | None = setting(  # noqa: RUF009 - a field, not a value
+    service_account_hash: ServiceAccount | None = setting(  # noqa: RUF009 - setting() returns an attrs field
         "Who searches for a user below base; without, a user's name is put together of user_object and base.",
         None,
         part=ServiceAccount,
@@ -51,4 +51,4 @@ class Auth:
     owner_only: bool = setting(
         "A VM that was checked out with a token, and a token, can be changed by their own user only.", False
     )
-    ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009 - a field
+    ldap: Ldap | None = setting("The server that knows the users.", None, part=Ldap)  # noqa: RUF009 - setting() returns an attrs field

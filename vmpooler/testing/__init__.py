@@ -8,6 +8,6 @@ import pytest
 
 pytest.register_assert_rewrite("vmpooler.testing.contract")
 
-from vmpooler.testing.contract import ProviderCase, ProviderContract, ReactorCase, booted, cloned  # noqa: E402 - after the registration
+from vmpooler.testing.contract import ProviderCase, ProviderContract, ReactorCase, booted, cloned  # noqa: E402 - must follow the registration
 
 __all__ = ["ProviderCase", "ProviderContract", "ReactorCase", "booted", "cloned"]

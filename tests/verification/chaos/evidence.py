@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -52,7 +53,7 @@ class Evidence:
 
 
 def gathered(
-    books: RedisReader, pools: list[str], samples: Sequence[RedisSample], known: Mapping[str, object], journal: Path
+    books: RedisReader, pools: list[str], samples: Sequence[RedisSample], known: Mapping[str, Any], journal: Path
 ) -> Evidence:
     """Return the evidence of a run in which nothing is in flight any more. ``known`` is what only the run knows."""
     events = list(books.events())
@@ -64,7 +65,7 @@ def gathered(
         histories=books.histories(vms),
         open_tasks=books.open_tasks(pools),
         journal=[noted(line) for line in journal.read_text().splitlines()],
-        **known,  # type: ignore[arg-type]  # each is what its field says
+        **known,
     )
 
 

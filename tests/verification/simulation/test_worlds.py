@@ -87,7 +87,7 @@ def test_times_by_the_clock_of_the_own_host_are_caught(redis: LockStep) -> None:
     class OwnApi(Own, ApiProcess):
         pass
 
-    class OwnClocks(in_a(CLOCKS)):  # type: ignore[misc]  # a class that is made here
+    class OwnClocks(in_a(CLOCKS)):  # type: ignore[misc]  # the base class is made at run time
         kinds = OwnManager, OwnApi
 
     assert caught(redis, ONE_CLIENT, OwnClocks, 0)

@@ -133,8 +133,10 @@ class Clones:
             host=target.host,
             datastore=target.datastore,
         )
-        clone = lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec)  # noqa: E731 - one line, used once
-        await self._executor.task(f"the clone of {pool.template}", clone)
+        await self._executor.task(
+            f"the clone of {pool.template}",
+            lambda _: target.source.CloneVM_Task(folder=folder, name=name, spec=spec),
+        )
 
     async def _await_outcome(self, order: Order, doubt: Doubtful) -> None:
         """Wait for the outcome of a clone whose answer was lost; return when its VM exists and is powered on.

@@ -49,7 +49,7 @@ class Executor:
         self._reactor = reactor
         self._may_order = may_order
         self._threads = ThreadPool(0, threads, f"vCenter {cache.server}")
-        self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # Twisted's hook
+        self._threads.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # declared as a class
         self._opening = Slots()
         self._to_open: list[tuple[Ref, Connected]] = []
         self._over: list[Ref] = []

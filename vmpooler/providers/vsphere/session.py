@@ -104,7 +104,7 @@ def _local(tag: str) -> str:
     return tag.rpartition(SoapAdapter.NS_SEP)[2]
 
 
-SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]  # pyvmomi's hook
+SoapAdapter.SoapResponseDeserializer = _Deserializer  # type: ignore[misc]  # the class that pyvmomi reads replies with
 
 
 class _Call(threading.local):

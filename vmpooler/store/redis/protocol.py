@@ -30,7 +30,7 @@ from vmpooler.settings import Redis
 Value = str | bytes | int | float
 """A part of a command."""
 
-_pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its types know one word
+_pack: Callable[[tuple[Value, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # declared for a tuple of one part
 
 ServerError = txredisapi.ResponseError
 """An error reply from Redis; its text starts with a code, such as ``WRONGTYPE``."""

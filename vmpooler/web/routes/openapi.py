@@ -32,7 +32,7 @@ CSS = {"Content-Type": "text/css; charset=utf-8", "X-Content-Type-Options": "nos
 @cache
 def document() -> Document:
     """Return the document in openapi.yaml, with the version of this package."""
-    found: dict[str, Any] = yaml.load(_file("openapi.yaml"), LOADER)  # noqa: S506 - both are safe
+    found: dict[str, Any] = yaml.load(_file("openapi.yaml"), LOADER)  # noqa: S506 - both loaders are safe
     return {**found, "info": {**found["info"], "version": __version__}}
 
 

@@ -8,7 +8,7 @@ from vmpooler.domain import times
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.times import HOUR
 
-SECRET = "token:token"  # noqa: S105 - the field that has one
+SECRET = "token:token"  # noqa: S105 - the name of a field
 """The field of a record that is never returned."""
 
 
