@@ -1,5 +1,7 @@
 """The page while the service is unavailable."""
 
+from signal import SIGTERM
+
 import pytest
 
 from tests.dashboard.browser import STOPPED, Browser
@@ -24,7 +26,7 @@ def test_the_page_recovers_by_itself_after_a_restart_of_the_service(browser: Bro
         browser.open(service.url)
         browser.sees("#link", "live")
         browser.gone("#banner")
-        assert service.stop() != 0
+        assert service.stop() == -SIGTERM
         banner = browser.sees("#banner", "Disconnected")
         until(lambda: " 2 s ago" in banner.text, "the age of the displayed state grows")
         assert browser.text("#link") == "disconnected"

@@ -267,9 +267,13 @@ async def test_a_vm_that_was_deleted_while_its_host_was_away_is_destroyed_when_i
         await world.advance(minutes=1)
         await world.delete(vm)
         await world.advance(minutes=1)
+        assert await world.counts() == {"ready": 3}
         world.provider.come_back(host)
-        await world.advance(minutes=12)
+        await world.advance(minutes=9)
+        assert vm in set(world.provider.vms())
+        await world.advance(minutes=3)
         assert vm not in set(world.provider.vms())
+        assert await world.counts() == {"ready": 3}
 
 
 @pytest.mark.parametrize(

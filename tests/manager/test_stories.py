@@ -211,8 +211,11 @@ async def test_a_foreign_vm_is_destroyed_where_the_operator_wants_it(store: Conn
     async with World(store, a_pool(config="destroy_foreign: true")) as world:
         await world.advance(minutes=1)
         world.provider.plant("debian", "someones-server", stamped=False)
-        await world.advance(minutes=12)
+        await world.advance(minutes=9)
+        assert "someones-server" in set(world.provider.vms())
+        await world.advance(minutes=3)
         assert "someones-server" not in set(world.provider.vms())
+        assert await world.counts() == {"ready": 3}
 
 
 async def test_a_redis_that_lost_its_data_destroys_nothing_until_an_operator_confirms(store: Connection) -> None:

@@ -156,7 +156,7 @@ async def test_a_checkout_that_replicas_do_not_confirm_is_refused_and_its_vm_goe
         answer = service.request("POST", "/vm/linux")
         assert answer.status == 503
         assert "0 of 1 replicas" in answer.body["message"]
-        assert time.monotonic() - start > 0.4
+        assert 0.4 < time.monotonic() - start < 5
         group.replica.thaw()
         while await service.redis("HLEN", keys.active("debian-12")) > 1:
             await deferLater(clock, 0.05)

@@ -316,7 +316,7 @@ pools: [{{name: one, size: 1, provider: east, template: a, folder: b}}]
 """
     try:
         service = Service(config, directory=tmp_path / "service")
-        assert service.run() != 0
+        assert service.run() == 1
         (line,) = [line for line in service.said.splitlines() if cause in line]
         assert f"vCenter {simulator.url}: {cause}" in line
         assert "Traceback" not in service.said
