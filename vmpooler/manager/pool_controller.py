@@ -263,7 +263,7 @@ class PoolController:
         elif not why and keys.ANSWERS in seen.troubles:
             await self._queues.recover(self._pool.name, keys.ANSWERS, self._now())
 
-    async def _perform(self, action: act.Action, seen: StoredPool, state: PoolState) -> None:  # noqa: C901 - an arm each
+    async def _perform(self, action: act.Action, seen: StoredPool, state: PoolState) -> None:  # noqa: C901 - one case for each action
         pool, now = self._pool.name, self._now()
         match action:
             case act.Clone(count, beside):
