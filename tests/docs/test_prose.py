@@ -34,6 +34,7 @@ ROOMS = (
     "tests/manager/*",
     "tests/metrics/*",
     "tests/service/*",
+    "tests/store/**/*",
     "tests/vcsim/*",
     "tests/verification/**/*",
     "vmpooler/auth/*",
@@ -42,6 +43,7 @@ ROOMS = (
     "vmpooler/domain/*",
     "vmpooler/manager/*",
     "vmpooler/metrics/*",
+    "vmpooler/store/**/*",
     "vmpooler/web/**/*",
 )
 """The folders whose names are done. Add a folder when its names are done. This file is skipped."""

@@ -133,7 +133,7 @@ def can_be_served(wanted: list[Wanted], ready: dict[str, int]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_whoever_can_be_served_is_served_and_nobody_else(
+async def test_a_checkout_that_can_be_served_is_served_and_no_other(
     store: Connection, checkouts: Checkouts, seed: int
 ) -> None:
     chance, served = Random(seed), 0
@@ -243,7 +243,7 @@ async def test_a_dry_pool_does_not_count_as_a_use_of_the_token(store: Connection
     assert await contents(store) == before
 
 
-async def test_events_tell_the_user_and_never_the_token(store: Connection, checkouts: Checkouts) -> None:
+async def test_events_have_the_user_and_never_the_token(store: Connection, checkouts: Checkouts) -> None:
     await make_ready(store, "vm", "other")
     await known_token(store)
     await checkouts.checkout([Wanted(POOL, 2, (POOL,))], "id1", TOKEN, LATER)

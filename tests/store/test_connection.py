@@ -150,7 +150,9 @@ async def test_a_cancelled_command_leaves_the_others_in_step(connect: Connect, r
     assert await second == "second"
 
 
-async def test_redis_away_is_told_at_once_and_redis_back_is_noticed(connect: Connect, spare_redis: RedisServer) -> None:
+async def test_redis_away_is_reported_at_once_and_redis_back_is_noticed(
+    connect: Connect, spare_redis: RedisServer
+) -> None:
     connection = connect(spare_redis.settings, size=3)
     await connection.wait_ready(10)
     spare_redis.kill()
@@ -206,7 +208,7 @@ async def test_a_reader_may_wait_for_longer(store: Connection) -> None:
         await reader.close()
 
 
-async def test_a_wrong_password_is_told_without_it_and_tried_again(
+async def test_a_wrong_password_is_logged_without_it_and_tried_again(
     connect: Connect, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
     admin = connect(spare_redis.settings)
@@ -294,7 +296,7 @@ async def test_an_old_redis_is_refused(connect: Connect) -> None:
     await port.stopListening()
 
 
-async def test_what_is_not_redis_is_told(connect: Connect) -> None:
+async def test_what_is_not_redis_is_an_error(connect: Connect) -> None:
     port = clock.listenTCP(0, Factory.forProtocol(lambda: Talker({b"": b"SSH-2.0-x\r\n"})), interface="127.0.0.1")
     connection = connect(Redis(server="127.0.0.1", port=port.getHost().port))
     with pytest.raises(StoreAway, match="not Redis"):
@@ -389,7 +391,7 @@ async def test_tls_is_spoken_to_a_redis_that_can_be_verified_and_to_no_other(
     await port.stopListening()
 
 
-def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_certificates_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").write_text("")
     for name, complaint in (("missing.pem", "cannot read"), ("empty.pem", "no certificate")):
         with pytest.raises(StartError, match=complaint):

@@ -121,7 +121,7 @@ async def test_a_vm_that_a_client_has_is_not_put_back(store: Connection) -> None
     assert await contents(store) == before
 
 
-async def test_a_stamp_for_a_client_that_does_not_have_the_vm_is_not_begun(store: Connection) -> None:
+async def test_a_stamp_for_a_client_that_does_not_have_the_vm_is_not_started(store: Connection) -> None:
     await make_running(store, "vm")
     before = await contents(store)
     assert not await queues_of(store).stamp(POOL, "vm", "another", LATER)

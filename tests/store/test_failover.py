@@ -126,7 +126,7 @@ async def test_a_checkout_that_redis_forgot_is_its_clients_again_before_anybody_
     assert (await Tokens(one, ["debian"]).show("secret")).running == ("vm",)
 
 
-async def test_whatever_else_clients_were_told_of_is_done_again(join: Join, spare_redis: RedisServer) -> None:
+async def test_all_other_confirmed_writes_are_done_again(join: Join, spare_redis: RedisServer) -> None:
     one, known = await join(process("one")), settings()
     for vm in ("kept", "done"):
         await make_ready(one, vm)
@@ -287,7 +287,7 @@ async def test_a_process_lives_on_in_redis_for_as_long_as_it_lives(join: Join, s
         await deferLater(clock, 0.1)
 
 
-async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_told(
+async def test_a_vm_that_another_client_has_is_left_to_it_and_that_is_logged(
     join: Join, spare_redis: RedisServer, logged: list[LogEvent]
 ) -> None:
     witness, late = process("one", SHORT), process("late")
@@ -532,7 +532,7 @@ async def test_a_checkout_that_redis_could_not_write_down_was_promised_to_nobody
     await one.close()
 
 
-async def test_a_redis_that_has_room_again_serves_and_that_is_told(
+async def test_a_redis_that_has_room_again_serves_and_that_is_logged(
     small_disk: RedisServer, logged: list[LogEvent]
 ) -> None:
     one = Connection(small_disk.settings, reactor, failover=process("one"))

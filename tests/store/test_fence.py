@@ -190,7 +190,7 @@ async def test_one_that_has_dropped_its_lease_is_refused_though_nobody_else_lead
     assert await store.call("GET", "x") == "1"
 
 
-async def test_whoever_is_refused_has_it_told_at_once(store: Connection) -> None:
+async def test_a_manager_that_is_refused_reports_it_at_once(store: Connection) -> None:
     refusals: list[bool] = []
     lease = Lease(store, Clock(), "a")
     assert await lease.take()

@@ -30,7 +30,7 @@ async def run_out(store: Connection) -> None:
         await deferLater(reactor, 0.01)
 
 
-async def test_the_first_leads_and_the_second_is_told_who_does_and_for_how_long(store: Connection) -> None:
+async def test_the_first_leads_and_the_second_knows_who_does_and_for_how_long(store: Connection) -> None:
     first, second = lease_of(store, "a"), lease_of(store, "b")
     assert await first.take()
     assert not await second.take()
@@ -122,7 +122,7 @@ async def test_where_there_can_be_no_other_a_lease_is_one_that_a_dead_process_le
     assert await lease_of(store, "b", alone=True).take()
 
 
-async def test_who_has_dropped_it_or_lost_it_is_told_so_and_takes_nothing_from_the_next(store: Connection) -> None:
+async def test_a_manager_that_dropped_or_lost_it_knows_and_takes_nothing_from_the_next(store: Connection) -> None:
     first, second = lease_of(store, "a"), lease_of(store, "b")
     assert await first.take()
     await first.drop()
@@ -146,7 +146,7 @@ async def test_a_redis_that_has_lost_its_data_ends_it(store: Connection) -> None
     assert not await lease.keep()
 
 
-async def test_who_asks_for_certainty_gets_it_or_hears_that_it_is_over(store: Connection) -> None:
+async def test_a_manager_that_must_be_sure_is_or_knows_that_it_is_over(store: Connection) -> None:
     clock = Clock()
     lease = lease_of(store, clock=clock)
     assert await lease.take()

@@ -53,7 +53,7 @@ def direct(redis_server: RedisServer) -> Iterator[Direct]:
     connection.hang_up()
 
 
-def test_whatever_is_done_redis_holds_what_the_model_says_and_tells_each_transition_once(direct: Direct) -> None:
+def test_whatever_is_done_redis_holds_what_the_model_says_and_one_event_for_each_transition(direct: Direct) -> None:
     many = os.environ.get("MODEL_EXAMPLES")
     seen: set[str] = set()
 

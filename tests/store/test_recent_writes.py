@@ -82,7 +82,7 @@ def process(store: Connection) -> RecordedProcess:
     return RecordedProcess(store)
 
 
-async def test_a_redis_that_goes_away_while_promises_are_said_again_hears_them_the_next_time(
+async def test_a_redis_that_goes_away_while_writes_are_replayed_gets_them_the_next_time(
     store: Connection, process: RecordedProcess
 ) -> None:
     await process.gives("vm")

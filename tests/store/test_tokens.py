@@ -155,7 +155,7 @@ async def test_among_many_keys_what_happens_here_is_known_at_once(store: Connect
     assert await names(tokens) == ["shown", "unused", "used"], "after an hour everything is known"
 
 
-async def test_a_list_of_tokens_is_never_begun_with_some_of_them(store: Connection, tokens: Tokens) -> None:
+async def test_a_list_of_tokens_never_starts_with_some_of_them(store: Connection, tokens: Tokens) -> None:
     await crowd(store)
     await elsewhere(store, "old", "ann")
     await tokens.add("t1", "ann", NOW)
@@ -178,7 +178,7 @@ async def test_among_many_keys_tokens_are_found_for_who_has_lost_all_of_theirs(
 # One token.
 
 
-async def test_a_token_is_told_of_with_its_last_use(store: Connection, tokens: Tokens) -> None:
+async def test_a_token_is_returned_with_its_last_use(store: Connection, tokens: Tokens) -> None:
     await tokens.add("t1", "ann", NOW)
     assert await tokens.show("t1") == Token("t1", "ann", WRITTEN, "")
     await taken(store, "vm", "t1")
@@ -186,7 +186,7 @@ async def test_a_token_is_told_of_with_its_last_use(store: Connection, tokens: T
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "*", "\udcff"])
-async def test_an_unknown_token_is_not_told_of(tokens: Tokens, name: str) -> None:
+async def test_an_unknown_token_is_not_returned(tokens: Tokens, name: str) -> None:
     with pytest.raises(NoSuchToken):
         await tokens.show(name)
 

@@ -120,9 +120,7 @@ async def test_when_redis_is_away_the_answer_is_503_at_once(served: Served, spar
     await until(lambda: answers(served))
 
 
-async def test_a_status_that_was_told_is_not_told_for_long_without_redis(
-    served: Served, spare_redis: RedisServer
-) -> None:
+async def test_a_known_status_is_not_returned_for_long_without_redis(served: Served, spare_redis: RedisServer) -> None:
     assert (await served.ask("GET", "/status")).status == 200
     spare_redis.kill()
 

@@ -128,7 +128,7 @@ async def test_one_bad_member_is_400_with_the_reasons_and_changes_nothing(serve:
 
 
 @pytest.mark.parametrize("value", ["a\0b", "line\nline", "\x1b[31m", "ü€😀", "x" * 1024, "007", "1.10"])
-async def test_a_value_is_told_as_it_was_sent(serve: Serve, value: str) -> None:
+async def test_a_value_is_returned_as_it_was_sent(serve: Serve, value: str) -> None:
     served = await taken(serve)
     assert (await put(served, {"tags": {"a": value}})).status == 200
     assert (await served.ask("GET", f"/vm/{HOST}")).json[HOST]["tags"] == {"a": value}

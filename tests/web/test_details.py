@@ -16,7 +16,7 @@ DEBIAN = POOLS[0].name
 SECRET = "abcdefghijklmnopqrstuvwxyz012345"
 
 
-async def test_a_pool_is_told_with_its_settings_its_vms_by_queue_and_its_events(serve: Serve) -> None:
+async def test_a_pool_has_its_settings_its_vms_by_queue_and_its_events(serve: Serve) -> None:
     served = await serve(WITH_AUTH)
     queues, now = Queues(served.store, WITH_AUTH), reactor.seconds()
     await served.store.call("HSET", keys.token(SECRET), "user", "ann")
@@ -57,7 +57,7 @@ async def test_vms_stand_in_the_order_in_which_they_came(serve: Serve) -> None:
     assert [vm["name"] for vm in found["queues"]["ready"]] == ["b", "a", "c"]
 
 
-async def test_a_vm_is_told_with_its_whole_life_and_without_its_token(serve: Serve) -> None:
+async def test_a_vm_has_its_whole_life_and_not_its_token(serve: Serve) -> None:
     served = await serve(WITH_AUTH)
     queues, now = Queues(served.store, WITH_AUTH), reactor.seconds()
     await served.store.call("HSET", keys.token(SECRET), "user", "ann")

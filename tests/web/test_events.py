@@ -143,7 +143,7 @@ async def test_first_comes_the_whole_state(build: Build) -> None:
     }
 
 
-async def test_an_event_is_told_at_once_and_then_the_counts_of_its_pool_alone(build: Build) -> None:
+async def test_an_event_is_sent_at_once_and_then_the_counts_of_its_pool_alone(build: Build) -> None:
     server = await build()
     client = await server.client("/api/v1/events")
     await client.until(lambda it: it.frames)
@@ -158,7 +158,7 @@ async def test_an_event_is_told_at_once_and_then_the_counts_of_its_pool_alone(bu
     assert [(row["name"], row["ready"]) for row in counts.data["pools"]] == [(DEBIAN, 1)]
 
 
-async def test_counts_are_told_at_most_four_times_a_second_however_much_happens(build: Build) -> None:
+async def test_counts_are_sent_at_most_four_times_a_second_however_much_happens(build: Build) -> None:
     server = await build()
     client = await server.client()
     await client.until(lambda it: it.frames)
@@ -238,7 +238,7 @@ async def test_the_end_may_come_while_the_pools_are_being_read(build: Build, spa
     await connection.close()
 
 
-async def test_who_comes_back_is_told_what_it_missed_and_nothing_twice(build: Build) -> None:
+async def test_a_client_that_comes_back_gets_what_it_missed_and_nothing_twice(build: Build) -> None:
     server, other = await build(), await build()
     await server.happen(0, 3)
     first = await server.client()
@@ -270,7 +270,7 @@ async def test_a_long_absence_is_made_up_for_from_redis(build: Build) -> None:
 
 
 @pytest.mark.parametrize("last", ["1-1", "nonsense", "99999999999999-0"])
-async def test_who_missed_what_nobody_has_any_more_is_told_so(build: Build, last: str) -> None:
+async def test_a_client_that_missed_events_that_are_gone_gets_the_state(build: Build, last: str) -> None:
     server = await build()
     await server.happen(0, 3)
     client = await server.client(last=last)
@@ -281,7 +281,7 @@ async def test_who_missed_what_nobody_has_any_more_is_told_so(build: Build, last
     await client.until(lambda it: it.vms() == ["next"])
 
 
-async def test_nobody_misses_or_hears_twice_what_happens_while_it_comes_and_goes(build: Build) -> None:
+async def test_no_client_misses_an_event_or_gets_it_twice_while_it_comes_and_goes(build: Build) -> None:
     """Events keep coming; the client reconnects every few events, to each of two processes in turn."""
     servers = [await build(), await build()]
     received: list[str] = []
@@ -304,7 +304,7 @@ async def test_nobody_misses_or_hears_twice_what_happens_while_it_comes_and_goes
     assert [state["gap"] for state in client.of("state")] == [False]
 
 
-async def test_a_client_that_reads_slowly_is_told_the_state_and_that_it_missed_some(build: Build) -> None:
+async def test_a_client_that_reads_slowly_gets_the_state_and_that_it_missed_some(build: Build) -> None:
     server = await build()
     client = await server.client()
     await client.until(lambda it: it.frames)
@@ -353,7 +353,7 @@ async def test_a_client_that_reads_nothing_is_hung_up_on_and_comments_come_to_th
     await deaf.ended
 
 
-async def test_while_redis_is_away_clients_stay_and_then_are_told_all(build: Build, spare_redis: RedisServer) -> None:
+async def test_while_redis_is_away_clients_stay_and_then_get_all_events(build: Build, spare_redis: RedisServer) -> None:
     store = Connection(spare_redis.settings, reactor, quiet=True)
     store.start()
     await store.wait_ready(10)
@@ -395,7 +395,7 @@ async def test_an_end_of_the_service_does_not_wait_for_those_who_listen(build: B
     assert answer.status == 503
 
 
-async def test_no_token_is_told(build: Build) -> None:
+async def test_no_token_is_sent(build: Build) -> None:
     server = await build(Settings(pools=POOLS, auth=Auth(provider="dummy")))
     secret = "abcdefghijklmnopqrstuvwxyz012345"
     await server.store.call("HSET", keys.token(secret), "user", "ann")

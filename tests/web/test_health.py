@@ -24,7 +24,7 @@ async def test_the_health_is_good_and_names_pools_that_wait_for_an_operator(serv
     assert (answer.status, answer.json) == (200, {"ok": True, "flagged": {"debian-12-x86_64": "all of it is unknown"}})
 
 
-async def test_an_api_is_ready_when_redis_is_and_tells_whether_a_manager_leads(serve: Serve) -> None:
+async def test_an_api_is_ready_when_redis_is_and_says_whether_a_manager_leads(serve: Serve) -> None:
     served = await serve()
     answer = await served.ask("GET", "/readyz")
     assert (answer.status, answer.json) == (200, {"ok": True, "leader": None})

@@ -29,7 +29,7 @@ async def sample(store: Connection, grain: Grain, ago: int, *row: int) -> None:
     await Samples(store).write(grain, number, {DEBIAN: packed(row)})
 
 
-async def test_an_hour_is_told_by_the_minute(serve: Serve) -> None:
+async def test_an_hour_is_returned_by_the_minute(serve: Serve) -> None:
     served = await serve()
     await sample(served.store, MINUTES, 10, 4, 3, 2, 1)
     found = (await served.ask("GET", "/dashboard/history")).json
@@ -89,7 +89,7 @@ async def test_what_there_is_not_is_refused(serve: Serve) -> None:
 
 @pytest.mark.alone
 @pytest.mark.limit(60)
-async def test_the_day_of_two_hundred_pools_is_told_without_keeping_others_waiting(serve: Serve) -> None:
+async def test_the_day_of_two_hundred_pools_keeps_no_others_waiting(serve: Serve) -> None:
     pools = tuple(Pool(name=f"debian-{number}", size=5) for number in range(200))
     served = await serve(Settings(pools=pools))
     first = int(reactor.seconds() // 60) - MINUTES.chunk

@@ -109,7 +109,7 @@ def test_thousands_of_connections_of_one_address_are_nothing_special(limits: Lim
     assert not [peer for peer in [Peer(site, address) for _ in range(3000)] if peer.cut_off]
 
 
-async def test_of_too_many_requests_under_way_the_latest_are_told_to_come_back(
+async def test_of_too_many_requests_in_flight_the_latest_must_come_back_later(
     serve: Serve, spare_redis: RedisServer
 ) -> None:
     from twisted.internet import reactor

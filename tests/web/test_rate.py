@@ -61,7 +61,7 @@ def service(store: Connection, limits: Limits = LIMITS, auth: bool = True, proce
     return RateLimited(sites, store, clock)
 
 
-async def test_who_asks_too_often_is_told_in_json_when_to_come_back_and_nothing_changes(store: Connection) -> None:
+async def test_a_client_that_asks_too_often_reads_in_json_when_to_retry_and_nothing_changes(store: Connection) -> None:
     asked = service(store)
     await store.call("SADD", f"vmpooler__ready__{POOLS[0].name}", "vm1")
     await asked.statuses(RATE)
@@ -153,7 +153,7 @@ async def test_without_a_limit_nothing_is_asked_and_nothing_kept(store: Connecti
     assert await store.call("KEYS", "*") == []
 
 
-async def test_while_redis_is_away_nobody_is_told_to_come_back_later_by_the_limit(spare_redis: RedisServer) -> None:
+async def test_while_redis_is_away_the_limit_refuses_no_client(spare_redis: RedisServer) -> None:
     lost = Connection(spare_redis.settings, reactor, quiet=True)
     asked = service(lost)
     assert await asked.statuses(RATE + 2, "/vm") == [200] * (RATE + 2)

@@ -82,7 +82,7 @@ def test_the_status_is_exact_within_a_second() -> None:
     assert FRESH <= 0.5, "a reading may take as long again"
 
 
-async def test_what_another_program_changes_shows_soon_though_it_tells_nobody(serve: Serve) -> None:
+async def test_what_another_program_changes_shows_soon_without_an_event(serve: Serve) -> None:
     served = await serve()
     await served.have("debian-12-x86_64", "d1")
     assert await ready(served) == 1
@@ -144,7 +144,7 @@ UBUNTU = {"ubuntu-22.04": {"max": 2, "alias": ["linux"], "ready": 0}}
         ("", {}),
     ],
 )
-async def test_the_stock_of_some_pools_is_told(serve: Serve, query: str, pools: dict[str, object]) -> None:
+async def test_the_stock_of_some_pools_is_returned(serve: Serve, query: str, pools: dict[str, object]) -> None:
     served = await stocked(serve)
     for path in ("/poolstat", "/api/v1/poolstat/"):
         answer = await served.ask("GET", path + query)
@@ -156,7 +156,7 @@ async def test_all_that_runs_is_counted(serve: Serve, path: str) -> None:
     assert (await (await stocked(serve)).ask("GET", path)).json == {"running": 3}
 
 
-async def test_the_dashboard_is_told_how_full_each_pool_is(serve: Serve) -> None:
+async def test_the_dashboard_reads_how_full_each_pool_is(serve: Serve) -> None:
     served = await stocked(serve)
     path = "/dashboard/stats/vmpooler/pool"
     assert (await served.ask("GET", path)).json == {
@@ -168,7 +168,7 @@ async def test_the_dashboard_is_told_how_full_each_pool_is(serve: Serve) -> None
     assert found["debian-12-x86_64"] == {"size": 2, "ready": 2, "history": [2]}
 
 
-async def test_the_dashboard_is_told_what_runs_of_each_family_of_pools(serve: Serve) -> None:
+async def test_the_dashboard_reads_what_runs_of_each_family_of_pools(serve: Serve) -> None:
     pools = [Pool(name=name, size=1) for name in ("debian-12-x86_64", "debian-11", "plain")]
     served = await serve(attrs.evolve(PLAIN, pools=tuple(pools)))
     for pool, vms in zip(pools, ("ab", "c", "d"), strict=True):

@@ -83,14 +83,14 @@ async def test_a_future_end_is_today(serve: Serve) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/summary", "/summary/tag/user"])
-async def test_what_is_no_range_of_days_is_told(serve: Serve, path: str, query: str, message: str) -> None:
+async def test_what_is_no_range_of_days_is_refused(serve: Serve, path: str, query: str, message: str) -> None:
     answer = await (await serve()).ask("GET", f"{path}?{query}")
     assert (answer.status, answer.json) == (400, {"ok": False, "message": message})
 
 
 @pytest.mark.parametrize("route", ["boot", "clone", "tag"])
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
-async def test_one_route_is_told_alone(serve: Serve, prefix: str, route: str) -> None:
+async def test_one_route_is_returned_alone(serve: Serve, prefix: str, route: str) -> None:
     served = await filled(serve)
     whole = (await served.ask("GET", f"/summary?from={ago(1)}")).json
     found = (await served.ask("GET", f"{prefix}/summary/{route}/?from={ago(1)}")).json
@@ -110,7 +110,7 @@ async def test_a_key_leaves_one_member(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["/summary/vm", "/summary/vm/count", "/summary/tag/user/more"])
-async def test_of_what_there_is_no_summary_nothing_is_told(serve: Serve, path: str) -> None:
+async def test_what_has_no_summary_is_refused(serve: Serve, path: str) -> None:
     answer = await (await serve()).ask("GET", path)
     assert (answer.status, answer.text) == (404, NO)
 

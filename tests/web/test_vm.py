@@ -34,7 +34,7 @@ async def taken(serve: Serve, settings: Settings = WITH_AUTH, **fields: str) -> 
 
 
 @pytest.mark.parametrize("host", [HOST, f"{HOST}.example.com", f"{HOST}.elsewhere", f"{HOST}/"])
-async def test_a_vm_is_told_of_under_its_short_name(serve: Serve, host: str) -> None:
+async def test_a_vm_is_returned_under_its_short_name(serve: Serve, host: str) -> None:
     served = await serve(WITH_DOMAIN)
     await write(served, check="x", ip="192.0.2.1")
     for path in (f"/vm/{host}", f"/api/v1/vm/{host}", f"//vm/{host}"):
@@ -51,7 +51,7 @@ async def test_a_vm_is_told_of_under_its_short_name(serve: Serve, host: str) -> 
         }
 
 
-async def test_a_running_vm_tells_its_times_its_tags_snapshots_and_disks(serve: Serve) -> None:
+async def test_a_running_vm_has_its_times_its_tags_snapshots_and_disks(serve: Serve) -> None:
     served = await serve(Settings(pools=POOLS, general=General(vm_lifetime=12)))
     start = int(now()) - 5400
     tags = {"tag__roles": "agent, master", "tag__url": "https://ci/a?b=c", "snapshot__abc": "2024-01-01 00:00:00 +0000"}
@@ -81,7 +81,7 @@ async def test_an_address_that_nobody_knows_is_empty_after_a_second(serve: Serve
     assert now() - start < 8
 
 
-async def test_what_is_no_utf8_in_a_record_is_told_all_the_same(serve: Serve) -> None:
+async def test_what_is_no_utf8_in_a_record_is_returned_all_the_same(serve: Serve) -> None:
     served = await serve()
     await write(served, ip="192.0.2.1", tag__a="\udcff")
     assert (await served.ask("GET", f"/vm/{HOST}")).json[HOST]["tags"] == {"a": "?"}

@@ -126,7 +126,7 @@ class Sentinels:
         answers = [answer for each in asked if (answer := await each)]
         if not answers:
             why = "; ".join(f"{sentinel.address}: {sentinel.trouble}" for sentinel in self._sentinels)
-            raise StoreAway(f"no sentinel tells where {name} is ({why})")
+            raise StoreAway(f"no sentinel returns the address of {name} ({why})")
         _, where = max(answers)
         before, self._primary = self._primary, where
         if before not in (None, where):
