@@ -84,7 +84,7 @@ async def test_what_is_answered_when_the_disk_fills_is_given_to_nobody_else() ->
         running = await service.queue(Queue.RUNNING, "debian-12")
         assert given <= running
         assert "make room on the disk of" in service.said
-        assert service.said.count("waits for Redis") < 300, "what is refused is tried again and again"
+        assert 0 < service.said.count("waits for Redis") < 300, "what is refused is tried again and again"
         assert "Traceback" not in service.said
 
 
@@ -101,7 +101,7 @@ async def test_what_a_redis_without_a_file_had_answered_is_its_clients_after_a_r
         spare_redis.start()
         again = take(service, 4)
         assert not given & again
-        assert given | again <= await service.queue(Queue.RUNNING, "debian-12")
+        assert await service.queue(Queue.RUNNING, "debian-12") == given | again
         assert {event.vm for event in await service.events() if event.what == What.RESTORED} == given
         assert "lacks what was written last" in service.said
 
