@@ -199,7 +199,7 @@ async def test_a_dead_vm_among_healthy_ones_costs_few_more_checks(store: Connect
         checks = network(world).checks
         await world.advance(seconds=60)
         assert completed(world) == {min(before)}
-        assert network(world).checks - checks < 20 + 10
+        assert 20 <= network(world).checks - checks < 20 + 10
 
 
 async def test_a_trouble_of_a_vm_ends_with_the_check_that_succeeds_and_is_logged_once(store: Connection) -> None:
@@ -314,11 +314,11 @@ async def test_a_provider_that_is_away_is_asked_again_to_switch_a_vm_on(store: C
         (vm,) = await world.queue(Queue.PENDING)
         await world.advance(seconds=CLONE_SETTLES - 5)
         world.provider.no_power = "the provider went away"
-        world.provider.trouble = lambda: "away"  # type: ignore[method-assign]  # only its word is needed, not an outage
+        world.provider.trouble = lambda: "away"  # type: ignore[method-assign]  # the provider reports trouble, and still lists VMs
         await world.advance(seconds=20)
         assert await world.queue(Queue.PENDING) == {vm}
         assert "power_on" not in await world.record(vm)
         world.provider.no_power = ""
-        world.provider.trouble = lambda: ""  # type: ignore[method-assign]  # as above
+        world.provider.trouble = lambda: ""  # type: ignore[method-assign]  # no more trouble
         await world.advance(seconds=40)
         assert await ready(world, "debian") == {vm}
