@@ -5,7 +5,9 @@ import json
 import random
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,11 @@ def main() -> int:
         options.json.write_text(json.dumps(report_of_all, indent=1))
     if len(names) > 1:
         print("\nAll worlds together", *table(report_of_all), sep="\n", flush=True)
-    return any(each["violations"] for each in report_of_all["invariants"]) or bool(report_of_all["errors logged"])
+    return _violated(report_of_all)
+
+
+def _violated(found: Mapping[str, Any]) -> bool:
+    return any(each["violations"] for each in found["invariants"]) or bool(found["errors logged"])
 
 
 def _options() -> argparse.Namespace:
@@ -91,14 +97,23 @@ def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
         try:
             done = run(cluster, world, seconds, options.seed, lambda text: print(text, flush=True))
         finally:
+            said = {f"{name}-{each}": service.said for each, service in cluster.services.items()}
             if options.logs:
-                options.logs.mkdir(exist_ok=True, parents=True)
-                for each, service in cluster.services.items():
-                    (options.logs / f"{name}-{each}").write_text(service.said)
+                _keep(said, options.logs)
     rules = CHANGING if world.cluster.get("changes") else RULES
     found = report(done, judged(done.evidence, rules, world.checks), options.seed)
     print("\n" + "\n".join(table(found)), flush=True)
+    if not options.logs and _violated(found):
+        _keep(said, Path(tempfile.mkdtemp(prefix="vmpooler-chaos-logs-")))
     return found
+
+
+def _keep(said: Mapping[str, str], folder: Path) -> None:
+    """Write what each process said into a file of this folder."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for name, text in said.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    print(f"the logs of the processes are in {folder}", flush=True)
 
 
 if __name__ == "__main__":

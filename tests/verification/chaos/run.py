@@ -46,7 +46,7 @@ class Run:
 def run(cluster: ChaosCluster, world: ChaosWorld, seconds: float, seed: int, log: Callable[[str], None]) -> Run:
     """Run for this many seconds, then let the service settle, and collect the evidence."""
     books, pools = RedisReader(cluster.redis.socket), cluster.pools
-    _wait(lambda: _full(sample(books, pools), cluster), SETTLES)
+    _wait(lambda: not _short(sample(books, pools), cluster), SETTLES)
     cluster.add_foreign()
     chance = random.Random(seed)
     ports = [service.port for service in cluster.apis]
@@ -68,12 +68,16 @@ def run(cluster: ChaosCluster, world: ChaosWorld, seconds: float, seed: int, log
         client.join()
     if cluster.variant != (first := next(iter(VARIANTS))):
         cluster.reconfigure(first)
-    settled = _wait(lambda: _full(_confirmed(books, cluster), cluster), SETTLES)
+    settled = _wait(lambda: not _short(_confirmed(books, cluster), cluster), SETTLES)
     took = time.monotonic() - quiet if settled else None
     for watch in (watcher, lease_watcher):
         watch.done = True
         watch.join()
-    progress.report(f"full again after {took:.1f} s" if took else "not full again", always=True)
+    if settled:
+        progress.report(f"full again after {took:.1f} s", always=True)
+    else:
+        short = _short(sample(books, pools), cluster)
+        progress.report(f"not full again: {'; '.join(short)}", always=True)
     for name in cluster.manager_names:
         cluster.services[name].stop()
     known: dict[str, Any] = {
@@ -118,14 +122,17 @@ def _confirmed(books: RedisReader, cluster: ChaosCluster) -> RedisSample:
     return now
 
 
-def _full(now: RedisSample, cluster: ChaosCluster) -> bool:
-    """Whether every pool is at size, and no VM of the service is in flight or unknown."""
-    ready = all(len(now.queues[pool, Queue.READY]) == size for pool, size in cluster.sizes.items())
-    passing = (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED)
-    left = set[str]().union(*(now.queues[pool, queue] for pool in cluster.pools for queue in passing))
-    absent = set(cluster.pools) - cluster.sizes.keys()
-    ready = ready and not any(now.queues[pool, Queue.READY] for pool in absent)
-    return ready and not now.cloning and left <= {FOREIGN}
+def _short(now: RedisSample, cluster: ChaosCluster) -> list[str]:
+    """Return what is missing until every pool is at size, and no VM of the service is in flight or unknown."""
+    found = [f"{len(now.cloning)} clones are counted"] if now.cloning else []
+    for pool in cluster.pools:
+        ready, size = len(now.queues[pool, Queue.READY]), cluster.sizes.get(pool, 0)
+        if ready != size:
+            found.append(f"{pool} has {ready} of {size} ready")
+        for queue in (Queue.PENDING, Queue.COMPLETED, Queue.DISCOVERED):
+            if left := now.queues[pool, queue] - {FOREIGN}:
+                found.append(f"{pool} has {queue}: {', '.join(sorted(left))}")
+    return found
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> bool:
