@@ -17,24 +17,62 @@ from vmpooler.embedded.program import guarded
 
 SOURCES = sorted(Path(__file__).parent.glob("*.go"))
 LIBRARY = Path("/usr/share/gocode")
-LISTED = LIBRARY / "src/github.com/vmware/govmomi/simulator/virtual_machine.go"
-BEFORE = """	vm := &VirtualMachine{}
+SIMULATOR = LIBRARY / "src/github.com/vmware/govmomi/simulator"
+CHANGES = (
+    (
+        "virtual_machine.go",
+        """	vm := &VirtualMachine{}
 	vm.Parent = &parent
+""",
+        """	vm := &VirtualMachine{}
+	vm.Parent = &parent
+	vm.Name = spec.Name
+	vm.Config = &types.VirtualMachineConfigInfo{Name: spec.Name, Tools: &types.ToolsConfigInfo{}}
+	vm.Guest = &types.GuestInfo{}
+	vm.Summary.Guest = &types.VirtualMachineGuestSummary{}
+""",
+    ),
+    (
+        "property_filter.go",
+        """				kind = getManagedObject(ctx.Map.Get(ref)).Type()
+""",
+        """				obj := ctx.Map.Get(ref)
+				if obj == nil {
+					return false
+				}
+				kind = getManagedObject(obj).Type()
+""",
+    ),
+    (
+        "property_collector.go",
+        """			log.Printf("%s: applying %d updates to %d filters", pc.Self, len(updates), len(pc.Filter))
+""",
+        """			current, all := false, apply
+			apply := func() bool {
+				if current {
+					return true
+				}
+				current = true
+				return all()
+			}
+""",
+    ),
+)
+"""Changes to files of the library, built in as an overlay: file, text, text in its place.
+
+- The library lists a new VM before it gives it a configuration, and panics when a client reads it in between. The VM
+  gets an empty one before it is listed.
+- A wait for updates panics when an object that changed was destroyed meanwhile. Such an object does not match a filter.
+- A wait for updates reads all objects anew for each single update, so 500 updates at once take longer than the timeout
+  of a client. It reads them once for all updates that it reports together.
 """
-AFTER = f"""{BEFORE}	vm.Name = spec.Name
-	vm.Config = &types.VirtualMachineConfigInfo{{Name: spec.Name, Tools: &types.ToolsConfigInfo{{}}}}
-	vm.Guest = &types.GuestInfo{{}}
-	vm.Summary.Guest = &types.VirtualMachineGuestSummary{{}}
-"""
-"""The library lists a new VM before it gives it a configuration, and panics when a client reads it in between. This
-change, which is built in as an overlay, gives the VM an empty one before it is listed."""
 USER, PASSWORD = "vmpooler", "secret"
 
 
 def binary() -> Path:
     """Return the path of the program. It is built, in half a minute, unless one of the same source is in the cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vmpooler-tests")
-    code = b"".join([*(source.read_bytes() for source in SOURCES), AFTER.encode()])
+    code = b"".join([*(source.read_bytes() for source in SOURCES), repr(CHANGES).encode()])
     program = cache / f"vcsim-{hashlib.sha256(code).hexdigest()[:16]}"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -52,12 +90,16 @@ def binary() -> Path:
 
 
 def _overlay(folder: Path) -> Path:
-    """Write the changed file of the library, and what go build needs to use it."""
-    text = LISTED.read_text(encoding="utf-8")
-    assert text.count(BEFORE) == 1, f"{LISTED} has changed: see AFTER"
-    changed, overlay = folder / LISTED.name, folder / "overlay.json"
-    changed.write_text(text.replace(BEFORE, AFTER), encoding="utf-8")
-    overlay.write_text(json.dumps({"Replace": {str(LISTED): str(changed)}}), encoding="utf-8")
+    """Write the changed files of the library, and what go build needs to use them."""
+    replaced = {}
+    for name, before, after in CHANGES:
+        original, changed = SIMULATOR / name, folder / name
+        text = original.read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"{original} is another version than CHANGES is for"
+        changed.write_text(text.replace(before, after), encoding="utf-8")
+        replaced[str(original)] = str(changed)
+    overlay = folder / "overlay.json"
+    overlay.write_text(json.dumps({"Replace": replaced}), encoding="utf-8")
     return overlay
 
 
