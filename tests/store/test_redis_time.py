@@ -13,24 +13,30 @@ from twisted.logger import LogEvent
 
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
-from vmpooler.store.redis.client import DRIFT, MEASURE_INTERVAL, Connection, RedisTime
+from vmpooler.store.redis.client import ACCURATE, DRIFT, MEASURE_INTERVAL, MEASUREMENTS, Connection, RedisTime
 from vmpooler.store.redis.scripts import Commands
 
 EPOCH = 1_700_000_000.0
 
 
 class FarRedis(Commands):
-    """A Redis. Its clock is ``offset`` seconds off; a request takes ``there`` seconds, and a reply ``back`` seconds."""
+    """A Redis. Its clock is ``offset`` seconds off; a request takes ``there`` seconds, and a reply ``back`` seconds.
+
+    ``slow``: seconds that the next requests take longer.
+    """
 
     def __init__(self, clock: Clock, offset: float = 0.0) -> None:
         self.offset, self.there, self.back, self.away = offset, 0.0, 0.0, False
+        self.slow: list[float] = []
+        self.calls = 0
         self._clock = clock
 
     async def call(self, *command: Any) -> Any:
         assert command == ("TIME",)
         if self.away:
             raise StoreAway("away")
-        self._clock.advance(self.there)
+        self.calls += 1
+        self._clock.advance(self.there + (self.slow.pop(0) if self.slow else 0.0))
         now = self._clock.seconds() + EPOCH + self.offset
         self._clock.advance(self.back)
         return [int(now), int(now % 1 * 1e6)]
@@ -77,6 +83,15 @@ def test_a_slow_answer_is_not_used_where_a_quick_one_was() -> None:
     case.redis.back = 2.0
     case.measure()
     assert case.error == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("slow", "calls"), [([], 1), ([2.0], 2), ([2.0, 1.0, 0.2], 4), ([2.0] * 9, MEASUREMENTS)])
+def test_a_new_wire_is_measured_until_the_time_is_accurate(slow: list[float], calls: int) -> None:
+    case = ClockCase(own=7)
+    case.redis.slow = list(slow)
+    assert Deferred.fromCoroutine(case.time.settle(case.redis)).called
+    assert case.redis.calls == calls
+    assert abs(case.error) <= (ACCURATE if len(slow) < MEASUREMENTS else 1.0) + 1e-5
 
 
 def test_what_is_known_loses_its_worth_with_time() -> None:

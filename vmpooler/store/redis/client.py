@@ -38,6 +38,12 @@ MEASURE_INTERVAL = 5.0
 DRIFT = 1e-4
 """Seconds per second by which two clocks may drift apart: twice the sum of quartz error and NTP's corrections."""
 
+ACCURATE = 0.05
+"""Accuracy in seconds with which a new wire is satisfied."""
+
+MEASUREMENTS = 5
+"""Most measurements on a new wire."""
+
 NOTABLE = 1.0
 """Smallest clock difference that is logged, in seconds."""
 
@@ -111,6 +117,17 @@ class RedisTime:
         if self._measuring.running:
             self._measuring.stop()
 
+    async def settle(self, connection: Commands) -> None:
+        """Measure until the offset is accurate, on a new wire. Raises StoreAway or StoreFault.
+
+        While a process starts, a reply may wait for a second or two before it is read, and lifetimes would end that
+        much too early or too late. A Redis that is always slow is measured MEASUREMENTS times.
+        """
+        for _ in range(MEASUREMENTS):
+            await self.measure(connection)
+            if self._known_to(self._clock.seconds()) <= ACCURATE:
+                return
+
     async def measure(self, connection: Commands) -> None:
         """Measure the offset to Redis's time once. Raises StoreAway or StoreFault."""
         sent = self._clock.seconds()
@@ -120,7 +137,7 @@ class RedisTime:
     def _use(self, sent: float, received: float, reported: float) -> None:
         """Use one measurement: Redis's time was ``reported`` at some point between ``sent`` and ``received``."""
         offset, error = reported - (sent + received) / 2, (received - sent) / 2
-        known = self._error + DRIFT * (received - self._measured_at)
+        known = self._known_to(received)
         contradicted = abs(offset - self._offset) > known + error
         if error > known and not contradicted:
             return
@@ -133,6 +150,10 @@ class RedisTime:
             self.log.warn(
                 "[!] Redis's clock was set by {step:+.1f} s, and the moments of the service with it", step=step
             )
+
+    def _known_to(self, now: float) -> float:
+        """Return how far off the known offset may be, in seconds."""
+        return self._error + DRIFT * (now - self._measured_at)
 
     async def _measure_again(self) -> None:
         try:
@@ -292,7 +313,7 @@ class Connection(Commands):
         if self._sentinels is not None and (await wire.execute_command("ROLE"))[0] != "master":
             raise StoreAway("it is a replica")
         if self._time is not None:
-            await self._time.measure(OneWire(wire))
+            await self._time.settle(OneWire(wire))
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._on_state)
 
