@@ -52,7 +52,7 @@ def called(frame, event, arg):
     if event != "call" or not file:
         return
     if name == begins and not (way is not None and frame.f_code.co_flags & inspect.CO_COROUTINE):
-        way = []  # a coroutine that goes on started earlier
+        way = []  # a resumed coroutine is not a new start
     if way is not None and not (beside and is_beside(frame)):
         way.append(file)
         if name == ends:

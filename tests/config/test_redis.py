@@ -39,7 +39,7 @@ def test_the_password_of_the_sentinels_is_their_own() -> None:
 def test_another_place_beside_sentinels_is_refused(other: str) -> None:
     key = other.split(":")[0].strip("'") or "server"
     (mistake,) = mistakes(f"{{sentinels: a, {other}}}")
-    assert mistake == f"redis.{key}: sentinels are given too, and return the address of Redis; keep one of them"
+    assert mistake == f"redis.{key}: sentinels are also given, and report where Redis is; keep one of them"
 
 
 def test_an_address_that_no_sentinel_can_have_is_a_mistake() -> None:

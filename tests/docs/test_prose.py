@@ -64,7 +64,7 @@ def test_no_page_uses_a_banned_word() -> None:
 
 
 def test_the_guide_lists_every_banned_word() -> None:
-    assert [word for word in BANNED if word not in PAGES["CONTRIBUTING.md"]] == []
+    assert [word for word in sorted({*BANNED, *NAMES}) if f'"{word}"' not in PAGES["CONTRIBUTING.md"]] == []
 
 
 @pytest.mark.parametrize("top", TOPS)

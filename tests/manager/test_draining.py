@@ -9,7 +9,7 @@ import pytest
 
 from tests.manager.world import World
 from vmpooler.config import load
-from vmpooler.domain.change import FREE
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.errors import PoolGone
 from vmpooler.domain.estate import REFUSED
 from vmpooler.domain.guest import Guest

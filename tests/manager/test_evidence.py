@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from tests.manager.world import World
 from tests.store.contents import settings
 from vmpooler.domain import times
-from vmpooler.domain.change import Admission, Need
+from vmpooler.domain.admission import Admission, Need
 from vmpooler.domain.errors import NotYours, PoolEmpty, StoreAway, TokenNeeded
 from vmpooler.domain.guest import Guest, Holder
 from vmpooler.domain.model import Queue

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock, deferLater
 
 from tests.manager.process import Process
 from vmpooler.config import load
-from vmpooler.domain.change import FREE, Change
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.events import Event, line
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import random_name

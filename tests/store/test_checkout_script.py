@@ -24,7 +24,7 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE, Admission, Need
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -18,7 +18,8 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE, Change
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import PoolEmpty, StoreAway
 from vmpooler.domain.evidence import BY_STAMP, LONGER
 from vmpooler.domain.guest import Holder

@@ -14,7 +14,8 @@ from twisted.logger import LogEvent
 from tests.ports import free_port
 from tests.redis_server import RedisServer
 from tests.store.contents import NOW, checkouts_of, events, hash_of, make_ready, members, queues_of, settings, standing
-from vmpooler.domain.change import FREE, Change
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue

@@ -20,7 +20,7 @@ from tests.store.contents import (
     settings,
 )
 from tests.store.test_scripts import NAMES
-from vmpooler.domain.change import FREE
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.errors import NotLeading
 from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.guest import Holder

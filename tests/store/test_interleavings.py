@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from tests.store.contents import NOW, all_keys, checkouts_of, hash_of, members, queues_of
-from vmpooler.domain.change import FREE
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

@@ -19,7 +19,8 @@ from tests.store.contents import (
     settings,
 )
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE, Admission, Change, Need
+from vmpooler.domain.admission import FREE, Admission, Need
+from vmpooler.domain.change import Change
 from vmpooler.domain.estate import PoolMemory
 from vmpooler.domain.history import MINUTES, QUARTERS
 from vmpooler.domain.model import Queue

@@ -19,7 +19,8 @@ from tests.store.direct import Direct
 from tests.store.model.books import pool_of
 from tests.store.walks.choices import PROCESSES
 from tests.store.walks.failovers import FailoverRules
-from vmpooler.domain.change import FREE, Admission, Change, Need
+from vmpooler.domain.admission import FREE, Admission, Need
+from vmpooler.domain.change import Change
 from vmpooler.domain.events import What
 from vmpooler.domain.evidence import BY_STAMP
 from vmpooler.domain.guest import Holder

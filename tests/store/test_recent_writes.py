@@ -20,7 +20,8 @@ from tests.store.contents import (
     settings,
     standing,
 )
-from vmpooler.domain.change import FREE, Change
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import StoreAway
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind

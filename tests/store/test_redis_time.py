@@ -94,6 +94,15 @@ def test_a_new_wire_is_measured_until_the_time_is_accurate(slow: list[float], ca
     assert abs(case.error) <= (ACCURATE if len(slow) < MEASUREMENTS else 1.0) + 1e-5
 
 
+def test_a_wire_to_another_redis_is_measured_until_the_time_is_accurate() -> None:
+    case = ClockCase()
+    case.measure()
+    case.redis.offset, case.redis.slow = 0.9, [2.0]
+    assert Deferred.fromCoroutine(case.time.settle(case.redis)).called
+    assert case.redis.calls == 3
+    assert abs(case.error) <= ACCURATE
+
+
 def test_what_is_known_loses_its_worth_with_time() -> None:
     case = ClockCase()
     case.measure()

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.store.contents import DATA_TTL, NOW, POOL, contents, events, history, make_running, queues_of, settings
-from vmpooler.domain.change import FREE
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task

@@ -20,7 +20,8 @@ from tests.store.contents import (
     standing,
 )
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE, Admission, Change, Need
+from vmpooler.domain.admission import FREE, Admission, Need
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import NoSuchToken, NothingToDelete, NotYours, TokenNeeded
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys

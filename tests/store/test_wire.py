@@ -49,11 +49,23 @@ async def uncertain(answer: Deferred[object]) -> StoreAway:
 
 async def test_an_answer_whose_wire_ends_is_uncertain_and_the_others_are_given(wires: list[Wire]) -> None:
     lost, kept = Deferred[object](), Deferred[object]()
-    wires[0].factory.held_back.add(wires[0], lost, 1)
-    wires[0].factory.held_back.add(wires[1], kept, 2)
+    held_back = wires[0].factory.held_back
+    held_back.add(wires[0], lost, 1)
+    held_back.add(wires[1], kept, 2)
     wires[0].cut("it is over")
+    held_back.ask()
     assert (await uncertain(lost)).sent
     assert await kept == 2
+
+
+async def test_a_reply_that_arrives_after_the_ping_was_sent_waits_for_the_next(wires: list[Wire]) -> None:
+    first, late = Deferred[object](), Deferred[object]()
+    held_back, before = wires[0].factory.held_back, await pings(wires[0])
+    held_back.add(wires[0], first, 1)
+    held_back.ask()
+    held_back.add(wires[1], late, 2)
+    assert [await first, await late] == [1, 2]
+    assert await pings(wires[0]) - before == 2
 
 
 async def test_answers_are_uncertain_when_the_wire_ends_on_which_was_asked(wires: list[Wire]) -> None:
@@ -62,6 +74,7 @@ async def test_answers_are_uncertain_when_the_wire_ends_on_which_was_asked(wires
     await wires[0].execute_command("CLIENT", "PAUSE", 10_000)
     held_back.add(wires[0], asked, 1)
     held_back.add(wires[1], other, 2)
+    held_back.ask()
     await deferLater(clock, 0.05)
     held_back.add(wires[1], late, 3)
     wires[0].cut("it is over")

@@ -94,6 +94,7 @@ def _overlay(folder: Path) -> Path:
     replaced = {}
     for name, before, after in CHANGES:
         original, changed = SIMULATOR / name, folder / name
+        assert str(original) not in replaced, f"{name} stands twice in CHANGES"
         text = original.read_text(encoding="utf-8")
         assert text.count(before) == 1, f"{original} is another version than CHANGES is for"
         changed.write_text(text.replace(before, after), encoding="utf-8")

@@ -4,7 +4,7 @@ from twisted.internet import reactor
 
 from tests.web.conftest import POOLS, WITH_AUTH, Serve
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE
+from vmpooler.domain.admission import FREE
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind
 from vmpooler.store import keys

@@ -129,7 +129,7 @@ def _check_redis(redis: Redis, raw: object, report: Report) -> None:
         return
     for key in INSTEAD_OF_SENTINELS:
         if key in given:
-            report.mistake(f"redis.{key}", "sentinels are given too, and return the address of Redis; keep one of them")
+            report.mistake(f"redis.{key}", "sentinels are also given, and report where Redis is; keep one of them")
     for index, address in enumerate(redis.sentinels):
         if address is not None and not 0 < address_of(address, SENTINEL_PORT)[1] <= LARGEST_PORT:
             report.mistake(

@@ -1,9 +1,8 @@
-"""What a client may change on its VM (the lifetime, and tags), and how it is authorized."""
+"""What a client may change on its VM: the lifetime, and tags."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Any, Self
 
 import attrs
@@ -28,31 +27,6 @@ TEXT_MOST = 300
 
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 NOT_IN_VALUES = re.compile(r"[\ud800-\udfff]")
-
-
-class Need(StrEnum):
-    """When a request needs a token."""
-
-    NEVER = ""
-    WHERE_TAKEN = "taken"  # for a VM that was checked out with a token
-    ALWAYS = "always"
-
-
-@attrs.frozen
-class Admission:
-    """How a client is authorized.
-
-    ``token`` is the token that it sent, None if it sent none. ``need`` is when one is required. ``own``: a client may
-    change only what belongs to its own user.
-    """
-
-    token: str | None = attrs.field(default=None, repr=False)
-    need: Need = Need.NEVER
-    own: bool = False
-
-
-FREE = Admission()
-"""No authorization is required: used for the manager's own operations."""
 
 
 @attrs.frozen
@@ -88,7 +62,7 @@ class ChangeRules:
         return cls(general.allowed_tags, settings.tagfilter, general.max_lifetime_upper_limit)
 
 
-def whole(value: object) -> int | None:
+def number_of(value: object) -> int | None:
     """Return the integer that a number means, or text that begins with one: 0 to MAX_NUMBER, 0 if it contains none.
 
     None for a value that cannot mean a number: true, false, a list, an object. Source: docs/compatibility.md#checkout.
@@ -119,11 +93,11 @@ def change_of(body: object, rules: ChangeRules) -> Change:
     failures += _wrong_tags(tags, rules.allowed)
     if failures:
         raise Unfit(failures, lifetime=lives)
-    return Change(whole(asked["lifetime"]) if lives else None, _kept(tags, rules.filters))
+    return Change(number_of(asked["lifetime"]) if lives else None, _kept(tags, rules.filters))
 
 
 def _wrong_lifetime(given: object, longest: float) -> Iterator[str]:
-    hours = whole(given)
+    hours = number_of(given)
     if not hours:
         yield f"lifetime: expected a positive number of hours, got {_shown(given)}"
     elif 0 < longest < hours:

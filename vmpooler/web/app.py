@@ -138,7 +138,7 @@ class Api:
             self._entrance = RateLimit(self._router, rates, limits, tokens, self._in_flight, wall)
 
     def follow(self, stream: EventStream) -> None:
-        """Get the events of a stream: they go to the subscribers, and a checkout notes which was the last before it."""
+        """Get the events of a stream: they go to the subscribers, and a checkout uses the id of the newest event."""
         stream.follow(self._vm.saw)
         stream.listen(self.hub.on_event)
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from vmpooler.domain import times
-from vmpooler.domain.change import Admission, Need
+from vmpooler.domain.admission import Admission, Need
 from vmpooler.domain.errors import NotYours, TokenNeeded
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue

@@ -8,7 +8,8 @@ import attrs
 from tests.store.model.books import pool_of
 from tests.store.model.manager import ManagerTransitions
 from vmpooler.domain import times
-from vmpooler.domain.change import Admission, Change
+from vmpooler.domain.admission import Admission
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import NoSuchVm, PoolEmpty, StoreAway, TokenNeeded, Unfit, VmpoolerError
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue

@@ -8,7 +8,8 @@ from tests.store.model.books import pool_of
 from tests.store.model.clients import ClientTransitions
 from tests.store.model.requests import Requests
 from vmpooler.domain import times
-from vmpooler.domain.change import FREE, Change
+from vmpooler.domain.admission import FREE
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import GivenTwice, NotLeading, VmpoolerError
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue

@@ -6,8 +6,8 @@ import attrs
 
 from tests.store.model.books import Books, pool_of
 from vmpooler.domain import times
+from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import MAX_CHECK_DELAY, SECOND_CHECK_DELAY
-from vmpooler.domain.change import FREE, Admission
 from vmpooler.domain.events import What
 from vmpooler.domain.evidence import BY_RECORD
 from vmpooler.domain.guest import Holder

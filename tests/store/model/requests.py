@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from tests.store.model.books import Books, pool_of
-from vmpooler.domain.change import Admission
+from vmpooler.domain.admission import Admission
 from vmpooler.domain.errors import NoSuchToken, NoSuchVm, NothingToDelete, NotYours
 from vmpooler.domain.events import What
 from vmpooler.domain.model import Queue

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.store.contents import NOW
-from vmpooler.domain.change import Admission, Change, Need
+from vmpooler.domain.admission import Admission, Need
+from vmpooler.domain.change import Change
 from vmpooler.domain.guest import Holder
 from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.tasks import Task

@@ -13,7 +13,8 @@ from tests.store.walks import choices
 from tests.store.walks.choices import CATALOGUE, NAMES, OWNERS, POOLS, UNLIKE, asked, standing, whys
 from tests.store.walks.compared import outcome
 from tests.store.walks.managers import Managers
-from vmpooler.domain.change import Admission, Change
+from vmpooler.domain.admission import Admission
+from vmpooler.domain.change import Change
 from vmpooler.domain.model import Queue
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.store import keys

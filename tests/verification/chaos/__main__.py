@@ -94,17 +94,17 @@ def _played(name: str, options: argparse.Namespace) -> dict[str, Any]:
     began = time.monotonic()
     with ChaosCluster(managers=options.managers, **world.cluster) as cluster:
         print(f"up after {time.monotonic() - began:.1f} s, in {cluster.home}", flush=True)
+        good = False
         try:
             done = run(cluster, world, seconds, options.seed, lambda text: print(text, flush=True))
+            rules = CHANGING if world.cluster.get("changes") else RULES
+            found = report(done, judged(done.evidence, rules, world.checks), options.seed)
+            print("\n" + "\n".join(table(found)), flush=True)
+            good = not _violated(found)
         finally:
-            said = {f"{name}-{each}": service.said for each, service in cluster.services.items()}
-            if options.logs:
-                _keep(said, options.logs)
-    rules = CHANGING if world.cluster.get("changes") else RULES
-    found = report(done, judged(done.evidence, rules, world.checks), options.seed)
-    print("\n" + "\n".join(table(found)), flush=True)
-    if not options.logs and _violated(found):
-        _keep(said, Path(tempfile.mkdtemp(prefix="vmpooler-chaos-logs-")))
+            if options.logs or not good:
+                said = {f"{name}-{each}": service.said for each, service in cluster.services.items()}
+                _keep(said, options.logs or Path(tempfile.mkdtemp(prefix="vmpooler-chaos-logs-")))
     return found
 
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -46,7 +47,7 @@ class Run:
 def run(cluster: ChaosCluster, world: ChaosWorld, seconds: float, seed: int, log: Callable[[str], None]) -> Run:
     """Run for this many seconds, then let the service settle, and collect the evidence."""
     books, pools = RedisReader(cluster.redis.socket), cluster.pools
-    _wait(lambda: not _short(sample(books, pools), cluster), SETTLES)
+    _wait(lambda: _short(sample(books, pools), cluster), SETTLES)
     cluster.add_foreign()
     chance = random.Random(seed)
     ports = [service.port for service in cluster.apis]
@@ -68,16 +69,12 @@ def run(cluster: ChaosCluster, world: ChaosWorld, seconds: float, seed: int, log
         client.join()
     if cluster.variant != (first := next(iter(VARIANTS))):
         cluster.reconfigure(first)
-    settled = _wait(lambda: not _short(_confirmed(books, cluster), cluster), SETTLES)
-    took = time.monotonic() - quiet if settled else None
+    short = _wait(lambda: _short(_confirmed(books, cluster), cluster), SETTLES)
+    took = None if short else time.monotonic() - quiet
     for watch in (watcher, lease_watcher):
         watch.done = True
         watch.join()
-    if settled:
-        progress.report(f"full again after {took:.1f} s", always=True)
-    else:
-        short = _short(sample(books, pools), cluster)
-        progress.report(f"not full again: {'; '.join(short)}", always=True)
+    progress.report(f"not full again: {'; '.join(short)}" if short else f"full again after {took:.1f} s", always=True)
     for name in cluster.manager_names:
         cluster.services[name].stop()
     known: dict[str, Any] = {
@@ -135,18 +132,15 @@ def _short(now: RedisSample, cluster: ChaosCluster) -> list[str]:
     return found
 
 
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait until the condition is true, at most this many seconds. Returns whether it is. While Redis is away it
-    retries."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if condition():
-                return True
-        except OSError:
-            pass
-        time.sleep(0.1)
-    return False
+def _wait(short: Callable[[], list[str]], seconds: float) -> list[str]:
+    """Wait until nothing is missing, at most this many seconds. Returns what is missing then."""
+    end, found = time.monotonic() + seconds, ["Redis does not answer"]
+    while found and time.monotonic() < end:
+        with suppress(OSError):  # Redis is away: the next try may reach it
+            found = short()
+        if found:
+            time.sleep(0.1)
+    return found
 
 
 def _tracebacks(cluster: ChaosCluster) -> list[str]:

@@ -239,10 +239,11 @@ class Book:
     def _sight(self, seen: Any) -> Sight:
         _, cloning, counted, *members = seen
         places: dict[str, list[Place]] = {}
-        for place, vms in zip(self._queues, members, strict=False):
+        count = len(self._queues)
+        for place, vms in zip(self._queues, members[:count], strict=True):
             for vm in vms:
                 places.setdefault(vm, []).append(place)
-        withheld = frozenset(chain.from_iterable(members[len(self._queues) :]))
+        withheld = frozenset(chain.from_iterable(members[count:]))
         return Sight(places, withheld, frozenset(cloning[::2]), int(counted))
 
 

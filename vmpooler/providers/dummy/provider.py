@@ -120,7 +120,7 @@ class DummyProvider:
     async def inventory(self, pool: Pool) -> Mapping[str, Guest]:
         """Return the VMs that were ordered for this pool.
 
-        Each call powers off or renames some of the running VMs, by the settings ``getvm_poweroff_percent`` and
+        Each call powers off or renames some of the booted VMs, by the settings ``getvm_poweroff_percent`` and
         ``getvm_rename_percent``.
         """
         self._check()

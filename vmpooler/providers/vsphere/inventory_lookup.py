@@ -1,4 +1,4 @@
-"""Looks up at a vCenter the objects that the settings name. The functions of this module block."""
+"""Looks up at a vCenter the objects that the settings name. Functions with a session block."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 import attrs
 
 from vmpooler.domain import times
-from vmpooler.domain.change import Admission
+from vmpooler.domain.admission import Admission
 from vmpooler.domain.errors import PoolEmpty, StoreAway, TokenNeeded, UnknownPools
 from vmpooler.domain.events import Event, What
 from vmpooler.domain.model import NOBODY, Queue

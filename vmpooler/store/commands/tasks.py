@@ -14,8 +14,8 @@ import json
 from collections.abc import Sequence
 
 from vmpooler.domain import times
+from vmpooler.domain.admission import Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST
-from vmpooler.domain.change import Admission
 from vmpooler.domain.names import Choice, random_name
 from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings

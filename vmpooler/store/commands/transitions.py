@@ -1,7 +1,8 @@
 """Transitions of VMs between queues: one script makes one transition, and one method runs it.
 
-Methods return whether the transition happened; a VM that has moved on in the meantime is not changed. Times are in
-seconds since the epoch. Every method raises StoreAway when Redis is unavailable.
+Methods of Queues return whether the transition happened; those of Transitions return the code of the script. A VM that
+has moved on in the meantime is not changed. Times are in seconds since the epoch. Every method raises StoreAway when
+Redis is unavailable. The scripts share ``_prelude.lua``, and its function ``refusal`` checks a client's authorization.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from typing import Any, Literal, cast
 import attrs
 
 from vmpooler.domain import times
+from vmpooler.domain.admission import FREE, Admission
 from vmpooler.domain.backoff import BACKOFF_FIRST, BACKOFF_MOST, MAX_CHECK_DELAY, SECOND_CHECK_DELAY
-from vmpooler.domain.change import FREE, Admission
 from vmpooler.domain.errors import NoSuchVm, NotYours, PoolGone, TokenNeeded
 from vmpooler.domain.estate import REFUSED
 from vmpooler.domain.evidence import BY_RECORD
@@ -369,12 +370,18 @@ class Queues:
 
 
 def shown(admission: Admission) -> dict[str, str]:
-    """Return the key and the arguments of ``refusal`` that describe an admission. ``own`` is "1" for own VMs only."""
+    """Return the key and the arguments of ``refusal`` that describe an admission.
+
+    They are the key of the client's token, when a token is needed, and "1" for own VMs only.
+    """
     return {"token": keys.token(admission.token or ""), "need": admission.need, "own": "1" if admission.own else ""}
 
 
 def admitted(answer: int, vm: str) -> None:
-    """Raise the error that a script's return code stands for; return when the code reports success."""
+    """Raise the error that a script's return code stands for; return when the code reports success.
+
+    Raises PoolGone for -4, NotYours for -2, TokenNeeded for -1, NoSuchVm for 0.
+    """
     match answer:
         case -4:
             raise PoolGone(f"{vm}: {REFUSED}")

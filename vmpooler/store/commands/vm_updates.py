@@ -1,7 +1,8 @@
 """Updates of VMs by people: clients set lifetimes and tags, operators give up what the mass guard protects."""
 
 from vmpooler.domain import times
-from vmpooler.domain.change import Admission, Change
+from vmpooler.domain.admission import Admission
+from vmpooler.domain.change import Change
 from vmpooler.domain.errors import Unfit
 from vmpooler.domain.model import Queue
 from vmpooler.settings import Settings

@@ -39,7 +39,7 @@ DRIFT = 1e-4
 """Seconds per second by which two clocks may drift apart: twice the sum of quartz error and NTP's corrections."""
 
 ACCURATE = 0.05
-"""Accuracy in seconds with which a new wire is satisfied."""
+"""Error in seconds at which a new wire needs no further measurement."""
 
 MEASUREMENTS = 5
 """Most measurements on a new wire."""
@@ -124,20 +124,24 @@ class RedisTime:
         much too early or too late. A Redis that is always slow is measured MEASUREMENTS times.
         """
         for _ in range(MEASUREMENTS):
-            await self.measure(connection)
-            if self._known_to(self._clock.seconds()) <= ACCURATE:
+            if await self.measure(connection) <= ACCURATE:
                 return
 
-    async def measure(self, connection: Commands) -> None:
-        """Measure the offset to Redis's time once. Raises StoreAway or StoreFault."""
+    async def measure(self, connection: Commands) -> float:
+        """Measure the offset to Redis's time once, and return the error of this measurement in seconds.
+
+        Raises StoreAway or StoreFault.
+        """
         sent = self._clock.seconds()
         seconds, microseconds = await connection.call("TIME")
-        self._use(sent, self._clock.seconds(), int(seconds) + int(microseconds) / 1e6)
+        received = self._clock.seconds()
+        self._use(sent, received, int(seconds) + int(microseconds) / 1e6)
+        return (received - sent) / 2
 
     def _use(self, sent: float, received: float, reported: float) -> None:
         """Use one measurement: Redis's time was ``reported`` at some point between ``sent`` and ``received``."""
         offset, error = reported - (sent + received) / 2, (received - sent) / 2
-        known = self._known_to(received)
+        known = self._error + DRIFT * (received - self._measured_at)
         contradicted = abs(offset - self._offset) > known + error
         if error > known and not contradicted:
             return
@@ -150,10 +154,6 @@ class RedisTime:
             self.log.warn(
                 "[!] Redis's clock was set by {step:+.1f} s, and the moments of the service with it", step=step
             )
-
-    def _known_to(self, now: float) -> float:
-        """Return how far off the known offset may be, in seconds."""
-        return self._error + DRIFT * (now - self._measured_at)
 
     async def _measure_again(self) -> None:
         try:

@@ -192,7 +192,7 @@ class HeldBack:
         self._asked: list[tuple[Wire, Deferred[Any], Any]] = []
 
     def add(self, wire: Wire, answer: Deferred[Any], reply: Any) -> None:
-        """Hold back a reply that arrived on this wire."""
+        """Hold back a reply that arrived on this wire. The caller calls ``ask`` when it has passed on all its data."""
         self._held.append((wire, answer, reply))
 
     def taken(self, wire: Wire) -> list[Deferred[Any]]:

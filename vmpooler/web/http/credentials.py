@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 
-from vmpooler.domain.change import FREE, Admission, Need
+from vmpooler.domain.admission import FREE, Admission, Need
 from vmpooler.settings import Auth
 from vmpooler.web.http.server import Request
 

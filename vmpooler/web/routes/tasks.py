@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from vmpooler.domain.change import Need
+from vmpooler.domain.admission import Need
 from vmpooler.domain.errors import NoSuchVm
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.domain.tasks import Kind, gigabytes

@@ -7,7 +7,7 @@ from itertools import count
 
 from twisted.internet.interfaces import IReactorTime
 
-from vmpooler.domain.change import whole
+from vmpooler.domain.change import number_of
 from vmpooler.domain.errors import Invalid, NoSuchVm, PoolEmpty, StoreAway, UnknownPools
 from vmpooler.domain.names import Choice, random_name, short
 from vmpooler.settings import Settings
@@ -190,7 +190,7 @@ def count_of(name: str, value: object) -> int:
 
     Raises Invalid for a value that cannot mean a number. Source: docs/compatibility.md#checkout.
     """
-    count = whole(value)
+    count = number_of(value)
     if count is None:
         raise Invalid(f"the count of {name} is not a number")
     return min(count, MAX_COUNT)

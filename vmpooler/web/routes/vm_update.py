@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from vmpooler.domain.change import Change, ChangeRules, Need, change_of
+from vmpooler.domain.admission import Need
+from vmpooler.domain.change import Change, ChangeRules, change_of
 from vmpooler.domain.errors import Invalid, Unfit
 from vmpooler.domain.names import short
 from vmpooler.store.commands.vm_updates import Changes
