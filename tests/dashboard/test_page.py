@@ -140,7 +140,7 @@ def test_a_vm_shows_its_events_and_lifeline_live(service: Service, browser: Brow
     assert [each["what"] for each in timeline] == ["clone", "cloned", "ready", "checkout", "completed", "destroyed"]
     sentences = browser.text(".timeline .what").split("\n")
     assert [f"'{vm}' {text[:1].lower()}{text[1:]}" for text in sentences] == [each["text"] for each in timeline]
-    assert browser.text("h1 + .state") == "destroyed"
+    browser.sees("h1 + .state", "destroyed")
 
 
 def test_the_values_of_a_chart_can_be_read_with_the_keyboard(service: Service, browser: Browser) -> None:

@@ -1,6 +1,8 @@
 """GET /dashboard/pools/:pool and /dashboard/vms/:vm: all details of a pool and of a VM."""
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.web.conftest import POOLS, WITH_AUTH, Serve
 from vmpooler.domain import times
@@ -97,3 +99,18 @@ async def test_what_nobody_knows_is_404(serve: Serve) -> None:
     for path in ("/dashboard/pools/nothing", "/dashboard/pools/debian", "/dashboard/vms/nothing"):
         answer = await served.ask("GET", path)
         assert (answer.status, answer.json) == (404, {"ok": False})
+
+
+async def test_a_vm_that_is_destroyed_while_it_is_read_is_completed_or_destroyed(serve: Serve) -> None:
+    served = await serve()
+    queues, now = Queues(served.store, WITH_AUTH), reactor.seconds()
+    states = set()
+    for number in range(30):
+        vm = f"vm{number}"
+        await served.have(DEBIAN, vm)
+        await queues.complete(DEBIAN, vm, Queue.READY, "is old", now)
+        asked = [Deferred.fromCoroutine(served.ask("GET", f"/dashboard/vms/{vm}")) for _ in range(6)]
+        await deferLater(reactor, number * 1e-4)  # so that it is destroyed at one moment or another of a read
+        await queues.forget(DEBIAN, vm, 1, now)
+        states |= {(await each).json["state"] for each in asked}
+    assert states == {"completed", "destroyed"}
