@@ -13,7 +13,7 @@ from vmpooler.domain.events import Event
 from vmpooler.manager.manager import Manager
 from vmpooler.providers.base import Listener, Provider
 from vmpooler.store.failover.lease import Lease
-from vmpooler.store.redis.scripts import Commands, fenced, load
+from vmpooler.store.redis.scripts import RedisCommands, fenced, load
 from vmpooler.store.stream import EventStream
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Process:
         self.dead = False
         self._world = world
         self._waiting: list[Callable[[], object]] = []
-        line = cast(Commands, Line(world, self))
+        line = cast(RedisCommands, Line(world, self))
         self.manager = Manager(
             world.settings,
             cast(EventStream, self),

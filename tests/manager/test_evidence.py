@@ -1,4 +1,4 @@
-"""A VM in use is neither checked out again nor destroyed, whatever data Redis lost. See Note [Two witnesses]."""
+"""A VM in use is neither checked out again nor destroyed, whatever data Redis lost. See Note [Two sources]."""
 
 from collections.abc import Mapping
 from typing import Any

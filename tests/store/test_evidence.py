@@ -1,4 +1,4 @@
-"""What the scripts do with VMs that a client may have. See Note [Two witnesses]."""
+"""What the scripts do with VMs that a client may have. See Note [Two sources]."""
 
 from typing import Any
 

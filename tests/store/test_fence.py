@@ -38,7 +38,7 @@ from vmpooler.store.failover.lease import Lease
 from vmpooler.store.queries import stats
 from vmpooler.store.queries.pool_state import read_state
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.scripts import Commands, fenced, load
+from vmpooler.store.redis.scripts import RedisCommands, fenced, load
 
 MEMORY = PoolMemory(Pool(name="old", size=0, provider="dummy"), "dummy")
 
@@ -49,7 +49,7 @@ TASK = Task("1", Kind.DISK, "running", "8", 0, 0)
 class FencedParts:
     """The parts of the store that a manager uses."""
 
-    store: Commands
+    store: RedisCommands
     queues: Queues
     tasks: Tasks
     samples: Samples

@@ -12,10 +12,10 @@ from vmpooler.store import keys
 from vmpooler.store.commands.registry import leader_and_leftovers
 from vmpooler.store.failover.lease import Lease
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.scripts import Commands, Script
+from vmpooler.store.redis.scripts import RedisCommands, Script
 
 
-def lease_of(store: Commands, name: str = "a", clock: Clock | None = None, **more: Any) -> Lease:
+def lease_of(store: RedisCommands, name: str = "a", clock: Clock | None = None, **more: Any) -> Lease:
     return Lease(store, clock or Clock(), name, **more)
 
 
@@ -91,7 +91,7 @@ async def test_one_that_ran_out_while_nobody_else_wanted_it_goes_on_under_its_ep
 async def test_it_counts_from_before_redis_was_asked(store: Connection) -> None:
     clock = Clock()
 
-    class SlowRedis(Commands):
+    class SlowRedis(RedisCommands):
         """A Redis that takes two seconds for each reply."""
 
         async def run(self, script: Script, /, **values: Any) -> Any:

@@ -14,12 +14,12 @@ from twisted.logger import LogEvent
 from tests.redis_server import RedisServer
 from vmpooler.domain.errors import StoreAway
 from vmpooler.store.redis.client import ACCURATE, DRIFT, MEASURE_INTERVAL, MEASUREMENTS, Connection, RedisTime
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 
 EPOCH = 1_700_000_000.0
 
 
-class FarRedis(Commands):
+class FarRedis(RedisCommands):
     """A Redis. Its clock is ``offset`` seconds off; a request takes ``there`` seconds, and a reply ``back`` seconds.
 
     ``slow``: seconds that the next requests take longer.

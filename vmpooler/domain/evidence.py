@@ -1,6 +1,6 @@
 """Decides which evidence about VMs is believed: who has a VM, and whether a guest that does not answer is dead.
 
-Note [Two witnesses]
+Note [Two sources]
 
 The holder of a VM is known from two sources: its record in Redis and its stamp at the provider. Redis can be wrong: a
 backup was restored, a failover or a full disk lost the last writes, a key was evicted. The stamp contains the same data

@@ -10,7 +10,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store.commands.samples import Samples, SamplesTaken
 from vmpooler.store.queries import stats
 from vmpooler.store.queries.event_log import EventHistory
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 
 MINUTE = MINUTES.seconds
 
@@ -34,7 +34,7 @@ class Sampler:
     def __init__(
         self,
         pools: Sequence[str],
-        connection: Commands,
+        connection: RedisCommands,
         past: EventHistory,
         wall: Callable[[], float],
         on_sample: OnSample,

@@ -29,7 +29,7 @@ from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.pool_state import read_state
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 
 NEIGHBOURS = 10
 """Number of pools of a provider that are woken at once to probe their guests, after a guest did not answer."""
@@ -77,7 +77,7 @@ class Leadership:
     def __init__(
         self,
         settings: Settings,
-        store: Commands,
+        store: RedisCommands,
         ensure_leading: Callable[[], Awaitable[None]],
         providers: Mapping[str, Provider],
         clock: IReactorTime,

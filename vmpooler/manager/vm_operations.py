@@ -27,7 +27,7 @@ from vmpooler.store import keys
 from vmpooler.store.commands.registry import Registry
 from vmpooler.store.commands.tasks import Tasks
 from vmpooler.store.commands.transitions import Queues
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 
 UNNAMED = "-"
 """Stands in a record for a checkout without an id whose holder was written on the VM. See stamp.lua."""
@@ -46,7 +46,7 @@ class Term:
     """
 
     settings: Settings
-    store: Commands
+    store: RedisCommands
     queues: Queues
     requests: Tasks
     registry: Registry

@@ -22,7 +22,7 @@ from vmpooler.store.commands.vm_updates import Changes
 from vmpooler.store.queries.event_log import EventHistory
 from vmpooler.store.queries.overview import Overviews
 from vmpooler.store.redis.client import Connection
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 from vmpooler.store.stream import EventStream
 from vmpooler.web.events.hub import USUAL, Hub, Pace
 from vmpooler.web.host_lookup import Lookup, Resolve
@@ -164,7 +164,7 @@ class Api:
         return idle
 
 
-def health_routes(connection: Commands, state: State) -> Sequence[Route]:
+def health_routes(connection: RedisCommands, state: State) -> Sequence[Route]:
     """Return the routes of health checks, which are exempt from the limits on requests."""
     health = HealthRoutes(connection, state)
     return (
@@ -173,7 +173,7 @@ def health_routes(connection: Commands, state: State) -> Sequence[Route]:
     )
 
 
-def health_site(connection: Commands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
+def health_site(connection: RedisCommands, state: State, reactor: Any, wall: Callable[[], float]) -> Site:
     """Return the factory for connections to the port of a process that only runs a manager."""
     routes = [attrs.evolve(route, bare=True) for route in health_routes(connection, state)]
     router = Router(routes, RequestsInFlight(), MAX_HEALTH_CONNECTIONS)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from vmpooler.domain.estate import PoolMemory, of_json, to_json
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import paired
 
 log = Logger()
@@ -56,12 +56,12 @@ class Leftovers:
         return said | {each.pool: {"draining": each.note} for each in self.drained}
 
 
-async def leftovers(connection: Commands) -> Leftovers:
+async def leftovers(connection: RedisCommands) -> Leftovers:
     """Return what the leader recorded about pools that are not configured or have moved. Raises StoreAway."""
     return leftovers_of(await connection.run(load("leftovers"), **NOTES, queues=tuple(Queue)))
 
 
-async def leader_and_leftovers(connection: Commands) -> tuple[str, Leftovers]:
+async def leader_and_leftovers(connection: RedisCommands) -> tuple[str, Leftovers]:
     """Return epoch and name of the leader (empty for none), and the leftovers, in one round trip. Raises StoreAway."""
     leader, *left = await connection.run(load("leader"), **NOTES, lease=keys.LEASE, queues=tuple(Queue))
     return leader or "", leftovers_of(left)
@@ -77,7 +77,7 @@ def leftovers_of(reply: Sequence[Any]) -> Leftovers:
 class Registry:
     """Reads and writes the remembered pools. Every method raises StoreAway when Redis is unavailable."""
 
-    def __init__(self, connection: Commands) -> None:
+    def __init__(self, connection: RedisCommands) -> None:
         self._connection = connection
 
     async def read(self) -> dict[str, PoolMemory | None]:

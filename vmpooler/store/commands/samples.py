@@ -14,7 +14,7 @@ import attrs
 
 from vmpooler.domain.history import MINUTES, SAMPLE, Grain
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import number
 
 EXTRA_SECONDS = 3600
@@ -32,7 +32,7 @@ class SamplesTaken:
 class Samples:
     """Writes and reads samples. A sample's number is its time (epoch) divided by the seconds of its grain."""
 
-    def __init__(self, connection: Commands) -> None:
+    def __init__(self, connection: RedisCommands) -> None:
         self._connection = connection
 
     async def taken(self) -> SamplesTaken | None:

@@ -21,7 +21,7 @@ from vmpooler.domain.tasks import Kind, Task
 from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import Transitions, admitted, shown
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 
 UNLIKE = 8
 """Number of random characters in a request id, so that a Redis that lost its data does not issue an id again."""
@@ -34,7 +34,7 @@ NO_FIELD = "-"
 class Tasks:
     """Requests from clients to providers. ``by`` is the author that events name."""
 
-    def __init__(self, connection: Commands, settings: Settings, choice: Choice, by: str) -> None:
+    def __init__(self, connection: RedisCommands, settings: Settings, choice: Choice, by: str) -> None:
         self._transitions = Transitions(connection, settings.general.events_max, by)
         self._tries = settings.general.task_tries
         self._pools = json.dumps([pool.name for pool in settings.pools])

@@ -21,7 +21,7 @@ from vmpooler.domain.model import NOBODY, Queue
 from vmpooler.domain.times import DAY, HOUR
 from vmpooler.settings import Settings
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, Given, load
+from vmpooler.store.redis.scripts import Argument, RedisCommands, load
 from vmpooler.store.stored import paired
 
 PASSED_OVER = 75.0
@@ -40,11 +40,11 @@ CloneStart = Literal["ok", "full", "limit", "taken"]
 class Transitions:
     """Runs scripts that write events. The stream keeps about ``kept`` events; ``by`` is the author that events name."""
 
-    connection: Commands
+    connection: RedisCommands
     kept: int
     by: str
 
-    async def run(self, script: str, pool: str, vm: str, now: float, /, **own: Given) -> Any:
+    async def run(self, script: str, pool: str, vm: str, now: float, /, **own: Argument) -> Any:
         """Run a script for a VM of a pool (either may be empty) at ``now`` (epoch), and return its result.
 
         ``own``: the keys and arguments that are not those of the prelude.
@@ -91,7 +91,7 @@ class Queues:
     """
 
     def __init__(
-        self, connection: Commands, settings: Settings, by: str = "manager", limit: Callable[[], int] | None = None
+        self, connection: RedisCommands, settings: Settings, by: str = "manager", limit: Callable[[], int] | None = None
     ) -> None:
         self._connection = connection
         self._limit = limit or (lambda: settings.general.task_limit)
@@ -365,7 +365,7 @@ class Queues:
         )
         return dropped
 
-    async def _did(self, script: str, pool: str, vm: str, now: float, /, **own: Given) -> bool:
+    async def _did(self, script: str, pool: str, vm: str, now: float, /, **own: Argument) -> bool:
         return bool(await self._transitions.run(script, pool, vm, now, **own))
 
 

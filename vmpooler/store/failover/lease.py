@@ -40,7 +40,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import NotLeading
 from vmpooler.store import keys
 from vmpooler.store.redis.protocol import Value
-from vmpooler.store.redis.scripts import Commands, Given, Script, fenced, load
+from vmpooler.store.redis.scripts import Argument, RedisCommands, Script, fenced, load
 
 HOLDS = 3.0
 """Duration of a lease that is not renewed, in seconds. A takeover takes about as long. A leader that cannot reach Redis
@@ -63,7 +63,7 @@ class Lease:
     log = Logger()
 
     def __init__(
-        self, connection: Commands, clock: IReactorTime, name: str, *, holds: float = HOLDS, alone: bool = False
+        self, connection: RedisCommands, clock: IReactorTime, name: str, *, holds: float = HOLDS, alone: bool = False
     ) -> None:
         self.mark = ""
         """Epoch and name of this term; empty before it starts."""
@@ -133,13 +133,13 @@ class Lease:
         return int(self.holds * 1000)
 
 
-class Fenced(Commands):
+class Fenced(RedisCommands):
     """The connection of a leader. When another manager leads, it rejects everything.
 
     Each call then calls ``refused`` and raises NotLeading.
     """
 
-    def __init__(self, connection: Commands, mark: str, refused: Callable[[], None]) -> None:
+    def __init__(self, connection: RedisCommands, mark: str, refused: Callable[[], None]) -> None:
         self._connection = connection
         self._mark = mark
         self._refused = refused
@@ -148,7 +148,7 @@ class Fenced(Commands):
         """Send one command and return its reply."""
         return await self.run(load("command"), command=command)
 
-    async def run(self, script: Script, /, **values: Given) -> Any:
+    async def run(self, script: Script, /, **values: Argument) -> Any:
         """Run a script behind the fence and return its result."""
         try:
             return await self._connection.run(fenced(script), **values, fence=keys.EPOCH, term=self._mark)

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from vmpooler.domain.errors import StoreAway
 from vmpooler.settings import Pool
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import paired
 
 REPORT_INTERVAL = 5.0
@@ -68,7 +68,7 @@ class Peers:
 
     log = Logger()
 
-    def __init__(self, connection: Commands, pools: Sequence[Pool], who: str, clock: IReactorTime) -> None:
+    def __init__(self, connection: RedisCommands, pools: Sequence[Pool], who: str, clock: IReactorTime) -> None:
         self._connection = connection
         self._mine = Pools.of(pools)
         self._who = who

@@ -21,7 +21,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import CLONES, Transitions
 from vmpooler.store.queries.vms import Vms
-from vmpooler.store.redis.scripts import Commands, Given, Script, load
+from vmpooler.store.redis.scripts import Argument, RedisCommands, Script, load
 
 REMEMBERED_SECONDS = 60.0
 """Seconds for which a promised write is remembered."""
@@ -37,7 +37,7 @@ BY_NOBODY = {"need": "", "own": ""}
 CHECKOUT = "checkout "
 """Prefix of the names of promised checkouts."""
 
-Again = Callable[[Commands], Awaitable[object]]
+Again = Callable[[RedisCommands], Awaitable[object]]
 """Replays a promised write over the given connection. It changes nothing if Redis already has the write."""
 
 
@@ -53,7 +53,7 @@ class Ran:
         """Return the value of a key or an argument."""
         return self.values[name]
 
-    async def again(self, over: Commands, /, **changed: Given) -> Any:
+    async def again(self, over: RedisCommands, /, **changed: Argument) -> Any:
         """Run the script again, without the fence of a manager, and with some values changed."""
         script = load(self.script)
         return await over.run(script, **{name: self.values[name] for name in script.names} | changed)
@@ -105,7 +105,7 @@ def _given_back(ran: Ran) -> Named:
     yield _checkout(ran["checkout_id"], ran["vm"]), None
 
 
-async def _restore(ran: Ran, pool: str, vm: str, over: Commands) -> None:
+async def _restore(ran: Ran, pool: str, vm: str, over: RedisCommands) -> None:
     """Any queue -> running, for the client that got the VM."""
     answer = await Transitions(over, ran["kept"], BY).run(
         "restore",
@@ -133,7 +133,7 @@ def _completed(ran: Ran) -> Named:
     yield f"complete {ran['vm']}", partial(_complete, ran)
 
 
-async def _same_client(ran: Ran, over: Commands) -> None:
+async def _same_client(ran: Ran, over: RedisCommands) -> None:
     """Raise GivenTwice when another client got the VM after this write. No client has a quarantined VM."""
     record = await Vms(over).record(ran["vm"])
     given = times.moment(record.get("checkout", ""))
@@ -143,7 +143,7 @@ async def _same_client(ran: Ran, over: Commands) -> None:
         )
 
 
-async def _complete(ran: Ran, over: Commands) -> None:
+async def _complete(ran: Ran, over: RedisCommands) -> None:
     """Any queue -> completed. The destruction of the VM may already have started."""
     await _same_client(ran, over)
     for queue in (Queue.RUNNING, Queue.READY, Queue.PENDING, Queue.DISCOVERED):
@@ -156,7 +156,7 @@ def _changed(ran: Ran) -> Named:
         yield f"change {ran['vm']} {ran['now']} {ran['text']}", partial(_change, ran)
 
 
-async def _change(ran: Ran, over: Commands) -> None:
+async def _change(ran: Ran, over: RedisCommands) -> None:
     known = [(event.what, event.why, event.when) for event in await Vms(over).timeline(ran["vm"])]
     if (What.CHANGED, ran["text"], float(ran["now"])) not in known:
         await _same_client(ran, over)
@@ -167,7 +167,7 @@ def _requested(ran: Ran) -> Named:
     yield f"request {ran['suffix']}", partial(_request, ran)
 
 
-async def _request(ran: Ran, over: Commands) -> None:
+async def _request(ran: Ran, over: RedisCommands) -> None:
     end = f"-{ran['suffix']}"
     if not any(event.more.get("task", "").endswith(end) for event in await Vms(over).timeline(ran["vm"])):
         await _same_client(ran, over)

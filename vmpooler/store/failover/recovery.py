@@ -61,7 +61,7 @@ from vmpooler.settings import Settings
 from vmpooler.store import keys
 from vmpooler.store.commands.transitions import Transitions
 from vmpooler.store.failover.recent_writes import BY, CHECKOUT, RecentWrites
-from vmpooler.store.redis.scripts import Commands, Script, load
+from vmpooler.store.redis.scripts import RedisCommands, Script, load
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
@@ -168,13 +168,13 @@ class Failover:
         self.writes = True
         """Whether Redis writes each change to a file before it answers (``aof_enabled``)."""
         self._turn = Slots()
-        self._caller: Commands | None = None
+        self._caller: RedisCommands | None = None
         self._when_lost: list[Callable[[], None]] = []
         self._cut: Callable[[str], None] = lambda why: None
         self._beating = LoopingCall(lambda: Deferred.fromCoroutine(self._beat()))
         self._beating.clock = clock
 
-    def start(self, caller: Commands, cut: Callable[[str], None]) -> None:
+    def start(self, caller: RedisCommands, cut: Callable[[str], None]) -> None:
         """Start the heartbeat. ``cut`` closes all wires, which then reconnect."""
         self._caller, self._cut = caller, cut
         self._beating.start(HEARTBEAT_INTERVAL, now=False)
@@ -201,7 +201,7 @@ class Failover:
         """Register a callback for each time that Redis may have lost writes and is usable again."""
         self._when_lost.append(listener)
 
-    async def arrive(self, wire: Commands, notify: Callable[[str], None]) -> None:
+    async def arrive(self, wire: RedisCommands, notify: Callable[[str], None]) -> None:
         """Return when a wire to this Redis may be used for all commands.
 
         ``notify`` is called with the reason for a wait. Raises StoreAway or StoreFault.
@@ -217,7 +217,7 @@ class Failover:
             for listener in self._when_lost:
                 self._clock.callLater(CHECK_INTERVAL, listener)  # after the wire is released
 
-    async def _come(self, wire: Commands) -> bool:
+    async def _come(self, wire: RedisCommands) -> bool:
         """Check whether this Redis may have lost writes; if so, schedule the replay of all recent writes.
 
         Returns whether a loss was recorded since this process last arrived at Redis.
@@ -257,7 +257,7 @@ class Failover:
         before, knows.mark, knows.time = knows.mark, mark, 0
         return bool(before)
 
-    async def _say_again(self, caller: Commands) -> None:
+    async def _say_again(self, caller: RedisCommands) -> None:
         """Replay the scheduled writes.
 
         A write that fails stays scheduled, and its failure is logged once. The other writes do not wait for it.
@@ -298,7 +298,7 @@ class Failover:
         except Exception:
             self.log.failure("[!] no sign of life can be given")
 
-    async def _present(self, caller: Commands) -> list[str]:
+    async def _present(self, caller: RedisCommands) -> list[str]:
         """Send a heartbeat, quarantine VMs if that is due, and return the missing processes to wait for.
 
         When Redis has lost writes, raises StoreAway and makes all wires reconnect.
@@ -310,7 +310,7 @@ class Failover:
             todo, missing = await self._sign(caller, why)
         return missing if todo == "wait" else []
 
-    async def _sign(self, caller: Commands, why: str = "") -> tuple[str, list[str]]:
+    async def _sign(self, caller: RedisCommands, why: str = "") -> tuple[str, list[str]]:
         """Send one heartbeat; return what to do (``""``, ``wait`` or ``quarantine``) and the missing processes."""
         knows = self._knows
         restored = not any(name.startswith(CHECKOUT) for name in self._owed)
@@ -337,7 +337,7 @@ class Failover:
         knows.newest(newest)
         return todo, missing
 
-    async def _put_away(self, caller: Commands, why: str) -> None:
+    async def _put_away(self, caller: RedisCommands, why: str) -> None:
         """Quarantine the VMs that the missing processes may have given out, in all pools that have VMs."""
         pools = await _pools_with_vms(caller)
         for start in range(0, len(pools), POOLS_PER_SCRIPT):
@@ -360,7 +360,7 @@ class Failover:
             )
 
 
-async def _pools_with_vms(caller: Commands) -> list[str]:
+async def _pools_with_vms(caller: RedisCommands) -> list[str]:
     """Return the pools that have pending or ready VMs, whether or not they are configured here."""
     beginnings = [keys.queue(queue, "") for queue in (Queue.PENDING, Queue.READY)]
     pools = set()

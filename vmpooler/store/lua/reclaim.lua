@@ -1,6 +1,6 @@
 -- uses: prelude, held, quarantine
 -- A client has a VM, according to its stamp or its record, and its queue contradicts this. The VM moves to running for
--- that client. If the checkout is not known, the VM is quarantined. See Note [Two witnesses].
+-- that client. If the checkout is not known, the VM is quarantined. See Note [Two sources].
 -- keys: queue running active since cloning tasks_clone confirmed
 -- args: why checked_out checkout_id user lifetime
 --   queue: that of the VM; checked_out: when it was checked out, as text, '' unknown; checkout_id, user: or '';

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from vmpooler.domain.events import Event
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 from vmpooler.store.stored import paired
 
 PAGE_SIZE = 500
@@ -19,7 +19,7 @@ Entries = Sequence[tuple[str, Sequence[str]]]
 class EventHistory:
     """The events of the stream, which keeps about the last ``kept``. All methods raise StoreAway."""
 
-    def __init__(self, connection: Commands, kept: int) -> None:
+    def __init__(self, connection: RedisCommands, kept: int) -> None:
         self._connection = connection
         self._kept = kept
 

@@ -8,7 +8,7 @@ from vmpooler.domain.model import NOBODY, PRECEDENCE, Queue, Vm
 from vmpooler.domain.tasks import Task
 from vmpooler.domain.times import lifetime_given, lifetime_limit, moment
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import number, paired, read
 
 ORDER = (Queue.PENDING, Queue.READY, Queue.RUNNING, Queue.COMPLETED, Queue.DISCOVERED)
@@ -52,7 +52,7 @@ class StoredPool:
     verified: bool = True
 
 
-async def read_state(connection: Commands, pool: str, default_lifetime: float) -> StoredPool:
+async def read_state(connection: RedisCommands, pool: str, default_lifetime: float) -> StoredPool:
     """Read the state of a pool. ``default_lifetime`` (hours) applies to a VM whose record has no lifetime."""
     reply = await connection.run(
         load("pool_state"),

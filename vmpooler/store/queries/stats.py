@@ -9,7 +9,7 @@ from vmpooler.domain.counts import Counts, PoolCounts
 from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.commands.registry import NOTES, Leftovers, leftovers_of
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import paired
 
 WHOLE = re.compile(r"\d{1,15}", re.ASCII)
@@ -17,12 +17,12 @@ WHOLE = re.compile(r"\d{1,15}", re.ASCII)
 COUNTED = (Queue.READY, Queue.PENDING, Queue.RUNNING, Queue.COMPLETED)
 
 
-async def counts(connection: Commands, pools: Sequence[str], now: float) -> Counts:
+async def counts(connection: RedisCommands, pools: Sequence[str], now: float) -> Counts:
     """Return the counts of all pools, and the durations of today's clones and boots, in one round trip."""
     return (await counts_and_leftovers(connection, pools, now))[0]
 
 
-async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: float) -> tuple[Counts, Leftovers]:
+async def counts_and_leftovers(connection: RedisCommands, pools: Sequence[str], now: float) -> tuple[Counts, Leftovers]:
     """Return the counts of all pools, and the leftovers of pools that are drained or have moved, in one round trip."""
     day = times.day(now)
     reply = await connection.run(
@@ -46,13 +46,13 @@ async def counts_and_leftovers(connection: Commands, pools: Sequence[str], now: 
     return counted, leftovers_of(left)
 
 
-async def sizes(connection: Commands, queue: Queue, pools: Sequence[str]) -> list[int]:
+async def sizes(connection: RedisCommands, queue: Queue, pools: Sequence[str]) -> list[int]:
     """Return the number of VMs of each pool in a queue, in one round trip."""
     found: list[int] = await connection.run(load("sizes"), queues=[keys.queue(queue, pool) for pool in pools])
     return found
 
 
-async def flagged(connection: Commands) -> dict[str, str]:
+async def flagged(connection: RedisCommands) -> dict[str, str]:
     """Return the pools in which the mass guard protects unknown VMs, with the reason."""
     flat = await connection.call("HGETALL", keys.FLAGGED)
     return paired(flat)

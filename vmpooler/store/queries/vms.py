@@ -6,14 +6,14 @@ from typing import Any
 from vmpooler.domain.events import Event
 from vmpooler.domain.model import PRECEDENCE, Queue
 from vmpooler.store import keys
-from vmpooler.store.redis.scripts import Commands, load
+from vmpooler.store.redis.scripts import RedisCommands, load
 from vmpooler.store.stored import members, paired
 
 
 class Vms:
     """Read access to VM records and histories."""
 
-    def __init__(self, connection: Commands) -> None:
+    def __init__(self, connection: RedisCommands) -> None:
         self._connection = connection
 
     async def record(self, vm: str) -> Mapping[str, str]:

@@ -27,7 +27,7 @@ from vmpooler.domain.errors import StartError, StoreAway, VmpoolerError
 from vmpooler.settings import Redis
 from vmpooler.store.redis.endpoint import Sentinels, endpoint_of
 from vmpooler.store.redis.protocol import Value, Wire, Wires
-from vmpooler.store.redis.scripts import LASTING, Commands, Script, StoreFault
+from vmpooler.store.redis.scripts import LASTING, RedisCommands, Script, StoreFault
 
 OLDEST = (6, 2)
 """The oldest version of Redis that supports everything the scripts use."""
@@ -52,7 +52,7 @@ _load = attrgetter("load")
 log = Logger()
 
 
-class OneWire(Commands):
+class OneWire(RedisCommands):
     """Sends everything over one wire, which may not be released for general use yet."""
 
     def __init__(self, wire: Wire) -> None:
@@ -70,13 +70,13 @@ class Arrival(Protocol):
     writes: bool
     """Whether Redis writes each change to a file before it answers."""
 
-    def start(self, caller: Commands, cut: Callable[[str], None]) -> None:
+    def start(self, caller: RedisCommands, cut: Callable[[str], None]) -> None:
         """Start the heartbeat over ``caller``. ``cut`` closes all wires with a reason; they reconnect."""
 
     async def leave(self) -> None:
         """Sign off: this process ends in an orderly way."""
 
-    async def arrive(self, wire: Commands, notify: Callable[[str], None]) -> None:
+    async def arrive(self, wire: RedisCommands, notify: Callable[[str], None]) -> None:
         """Prepare a new wire; return when it may be used. ``notify`` is called with the reason for a wait."""
 
     def ran(self, script: Script, command: Sequence[Any], reply: Any) -> None:
@@ -99,7 +99,7 @@ class RedisTime:
         self._offset = own() - clock.seconds()
         self._error = inf
         self._measured_at = 0.0
-        self._connection: Commands | None = None
+        self._connection: RedisCommands | None = None
         self._measuring = LoopingCall(lambda: Deferred.fromCoroutine(self._measure_again()))
         self._measuring.clock = clock
 
@@ -107,7 +107,7 @@ class RedisTime:
         """Return the current time (epoch)."""
         return self._clock.seconds() + self._offset
 
-    def start(self, connection: Commands) -> None:
+    def start(self, connection: RedisCommands) -> None:
         """Start to measure regularly over ``connection``."""
         self._connection = connection
         self._measuring.start(MEASURE_INTERVAL, now=False)
@@ -117,7 +117,7 @@ class RedisTime:
         if self._measuring.running:
             self._measuring.stop()
 
-    async def settle(self, connection: Commands) -> None:
+    async def settle(self, connection: RedisCommands) -> None:
         """Measure until the offset is accurate, on a new wire. Raises StoreAway or StoreFault.
 
         While a process starts, a reply may wait for a second or two before it is read, and lifetimes would end that
@@ -127,7 +127,7 @@ class RedisTime:
             if await self.measure(connection) <= ACCURATE:
                 return
 
-    async def measure(self, connection: Commands) -> float:
+    async def measure(self, connection: RedisCommands) -> float:
         """Measure the offset to Redis's time once, and return the error of this measurement in seconds.
 
         Raises StoreAway or StoreFault.
@@ -165,7 +165,7 @@ class RedisTime:
             self.log.failure("[!] Redis does not report its time")
 
 
-class Connection(Commands):
+class Connection(RedisCommands):
     """A connection to Redis over a few wires, which reconnect automatically.
 
     Each command uses the least busy wire, so two commands are ordered only when the first is awaited before the second
@@ -317,7 +317,7 @@ class Connection(Commands):
         if self._failover is not None:
             await self._failover.arrive(OneWire(wire), self._on_state)
 
-    async def _require_fit(self, wire: Commands) -> None:
+    async def _require_fit(self, wire: RedisCommands) -> None:
         """Raise StoreAway for an unsupported Redis, and store the reason for ``wait_ready``."""
         try:
             require_version(await wire.call("INFO", "server"), self.address)

@@ -31,7 +31,7 @@ from vmpooler.domain.model import Queue
 from vmpooler.store import keys
 from vmpooler.store.redis.protocol import ServerError, Value, message_of
 
-Given = Value | Sequence[Value]
+Argument = Value | Sequence[Value]
 """What Python passes for a name: a value, or a list or tuple where the name ends in ``...``."""
 
 FEW = 1000
@@ -192,7 +192,7 @@ class StoreFault(VmpoolerError):
     """Redis rejects a command or a script because of its content: a defect in this program or in the data."""
 
 
-class Commands:
+class RedisCommands:
     """Base class of connections to Redis: what can send commands and run scripts."""
 
     async def call(self, *command: Value) -> Any:
@@ -202,7 +202,7 @@ class Commands:
         except ServerError as error:
             raise self._meaning(message_of(error), str(command[0])) from None
 
-    async def run(self, script: Script, /, **values: Given) -> Any:
+    async def run(self, script: Script, /, **values: Argument) -> Any:
         """Run a script with these keys and arguments, and return its result.
 
         Raises StoreAway or StoreFault; a fenced script also NotLeading.

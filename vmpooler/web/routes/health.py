@@ -5,7 +5,7 @@ from typing import Any
 
 from vmpooler.store.commands.registry import leader_and_leftovers
 from vmpooler.store.queries import stats
-from vmpooler.store.redis.scripts import Commands
+from vmpooler.store.redis.scripts import RedisCommands
 from vmpooler.web.http.json import Json
 from vmpooler.web.http.server import Request
 from vmpooler.web.views.pool import left_of
@@ -17,7 +17,7 @@ State = Callable[[], Mapping[str, Any]]
 class HealthRoutes:
     """``/healthz`` and ``/readyz``."""
 
-    def __init__(self, connection: Commands, state: State) -> None:
+    def __init__(self, connection: RedisCommands, state: State) -> None:
         self._connection = connection
         self._state = state
 
