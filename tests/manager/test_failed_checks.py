@@ -319,6 +319,6 @@ async def test_a_provider_that_is_away_is_asked_again_to_switch_a_vm_on(store: C
         assert await world.queue(Queue.PENDING) == {vm}
         assert "power_on" not in await world.record(vm)
         world.provider.no_power = ""
-        world.provider.trouble = lambda: ""  # type: ignore[method-assign]  # no more trouble
+        world.provider.trouble = lambda: ""  # type: ignore[method-assign]  # the provider works again
         await world.advance(seconds=40)
         assert await ready(world, "debian") == {vm}

@@ -42,7 +42,7 @@ ACCURATE = 0.05
 """Error in seconds at which a new wire needs no further measurement."""
 
 MEASUREMENTS = 5
-"""Most measurements on a new wire."""
+"""Maximum number of measurements on a new wire."""
 
 NOTABLE = 1.0
 """Smallest clock difference that is logged, in seconds."""

@@ -1,9 +1,8 @@
 """``/dashboard/pools/{name}`` and ``/dashboard/vms/{name}``: details of a pool and of a VM."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from vmpooler.domain.errors import NoSuchVm, UnknownPools
-from vmpooler.domain.events import Event
 from vmpooler.domain.model import Queue
 from vmpooler.domain.names import short
 from vmpooler.settings import Pool, Settings
@@ -68,17 +67,13 @@ class DetailRoutes:
     async def vm(self, request: Request, host: str) -> Json:
         """Return a VM: its record, and all its events. Raises NoSuchVm."""
         now, vm = self._wall(), short(host)
-        pool = pool_of(await self._vms.record(vm), await self._vms.timeline(vm))
-        queue = await self._vms.queue(vm, pool) if pool else None
-        # The record is read after the queue: where no queue has the VM, the record has its destruction already.
         record, timeline = await self._vms.record(vm), await self._vms.timeline(vm)
         if not record and not timeline:
             raise NoSuchVm(f"{vm} is not known")
+        pool = record.get("pool") or record.get("template") or (timeline[-1].pool if timeline else "")
+        queue = await self._vms.queue(vm, pool) if pool else None
+        if queue is None:  # it may have been destroyed since: then the record has that now
+            record, timeline = await self._vms.record(vm), await self._vms.timeline(vm)
         known = vm_view.details(record, queue, self._lifetime, now) | {"pool": pool or None}
         events = [{name: value for name, value in to_json(event).items() if name != "id"} for event in timeline]
         return {"now": now, "name": vm, **known, "timeline": events}
-
-
-def pool_of(record: Mapping[str, str], timeline: Sequence[Event]) -> str:
-    """Return the pool that a VM's record or last event names; empty for none."""
-    return record.get("pool") or record.get("template") or (timeline[-1].pool if timeline else "")
